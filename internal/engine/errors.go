@@ -1,0 +1,30 @@
+package engine
+
+import "errors"
+
+// Error is the failure of a whole batch or of one item.
+type Error struct {
+	// Transient says that the same write can succeed later without anybody changing a setting:
+	// the engine is loading, out of memory, out of disk, read-only, locked or not reachable.
+	Transient bool
+	// Ambiguous says that the write may have been stored although it was not confirmed.
+	Ambiguous bool
+	Err       error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// IsTransient reports whether a retry of the failed write can help. An error that no engine has
+// classified is taken to be permanent.
+func IsTransient(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Transient
+}
+
+// IsAmbiguous reports whether the failed write may have been stored all the same.
+func IsAmbiguous(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Ambiguous
+}

@@ -1,0 +1,163 @@
+package teltonika
+
+// AVLData is the decoded data field of a frame of Codec 8, 8 Extended or 16. It is meant to be reused:
+// Decode overwrites it and allocates only to grow. The records refer to the decoded bytes, which must
+// stay unchanged while they are in use.
+type AVLData struct {
+	Codec   Codec
+	Count   int  // number of data 1, also after a failed Decode if the byte was there
+	N16     bool // Codec 8 with a 16-byte group after the 8-byte one (old FM36 and FM4 devices)
+	Records []Record
+
+	elements []Element // backs Records[i].Elements
+}
+
+// Record is one AVL record: where a device was, when, and the state of its IO elements.
+type Record struct {
+	Timestamp  uint64 // ms since 1970 UTC, as sent: 0 and dates in 2004 come from devices without time
+	Longitude  int32  // 1e-7 degree, east positive, as sent: may lie off the globe
+	Latitude   int32  // 1e-7 degree, north positive
+	Altitude   int16  // metres above sea level, may be negative
+	Angle      uint16 // degrees from north, clockwise
+	Speed      uint16 // km/h, from the satellites
+	EventID    uint16 // the element that caused the record, 0 for a periodic one
+	Total      uint16 // the number of elements that the record claims to have; the groups decide
+	Satellites uint8  // in use; 0 without a fix
+	Priority   uint8  // 0 low, 1 high, 2 panic; other values are kept
+	Generation uint8  // Codec 16 only: what generated the event, 0 to 7; other values are kept
+	Elements   []Element
+	Raw        []byte // the record's bytes as sent
+
+	data []byte // holds the values that do not fit into an Element
+}
+
+// Group is the size class that an IO element was sent in.
+type Group uint8
+
+// The groups, in wire order.
+const (
+	Group1  Group = iota // 1-byte values
+	Group2               // 2-byte values
+	Group4               // 4-byte values
+	Group8               // 8-byte values
+	Group16              // 16-byte values, Codec 8 with N16 only
+	GroupX               // values with a length of their own, 0 to 65,535 bytes, Codec 8 Extended only
+)
+
+// size of a group's values in bytes. GroupX has none.
+var groupSize = [...]int{Group1: 1, Group2: 2, Group4: 4, Group8: 8, Group16: 16}
+
+// Element is one IO element. Its meaning, sign and scale depend on the device's model; see the vendor's
+// AVL id lists.
+type Element struct {
+	ID    uint16
+	Size  uint16 // of the value in bytes
+	Group Group
+	value uint64 // the number; for Group16 and GroupX where the bytes begin in Record.data
+}
+
+// Uint is the value of an element of Group1 to Group8 as an unsigned number.
+func (e Element) Uint() uint64 { return e.value }
+
+// Numeric reports whether the element is of Group1 to Group8, so that Uint is its value.
+func (e Element) Numeric() bool { return e.Group <= Group8 }
+
+// Bytes is the value of an element of Group16 or GroupX. It is nil for a numeric element.
+func (r *Record) Bytes(e Element) []byte {
+	if e.Numeric() {
+		return nil
+	}
+	return r.data[e.value : e.value+uint64(e.Size)]
+}
+
+// AddNumber appends an element of Group1 to Group8. Bits of v beyond the group's size are cut off.
+func (r *Record) AddNumber(id uint16, g Group, v uint64) {
+	size := groupSize[g]
+	if size < 8 {
+		v &= 1<<(8*size) - 1
+	}
+	r.Elements = append(r.Elements, Element{ID: id, Size: uint16(size), Group: g, value: v})
+}
+
+// AddBytes appends an element of Group16 (16 bytes) or GroupX (up to 65,535 bytes) with a copy of value.
+func (r *Record) AddBytes(id uint16, g Group, value []byte) {
+	// Clipped, because after a decode the data is the caller's packet.
+	offset := len(r.data)
+	r.data = append(r.data[:offset:offset], value...)
+	r.Elements = append(r.Elements, Element{ID: id, Size: uint16(len(value)), Group: g, value: uint64(offset)})
+}
+
+// Decode reads a data field, codec id to number of data 2, of a codec for which [Codec.IsAVL] holds.
+// Offsets in errors count from the codec id. After an error the Records are of no use.
+//
+// A wrong total of elements is accepted. Codec 8 that does not fit is tried again with a 16-byte group,
+// because that variant has no codec id of its own.
+func (d *AVLData) Decode(body []byte) error {
+	*d = AVLData{Records: d.Records[:0], elements: d.elements[:0]}
+	if len(body) > 0 {
+		d.Codec = Codec(body[0])
+	}
+	if len(body) < MinLength {
+		return fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
+	}
+	d.Count = int(body[1])
+	switch d.Codec {
+	case Codec8:
+		err := d.decodeRecords(body, decode8)
+		if err == nil || err.Err == ErrCount {
+			return asError(err)
+		}
+		d.N16 = true
+		if d.decodeRecords(body, decode8N16) == nil {
+			return nil
+		}
+		d.N16 = false
+		return err
+	case Codec8E:
+		return asError(d.decodeRecords(body, decode8E))
+	case Codec16:
+		return asError(d.decodeRecords(body, decode16))
+	}
+	return fail(ErrUnknownCodec, "codec id", 0, "%v", d.Codec)
+}
+
+// asError keeps a nil pointer from becoming an error that is not nil.
+func asError(err *DecodeError) error {
+	if err == nil {
+		return nil
+	}
+	return err
+}
+
+// recordDecoder reads the record that begins at offset p of data into r, appends its elements to els
+// and returns where the next record begins.
+type recordDecoder func(data []byte, p int, r *Record, els []Element) (next int, elements []Element, err *DecodeError)
+
+func (d *AVLData) decodeRecords(body []byte, decode recordDecoder) *DecodeError {
+	d.Records, d.elements = d.Records[:0], d.elements[:0]
+	last := len(body) - 1
+	data := body[:last] // without number of data 2, which no record may touch
+	p := 2
+	for i := range d.Count {
+		d.Records = append(d.Records, Record{})
+		r := &d.Records[i]
+		first := len(d.elements)
+		next, elements, err := decode(data, p, r, d.elements)
+		if err != nil {
+			err.Field = recordField(i, err.Field)
+			return err
+		}
+		d.elements = elements
+		r.Elements = elements[first:len(elements):len(elements)]
+		r.Raw = body[p:next:next]
+		r.data = r.Raw
+		p = next
+	}
+	if p != last {
+		return fail(ErrTrailing, "number of data 2", p, "%d bytes before it are in no record", last-p)
+	}
+	if n2 := int(body[last]); n2 != d.Count {
+		return fail(ErrCount, "number of data 2", last, "%d, number of data 1 is %d", n2, d.Count)
+	}
+	return nil
+}

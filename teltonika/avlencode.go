@@ -1,0 +1,92 @@
+package teltonika
+
+// MaxRecords is the most records that one frame can hold: the number is one byte.
+const MaxRecords = 255
+
+// AppendFrame appends the whole TCP frame of the records. What the codec cannot express is an error
+// that matches ErrEncode, and dst is returned as it was. The total of elements is written as counted,
+// whatever Record.Total says.
+func (d *AVLData) AppendFrame(dst []byte) ([]byte, error) {
+	framed := appendHeader(dst)
+	start := len(framed)
+	framed, err := d.AppendBody(framed)
+	if err != nil {
+		return dst, err
+	}
+	return closeFrame(framed, start), nil
+}
+
+// AppendBody appends the data field, codec id to number of data 2. Errors are those of AppendFrame.
+func (d *AVLData) AppendBody(dst []byte) ([]byte, error) {
+	if err := d.encodable(); err != nil {
+		return dst, err
+	}
+	n := byte(len(d.Records))
+	dst = append(dst, byte(d.Codec), n)
+	for i := range d.Records {
+		switch r := &d.Records[i]; d.Codec {
+		case Codec8:
+			dst = appendRecord8(dst, r, d.N16)
+		case Codec8E:
+			dst = appendRecord8E(dst, r)
+		case Codec16:
+			dst = appendRecord16(dst, r)
+		}
+	}
+	return append(dst, n), nil
+}
+
+func (d *AVLData) encodable() error {
+	if !d.Codec.IsAVL() {
+		return fail(ErrEncode, "codec id", 0, "%v is not an AVL codec", d.Codec)
+	}
+	if len(d.Records) > MaxRecords {
+		return fail(ErrEncode, "number of data 1", 1, "%d records, at most %d fit", len(d.Records), MaxRecords)
+	}
+	for i := range d.Records {
+		if err := d.recordEncodable(&d.Records[i]); err != nil {
+			err.Field = recordField(i, err.Field)
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *AVLData) recordEncodable(r *Record) *DecodeError {
+	maxID, maxCount := 0xFFFF, 0xFF
+	switch d.Codec {
+	case Codec8:
+		maxID = 0xFF
+	case Codec8E:
+		maxCount = 0xFFFF
+	}
+	if int(r.EventID) > maxID {
+		return fail(ErrEncode, "event id", 0, "%d, at most %d in codec %v", r.EventID, maxID, d.Codec)
+	}
+	if len(r.Elements) > maxCount {
+		return fail(ErrEncode, "total elements", 0, "%d, at most %d in codec %v", len(r.Elements), maxCount, d.Codec)
+	}
+	for _, e := range r.Elements {
+		if int(e.ID) > maxID {
+			return fail(ErrEncode, "element id", 0, "%d, at most %d in codec %v", e.ID, maxID, d.Codec)
+		}
+		if !d.has(e.Group) {
+			return fail(ErrEncode, "element", 0, "id %d: codec %v has no %s group", e.ID, d.Codec, groupName(e.Group))
+		}
+		if e.Group == Group16 && e.Size != 16 {
+			return fail(ErrEncode, "element", 0, "id %d: %d bytes in the 16-byte group", e.ID, e.Size)
+		}
+	}
+	return nil
+}
+
+// has reports whether the codec has the group.
+func (d *AVLData) has(g Group) bool {
+	switch g {
+	case GroupX:
+		return d.Codec == Codec8E
+	case Group16:
+		return d.Codec == Codec8 && d.N16
+	}
+	return true
+}

@@ -1,0 +1,169 @@
+package teltonika
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Message types. Other values occur on serial links and are kept.
+const (
+	TypeCommand  = 0x05 // server to device
+	TypeResponse = 0x06 // device to server
+	TypeCamera   = 0x0D // Codec 12: the old serial camera
+	TypeNack     = 0x11 // Codec 14: the IMEI is not the device's own, nothing was executed
+)
+
+// Messages is the data field of a frame of Codec 12, 13, 14 or 15: commands, their answers, and data from a
+// serial port.
+//
+//	 0        1          2      3          7                           7+size
+//	+--------+----------+------+----------+---------------------------+----------+
+//	| codec  | quantity | type | size u32 | timestamp, IMEI, payload  | quantity |
+//	| id     | 1        |      |          |                           | 2        |
+//	+--------+----------+------+----------+---------------------------+----------+
+//	                    |<------------ each message ----------------->|
+//
+// Codec 13 and 15 have the timestamp (u32), Codec 14 and 15 the IMEI (8 bytes BCD).
+type Messages struct {
+	Codec    Codec
+	Quantity int // quantity 1, which real devices get wrong: the messages are counted as they stand
+	Messages []Message
+}
+
+// Message is one command, answer or piece of serial data.
+type Message struct {
+	Type      byte
+	Size      uint32 // the size field as sent; real devices leave out the timestamp and IMEI at times
+	Timestamp uint32 // s since 1970 UTC, Codec 13 and 15 only
+	IMEI      string // Codec 14 and 15 only
+	Payload   []byte // text in practice, sometimes with CR LF or NUL behind it, or binary
+}
+
+func (c Codec) hasTimestamp() bool { return c == Codec13 || c == Codec15 }
+func (c Codec) hasIMEI() bool      { return c == Codec14 || c == Codec15 }
+
+// prefixSize is the number of bytes between the size field and the payload.
+func (c Codec) prefixSize() int {
+	n := 0
+	if c.hasTimestamp() {
+		n += 4
+	}
+	if c.hasIMEI() {
+		n += 8
+	}
+	return n
+}
+
+// DecodeMessages reads a data field, codec id to quantity 2, of a codec for which [Codec.IsMessage] holds.
+// Payloads refer to body. Offsets in errors count from the codec id.
+//
+// Quantity 1 is not trusted, because devices send quantity 2 with one message; quantity 2 must equal it all the
+// same. A size field that leaves out the timestamp and IMEI is accepted where it makes the message fill the frame.
+func DecodeMessages(body []byte) (Messages, error) {
+	if len(body) < MinLength {
+		return Messages{}, fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
+	}
+	m := Messages{Codec: Codec(body[0]), Quantity: int(body[1])}
+	if !m.Codec.IsMessage() {
+		return m, fail(ErrUnknownCodec, "codec id", 0, "%v is not a message codec", m.Codec)
+	}
+	last := len(body) - 1
+	for p := 2; p < last; {
+		msg, next, err := decodeMessage(body[:last], p, m.Codec, m.Quantity == 1)
+		if err != nil {
+			err.Field = fmt.Sprintf("message %d %s", len(m.Messages)+1, err.Field)
+			return m, err
+		}
+		m.Messages = append(m.Messages, msg)
+		p = next
+	}
+	if q2 := int(body[last]); q2 != m.Quantity {
+		return m, fail(ErrCount, "quantity 2", last, "%d, quantity 1 is %d", q2, m.Quantity)
+	}
+	return m, nil
+}
+
+func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *DecodeError) {
+	if len(data)-p < 5 {
+		return Message{}, 0, overrun(data, p, "type and size", 5)
+	}
+	m := Message{Type: data[p], Size: binary.BigEndian.Uint32(data[p+1:])}
+	p += 5
+	left, size, prefix := len(data)-p, int64(m.Size), codec.prefixSize()
+	if alone && prefix > 0 && int64(left) == size+int64(prefix) {
+		size += int64(prefix)
+	}
+	if size > int64(left) {
+		return m, 0, fail(ErrOverrun, "size", p-4, "%d bytes, %d are left", size, left)
+	}
+	if size < int64(prefix) {
+		return m, 0, fail(ErrOverrun, "size", p-4, "%d bytes, timestamp and IMEI take %d", size, prefix)
+	}
+	end := p + int(size)
+	if codec.hasTimestamp() {
+		m.Timestamp = binary.BigEndian.Uint32(data[p:])
+		p += 4
+	}
+	if codec.hasIMEI() {
+		m.IMEI = decodeBCD(data[p : p+8])
+		p += 8
+	}
+	m.Payload = data[p:end:end]
+	return m, end, nil
+}
+
+// AppendFrame appends the whole frame of the messages. Sizes are written as they should be, whatever
+// Message.Size says. What the codec cannot express is an error that matches ErrEncode, and dst is returned
+// as it was.
+func (m Messages) AppendFrame(dst []byte) ([]byte, error) {
+	if !m.Codec.IsMessage() {
+		return dst, fail(ErrEncode, "codec id", 0, "%v is not a message codec", m.Codec)
+	}
+	if len(m.Messages) > MaxRecords {
+		return dst, fail(ErrEncode, "quantity 1", 1, "%d messages, at most %d fit", len(m.Messages), MaxRecords)
+	}
+	framed := appendHeader(dst)
+	start := len(framed)
+	framed = append(framed, byte(m.Codec), byte(len(m.Messages)))
+	for _, msg := range m.Messages {
+		framed = append(framed, msg.Type)
+		framed = binary.BigEndian.AppendUint32(framed, uint32(m.Codec.prefixSize()+len(msg.Payload)))
+		if m.Codec.hasTimestamp() {
+			framed = binary.BigEndian.AppendUint32(framed, msg.Timestamp)
+		}
+		if m.Codec.hasIMEI() {
+			bcd, err := encodeBCD(msg.IMEI)
+			if err != nil {
+				return dst, err
+			}
+			framed = append(framed, bcd[:]...)
+		}
+		framed = append(framed, msg.Payload...)
+	}
+	return closeFrame(append(framed, byte(len(m.Messages))), start), nil
+}
+
+// decodeBCD reads 16 digits, two a byte; an IMEI of 15 has a zero before it. Nibbles above 9 become hex
+// letters, because some devices fill with F.
+func decodeBCD(b []byte) string {
+	s := fmt.Sprintf("%x", b)
+	if s[0] == '0' {
+		return s[1:]
+	}
+	return s
+}
+
+func encodeBCD(imei string) (bcd [8]byte, err error) {
+	if len(imei) != 15 && len(imei) != 16 {
+		return bcd, fail(ErrEncode, "IMEI", 0, "%d digits, expected 15 or 16", len(imei))
+	}
+	for i := range len(imei) {
+		c := imei[i]
+		if c < '0' || c > '9' {
+			return bcd, fail(ErrEncode, "IMEI", 0, "character %q is not a digit", c)
+		}
+		nibble := 16 - len(imei) + i
+		bcd[nibble/2] |= (c - '0') << (4 * (1 - nibble%2))
+	}
+	return bcd, nil
+}
