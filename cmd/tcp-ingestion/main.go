@@ -1,0 +1,69 @@
+// Command tcp-ingestion receives the records of Teltonika GPS trackers and stores them durably before it
+// acknowledges them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v3"
+)
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitFailure  = 1  // the stop timed out, the engine is unusable, a packet is not ok
+	exitUsage    = 2  // the command line is wrong
+	exitSettings = 78 // the settings are wrong; nothing was started
+)
+
+func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is main with everything it touches as a parameter.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := rootCommand()
+	root.Reader, root.Writer, root.ErrWriter = in, out, errOut
+	err := root.Run(ctx, args)
+	if err == nil {
+		return exitOK
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(errOut, "tcp-ingestion:", text)
+	}
+	var coded cli.ExitCoder
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return exitFailure
+}
+
+func rootCommand() *cli.Command {
+	root := &cli.Command{
+		Name:  "tcp-ingestion",
+		Usage: "receive Teltonika GPS trackers; an ACK means stored",
+		Commands: []*cli.Command{
+			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), demoCommand(), versionCommand(),
+		},
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if name := cmd.Args().First(); name != "" {
+				return cli.Exit(fmt.Sprintf("unknown command %q; see tcp-ingestion --help", name), exitUsage)
+			}
+			cli.ShowRootCommandHelp(cmd)
+			return cli.Exit("", exitUsage)
+		},
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // run does it
+		OnUsageError:   usageError,
+	}
+	for _, c := range root.Commands {
+		c.OnUsageError = usageError
+		c.ExitErrHandler = root.ExitErrHandler
+	}
+	return root
+}
+
+func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	return cli.Exit(fmt.Sprintf("%v; see tcp-ingestion %s --help", err, cmd.Name), exitUsage)
+}

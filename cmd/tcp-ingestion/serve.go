@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "receive devices and store their records",
+		Description: "Without settings, devices connect to port 5027 and records go to ./data/telemetry.db.\n" +
+			"SIGTERM and SIGINT stop in order; a second one stops at once. Nothing acknowledged is lost either way.",
+		Flags:  settingFlags(),
+		Action: serve,
+	}
+}
+
+func serve(ctx context.Context, cmd *cli.Command) error {
+	c, err := loadSettings(cmd, nil)
+	if err != nil {
+		return err
+	}
+	logger := newLogger(cmd, c)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	s, err := newService(c, logger)
+	if err != nil {
+		return cli.Exit(err.Error(), exitSettings)
+	}
+	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine)
+	if err := s.start(ctx); err != nil {
+		s.publisher.Close()
+		s.engine.Close()
+		return cli.Exit(err.Error(), exitFailure)
+	}
+	select {
+	case sig := <-signals:
+		logger.Info("stopping", "signal", sig.String())
+	case <-ctx.Done():
+		logger.Info("stopping", "signal", "none")
+	case err := <-s.opsFailed:
+		logger.Log(ctx, logging.LevelFatal, "http server failed", "error", err)
+		return cli.Exit("", exitFailure)
+	}
+	return stopInTime(s, signals)
+}
+
+// stopInTime stops the service, or gives up: at the shutdown timeout, and at a second signal.
+func stopInTime(s *service, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	defer cancel()
+	stopped := make(chan error, 1)
+	start := time.Now()
+	go func() { stopped <- s.stop(ctx) }()
+
+	grace := time.NewTimer(s.config.ShutdownTimeout)
+	defer grace.Stop()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			s.logger.Error("stopped with work left", "error", err, "took", time.Since(start))
+			return cli.Exit("", exitFailure)
+		}
+		s.logger.Info("stopped", "took", time.Since(start))
+		return nil
+	case sig := <-signals:
+		s.logger.Error("stopped at once by a second signal", "signal", sig.String(),
+			"connections", s.server.Connections(), "records", s.publisher.Queued())
+	case <-grace.C:
+		s.logger.Error("stop timed out", "after", s.config.ShutdownTimeout,
+			"connections", s.server.Connections(), "records", s.publisher.Queued())
+	}
+	return cli.Exit("", exitFailure)
+}
+
+// newLogger makes the process's logger, on standard error.
+func newLogger(cmd *cli.Command, c *config.Config) *slog.Logger {
+	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, c.LogText).With("instance", c.InstanceID)
+	slog.SetDefault(logger)
+	return logger
+}

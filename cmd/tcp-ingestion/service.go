@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/authority"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
+)
+
+// service is the running server: its parts in the order in which they are built, started and, in reverse, stopped.
+type service struct {
+	config    *config.Config
+	logger    *slog.Logger
+	engine    engine.Engine
+	publisher *publish.Publisher
+	server    *ingest.Server
+	monitor   *ops.Monitor
+	ops       *ops.Server
+	draining  atomic.Bool
+
+	devicesAddress net.Addr
+	opsAddress     net.Addr
+
+	opsFailed chan error         // the HTTP listener's end, if it is not ours
+	stopWatch context.CancelFunc // ends the monitor
+}
+
+// newService builds the parts. Nothing is listened on or connected to yet.
+func newService(c *config.Config, logger *slog.Logger) (*service, error) {
+	s := &service{config: c, logger: logger, opsFailed: make(chan error, 1)}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+
+	var err error
+	if s.engine, err = newEngine(c, logger); err != nil {
+		return nil, err
+	}
+	s.publisher = publish.New(publish.Options{
+		Engine: s.engine, Capacity: c.PublishQueueCapacity, Timeout: c.PublishTimeout,
+		Metrics: publish.NewMetrics(registry), Logger: logger,
+	})
+	sessions := teltonikasession.New(teltonikasession.Options{
+		Publisher: s.publisher, Authority: authority.AllowAll{}, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
+		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
+	})
+	s.server = ingest.New(ingest.Options{
+		Adapter: sessions, MaxConnections: maxConnections(c),
+		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
+	})
+	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
+	s.ops = ops.NewServer(registry, s.notReady, logger)
+	return s, nil
+}
+
+// start opens the listeners, HTTP first, so that a process that cannot serve devices can say why.
+func (s *service) start(ctx context.Context) error {
+	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
+	opsListener, err := listen.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(s.config.MetricsPort)))
+	if err != nil {
+		return fmt.Errorf("METRICS_PORT: %w", err)
+	}
+	devices, err := listen.Listen(ctx, "tcp", net.JoinHostPort(s.config.BindAddress, strconv.Itoa(s.config.TeltonikaPort)))
+	if err != nil {
+		opsListener.Close()
+		return fmt.Errorf("TELTONIKA_PORT: %w", err)
+	}
+	s.opsAddress, s.devicesAddress = opsListener.Addr(), devices.Addr()
+
+	watch, stopWatch := context.WithCancel(context.Background())
+	s.stopWatch = stopWatch
+	go s.monitor.Run(watch)
+	go s.reportDurability(watch)
+	go func() { s.opsFailed <- s.ops.Serve(opsListener) }()
+	s.server.Serve(devices)
+	s.logger.Info("listening", "for", "http", "address", s.opsAddress.String())
+	s.logger.Info("listening", "for", "devices", "address", s.devicesAddress.String(), "max_connections", maxConnections(s.config))
+	return nil
+}
+
+// reportDurability logs what the engine promises, as soon as it can be reached.
+func (s *service) reportDurability(ctx context.Context) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		inspect, cancel := context.WithTimeout(ctx, 10*time.Second)
+		d, err := s.engine.Inspect(inspect)
+		cancel()
+		if err == nil {
+			s.logger.Info("engine", "engine", d.Engine, "durability", string(d.Class))
+			for _, w := range d.Warnings {
+				s.logger.Warn("engine setting", "warning", w)
+			}
+			return
+		}
+		s.logger.Warn("engine cannot be inspected", "error", err, "retry_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// notReady says why the process should get no new devices.
+func (s *service) notReady() []string {
+	var reasons []string
+	if s.draining.Load() {
+		reasons = append(reasons, "draining")
+	}
+	if err := s.monitor.Err(); err != nil {
+		reasons = append(reasons, "engine: "+err.Error())
+	}
+	return reasons
+}
+
+// stop ends the service in the reverse order of its making: no new devices, frames at hand finished, records
+// flushed, sockets closed, engine closed, HTTP last. An error says what was left; nothing of that was acknowledged.
+func (s *service) stop(ctx context.Context) error {
+	s.draining.Store(true)
+	drain, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
+	defer cancel()
+	err := errors.Join(s.server.Drain(drain), s.publisher.Drain(drain))
+	if err != nil {
+		err = fmt.Errorf("not drained within %v, %d records refused: %w", s.config.DrainTimeout, s.publisher.Queued(), err)
+	}
+	s.publisher.Close()
+	s.server.Close(ctx)
+	s.stopWatch()
+	if closeErr := s.engine.Close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("engine: %w", closeErr))
+	}
+	s.ops.Close(ctx)
+	return err
+}
+
+// maxConnections is the setting, or 90 % of the file descriptors, so that some are left for the engine and HTTP.
+func maxConnections(c *config.Config) int {
+	if c.MaxConnections > 0 {
+		return c.MaxConnections
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 900
+	}
+	return int(min(limit.Cur, 10_000_000) * 9 / 10)
+}
+
+// port is the number of a TCP address.
+func port(a net.Addr) int { return a.(*net.TCPAddr).Port }

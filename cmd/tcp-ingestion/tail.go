@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+)
+
+func tailCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "tail",
+		Usage: "follow the published records as JSON lines",
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest record kept instead of the next one"},
+			&cli.IntFlag{Name: "count", Usage: "end after so many records (0: never)"},
+		}, settingFlags()...),
+		Action: tail,
+	}
+}
+
+var errEnough = errors.New("enough records")
+
+func tail(ctx context.Context, cmd *cli.Command) error {
+	c, err := loadSettings(cmd, map[string]string{"LOG_LEVEL": "warn"})
+	if err != nil {
+		return err
+	}
+	e, err := newEngine(c, newLogger(cmd, c))
+	if err != nil {
+		return cli.Exit(err.Error(), exitSettings)
+	}
+	defer e.Close()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	shown, wanted := 0, cmd.Int("count")
+	err = e.Tail(ctx, cmd.Bool("from-start"), func(payload []byte) error {
+		if _, err := fmt.Fprintf(cmd.Root().Writer, "%s\n", payload); err != nil {
+			return err
+		}
+		if shown++; shown == wanted {
+			return errEnough
+		}
+		return nil
+	})
+	if err == nil || errors.Is(err, errEnough) || ctx.Err() != nil {
+		return nil
+	}
+	return cli.Exit(err.Error(), exitFailure)
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func from(values map[string]string) func(string) string {
+	return func(name string) string { return values[name] }
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Load(from(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^local-[0-9a-f]{8}$`).MatchString(c.InstanceID) {
+		t.Errorf("instance id %q", c.InstanceID)
+	}
+	c.InstanceID = ""
+	want := Config{
+		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, Engine: EngineEmbedded, DataDir: "./data",
+		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
+		RedisDurability: "reply", PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
+		DeviceAuthorityMode: "allow_all", HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
+		WriteTimeout: 10 * time.Second, MaxFrameBytes: 65536, DrainTimeout: 10 * time.Second,
+		ShutdownTimeout: 30 * time.Second,
+	}
+	if *c != want {
+		t.Errorf("defaults\n got %+v\nwant %+v", *c, want)
+	}
+}
+
+func TestEngineFollowsRedisURL(t *testing.T) {
+	c, err := Load(from(map[string]string{"REDIS_URL": "redis://127.0.0.1:6379"}))
+	if err != nil || c.Engine != EngineRedis {
+		t.Errorf("engine %v, %v", c, err)
+	}
+	c, err = Load(from(map[string]string{"REDIS_URL": "redis://127.0.0.1:6379", "ENGINE": "embedded"}))
+	if err != nil || c.Engine != EngineEmbedded {
+		t.Errorf("engine %v, %v", c, err)
+	}
+}
+
+func TestEveryWrongSettingIsNamed(t *testing.T) {
+	wrong := map[string]string{
+		"INSTANCE_ID": "a b", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "TELTONIKA_PORT": "65536",
+		"BIND_ADDRESS": "1.2.3.4:5", "ENGINE": "mysql", "EMBEDDED_RETENTION": "30", "REDIS_URL": "http://u:secret@h",
+		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "PUBLISH_QUEUE_CAPACITY": "254",
+		"PUBLISH_TIMEOUT": "soon", "METRICS_PORT": "x", "DEVICE_AUTHORITY_MODE": "nobody", "STRICT_DEVICE_AUTH": "maybe",
+		"HANDSHAKE_TIMEOUT": "0s", "IDLE_TIMEOUT": "-1s", "WRITE_TIMEOUT": "1", "MAX_CONNECTIONS": "0",
+		"MAX_FRAME_BYTES": "100", "DRAIN_TIMEOUT_MS": "10s", "SHUTDOWN_TIMEOUT_MS": "0", "RECORD_RAW": "2",
+	}
+	_, err := Load(from(wrong))
+	var invalid *Error
+	if !errors.As(err, &invalid) {
+		t.Fatalf("error %v", err)
+	}
+	named := map[string]bool{}
+	for _, p := range invalid.Problems {
+		named[p.Setting] = true
+		if !strings.Contains(p.Text, "use ") {
+			t.Errorf("%s: %q does not say what to do", p.Setting, p.Text)
+		}
+	}
+	for name := range wrong {
+		if !named[name] {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+}
+
+func TestContradictions(t *testing.T) {
+	_, err := Load(from(map[string]string{"ENGINE": "redis", "DRAIN_TIMEOUT_MS": "40000"}))
+	for _, name := range []string{"REDIS_URL", "DRAIN_TIMEOUT_MS"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+}
+
+func TestPasswordsStaySecret(t *testing.T) {
+	for _, u := range []string{"http://u:hunter2@h", "redis://u:hunter2%zz@h:1", "redis://:hunter2@"} {
+		if _, err := Load(from(map[string]string{"REDIS_URL": u})); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: error %v", u, err)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func oneOf(v string, values ...string) error {
+	if slices.Contains(values, v) {
+		return nil
+	}
+	values = slices.DeleteFunc(values, func(s string) bool { return s == "" })
+	return fmt.Errorf("use %s", strings.Join(values, " or "))
+}
+
+func parseInt[T int | int64](dst *T, v string, low, high int64) error {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < low || n > high {
+		return fmt.Errorf("use a whole number from %d to %d", low, high)
+	}
+	*dst = T(n)
+	return nil
+}
+
+func parseBool(dst *bool, v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return errors.New("use true or false")
+	}
+	*dst = b
+	return nil
+}
+
+func parseDuration(dst *time.Duration, v string, low, high time.Duration) error {
+	d, err := time.ParseDuration(v)
+	switch {
+	case err != nil:
+		return errors.New("use a duration with its unit, such as 500ms, 20s or 30m")
+	case d < low || d > high:
+		return fmt.Errorf("use a duration of at least %v", low)
+	}
+	*dst = d
+	return nil
+}
+
+func parseMillis(dst *time.Duration, v string) error {
+	var ms int64
+	if err := parseInt(&ms, v, 1, 3_600_000); err != nil {
+		return err
+	}
+	*dst = time.Duration(ms) * time.Millisecond
+	return nil
+}
+
+// levelFatal stands above every other level; see the logging package.
+const levelFatal = slog.LevelError + 4
+
+func parseLevel(dst *slog.Level, v string) error {
+	levels := map[string]slog.Level{"fatal": levelFatal, "error": slog.LevelError, "warn": slog.LevelWarn,
+		"info": slog.LevelInfo, "debug": slog.LevelDebug}
+	level, ok := levels[strings.ToLower(v)]
+	if !ok {
+		return errors.New("use fatal, error, warn, info or debug")
+	}
+	*dst = level
+	return nil
+}
+
+var instanceID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func parseInstanceID(dst *string, v string) error {
+	if v == "" {
+		var b [4]byte
+		rand.Read(b[:])
+		v = fmt.Sprintf("local-%x", b)
+	}
+	if !instanceID.MatchString(v) {
+		return errors.New("use 1 to 64 letters, digits, dots, dashes and underscores")
+	}
+	*dst = v
+	return nil
+}
+
+func parseAddress(dst *string, v string) error {
+	if v != "" && v != "localhost" && net.ParseIP(v) == nil {
+		return errors.New("use an IP address of this machine, such as 127.0.0.1 or ::, without a port")
+	}
+	*dst = v
+	return nil
+}
+
+func parseRedisURL(dst *string, v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil:
+		// The parser's error quotes the URL, and with it the password.
+		return errors.New("not a URL; use redis://user:password@host:6379/0, with special characters in the password percent-encoded")
+	case u.Scheme != "redis" && u.Scheme != "rediss":
+		return errors.New("use the scheme redis:// or, for TLS, rediss://")
+	case u.Hostname() == "":
+		return errors.New("no host; use redis://host:6379")
+	}
+	*dst = v
+	return nil
+}
+
+var durability = regexp.MustCompile(`^(reply|fsync|replicas=[1-9][0-9]?)$`)
+
+func parseDurability(dst *string, v string) error {
+	if !durability.MatchString(v) {
+		return errors.New("use reply, fsync or replicas=N with N from 1 to 99")
+	}
+	*dst = v
+	return nil
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// Setting is one setting: an environment variable and, in lower case with dashes, a flag.
+type Setting struct {
+	Name    string
+	Default string // as text, empty if it has none or a computed one
+	Help    string
+	Bool    bool // the flag may stand without a value
+	Secret  bool // the value may hold a password
+
+	set func(*Config, string) error
+}
+
+// Flag is the name of the setting's flag.
+func (s *Setting) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Name, "_", "-")) }
+
+const forever = time.Duration(1<<63 - 1)
+
+// Settings are all settings, in the order in which they are shown.
+var Settings = []Setting{
+	{Name: "INSTANCE_ID", Help: "this process in logs, metrics and streams (default local- and 8 hex digits)",
+		set: func(c *Config, v string) error { return parseInstanceID(&c.InstanceID, v) }},
+	{Name: "LOG_LEVEL", Default: "info", Help: "fatal, error, warn, info or debug",
+		set: func(c *Config, v string) error { return parseLevel(&c.LogLevel, v) }},
+	{Name: "LOG_FORMAT", Default: "json", Help: "json or text",
+		set: func(c *Config, v string) error {
+			c.LogText = v == "text"
+			return oneOf(v, "json", "text")
+		}},
+	{Name: "TELTONIKA_PORT", Default: "5027", Help: "TCP port for devices; 0 takes any free port",
+		set: func(c *Config, v string) error { return parseInt(&c.TeltonikaPort, v, 0, 65535) }},
+	{Name: "BIND_ADDRESS", Help: "address to listen on for devices (default all)",
+		set: func(c *Config, v string) error { return parseAddress(&c.BindAddress, v) }},
+	{Name: "ENGINE", Help: "where records go: redis or embedded (default redis if REDIS_URL is set, else embedded)",
+		set: func(c *Config, v string) error {
+			c.Engine = v
+			return oneOf(v, "", EngineRedis, EngineEmbedded)
+		}},
+	{Name: "DATA_DIR", Default: "./data", Help: "directory of the embedded engine's telemetry.db",
+		set: func(c *Config, v string) error { c.DataDir = v; return nil }},
+	{Name: "EMBEDDED_RETENTION", Default: "720h", Help: "how long the embedded engine keeps records; 0 keeps them for ever",
+		set: func(c *Config, v string) error { return parseDuration(&c.EmbeddedRetention, v, 0, forever) }},
+	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or rediss:// for TLS",
+		set: func(c *Config, v string) error { return parseRedisURL(&c.RedisURL, v) }},
+	{Name: "REDIS_TELEMETRY_STREAM", Default: "telemetry:teltonika", Help: "key of the stream of records",
+		set: func(c *Config, v string) error { c.RedisStream = v; return nil }},
+	{Name: "REDIS_STREAM_MAXLEN", Default: "1000000",
+		Help: "approximate length that the stream is trimmed to, never beyond what every consumer group has acknowledged; 0 keeps all",
+		set:  func(c *Config, v string) error { return parseInt(&c.RedisMaxLen, v, 0, 1<<62) }},
+	{Name: "REDIS_DURABILITY", Default: "reply",
+		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always) or replicas=N",
+		set:  func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
+	{Name: "PUBLISH_QUEUE_CAPACITY", Default: "10000",
+		Help: "records admitted and not yet stored; a frame is admitted whole or not at all",
+		set:  func(c *Config, v string) error { return parseInt(&c.PublishQueueCapacity, v, 255, 100_000_000) }},
+	{Name: "PUBLISH_TIMEOUT", Default: "20s",
+		Help: "a frame not confirmed stored by then is not acknowledged (devices wait 30s)",
+		set: func(c *Config, v string) error {
+			return parseDuration(&c.PublishTimeout, v, 10*time.Millisecond, forever)
+		}},
+	{Name: "METRICS_PORT", Default: "9090", Help: "TCP port of /metrics, /healthz and /readyz; 0 takes any free port",
+		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},
+	{Name: "DEVICE_AUTHORITY_MODE", Default: "allow_all", Help: "which devices are known: allow_all",
+		set: func(c *Config, v string) error {
+			c.DeviceAuthorityMode = v
+			return oneOf(v, "allow_all")
+		}},
+	{Name: "STRICT_DEVICE_AUTH", Default: "false", Bool: true, Help: "refuse unknown devices instead of only labelling them",
+		set: func(c *Config, v string) error { return parseBool(&c.StrictDeviceAuth, v) }},
+	{Name: "HANDSHAKE_TIMEOUT", Default: "30s", Help: "time for the whole login",
+		set: func(c *Config, v string) error {
+			return parseDuration(&c.HandshakeTimeout, v, 10*time.Millisecond, forever)
+		}},
+	{Name: "IDLE_TIMEOUT", Default: "30m", Help: "a device that sends nothing for so long is disconnected",
+		set: func(c *Config, v string) error { return parseDuration(&c.IdleTimeout, v, 10*time.Millisecond, forever) }},
+	{Name: "WRITE_TIMEOUT", Default: "10s", Help: "a device that does not take an answer for so long is disconnected",
+		set: func(c *Config, v string) error {
+			return parseDuration(&c.WriteTimeout, v, 10*time.Millisecond, forever)
+		}},
+	{Name: "MAX_CONNECTIONS", Help: "device connections at once (default 90 % of the file-descriptor limit)",
+		set: func(c *Config, v string) error {
+			if v == "" {
+				return nil
+			}
+			return parseInt(&c.MaxConnections, v, 1, 10_000_000)
+		}},
+	{Name: "MAX_FRAME_BYTES", Default: "65536", Help: "largest data field length of a frame",
+		set: func(c *Config, v string) error { return parseInt(&c.MaxFrameBytes, v, 1280, 16<<20) }},
+	{Name: "DRAIN_TIMEOUT_MS", Default: "10000", Help: "ms for sessions and the publish queue to finish when stopping",
+		set: func(c *Config, v string) error { return parseMillis(&c.DrainTimeout, v) }},
+	{Name: "SHUTDOWN_TIMEOUT_MS", Default: "30000", Help: "ms until a stop that hangs is given up with exit code 1",
+		set: func(c *Config, v string) error { return parseMillis(&c.ShutdownTimeout, v) }},
+	{Name: "RECORD_RAW", Default: "false", Bool: true, Help: "add each record's raw bytes to its payload",
+		set: func(c *Config, v string) error { return parseBool(&c.RecordRaw, v) }},
+}

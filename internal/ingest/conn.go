@@ -1,0 +1,65 @@
+package ingest
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// ErrDraining is returned by Conn.Await when the server is stopping.
+var ErrDraining = errors.New("server is draining")
+
+// Conn is one device's connection.
+type Conn struct {
+	net.Conn
+	server    *Server
+	device    string // set by TakeOver
+	takenOver atomic.Bool
+}
+
+// past is a deadline that wakes a reader at once.
+var past = time.Unix(1, 0)
+
+// Await allows d for what is read next. While the server drains it allows nothing and returns ErrDraining.
+func (c *Conn) Await(d time.Duration) error {
+	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	// Asked after the deadline is set: if draining begins later, it overwrites the deadline.
+	if c.server.draining.Load() {
+		return ErrDraining
+	}
+	return nil
+}
+
+// TakeOver makes the connection the device's only one: an older connection of the device is closed before
+// TakeOver returns, so that it can acknowledge nothing any more.
+func (c *Conn) TakeOver(device string) {
+	s := c.server
+	s.mu.Lock()
+	c.device = device
+	older := s.devices[device]
+	s.devices[device] = c
+	s.mu.Unlock()
+	if older != nil {
+		older.takenOver.Store(true)
+		older.Close()
+	}
+}
+
+// Reason says why reading from or writing to the connection failed.
+func (c *Conn) Reason(err error) CloseReason {
+	switch {
+	case c.takenOver.Load():
+		return ReasonTakenOver
+	case errors.Is(err, ErrDraining), c.server.draining.Load():
+		return ReasonShutdown
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ReasonIdleTimeout
+	case isPeerClosed(err):
+		return ReasonPeerClosed
+	}
+	return ReasonIOError
+}

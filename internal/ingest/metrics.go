@@ -1,0 +1,27 @@
+package ingest
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are the connections' figures.
+type Metrics struct {
+	active prometheus.Gauge
+	ended  *prometheus.CounterVec
+}
+
+// NewMetrics registers the connections' metrics. The registerer adds the prefix that names the protocol.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "connections_active",
+			Help: "Open device connections.",
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "connections_closed_total",
+			Help: "Device connections that ended, by reason.",
+		}, []string{"reason"}),
+	}
+	r.MustRegister(m.active, m.ended)
+	return m
+}
+
+func (m *Metrics) closed(reason CloseReason) { m.ended.WithLabelValues(string(reason)).Inc() }

@@ -1,0 +1,15 @@
+package ingest
+
+// CloseReason says why a connection ended. It is a metric's label, so the set is closed.
+type CloseReason string
+
+// The reasons that the shell itself gives. An adapter adds those of its protocol.
+const (
+	ReasonPeerClosed  CloseReason = "peer_closed"  // end of stream, or reset by the peer
+	ReasonIOError     CloseReason = "io_error"     // any other failure of the socket
+	ReasonTakenOver   CloseReason = "taken_over"   // a newer connection of the same device
+	ReasonShutdown    CloseReason = "shutdown"     // the server is stopping
+	ReasonLimit       CloseReason = "limit"        // above the connection limit
+	ReasonPanic       CloseReason = "panic"        // a bug in the adapter, contained
+	ReasonIdleTimeout CloseReason = "idle_timeout" // nothing received for the idle timeout
+)

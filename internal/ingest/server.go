@@ -1,0 +1,170 @@
+// Package ingest is the TCP shell around a device protocol: it listens, limits and tracks connections, lets a
+// device's newer connection take over from the older one, contains panics, and stops in order. What is said on a
+// connection is an Adapter's business; nothing here knows a vendor.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Adapter speaks a device protocol.
+type Adapter interface {
+	// Serve carries one connection from its first byte to its end and says why it ended. It does not close
+	// the connection. It returns soon after the connection's reads fail, and when Conn.Await returns
+	// ErrDraining, in either case only when no answer is owed any more.
+	Serve(c *Conn) CloseReason
+}
+
+// Options are the server's settings. All fields are needed.
+type Options struct {
+	Adapter        Adapter
+	MaxConnections int
+	Metrics        *Metrics
+	Logger         *slog.Logger
+}
+
+// Server accepts connections until Shutdown.
+type Server struct {
+	options  Options
+	draining atomic.Bool
+	sessions sync.WaitGroup // connections whose adapter is still at work
+	accepts  sync.WaitGroup
+
+	mu        sync.Mutex // never taken between a login and the end of a connection
+	listeners []net.Listener
+	conns     map[*Conn]struct{}
+	devices   map[string]*Conn
+}
+
+// New returns a server that does not listen yet.
+func New(o Options) *Server {
+	return &Server{options: o, conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn)}
+}
+
+// Serve accepts connections from the listener in the background. The server closes it.
+func (s *Server) Serve(l net.Listener) {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	s.accepts.Go(func() { s.accept(l) })
+}
+
+// How long accept waits after a failure such as "too many open files", doubled from one to the other.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+func (s *Server) accept(l net.Listener) {
+	pause := minAcceptPause
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = minAcceptPause
+			s.handle(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			s.options.Logger.Error("cannot accept connections", "error", err, "retry_in", pause)
+			time.Sleep(pause)
+			pause = min(2*pause, maxAcceptPause)
+		}
+	}
+}
+
+// handle starts the adapter on a new connection, or closes it if there are too many.
+func (s *Server) handle(conn net.Conn) {
+	c := &Conn{Conn: conn, server: s}
+	if reason, ok := s.add(c); !ok {
+		s.options.Metrics.closed(reason)
+		conn.Close()
+		return
+	}
+	go s.serve(c)
+}
+
+func (s *Server) add(c *Conn) (CloseReason, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return ReasonShutdown, false
+	}
+	if len(s.conns) >= s.options.MaxConnections {
+		return ReasonLimit, false
+	}
+	s.conns[c] = struct{}{}
+	s.options.Metrics.active.Set(float64(len(s.conns)))
+	s.sessions.Add(1)
+	return "", true
+}
+
+func (s *Server) serve(c *Conn) {
+	defer s.sessions.Done()
+	reason := s.contain(c)
+	s.options.Metrics.closed(reason)
+	if reason == ReasonShutdown {
+		return // Shutdown closes what is left, spread over a moment
+	}
+	c.Close()
+	s.remove(c)
+}
+
+// contain runs the adapter; a panic ends the connection and nothing else.
+func (s *Server) contain(c *Conn) (reason CloseReason) {
+	defer func() {
+		if p := recover(); p != nil {
+			reason = ReasonPanic
+			s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
+		}
+	}()
+	return s.options.Adapter.Serve(c)
+}
+
+// remove forgets the connection, and the device only if it has not been taken over.
+func (s *Server) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.options.Metrics.active.Set(float64(len(s.conns)))
+	if s.devices[c.device] == c {
+		delete(s.devices, c.device)
+	}
+}
+
+// Connections is the number of open connections.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// isPeerClosed reports whether the error means that the peer ended the connection.
+func isPeerClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// wait waits for the group, or until ctx ends.
+func wait(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

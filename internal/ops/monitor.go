@@ -1,0 +1,114 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// How the engine is watched. A failure or recovery shows within probeInterval + probeTimeout, and what is older
+// than staleAfter is not shown at all.
+const (
+	probeInterval = 2 * time.Second
+	probeTimeout  = 4 * time.Second
+	staleAfter    = 8 * time.Second
+)
+
+// Monitor asks the engine again and again whether it would store a record, so that /readyz and /metrics answer
+// at once even while the engine hangs.
+type Monitor struct {
+	probe  func(context.Context) (engine.Status, error)
+	latest atomic.Pointer[observation]
+}
+
+type observation struct {
+	at     time.Time
+	status engine.Status
+	err    error
+}
+
+// NewMonitor returns a monitor that has not looked yet, and registers the engine's figures.
+func NewMonitor(probe func(context.Context) (engine.Status, error), r prometheus.Registerer) *Monitor {
+	m := &Monitor{probe: probe}
+	m.latest.Store(&observation{err: errors.New("not asked yet")})
+	r.MustRegister((*engineFigures)(m))
+	return m
+}
+
+// Run watches until ctx ends.
+func (m *Monitor) Run(ctx context.Context) {
+	ticker := time.NewTicker(probeInterval)
+	defer ticker.Stop()
+	for {
+		m.look(ctx)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look probes once. A probe that does not return in time is a failure, shown at once and waited for.
+func (m *Monitor) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	result := make(chan *observation, 1)
+	go func() {
+		status, err := m.probe(ctx)
+		result <- &observation{at: time.Now(), status: status, err: err}
+	}()
+	select {
+	case o := <-result:
+		m.latest.Store(o)
+	case <-ctx.Done():
+		m.latest.Store(&observation{at: time.Now(), err: fmt.Errorf("no answer within %v", probeTimeout)})
+		m.latest.Store(<-result)
+	}
+}
+
+// Err says why the engine is not ready, nil if it is.
+func (m *Monitor) Err() error {
+	o := m.latest.Load()
+	if o.err != nil {
+		return o.err
+	}
+	if age := time.Since(o.at); age > staleAfter {
+		return fmt.Errorf("no answer for %v", age.Round(time.Second))
+	}
+	return nil
+}
+
+// engineFigures shows what the monitor saw last.
+type engineFigures Monitor
+
+var (
+	streamLength = prometheus.NewDesc("telemetry_stream_length", "Records that the engine keeps.", nil, nil)
+	consumerLag  = prometheus.NewDesc("telemetry_consumer_lag", "Records not yet delivered to a consumer group.", []string{"group"}, nil)
+	engineReady  = prometheus.NewDesc("telemetry_engine_ready", "1 if the engine would store a record, else 0.", nil, nil)
+)
+
+func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
+	ch <- streamLength
+	ch <- consumerLag
+	ch <- engineReady
+}
+
+func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
+	if (*Monitor)(f).Err() != nil {
+		ch <- prometheus.MustNewConstMetric(engineReady, prometheus.GaugeValue, 0)
+		return
+	}
+	status := f.latest.Load().status
+	ch <- prometheus.MustNewConstMetric(engineReady, prometheus.GaugeValue, 1)
+	ch <- prometheus.MustNewConstMetric(streamLength, prometheus.GaugeValue, float64(status.Length))
+	for group, lag := range status.Lag {
+		ch <- prometheus.MustNewConstMetric(consumerLag, prometheus.GaugeValue, float64(lag), group)
+	}
+}

@@ -1,0 +1,89 @@
+package publish
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Why a frame was refused. A failure of the engine is an *engine.Error instead.
+var (
+	// ErrOverflow: the queue has no room for the whole frame.
+	ErrOverflow = errors.New("publish queue full")
+	// ErrTimeout: the frame was not confirmed stored in time. It may be stored later all the same.
+	ErrTimeout = errors.New("not stored within the publish timeout")
+	// ErrClosed: the publisher is draining or closed.
+	ErrClosed = errors.New("publisher is closed")
+)
+
+// Frame is what one frame of a device publishes: its records, its dead letters, or both. It is stored whole or
+// refused. A Frame comes from Publisher.Admit and belongs to the caller until Publish.
+type Frame struct {
+	DeviceID    string
+	Records     []engine.Record
+	DeadLetters []engine.DeadLetter
+	Buffer      []byte // for the bytes that the records and dead letters refer to; reused
+
+	device   uint64 // hash of DeviceID
+	admitted int    // records of the queue's capacity that the frame holds
+	next     *Frame // the frame pushed before it, see inbox
+	state    atomic.Uint32
+	done     chan struct{} // one message when a frame that was not abandoned is settled
+	timer    *time.Timer
+	outcome  Outcome
+	err      error
+}
+
+// Outcome says what became of a stored frame's items.
+type Outcome struct {
+	Published    int // records written
+	Duplicates   int // records that had been stored before
+	DeadLettered int // dead letters stored, now or before
+}
+
+// The states of a frame. The session and the lane race for the step out of pending.
+const (
+	pending   = iota
+	settled   // the lane has decided; the session takes the result and releases the frame
+	abandoned // the session no longer waits; the lane releases the frame
+)
+
+func newFrame() *Frame {
+	f := &Frame{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	f.timer.Stop()
+	return f
+}
+
+// The most that a pooled frame may keep, so that one huge frame does not stay in memory for ever.
+const (
+	maxKeptBuffer  = 256 << 10
+	maxKeptRecords = 256
+)
+
+func (f *Frame) reset() {
+	clear(f.Records)
+	clear(f.DeadLetters)
+	f.Records, f.DeadLetters, f.Buffer = f.Records[:0], f.DeadLetters[:0], f.Buffer[:0]
+	if cap(f.Buffer) > maxKeptBuffer {
+		f.Buffer = nil
+	}
+	if cap(f.Records) > maxKeptRecords {
+		f.Records = nil
+	}
+	f.DeviceID, f.next, f.err, f.outcome = "", nil, nil, Outcome{}
+	f.state.Store(pending)
+}
+
+// recordKey is what a record is known by again: its bytes' hash with its device and time.
+func (f *Frame) recordKey(r *engine.Record) key {
+	return key{r.Hash, f.device ^ uint64(r.Timestamp)*0x9E3779B97F4A7C15}
+}
+
+// deadLetterKey knows a frame again that a device sends over and over.
+func (f *Frame) deadLetterKey(d *engine.DeadLetter) key {
+	return key{xxhash.Sum64(d.Frame), ^f.device}
+}

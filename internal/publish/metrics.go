@@ -1,0 +1,58 @@
+package publish
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are the publisher's figures.
+type Metrics struct {
+	registerer prometheus.Registerer
+	overflow   prometheus.Counter
+	duration   prometheus.Histogram
+	batch      prometheus.Histogram
+	retries    prometheus.Counter
+	late       prometheus.Counter
+}
+
+// NewMetrics registers the publisher's metrics. The queue's are added by New.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		registerer: r,
+		overflow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "teltonika_publish_overflow_total",
+			Help: "Frames refused because the publish queue had no room for all their records.",
+		}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "teltonika_publish_duration_seconds",
+			Help:    "Time from handing a frame to the publisher until all its records were stored.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "teltonika_publish_batch_records",
+			Help:    "Records in one write to the engine.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
+		}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "teltonika_publish_retries_total",
+			Help: "Writes repeated after a failure that a retry can cure.",
+		}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "teltonika_records_stored_late_total",
+			Help: "Records stored after their frame had been refused for the publish timeout; a resend counts as duplicate.",
+		}),
+	}
+	r.MustRegister(m.overflow, m.duration, m.batch, m.retries, m.late)
+	return m
+}
+
+// observe adds the figures that are read from the publisher itself.
+func (m *Metrics) observe(p *Publisher) {
+	m.registerer.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "teltonika_publish_queue_depth",
+			Help: "Records admitted and not yet stored.",
+		}, func() float64 { return float64(p.Queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "teltonika_publish_queue_capacity",
+			Help: "Records that may be admitted and not yet stored.",
+		}, func() float64 { return float64(p.options.Capacity) }),
+	)
+}

@@ -1,0 +1,146 @@
+// Package publish brings frames into the engine: bounded, whole, and confirmed.
+//
+// Sessions admit a frame, fill it and publish it; Publish returns when everything in it is stored, or refused.
+// Throughput comes from group commit: each of the engine's lanes writes one batch at a time, and whatever
+// sessions publish meanwhile gathers into the next one. All frames of one device go through one lane, so a
+// device's order is kept, and the lane alone knows what it stored lately, so duplicates cost no lock.
+//
+//	session ─ Admit ─ fill ─ Publish ─┐                      ┌─ engine.Store(lane 0)
+//	session ─ Admit ─ fill ─ Publish ─┼─ inbox of the lane ──┤
+//	session ─ Admit ─ fill ─ Publish ─┘   of the device      └─ engine.Store(lane n)
+package publish
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Options are the publisher's settings. All fields are needed.
+type Options struct {
+	Engine   engine.Engine
+	Capacity int           // records admitted and not yet stored, at least 255 so that every frame fits
+	Timeout  time.Duration // from admission to refusal of a frame that is not confirmed
+	Metrics  *Metrics
+	Logger   *slog.Logger
+}
+
+// Publisher is safe for use by many goroutines.
+type Publisher struct {
+	options Options
+	lanes   []*lane
+	frames  sync.Pool
+	queued  atomic.Int64 // records of the capacity in use
+	closed  atomic.Bool
+	empty   chan struct{} // one message when the queue gets empty after Drain began
+	trouble trouble
+
+	stop   context.CancelFunc
+	lanesG sync.WaitGroup
+}
+
+// New starts a publisher. It stops with Close.
+func New(o Options) *Publisher {
+	ctx, stop := context.WithCancel(context.Background())
+	p := &Publisher{options: o, stop: stop, empty: make(chan struct{}, 1)}
+	p.frames.New = func() any { return newFrame() }
+	o.Metrics.observe(p)
+	for i := range o.Engine.Lanes() {
+		l := newLane(p, i, recentLimit/o.Engine.Lanes())
+		p.lanes = append(p.lanes, l)
+		p.lanesG.Go(func() { l.run(ctx) })
+	}
+	return p
+}
+
+// Admit reserves room for a frame of n records, all or nothing, and returns an empty frame of the device.
+// It must be given back with Publish or Discard. The error is ErrOverflow or ErrClosed.
+func (p *Publisher) Admit(deviceID string, n int) (*Frame, error) {
+	if p.closed.Load() {
+		return nil, ErrClosed
+	}
+	if p.queued.Add(int64(n)) > int64(p.options.Capacity) {
+		p.unqueue(n)
+		p.options.Metrics.overflow.Inc()
+		return nil, ErrOverflow
+	}
+	f := p.frames.Get().(*Frame)
+	f.DeviceID, f.admitted = deviceID, n
+	f.device = xxhash.Sum64String(deviceID)
+	return f, nil
+}
+
+// Discard gives back an admitted frame that is not published.
+func (p *Publisher) Discard(f *Frame) { p.release(f) }
+
+// Publish stores the frame and returns when every item is stored at the engine's durability, or with the reason
+// why the frame is refused. The frame is no longer the caller's, whatever the result.
+func (p *Publisher) Publish(f *Frame) (Outcome, error) {
+	if len(f.Records)+len(f.DeadLetters) == 0 {
+		p.release(f)
+		return Outcome{}, nil
+	}
+	start := time.Now()
+	f.timer.Reset(p.options.Timeout)
+	p.lanes[f.device%uint64(len(p.lanes))].inbox.push(f)
+	select {
+	case <-f.done:
+	case <-f.timer.C:
+		if f.state.CompareAndSwap(pending, abandoned) {
+			return Outcome{}, ErrTimeout
+		}
+		<-f.done
+	}
+	f.timer.Stop()
+	outcome, err := f.outcome, f.err
+	p.release(f)
+	if err == nil {
+		p.options.Metrics.duration.Observe(time.Since(start).Seconds())
+	}
+	return outcome, err
+}
+
+// Queued is the number of records admitted and not yet stored.
+func (p *Publisher) Queued() int { return int(p.queued.Load()) }
+
+// Drain refuses new frames and waits until all admitted ones are settled, or ctx ends.
+func (p *Publisher) Drain(ctx context.Context) error {
+	p.closed.Store(true)
+	for p.queued.Load() > 0 {
+		select {
+		case <-p.empty:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Close refuses new frames and those that are not stored yet, and waits for the lanes to end.
+func (p *Publisher) Close() {
+	p.closed.Store(true)
+	p.stop()
+	p.lanesG.Wait()
+}
+
+func (p *Publisher) release(f *Frame) {
+	n := f.admitted
+	f.reset()
+	p.frames.Put(f)
+	p.unqueue(n)
+}
+
+func (p *Publisher) unqueue(n int) {
+	if p.queued.Add(int64(-n)) == 0 && p.closed.Load() {
+		select {
+		case p.empty <- struct{}{}:
+		default:
+		}
+	}
+}

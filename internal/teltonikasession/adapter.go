@@ -1,0 +1,96 @@
+// Package teltonikasession is one tracker's connection, from its login to its close.
+//
+// A session is one goroutine that carries a frame through six steps and only then looks for the next one:
+//
+//	read → check → decode → encode → publish → ack
+//
+// Publish returns when everything in the frame is stored; so the ACK that follows means stored. What happens
+// instead when a step fails is in one table, verdicts.
+package teltonikasession
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+)
+
+// Authority says which devices are known. It is asked at every login and must not block.
+type Authority interface {
+	Known(imei string) bool
+}
+
+// Options are the sessions' settings. All fields are needed, RecordRaw and StrictAuth apart.
+type Options struct {
+	Publisher        *publish.Publisher
+	Authority        Authority
+	StrictAuth       bool          // refuse unknown devices instead of only labelling them
+	RecordRaw        bool          // publish the record's bytes too
+	HandshakeTimeout time.Duration // for the whole login
+	IdleTimeout      time.Duration // between two signs of life, and for the rest of a frame once begun
+	WriteTimeout     time.Duration // for an answer
+	MaxFrameBytes    int           // largest data field length
+	Metrics          *Metrics
+	Logger           *slog.Logger
+}
+
+// Adapter makes a session of every connection.
+type Adapter struct {
+	Options
+	work sync.Pool
+}
+
+// New returns the adapter.
+func New(o Options) *Adapter {
+	a := &Adapter{Options: o}
+	a.work.New = func() any {
+		w := &work{}
+		w.encoder.Raw = o.RecordRaw
+		return w
+	}
+	return a
+}
+
+// Serve is one session. It implements ingest.Adapter.
+func (a *Adapter) Serve(conn *ingest.Conn) ingest.CloseReason {
+	s := &session{Adapter: a, conn: conn, since: time.Now()}
+	if reason := s.login(); reason != "" {
+		return reason
+	}
+	reason := s.frames()
+	a.Logger.Info("device disconnected", "imei", s.imei, "remote", conn.RemoteAddr().String(), "reason", string(reason),
+		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.frameCount, "records", s.recordCount)
+	return reason
+}
+
+// session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
+// a frame's header is waited for in.
+type session struct {
+	*Adapter
+	conn        *ingest.Conn
+	imei        string
+	since       time.Time
+	head        [8]byte // the next frame's header; also the answer's bytes
+	wrongCRCs   int     // in a row
+	frameCount  uint64  // acknowledged
+	recordCount uint64  // acknowledged
+}
+
+// answer writes n bytes of head.
+func (s *session) answer(n int) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(s.WriteTimeout)); err != nil {
+		return err
+	}
+	_, err := s.conn.Write(s.head[:n])
+	return err
+}
+
+// writeFailed says why an answer could not be written.
+func (s *session) writeFailed(err error) ingest.CloseReason {
+	if reason := s.conn.Reason(err); reason != ingest.ReasonIdleTimeout {
+		return reason
+	}
+	return ReasonWriteTimeout
+}

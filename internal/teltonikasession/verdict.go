@@ -1,0 +1,190 @@
+package teltonikasession
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// Why a session ends, beside the reasons of the shell.
+const (
+	ReasonMalformedLogin   ingest.CloseReason = "malformed_login"
+	ReasonRejected         ingest.CloseReason = "rejected"
+	ReasonHandshakeTimeout ingest.CloseReason = "handshake_timeout"
+	ReasonWriteTimeout     ingest.CloseReason = "write_timeout"
+	ReasonBadFrame         ingest.CloseReason = "bad_frame"     // preamble or length: the boundaries are lost
+	ReasonCRC              ingest.CloseReason = "crc"           // maxWrongCRCs in a row
+	ReasonUnknownCodec     ingest.CloseReason = "unknown_codec" // ends a resend at full speed
+)
+
+// maxWrongCRCs in a row close the connection: the reader has lost the boundaries, or the line is too bad.
+const maxWrongCRCs = 3
+
+// socketError is a read that failed inside a frame, writeError an answer that could not be written, messageError
+// a frame of Codec 12 to 15 that cannot be decoded.
+type (
+	socketError  struct{ error }
+	writeError   struct{ error }
+	messageError struct{ error }
+)
+
+func (e *socketError) Unwrap() error  { return e.error }
+func (e *writeError) Unwrap() error   { return e.error }
+func (e *messageError) Unwrap() error { return e.error }
+
+// verdict is what follows when a frame does not get through all six steps.
+type verdict struct {
+	applies    func(error) bool
+	result     string             // of teltonika_frames_total
+	refused    string             // of teltonika_records_refused_total: the device shall send the records again
+	deadLetter string             // the frame is stored as dead letter for this reason
+	answer     bool               // it is acknowledged once the dead letter is stored
+	close      ingest.CloseReason // else the session goes on with the next frame
+	level      slog.Level
+	log        string
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+// verdicts is the table from error to action; the first line that applies counts. A wrong CRC closes only when
+// it is one of maxWrongCRCs in a row.
+var verdicts = []verdict{
+	{applies: is(teltonika.ErrPreamble), result: "malformed", close: ReasonBadFrame,
+		level: slog.LevelWarn, log: "frame boundaries lost"},
+	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame,
+		level: slog.LevelWarn, log: "frame length out of range"},
+	{applies: is(teltonika.ErrCRC), result: "crc_fail",
+		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
+	{applies: as[*messageError], result: "malformed",
+		level: slog.LevelWarn, log: "message cannot be decoded"},
+	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec,
+		level: slog.LevelWarn, log: "unknown codec, frame kept as dead letter and not acknowledged"},
+	{applies: as[*teltonika.DecodeError], result: "malformed", deadLetter: "malformed", answer: true,
+		level: slog.LevelWarn, log: "frame cannot be decoded, kept as dead letter"},
+	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
+		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},
+	{applies: is(publish.ErrTimeout), result: "publish_error", refused: "timeout",
+		level: slog.LevelError, log: "frame not stored in time, not acknowledged"},
+	{applies: is(publish.ErrClosed), result: "publish_error", refused: "draining",
+		level: slog.LevelInfo, log: "frame refused while stopping, not acknowledged"},
+	{applies: as[*engine.Error], result: "publish_error", refused: "engine",
+		level: slog.LevelError, log: "engine failed, frame not acknowledged"},
+}
+
+// reasonTimestamp is the dead letters' reason for a frame with a record beyond the year 9999.
+const reasonTimestamp = "timestamp"
+
+func verdictOn(err error) *verdict {
+	for i := range verdicts {
+		if verdicts[i].applies(err) {
+			return &verdicts[i]
+		}
+	}
+	return nil
+}
+
+// conclude does what follows from a frame's end and returns why the connection closes, or nothing.
+func (s *session) conclude(w *work, err error) ingest.CloseReason {
+	if err == nil {
+		s.wrongCRCs = 0
+		s.Metrics.frame(codecOf(w), "ok")
+		return ""
+	}
+	if write := (*writeError)(nil); errors.As(err, &write) {
+		s.Metrics.frame(codecOf(w), "ok") // stored; the device will send it again
+		return s.writeFailed(write.error)
+	}
+	if socket := (*socketError)(nil); errors.As(err, &socket) {
+		return s.conn.Reason(socket.error)
+	}
+	v := verdictOn(err)
+	if v == nil {
+		v = &verdict{result: "publish_error", refused: "engine", level: slog.LevelError, log: "unexpected error, frame not acknowledged"}
+	}
+	s.Metrics.frame(codecOf(w), v.result)
+	s.Logger.Log(context.Background(), v.level, v.log, "imei", s.imei, "error", err)
+	if v.refused != "" {
+		s.Metrics.refused(v.refused, w.data.Count)
+	}
+	if v.deadLetter != "" {
+		if reason := s.bury(w, v); reason != "" {
+			return reason
+		}
+	}
+	if errors.Is(err, teltonika.ErrCRC) {
+		if s.wrongCRCs++; s.wrongCRCs >= maxWrongCRCs {
+			return ReasonCRC
+		}
+		return ""
+	}
+	s.wrongCRCs = 0
+	return v.close
+}
+
+// bury stores the frame as a dead letter and acknowledges it if the verdict says so.
+func (s *session) bury(w *work, v *verdict) ingest.CloseReason {
+	records := 0
+	if v.answer {
+		records = w.frame.Count()
+		s.Metrics.received(w.frame.Codec(), records)
+	} else {
+		s.Metrics.unknownCodec(w.frame.Codec())
+	}
+	f, err := s.Publisher.Admit(s.imei, max(1, records))
+	if err == nil {
+		s.addDeadLetter(f, w, v.deadLetter, time.Now())
+		_, err = s.Publisher.Publish(f)
+	}
+	if err != nil {
+		s.Logger.Error("dead letter not stored, frame not acknowledged", "imei", s.imei, "error", err)
+		s.Metrics.refused(refusedAs(err), records)
+		return ""
+	}
+	s.Metrics.deadLettered(v.deadLetter, records)
+	if !v.answer {
+		return ""
+	}
+	if err := s.ack(records); err != nil {
+		return s.writeFailed(err)
+	}
+	return ""
+}
+
+// addDeadLetter adds the frame at hand, copied because it may outlive the session's wait.
+func (s *session) addDeadLetter(f *publish.Frame, w *work, reason string, received time.Time) {
+	start := len(f.Buffer)
+	f.Buffer = append(f.Buffer, w.frame...)
+	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
+		DeviceID: s.imei, Codec: w.frame.Codec().String(), Reason: reason, Received: received,
+		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
+	})
+}
+
+// refusedAs is the label for records that were refused for err.
+func refusedAs(err error) string {
+	if v := verdictOn(err); v != nil && v.refused != "" {
+		return v.refused
+	}
+	return "engine"
+}
+
+// codecOf is the frame's codec, or 0 if its header was refused.
+func codecOf(w *work) teltonika.Codec {
+	if len(w.frame) <= teltonika.HeaderSize {
+		return 0
+	}
+	return w.frame.Codec()
+}
