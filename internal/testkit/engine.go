@@ -1,0 +1,150 @@
+package testkit
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Engine is an engine in memory whose failures a test decides. It is for what real engines cannot be made to do
+// at a chosen moment, or in virtual time; that real engines work is tested with real engines.
+type Engine struct {
+	lanes int
+
+	mu      sync.Mutex
+	changed sync.Cond
+	held    bool
+	fail    func(b *engine.Batch) error
+	stores  int
+	records []Stored
+	dead    []engine.DeadLetter
+	known   map[string]bool
+}
+
+// Stored is a record as the engine got it.
+type Stored struct {
+	DeviceID, Codec, Time, ID, Payload string
+}
+
+// NewEngine returns an engine with that many lanes.
+func NewEngine(lanes int) *Engine {
+	e := &Engine{lanes: lanes, known: make(map[string]bool)}
+	e.changed.L = &e.mu
+	return e
+}
+
+// Hold makes every Store wait, before it writes anything, until Release or the end of its context.
+func (e *Engine) Hold() { e.set(func() { e.held = true }) }
+
+// Release ends Hold.
+func (e *Engine) Release() { e.set(func() { e.held = false }) }
+
+// Fail makes fail decide every Store from now on: with an error the batch is not written, and fail may set
+// Results of items that shall not be. nil ends it.
+func (e *Engine) Fail(fail func(b *engine.Batch) error) { e.set(func() { e.fail = fail }) }
+
+func (e *Engine) set(change func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change()
+	e.changed.Broadcast()
+}
+
+// Records are the stored records in order.
+func (e *Engine) Records() []Stored {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.records)
+}
+
+// DeadLetters are the stored dead letters in order.
+func (e *Engine) DeadLetters() []engine.DeadLetter {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.dead)
+}
+
+// Stores is how often Store has been called.
+func (e *Engine) Stores() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stores
+}
+
+// WaitStores waits until Store has been called n times in all.
+func (e *Engine) WaitStores(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.stores < n {
+		e.changed.Wait()
+	}
+}
+
+// Lanes implements engine.Engine.
+func (e *Engine) Lanes() int { return e.lanes }
+
+// Store implements engine.Engine. It recognises duplicates only in a batch that is Unsure.
+func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
+	wake := context.AfterFunc(ctx, func() { e.set(func() {}) })
+	defer wake()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stores++
+	e.changed.Broadcast()
+	for e.held && ctx.Err() == nil {
+		e.changed.Wait()
+	}
+	if ctx.Err() != nil {
+		return &engine.Error{Transient: true, Ambiguous: true, Err: ctx.Err()}
+	}
+	if e.fail != nil {
+		if err := e.fail(b); err != nil {
+			return err
+		}
+	}
+	e.write(b)
+	return nil
+}
+
+func (e *Engine) write(b *engine.Batch) {
+	for i, r := range b.Records {
+		id := string(r.ID)
+		switch {
+		case b.Results[i].Err != nil:
+		case b.Unsure && e.known[id]:
+			b.Results[i].Duplicate = true
+		default:
+			e.known[id] = true
+			e.records = append(e.records, Stored{r.DeviceID, r.Codec, string(r.Time), id, string(r.Payload)})
+		}
+	}
+	for i, d := range b.DeadLetters {
+		if b.Results[len(b.Records)+i].Err == nil {
+			d.Frame = slices.Clone(d.Frame)
+			e.dead = append(e.dead, d)
+		}
+	}
+}
+
+// Probe implements engine.Engine.
+func (e *Engine) Probe(context.Context) (engine.Status, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return engine.Status{Length: int64(len(e.records))}, nil
+}
+
+// Inspect implements engine.Engine.
+func (e *Engine) Inspect(context.Context) (engine.Durability, error) {
+	return engine.Durability{Engine: "memory", Class: engine.MemoryOnly}, nil
+}
+
+// Tail implements engine.Engine. It shows nothing.
+func (e *Engine) Tail(ctx context.Context, _ bool, _ func([]byte) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Close implements engine.Engine.
+func (e *Engine) Close() error { return nil }
