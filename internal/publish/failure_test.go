@@ -301,8 +301,3 @@ func BenchmarkRecent(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(r.young.slots)+len(r.old.slots))*16/float64(r.young.count+r.old.count), "B/key")
 }
-
-func ExampleOutcome() {
-	fmt.Printf("%+v\n", Outcome{Published: 9, Duplicates: 1})
-	// Output: {Published:9 Duplicates:1 DeadLettered:0}
-}

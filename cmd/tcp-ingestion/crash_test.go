@@ -1,0 +1,148 @@
+package main
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+)
+
+// crashTime is how long each of the crash tests goes on killing: CRASH_TIME, or long enough for a dozen rounds.
+func crashTime(t *testing.T) time.Duration {
+	text := os.Getenv("CRASH_TIME")
+	if text == "" {
+		return 15 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("CRASH_TIME: %v", err)
+	}
+	return d
+}
+
+// awaitProgress waits until the fleet has got so many more records acknowledged.
+func (f *fleet) awaitProgress(t testing.TB, records int) {
+	t.Helper()
+	from := f.count()
+	eventually(t, "the fleet gets ACKs", patience, func() bool { return f.count() >= from+records })
+}
+
+func moderate(o *simulate.Options) {
+	o.Rate, o.Backlog = 5000, 200
+	o.RecordsPerFrame = simulate.Range{Min: 1, Max: 20}
+}
+
+// TestKillServer kills the server under load, again and again. What it had acknowledged is stored: on the embedded
+// engine once, on Redis at least once, since a new process does not know what the killed one had written.
+func TestKillServer(t *testing.T) {
+	for _, open := range []func(testing.TB) store{
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore,
+	} {
+		store := open(t)
+		t.Run(store.name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, store.settings)
+			settings := maps.Clone(store.settings)
+			_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
+			f := startFleet(t, s.devices, 80, moderate)
+			rounds := 0
+			for end := time.Now().Add(crashTime(t)); time.Now().Before(end); rounds++ {
+				f.awaitProgress(t, 1000+rounds*37%500)
+				s.kill()
+				s = startServer(t, settings)
+			}
+			f.awaitProgress(t, 1000)
+			f.end(t)
+			if code := s.stop(syscall.SIGTERM, patience); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			t.Logf("%d kills", rounds)
+			store.wantAll(t, f.acknowledged(), store.name == "redis")
+		})
+	}
+}
+
+// TestKillRedis kills redis-server under load and starts it again from its append-only file, which is fsynced
+// before each answer. The server stays up, finds out what it had stored of the batches that were cut off, and
+// publishes nothing twice.
+func TestKillRedis(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t, "--appendonly", "yes", "--appendfsync", "always")
+	store.settings["REDIS_DURABILITY"] = "fsync"
+	s := startServer(t, store.settings)
+	f := startFleet(t, s.devices, 80, moderate)
+	rounds := 0
+	for end := time.Now().Add(crashTime(t)); time.Now().Before(end); rounds++ {
+		f.awaitProgress(t, 1000)
+		store.redis.Kill()
+		store.redis.Restart()
+	}
+	f.awaitProgress(t, 1000)
+	f.end(t)
+	s.wantBalance()
+	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	t.Logf("%d kills", rounds)
+	store.wantAll(t, f.acknowledged(), false)
+}
+
+// TestFreezeRedis stops redis-server without closing its connections. Nothing is acknowledged meanwhile, readiness
+// says so and recovers, and what Redis stores late is not stored again when the devices resend it.
+func TestFreezeRedis(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t)
+	store.settings["PUBLISH_TIMEOUT"] = "1s"
+	s := startServer(t, store.settings)
+	f := startFleet(t, s.devices, 80, func(o *simulate.Options) {
+		moderate(o)
+		o.ResponseTimeout = 2 * time.Second
+	})
+	ready := func(want int) func() bool {
+		return func() bool {
+			status, _ := s.get("/readyz")
+			return status == want
+		}
+	}
+	for range 2 {
+		f.awaitProgress(t, 1000)
+		eventually(t, "ready", 10*time.Second, ready(http.StatusOK))
+		store.redis.Freeze()
+		frozen := f.settled(t)
+		eventually(t, "not ready", 10*time.Second, ready(http.StatusServiceUnavailable))
+		if status, _ := s.get("/healthz"); status != http.StatusOK {
+			t.Errorf("/healthz %d", status)
+		}
+		if n := f.count(); n != frozen {
+			t.Errorf("%d records acknowledged while redis was frozen", n-frozen)
+		}
+		store.redis.Thaw()
+		eventually(t, "ready again", 10*time.Second, ready(http.StatusOK))
+	}
+	f.awaitProgress(t, 1000)
+	f.end(t)
+	s.wantBalance()
+	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	store.wantAll(t, f.acknowledged(), false)
+}
+
+// settled waits until no more ACKs arrive, and returns how many records have got one.
+func (f *fleet) settled(t testing.TB) int {
+	t.Helper()
+	last := -1
+	changed := time.Now()
+	eventually(t, "no more ACKs arrive", patience, func() bool {
+		if n := f.count(); n != last {
+			last, changed = n, time.Now()
+		}
+		return time.Since(changed) > time.Second
+	})
+	return last
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// reexec makes the test binary run as tcp-ingestion itself, so that tests have real processes to kill.
+const reexec = "TCP_INGESTION_TEST_REEXEC"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(reexec) != "" {
+		os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// command is tcp-ingestion as a process of its own, with no settings but those given.
+func command(t testing.TB, settings map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = []string{reexec + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR")}
+	for name, value := range settings {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// server is a running `tcp-ingestion serve`.
+type server struct {
+	t       testing.TB
+	cmd     *exec.Cmd
+	devices string // address
+	http    string // address
+	exited  chan struct{}
+
+	mu  sync.Mutex
+	log []string
+}
+
+// serve starts a server and waits until it listens. Ports are free ones unless the settings say otherwise.
+func startServer(t testing.TB, settings map[string]string) *server {
+	t.Helper()
+	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "BIND_ADDRESS": "127.0.0.1"}
+	for name, value := range settings {
+		all[name] = value
+	}
+	s := &server{t: t, cmd: command(t, all, "serve"), exited: make(chan struct{})}
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan struct{})
+	go s.follow(stderr, listening)
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		<-s.exited
+		if t.Failed() {
+			t.Logf("server's log:\n%s", s.tail(60))
+		}
+	})
+	select {
+	case <-listening:
+	case <-s.exited:
+		t.Fatalf("server exited: %v\n%s", s.cmd.ProcessState, s.tail(20))
+	case <-time.After(patience):
+		t.Fatalf("server does not listen\n%s", s.tail(20))
+	}
+	return s
+}
+
+// follow reads the log, learns the addresses from it, and reaps the process at its end.
+func (s *server) follow(stderr io.Reader, listening chan<- struct{}) {
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		var line struct{ Msg, For, Address string }
+		json.Unmarshal(lines.Bytes(), &line)
+		s.mu.Lock()
+		s.log = append(s.log, lines.Text())
+		s.mu.Unlock()
+		if line.Msg != "listening" {
+			continue
+		}
+		if line.For == "http" {
+			s.http = "127.0.0.1" + line.Address[strings.LastIndex(line.Address, ":"):]
+			continue
+		}
+		s.devices = line.Address
+		close(listening)
+	}
+	s.cmd.Wait()
+	close(s.exited)
+}
+
+func (s *server) tail(n int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.log[max(0, len(s.log)-n):], "\n")
+}
+
+// settings are those that make a restarted server take the place of this one.
+func (s *server) kill() {
+	s.t.Helper()
+	s.cmd.Process.Kill()
+	<-s.exited
+}
+
+// stop sends a signal and returns the exit code.
+func (s *server) stop(sig os.Signal, within time.Duration) int {
+	s.t.Helper()
+	s.cmd.Process.Signal(sig)
+	select {
+	case <-s.exited:
+	case <-time.After(within):
+		s.t.Fatalf("server runs %v after %v\n%s", within, sig, s.tail(20))
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// get asks over HTTP.
+func (s *server) get(path string) (status int, body string) {
+	s.t.Helper()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get("http://" + s.http + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, string(b)
+}
+
+// metric is the sum of a metric's samples, over all of its labels.
+func (s *server) metric(name string) float64 {
+	s.t.Helper()
+	_, body := s.get("/metrics")
+	sum := 0.0
+	for line := range strings.Lines(body) {
+		rest, found := strings.CutPrefix(line, name)
+		if !found || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		var value float64
+		if _, err := fmt.Sscan(rest[strings.LastIndexByte(strings.TrimSpace(rest), ' ')+1:], &value); err != nil {
+			s.t.Fatalf("%s: %v", line, err)
+		}
+		sum += value
+	}
+	return sum
+}
+
+// wantBalance fails unless received = published + duplicate + dead-lettered + refused.
+func (s *server) wantBalance() {
+	s.t.Helper()
+	received := s.metric("teltonika_records_received_total")
+	rest := s.metric("teltonika_records_published_total") + s.metric("teltonika_records_duplicate_total") +
+		s.metric("teltonika_records_dead_lettered_total") + s.metric("teltonika_records_refused_total")
+	if received != rest {
+		s.t.Errorf("%v records received, %v accounted for", received, rest)
+	}
+}
+
+// eventually waits until the condition holds.
+func eventually(t testing.TB, what string, within time.Duration, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !condition(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+	}
+}
+
+// execute runs a command to its end.
+func execute(t testing.TB, settings map[string]string, stdin string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	cmd := command(t, settings, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+// logged reports whether a line with the message has been logged.
+func (s *server) logged(message string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, line := range s.log {
+		if strings.Contains(line, `"msg":"`+message+`"`) {
+			return true
+		}
+	}
+	return false
+}

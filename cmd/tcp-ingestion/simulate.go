@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+)
+
+// simulateCommand drives a fleet of simulated trackers against an address. Exit code 0 says that everything sent
+// is acknowledged, 1 that it is not.
+func simulateCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "simulate",
+		Usage: "drive a fleet of simulated trackers against an address",
+		Description: "Prints what the fleet was promised: how many records were sent and acknowledged, how fast, and what went wrong.\n" +
+			"Runs until --duration is over, --records are acknowledged, or SIGINT or SIGTERM.",
+		Flags:  simulateFlags(),
+		Action: runSimulate,
+	}
+}
+
+func simulateFlags() []cli.Flag {
+	d := simulate.Defaults()
+	return []cli.Flag{
+		&cli.StringFlag{Name: "address", Value: "127.0.0.1:5027", Usage: "`host:port` of the server"},
+		&cli.IntFlag{Name: "devices", Value: d.Devices, Usage: "trackers, each with one connection"},
+		&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: no limit)"},
+		&cli.Int64Flag{Name: "records", Usage: "end after this many acknowledged records (0: no limit)"},
+		&cli.FloatFlag{Name: "rate", Usage: "records a second of the whole fleet (0: as fast as the ACKs allow)"},
+		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(), Usage: "number or `range` like 1-35, at most 255"},
+		&cli.StringFlag{Name: "codec", Value: d.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
+		&cli.StringFlag{Name: "order", Value: string(d.Order), Usage: "newest-first or oldest-first"},
+		&cli.FloatFlag{Name: "reconnect", Usage: "`probability` that a device drops its connection after an ACK"},
+		&cli.IntFlag{Name: "burst", Usage: "records gathered in the coverage gap before such a reconnection"},
+		&cli.FloatFlag{Name: "lose-ack", Usage: "`probability` that the connection is lost between a frame and its ACK"},
+		&cli.IntFlag{Name: "backlog", Value: d.Backlog, Usage: "most records that a device keeps before it sends them"},
+		&cli.DurationFlag{Name: "keepalive", Usage: "an idle device sends FF this often (0: never)"},
+		&cli.DurationFlag{Name: "response-timeout", Value: d.ResponseTimeout, Usage: "without an answer for so long a device reconnects and sends again"},
+		&cli.DurationFlag{Name: "retry", Value: d.Retry, Usage: "pause after a failed connection; doubles up to 8 times that"},
+		&cli.DurationFlag{Name: "drain", Value: d.Drain, Usage: "how long the ended run waits for the ACKs of what was sent"},
+		&cli.FloatFlag{Name: "ramp", Value: d.Ramp, Usage: "connections a second at the start (0: all at once)"},
+		&cli.IntFlag{Name: "source-addresses", Usage: "connect from 127.0.0.1 and so many addresses from there (0: as needed)"},
+		&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "everything random follows from it"},
+		&cli.Uint64Flag{Name: "imei-base", Value: d.IMEIBase, Usage: "the first device's `IMEI`; the others count up from it"},
+		&cli.StringFlag{Name: "ledger", Usage: "append the id of every acknowledged record to this `file`"},
+		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
+		&cli.BoolFlag{Name: "quiet", Usage: "no progress lines on stderr"},
+	}
+}
+
+func runSimulate(ctx context.Context, cmd *cli.Command) error {
+	options, err := simulateOptions(cmd)
+	if err != nil {
+		return cli.Exit(err.Error(), exitUsage)
+	}
+	if path := cmd.String("ledger"); path != "" {
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return cli.Exit(err.Error(), exitUsage)
+		}
+		defer file.Close()
+		options.Acknowledged = file
+	}
+	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer release()
+	defer context.AfterFunc(ctx, release)() // a second signal ends the process at once
+	ledger, err := simulate.Run(ctx, options)
+	if err == nil {
+		err = printLedger(cmd.Root().Writer, ledger, cmd.Bool("json"))
+	}
+	switch {
+	case err != nil:
+		return cli.Exit(err.Error(), exitFailure)
+	case !ledger.OK():
+		return cli.Exit("not everything sent is acknowledged, or an answer was wrong", exitFailure)
+	}
+	return nil
+}
+
+// simulateOptions reads the flags. The error names all that are wrong.
+func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
+	perFrame, rangeErr := simulate.ParseRange(cmd.String("records-per-frame"))
+	codecs, mixErr := simulate.ParseMix(cmd.String("codec"))
+	var errs []error
+	if rangeErr != nil {
+		errs = append(errs, fmt.Errorf("records-per-frame: %w", rangeErr))
+		perFrame = simulate.Defaults().RecordsPerFrame
+	}
+	if mixErr != nil {
+		errs = append(errs, fmt.Errorf("codec: %w", mixErr))
+		codecs = simulate.Defaults().Codecs
+	}
+	o := simulate.Options{
+		Address:         cmd.String("address"),
+		Devices:         cmd.Int("devices"),
+		Seed:            cmd.Uint64("seed"),
+		Duration:        cmd.Duration("duration"),
+		Records:         cmd.Int64("records"),
+		Rate:            cmd.Float("rate"),
+		RecordsPerFrame: perFrame,
+		Codecs:          codecs,
+		Order:           simulate.Order(cmd.String("order")),
+		Reconnect:       cmd.Float("reconnect"),
+		Burst:           cmd.Int("burst"),
+		LoseACK:         cmd.Float("lose-ack"),
+		Backlog:         cmd.Int("backlog"),
+		KeepAlive:       cmd.Duration("keepalive"),
+		ResponseTimeout: cmd.Duration("response-timeout"),
+		Retry:           cmd.Duration("retry"),
+		Drain:           cmd.Duration("drain"),
+		Ramp:            cmd.Float("ramp"),
+		SourceAddresses: cmd.Int("source-addresses"),
+		IMEIBase:        cmd.Uint64("imei-base"),
+	}
+	if !cmd.Bool("quiet") {
+		o.Progress = cmd.Root().ErrWriter
+	}
+	return o, errors.Join(append(errs, o.Validate())...)
+}
+
+func printLedger(w io.Writer, ledger simulate.Ledger, asJSON bool) error {
+	if !asJSON {
+		return ledger.WriteText(w)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(ledger)
+}
