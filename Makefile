@@ -1,0 +1,60 @@
+# What one can do here. `make` alone prints this list; `make check` is what CI runs.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS   = -s -w -X main.buildVersion=$(VERSION) -X main.buildCommit=$(COMMIT)
+FUZZTIME ?= 30s
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/tcp-ingestion, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tcp-ingestion ./cmd/tcp-ingestion
+
+.PHONY: demo
+demo: ## run a server and a simulated fleet, and show the records as they are stored
+	$(GO) run ./cmd/tcp-ingestion demo
+
+.PHONY: check
+check: tools lint test build ## everything that must pass: format, vet, staticcheck, tests, build
+
+.PHONY: tools
+tools:
+	@command -v redis-server >/dev/null || { apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools; }
+
+.PHONY: lint
+lint: ## format, vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: test
+test: tools ## all tests, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: tools ## all benchmarks, each with its ratio to a limit measured in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: crash
+crash: tools ## five minutes of each crash test: kill -9 of the server and of redis-server under load
+	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze' ./cmd/tcp-ingestion
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in the dependencies (asks the Go vulnerability database)
+	$(GO) run $(GOVULNCHECK) ./...

@@ -1,0 +1,94 @@
+package tcpingestion
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "git.dev.trmtracking.org/trm/tcp-ingestion/"
+
+// allowed are the arrows between the packages: what each may import of ours. What is not here is a wall; see
+// ARCHITECTURE.md.
+var allowed = map[string][]string{
+	"teltonika":                   {},
+	"internal/record":             {"teltonika"},
+	"internal/engine":             {},
+	"internal/engine/redisstream": {"internal/engine"},
+	"internal/engine/sqlite":      {"internal/engine"},
+	"internal/publish":            {"internal/engine"},
+	"internal/ingest":             {},
+	"internal/authority":          {},
+	"internal/teltonikasession":   {"internal/engine", "internal/ingest", "internal/publish", "internal/record", "teltonika"},
+	"internal/ops":                {"internal/engine"},
+	"internal/config":             {},
+	"internal/logging":            {},
+	"internal/simulate":           {"teltonika"},
+	"internal/explain":            {"teltonika"},
+
+	// For tests only.
+	"internal/testkit":           {"internal/engine", "teltonika"},
+	"internal/engine/enginetest": {"internal/engine"},
+}
+
+// mayImportAll is the only package that binds the others together.
+const mayImportAll = "cmd/tcp-ingestion"
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestArrowsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		name, ours := strings.CutPrefix(p.ImportPath, module)
+		if !ours || name == mayImportAll {
+			continue
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("%s has no place in the architecture: add it here and to ARCHITECTURE.md", name)
+		}
+		for _, i := range p.Imports {
+			if target, ours := strings.CutPrefix(i, module); ours && !slices.Contains(may, target) {
+				t.Errorf("%s imports %s", name, target)
+			}
+		}
+	}
+}
+
+func TestProtocolLibraryIsPure(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath != module+"teltonika" {
+			continue
+		}
+		for _, i := range p.Imports {
+			if strings.Contains(i, ".") || slices.Contains([]string{"net", "os", "log", "log/slog", "net/http"}, i) {
+				t.Errorf("teltonika imports %s", i)
+			}
+		}
+	}
+}
