@@ -1,8 +1,8 @@
 package teltonika
 
 // AVLData is the decoded data field of a frame of Codec 8, 8 Extended or 16. It is meant to be reused:
-// Decode overwrites it and allocates only to grow. The records refer to the decoded bytes, which must
-// stay unchanged while they are in use.
+// Decode overwrites it and allocates only to grow, and for an error. The records refer to the decoded bytes, which must
+// stay unchanged while they are in use. The zero value is ready to decode into and to build records in.
 type AVLData struct {
 	Codec   Codec
 	Count   int  // number of data 1, also after a failed Decode if the byte was there
@@ -19,10 +19,10 @@ type Record struct {
 	Latitude   int32  // 1e-7 degree, north positive
 	Altitude   int16  // metres above sea level, may be negative
 	Angle      uint16 // degrees from north, clockwise
-	Speed      uint16 // km/h, from the satellites
+	Speed      uint16 // km/h, from the satellites; 255 with 0 satellites is old firmware's mark of no fix
 	EventID    uint16 // the element that caused the record, 0 for a periodic one
 	Total      uint16 // the number of elements that the record claims to have; the groups decide
-	Satellites uint8  // in use; 0 without a fix
+	Satellites uint8  // in use; 0 without a fix, when the position is the last one known, or 0
 	Priority   uint8  // 0 low, 1 high, 2 panic; other values are kept
 	Generation uint8  // Codec 16 only: what generated the event, 0 to 7; other values are kept
 	Elements   []Element
@@ -42,6 +42,9 @@ const (
 	Group8               // 8-byte values
 	Group16              // 16-byte values, Codec 8 with N16 only
 	GroupX               // values with a length of their own, 0 to 65,535 bytes, Codec 8 Extended only
+
+	// misfit is the group of an element whose value is not one of the group that it was added to.
+	misfit Group = 0xFF
 )
 
 // size of a group's values in bytes. GroupX has none.
@@ -62,45 +65,63 @@ func (e Element) Uint() uint64 { return e.value }
 // Numeric reports whether the element is of Group1 to Group8, so that Uint is its value.
 func (e Element) Numeric() bool { return e.Group <= Group8 }
 
-// Bytes is the value of an element of Group16 or GroupX. It is nil for a numeric element.
+// Bytes is the value of an element of Group16 or GroupX of this record. It is nil for any other.
 func (r *Record) Bytes(e Element) []byte {
-	if e.Numeric() {
+	if !r.holds(e) {
 		return nil
 	}
 	return r.data[e.value : e.value+uint64(e.Size)]
 }
 
-// AddNumber appends an element of Group1 to Group8. Bits of v beyond the group's size are cut off.
+// holds reports whether e has its bytes in the record's data, as elements of Group16 and GroupX do.
+func (r *Record) holds(e Element) bool {
+	n := uint64(len(r.data))
+	return (e.Group == Group16 || e.Group == GroupX) && e.value <= n && uint64(e.Size) <= n-e.value
+}
+
+// AddNumber appends an element of Group1 to Group8. Bits of v beyond the group's size are cut off. With
+// another group the record cannot be encoded any more.
 func (r *Record) AddNumber(id uint16, g Group, v uint64) {
-	size := groupSize[g]
-	if size < 8 {
-		v &= 1<<(8*size) - 1
+	if g > Group8 {
+		r.Elements = append(r.Elements, Element{ID: id, Group: misfit})
+		return
 	}
+	size := groupSize[g]
+	v &= 1<<(8*size) - 1
 	r.Elements = append(r.Elements, Element{ID: id, Size: uint16(size), Group: g, value: v})
 }
 
-// AddBytes appends an element of Group16 (16 bytes) or GroupX (up to 65,535 bytes) with a copy of value.
+// AddBytes appends an element of Group16 (16 bytes) or GroupX (up to 65,535 bytes) with a copy of value. With
+// another group or length the record cannot be encoded any more.
 func (r *Record) AddBytes(id uint16, g Group, value []byte) {
-	// Clipped, because after a decode the data is the caller's packet.
+	if !(g == Group16 && len(value) == 16 || g == GroupX && len(value) <= 0xFFFF) {
+		r.Elements = append(r.Elements, Element{ID: id, Group: misfit})
+		return
+	}
+	// After a decode the data is the caller's packet, of which Raw is clipped: append copies it.
 	offset := len(r.data)
-	r.data = append(r.data[:offset:offset], value...)
+	r.data = append(r.data, value...)
 	r.Elements = append(r.Elements, Element{ID: id, Size: uint16(len(value)), Group: g, value: uint64(offset)})
 }
 
 // Decode reads a data field, codec id to number of data 2, of a codec for which [Codec.IsAVL] holds.
 // Offsets in errors count from the codec id. After an error the Records are of no use.
 //
-// A wrong total of elements is accepted. Codec 8 that does not fit is tried again with a 16-byte group,
-// because that variant has no codec id of its own.
+// A wrong total of elements is accepted: it says nothing that the groups do not. Codec 8 that does not fit is
+// tried again with a 16-byte group, a variant of old devices that the vendor's page does not describe and that
+// has no codec id of its own.
 func (d *AVLData) Decode(body []byte) error {
+	clear(d.Records) // they must not keep the packet before alive
 	*d = AVLData{Records: d.Records[:0], elements: d.elements[:0]}
 	if len(body) > 0 {
 		d.Codec = Codec(body[0])
 	}
+	if len(body) > 1 {
+		d.Count = int(body[1])
+	}
 	if len(body) < MinLength {
 		return fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
 	}
-	d.Count = int(body[1])
 	switch d.Codec {
 	case Codec8:
 		err := d.decodeRecords(body, decode8)

@@ -4,8 +4,8 @@ package teltonika
 const MaxRecords = 255
 
 // AppendFrame appends the whole TCP frame of the records. What the codec cannot express is an error
-// that matches ErrEncode, and dst is returned as it was. The total of elements is written as counted,
-// whatever Record.Total says.
+// that matches ErrEncode, and dst is returned as it was. The numbers of records and elements are written as
+// counted, whatever Count and Record.Total say, and the elements of a group in their order.
 func (d *AVLData) AppendFrame(dst []byte) ([]byte, error) {
 	framed := appendHeader(dst)
 	start := len(framed)
@@ -70,17 +70,23 @@ func (d *AVLData) recordEncodable(r *Record) *DecodeError {
 		if int(e.ID) > maxID {
 			return fail(ErrEncode, "element id", 0, "%d, at most %d in codec %v", e.ID, maxID, d.Codec)
 		}
+		if e.Group > GroupX {
+			return fail(ErrEncode, "element", 0, "id %d: the value is not one of the group it was added to", e.ID)
+		}
 		if !d.has(e.Group) {
 			return fail(ErrEncode, "element", 0, "id %d: codec %v has no %s group", e.ID, d.Codec, groupName(e.Group))
 		}
-		if e.Group == Group16 && e.Size != 16 {
-			return fail(ErrEncode, "element", 0, "id %d: %d bytes in the 16-byte group", e.ID, e.Size)
+		if e.Group != GroupX && int(e.Size) != groupSize[e.Group] {
+			return fail(ErrEncode, "element", 0, "id %d: %d bytes in the %s group", e.ID, e.Size, groupName(e.Group))
+		}
+		if !e.Numeric() && !r.holds(e) {
+			return fail(ErrEncode, "element", 0, "id %d: its bytes are not in this record", e.ID)
 		}
 	}
 	return nil
 }
 
-// has reports whether the codec has the group.
+// has reports whether the codec has the group, one of Group1 to GroupX.
 func (d *AVLData) has(g Group) bool {
 	switch g {
 	case GroupX:

@@ -3,6 +3,7 @@ package teltonika
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // fixedSize is the size in bytes of what every record of every codec begins with:
@@ -52,13 +53,12 @@ func appendFixed(dst []byte, r *Record) []byte {
 // overrunHead is the error of a record that begins at p and whose fields before the groups do not fit: the
 // fixed ones, then those of rest.
 func overrunHead(data []byte, p int, rest ...headField) *DecodeError {
-	for _, f := range append(fixedFields[:len(fixedFields):len(fixedFields)], rest...) {
-		if p+f.size > len(data) {
-			return overrun(data, p, f.name, f.size)
-		}
-		p += f.size
+	fields := slices.Concat(fixedFields, rest)
+	i := 0
+	for ; p+fields[i].size <= len(data); i++ {
+		p += fields[i].size
 	}
-	return overrun(data, p, "record", 1)
+	return overrun(data, p, fields[i].name, fields[i].size)
 }
 
 // overrun is the error of a field of size bytes at offset p.

@@ -2,7 +2,7 @@ package teltonika
 
 import "encoding/binary"
 
-// Codec 16, one record:
+// Codec 16 (vendor's page, "Codec 16"), one record:
 //
 //	 0            24      26           27      28
 //	+------------+-------+------------+-------+----------------------+---------+---------+---------+
@@ -10,7 +10,7 @@ import "encoding/binary"
 //	+------------+-------+------------+-------+----------------------+---------+---------+---------+
 //
 // Event id and ids are two bytes, total and counts one. The generation type says what caused the record:
-// 0 on exit, 1 on entrance, 2 on both, 3 reserved, 4 hysteresis, 5 on change, 6 eventual, 7 periodical.
+// 0 on exit, 1 on entrance, 2 on both, 3 reserved, 4 hysteresis, 5 on change, 6 eventual, 7 periodical. Others are kept.
 const headSize16 = fixedSize + 4
 
 func decode16(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {

@@ -1,6 +1,6 @@
 package teltonika
 
-// Codec 8, one record:
+// Codec 8 (vendor's page, "Codec 8"), one record:
 //
 //	 0            24      25      26
 //	+------------+-------+-------+----------------------+---------+---------+---------+
@@ -42,14 +42,14 @@ func decode8N16(data []byte, p int, r *Record, els []Element) (int, []Element, *
 	}
 	n := int(data[p])
 	p++
-	for range n {
-		if p+17 > len(data) {
-			return 0, nil, overrunElement(data, p, Group16, 1)
-		}
-		els = append(els, Element{ID: uint16(data[p]), Size: 16, Group: Group16, value: uint64(p + 1 - start)})
-		p += 17
+	end := p + 17*n
+	if end > len(data) {
+		return 0, nil, overrunElement(data, p, Group16, 1)
 	}
-	return p, els, nil
+	for ; p < end; p += 17 {
+		els = append(els, Element{ID: uint16(data[p]), Size: 16, Group: Group16, value: uint64(p + 1 - start)})
+	}
+	return end, els, nil
 }
 
 // appendRecord8 appends a record. The elements must be of ids up to 255 and of Group1 to Group8, or to

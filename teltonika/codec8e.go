@@ -1,15 +1,18 @@
 package teltonika
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
-// Codec 8 Extended, one record:
+// Codec 8 Extended (vendor's page, "Codec 8 Extended"), one record:
 //
 //	 0            24      26      28
 //	+------------+-------+-------+----------------------+---------+---------+---------+---------------------------+
 //	| fixed part | event | total | n1 n1×(id, value 1)  | n2 ...2 | n4 ...4 | n8 ...8 | nx nx×(id, length, value) |
 //	+------------+-------+-------+----------------------+---------+---------+---------+---------------------------+
 //
-// Event id, total, counts, ids and lengths are two bytes each. A length of 0 is legal and common.
+// Event id, total, counts, ids and lengths are two bytes each. Real devices send many values of length 0.
 const headSize8E = fixedSize + 4
 
 func decode8E(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
@@ -43,15 +46,15 @@ func variableGroup(data []byte, p, start int, els []Element) (int, []Element, *D
 	}
 	n := int(binary.BigEndian.Uint16(data[p:]))
 	p += 2
-	for range n {
+	for i := range n {
 		if len(data)-p < 4 {
-			return 0, nil, overrun(data, p, "variable-length element id and length", 4)
+			return 0, nil, overrun(data, p, fmt.Sprintf("variable-length element %d id and length", i+1), 4)
 		}
 		id := binary.BigEndian.Uint16(data[p:])
 		size := binary.BigEndian.Uint16(data[p+2:])
 		p += 4
 		if len(data)-p < int(size) {
-			return 0, nil, overrun(data, p, "variable-length element value", int(size))
+			return 0, nil, overrun(data, p, fmt.Sprintf("variable-length element %d value", i+1), int(size))
 		}
 		els = append(els, Element{ID: id, Size: size, Group: GroupX, value: uint64(p - start)})
 		p += int(size)

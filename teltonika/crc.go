@@ -3,7 +3,7 @@ package teltonika
 import "encoding/binary"
 
 // CRC is the checksum of the data field, CRC-16/ARC ("IBM"): polynomial x^16+x^15+x^2+1, bits reflected,
-// initial value 0, no final xor. The CRC of "123456789" is 0xBB3D.
+// initial value 0, no final xor (vendor's page, "CRC-16"). The CRC of "123456789" is 0xBB3D.
 func CRC(data []byte) uint16 {
 	var crc uint16
 	if len(data) >= foldMin {

@@ -23,6 +23,6 @@
 // Every integer on the wire is big-endian. Errors are [*DecodeError]: they name the field and its
 // byte offset and say whether the stream can go on after them.
 //
-// The protocol is described in the vendor's wiki, page "Teltonika Data Sending Protocols". Comments
-// name the section that a rule comes from, and say so where real devices differ from it.
+// The protocol is described in the vendor's wiki, page "Teltonika Data Sending Protocols": "the vendor's
+// page" in comments, which name its sections in quotes and say where real devices differ from it.
 package teltonika

@@ -13,7 +13,7 @@ var (
 	ErrLogin = errors.New("malformed login")
 	// ErrPreamble: a frame does not start with four zero bytes.
 	ErrPreamble = errors.New("wrong preamble")
-	// ErrLength: the data field length is below 3 or above the reader's limit.
+	// ErrLength: the data field length is below 3 or above the reader's limit, or that of a UDP answer is not 5.
 	ErrLength = errors.New("data field length out of range")
 	// ErrCRC: the CRC field differs from the CRC of the data, or its upper half is not zero.
 	ErrCRC = errors.New("wrong CRC")
@@ -21,7 +21,7 @@ var (
 	ErrUnknownCodec = errors.New("unknown codec")
 	// ErrOverrun: a field runs past the end of the data.
 	ErrOverrun = errors.New("field runs past the data")
-	// ErrTrailing: bytes are left over where number of data 2 should stand.
+	// ErrTrailing: bytes are left over where number of data 2 should stand, or behind a UDP answer.
 	ErrTrailing = errors.New("unparsed bytes")
 	// ErrCount: number of data 2 differs from number of data 1.
 	ErrCount = errors.New("number of data 1 and 2 differ")
@@ -33,13 +33,13 @@ var (
 type DecodeError struct {
 	Err    error  // one of the Err values above
 	Field  string // the field in the words of the protocol, as "record 2 longitude"
-	Offset int    // of the field, in bytes from the start of what was decoded
+	Offset int    // of the field, in bytes from the start of what was decoded; no meaning with ErrEncode
 	Detail string // what was found and what was expected
 }
 
 func (e *DecodeError) Error() string {
-	if e.Detail == "" {
-		return fmt.Sprintf("%s at byte %d: %v", e.Field, e.Offset, e.Err)
+	if e.Err == ErrEncode {
+		return fmt.Sprintf("%s: %v: %s", e.Field, e.Err, e.Detail)
 	}
 	return fmt.Sprintf("%s at byte %d: %v: %s", e.Field, e.Offset, e.Err, e.Detail)
 }

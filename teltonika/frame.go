@@ -9,7 +9,7 @@ const (
 	MinLength   = 3 // the shortest data field: codec id, number of data 1 and 2
 )
 
-// Frame is one whole TCP frame:
+// Frame is one whole TCP frame (vendor's page, "Codec 8", the part on TCP):
 //
 //	 0          4             8                                 8+L           12+L
 //	+----------+-------------+---------+---------+------+------+-------------+
@@ -18,10 +18,13 @@ const (
 //	|          | field       |         | data 1  |      | d. 2 | field       |
 //	+----------+-------------+---------+---------+------+------+-------------+
 //	                         |<------- data field, L bytes --->|
+//
+// The methods take for granted what [ParseFrame] returns or [ParseHeader] has measured.
 type Frame []byte
 
 // ParseHeader reads the first HeaderSize bytes of a frame and returns the size of the whole frame in
-// bytes. The data field length must be MinLength to maxLength.
+// bytes. The data field length must be MinLength to maxLength. Devices put at most 1,280 bytes of records into a
+// packet, but pictures and serial data in Codec 12 take more than 2,000: 65,536 is a limit that hurts nobody.
 func ParseHeader(header []byte, maxLength int) (int, error) {
 	if len(header) < HeaderSize {
 		return 0, fail(ErrIncomplete, "frame header", 0, "%d of %d bytes", len(header), HeaderSize)
@@ -30,7 +33,7 @@ func ParseHeader(header []byte, maxLength int) (int, error) {
 		return 0, fail(ErrPreamble, "preamble", 0, "%08x, expected 00000000", preamble)
 	}
 	length := binary.BigEndian.Uint32(header[4:])
-	if length < MinLength || uint64(length) > uint64(maxLength) {
+	if length < MinLength || int64(length) > int64(maxLength) {
 		return 0, fail(ErrLength, "data field length", 4, "%d, expected %d to %d", length, MinLength, maxLength)
 	}
 	return HeaderSize + int(length) + TrailerSize, nil
@@ -46,11 +49,14 @@ func ParseFrame(b []byte, maxLength int) (frame Frame, rest []byte, err error) {
 	if len(b) < size {
 		return nil, b, fail(ErrIncomplete, "data field", HeaderSize, "%d of the frame's %d bytes", len(b), size)
 	}
-	return Frame(b[:size]), b[size:], nil
+	return Frame(b[:size:size]), b[size:], nil
 }
 
 // Body is the data field: codec id to number of data 2.
-func (f Frame) Body() []byte { return f[HeaderSize : len(f)-TrailerSize] }
+func (f Frame) Body() []byte {
+	end := len(f) - TrailerSize
+	return f[HeaderSize:end:end]
+}
 
 // Codec is the codec id.
 func (f Frame) Codec() Codec { return Codec(f[HeaderSize]) }

@@ -23,7 +23,8 @@ const (
 //	+--------+----------+------+----------+---------------------------+----------+
 //	                    |<------------ each message ----------------->|
 //
-// Codec 13 and 15 have the timestamp (u32), Codec 14 and 15 the IMEI (8 bytes BCD).
+// Codec 13 and 15 have the timestamp (u32), Codec 14 and 15 the IMEI (8 bytes BCD), and the size counts both
+// (vendor's page, "Codec 12" to "Codec 15").
 type Messages struct {
 	Codec    Codec
 	Quantity int // quantity 1, which real devices get wrong: the messages are counted as they stand
@@ -71,7 +72,7 @@ func DecodeMessages(body []byte) (Messages, error) {
 	for p := 2; p < last; {
 		msg, next, err := decodeMessage(body[:last], p, m.Codec, m.Quantity == 1)
 		if err != nil {
-			err.Field = fmt.Sprintf("message %d %s", len(m.Messages)+1, err.Field)
+			err.Field = messageField(len(m.Messages), err.Field)
 			return m, err
 		}
 		m.Messages = append(m.Messages, msg)
@@ -90,7 +91,7 @@ func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *
 	m := Message{Type: data[p], Size: binary.BigEndian.Uint32(data[p+1:])}
 	p += 5
 	left, size, prefix := len(data)-p, int64(m.Size), codec.prefixSize()
-	if alone && prefix > 0 && int64(left) == size+int64(prefix) {
+	if alone && int64(left) == size+int64(prefix) {
 		size += int64(prefix)
 	}
 	if size > int64(left) {
@@ -125,7 +126,7 @@ func (m Messages) AppendFrame(dst []byte) ([]byte, error) {
 	framed := appendHeader(dst)
 	start := len(framed)
 	framed = append(framed, byte(m.Codec), byte(len(m.Messages)))
-	for _, msg := range m.Messages {
+	for i, msg := range m.Messages {
 		framed = append(framed, msg.Type)
 		framed = binary.BigEndian.AppendUint32(framed, uint32(m.Codec.prefixSize()+len(msg.Payload)))
 		if m.Codec.hasTimestamp() {
@@ -134,6 +135,7 @@ func (m Messages) AppendFrame(dst []byte) ([]byte, error) {
 		if m.Codec.hasIMEI() {
 			bcd, err := encodeBCD(msg.IMEI)
 			if err != nil {
+				err.Field = messageField(i, err.Field)
 				return dst, err
 			}
 			framed = append(framed, bcd[:]...)
@@ -153,7 +155,7 @@ func decodeBCD(b []byte) string {
 	return s
 }
 
-func encodeBCD(imei string) (bcd [8]byte, err error) {
+func encodeBCD(imei string) (bcd [8]byte, err *DecodeError) {
 	if len(imei) != 15 && len(imei) != 16 {
 		return bcd, fail(ErrEncode, "IMEI", 0, "%d digits, expected 15 or 16", len(imei))
 	}
@@ -167,3 +169,5 @@ func encodeBCD(imei string) (bcd [8]byte, err error) {
 	}
 	return bcd, nil
 }
+
+func messageField(i int, field string) string { return fmt.Sprintf("message %d %s", i+1, field) }

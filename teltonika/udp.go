@@ -11,8 +11,8 @@ import "encoding/binary"
 //	|        |           |      | id     | u16      | n bytes   |                     |
 //	+--------+-----------+------+--------+----------+-----------+---------------------+
 //
-// The body is that of a TCP frame, without preamble, data field length and CRC. There is no login: the IMEI is
-// only what the sender claims.
+// The body is that of a TCP frame, without preamble, data field length and CRC (vendor's page, "Codec 8", the part
+// on UDP). There is no login: the IMEI is only what the sender claims.
 type Datagram struct {
 	Length      uint16 // the length field as sent; wrong in the wild, so the datagram's own size decides
 	PacketID    uint16 // the device's, echoed in the answer; CAFE is usual
@@ -104,8 +104,11 @@ type Answer struct {
 
 // ParseAnswer reads the answer to a datagram, AnswerSize bytes.
 func ParseAnswer(b []byte) (Answer, error) {
-	if len(b) != AnswerSize {
-		return Answer{}, fail(ErrIncomplete, "UDP answer", 0, "%d bytes, expected %d", len(b), AnswerSize)
+	if len(b) < AnswerSize {
+		return Answer{}, fail(ErrIncomplete, "UDP answer", 0, "%d of %d bytes", len(b), AnswerSize)
+	}
+	if len(b) > AnswerSize {
+		return Answer{}, fail(ErrTrailing, "UDP answer", AnswerSize, "%d bytes after it", len(b)-AnswerSize)
 	}
 	if n := binary.BigEndian.Uint16(b); n != AnswerSize-2 {
 		return Answer{}, fail(ErrLength, "length", 0, "%d, expected %d", n, AnswerSize-2)

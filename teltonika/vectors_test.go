@@ -2,13 +2,16 @@ package teltonika
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 )
+
+// testMaxLength is the limit of the data field that the tests read frames with.
+const testMaxLength = 65536
 
 // vector is one line of testdata/frames.jsonl: a packet, what it decodes to and the answer that a server owes.
 type vector struct {
@@ -18,6 +21,7 @@ type vector struct {
 	Codec       string          `json:"codec"`
 	Hex         string          `json:"hex"`
 	CRCOK       *bool           `json:"crc_ok"`
+	Records     int             `json:"records"`
 	Reject      bool            `json:"reject"`
 	Variant     string          `json:"variant"`
 	Ack         *string         `json:"ack"`
@@ -48,11 +52,19 @@ func (v vector) body(t testing.TB) []byte {
 		}
 		return d.Body
 	}
-	frame, rest, err := ParseFrame(b, 65536)
+	frame, rest, err := ParseFrame(b, testMaxLength)
 	if err != nil || len(rest) > 0 {
 		t.Fatalf("%s: %v, %d bytes left", v.Name, err, len(rest))
 	}
 	return frame.Body()
+}
+
+// answer is what a server owes in hex, empty for nothing.
+func (v vector) answer() string {
+	if v.Ack == nil {
+		return ""
+	}
+	return *v.Ack
 }
 
 func (v vector) isAVL() bool { return v.Kind == "avl" }
@@ -61,20 +73,12 @@ func (v vector) isMessage() bool {
 	return v.Kind == "command" || v.Kind == "response" || v.Kind == "photo"
 }
 
+// vectors are all lines of the file, to be read only.
 func vectors(t testing.TB) []vector {
 	t.Helper()
-	file, err := os.Open("testdata/frames.jsonl")
+	all, err := readVectors()
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer file.Close()
-	var all []vector
-	for dec := json.NewDecoder(bufio.NewReader(file)); dec.More(); {
-		var v vector
-		if err := dec.Decode(&v); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, v)
 	}
 	if len(all) != 376 {
 		t.Fatalf("%d vectors, expected 376", len(all))
@@ -82,74 +86,39 @@ func vectors(t testing.TB) []vector {
 	return all
 }
 
-type wantRecord struct {
-	Timestamp  uint64  `json:"timestamp_ms"`
-	Priority   uint8   `json:"priority"`
-	Longitude  int32   `json:"lon_1e7"`
-	Latitude   int32   `json:"lat_1e7"`
-	Altitude   int16   `json:"altitude"`
-	Angle      uint16  `json:"angle"`
-	Satellites uint8   `json:"satellites"`
-	Speed      uint16  `json:"speed"`
-	EventID    uint16  `json:"event_id"`
-	Generation *uint8  `json:"generation_type"`
-	IO         [][]any `json:"io"`
-}
-
-// asWant brings a decoded record into the form of the expectations.
-func asWant(r *Record, codec Codec) wantRecord {
-	w := wantRecord{
-		Timestamp: r.Timestamp, Priority: r.Priority, Longitude: r.Longitude, Latitude: r.Latitude,
-		Altitude: r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID,
-		IO: [][]any{},
+var readVectors = sync.OnceValues(func() (all []vector, err error) {
+	file, err := os.Open("testdata/frames.jsonl")
+	if err != nil {
+		return nil, err
 	}
-	if codec == Codec16 {
-		w.Generation = &r.Generation
-	}
-	for _, e := range r.Elements {
-		value := fmt.Sprintf("%x", r.Bytes(e))
-		if e.Numeric() {
-			value = fmt.Sprintf("%0*x", 2*int(e.Size), e.Uint())
+	defer file.Close()
+	for dec := json.NewDecoder(bufio.NewReader(file)); dec.More(); {
+		var v vector
+		if err := dec.Decode(&v); err != nil {
+			return nil, err
 		}
-		w.IO = append(w.IO, []any{float64(e.ID), float64(e.Size), value})
+		all = append(all, v)
 	}
-	return w
-}
+	return all, nil
+})
 
-func TestVectorsAVL(t *testing.T) {
-	var data AVLData // one for all, as in the server
-	seen := 0
+func vectorNamed(t testing.TB, name string) vector {
+	t.Helper()
 	for _, v := range vectors(t) {
-		if !v.isAVL() {
-			continue
-		}
-		seen++
-		body := v.body(t)
-		err := data.Decode(body)
-		if mismatch := body[1] != body[len(body)-1]; mismatch != (err != nil) {
-			t.Errorf("%s: Decode: %v", v.Name, err)
-			continue
-		} else if mismatch {
-			continue
-		}
-		if data.Codec.String() != v.Codec || data.N16 != (v.Variant == "n16") {
-			t.Errorf("%s: codec %v, n16 %v", v.Name, data.Codec, data.N16)
-		}
-		got := make([]wantRecord, len(data.Records))
-		for i := range data.Records {
-			got[i] = asWant(&data.Records[i], data.Codec)
-		}
-		var want []wantRecord
-		if err := json.Unmarshal(v.Decoded, &want); err != nil {
-			t.Fatalf("%s: %v", v.Name, err)
-		}
-		gotJSON, _ := json.Marshal(got)
-		wantJSON, _ := json.Marshal(want)
-		if !bytes.Equal(gotJSON, wantJSON) {
-			t.Errorf("%s:\n got %s\nwant %s", v.Name, gotJSON, wantJSON)
+		if v.Name == name {
+			return v
 		}
 	}
-	if seen != 323 {
-		t.Errorf("%d AVL packets, expected 323", seen)
+	t.Fatalf("no vector %s", name)
+	return vector{}
+}
+
+// unhex reads hex with spaces between fields.
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return b
 }

@@ -1,0 +1,196 @@
+package explain
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// The functions of this file say what the bytes of a field mean.
+
+// uintOf is the big-endian number of up to 8 bytes.
+func uintOf(b []byte) uint64 {
+	var v uint64
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
+
+// intOf is the big-endian two's complement number of 1 to 8 bytes.
+func intOf(b []byte) int64 {
+	shift := 64 - 8*len(b)
+	return int64(uintOf(b)<<shift) >> shift
+}
+
+func number(b []byte) string       { return strconv.FormatUint(uintOf(b), 10) }
+func signedNumber(b []byte) string { return strconv.FormatInt(intOf(b), 10) }
+func byteCount(b []byte) string    { return plural(int(uintOf(b)), "byte") }
+func pattern(b []byte) string      { return "0x" + hex.EncodeToString(b) }
+
+// text is the bytes as quoted text if they are text, else their number.
+func text(b []byte) string {
+	if printable(b) {
+		return strconv.Quote(string(b))
+	}
+	if len(b) == 0 {
+		return "empty"
+	}
+	return plural(len(b), "byte")
+}
+
+// lastTimestamp is the last millisecond of the year 9999, the last that ISO 8601 can write.
+const lastTimestamp = 253402300799999
+
+func milliseconds(b []byte) string {
+	ms := uintOf(b)
+	switch {
+	case ms > lastTimestamp:
+		return fmt.Sprintf("%d ms, after the year 9999: the record is stored as a dead letter", ms)
+	case ms == 0:
+		return isoTime(ms) + " (0: the device does not know the time)"
+	}
+	return fmt.Sprintf("%s (%d ms)", isoTime(ms), ms)
+}
+
+func seconds(b []byte) string {
+	s := uintOf(b)
+	return fmt.Sprintf("%s (%d s)", isoTime(1000*s), s)
+}
+
+// imeiDigits reads an IMEI of two digits a byte; one of 15 digits has a zero before it.
+func imeiDigits(b []byte) string { return strings.TrimPrefix(hex.EncodeToString(b), "0") }
+
+func isoTime(ms uint64) string {
+	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func priority(b []byte) string {
+	names := []string{"low", "high", "panic"}
+	if int(b[0]) < len(names) {
+		return fmt.Sprintf("%d (%s)", b[0], names[b[0]])
+	}
+	return fmt.Sprintf("%d (not defined, kept as sent)", b[0])
+}
+
+// degrees prints a coordinate in 1e-7 degree exactly.
+func degrees(b []byte) string {
+	v := intOf(b)
+	sign := ""
+	if v < 0 {
+		sign, v = "-", -v
+	}
+	return fmt.Sprintf("%s%d.%07d°", sign, v/1e7, v%1e7)
+}
+
+// fixMeaning judges the position from the head of a record: a device without a fix repeats its last place, or
+// sends zeros.
+func fixMeaning(head []byte) string {
+	longitude, latitude, satellites := intOf(head[9:13]), intOf(head[13:17]), head[21]
+	switch {
+	case longitude < -180e7 || longitude > 180e7 || latitude < -90e7 || latitude > 90e7:
+		return "none (off the globe)"
+	case satellites > 0:
+		return "ok"
+	case longitude == 0 && latitude == 0:
+		return "none (no satellites)"
+	}
+	return "stale (no satellites: the last known place)"
+}
+
+// eventMeaning names the element that caused a record. The record, if it is decoded, tells which size it has.
+func eventMeaning(id uint16, r *teltonika.Record) string {
+	if id == 0 {
+		return "0 (periodic)"
+	}
+	info, known := LookupElementID(id)
+	if r != nil {
+		for _, e := range r.Elements {
+			if e.ID == id {
+				info, known = LookupElement(id, e.Group)
+			}
+		}
+	}
+	return strconv.Itoa(int(id)) + " " + nameOf(info, known)
+}
+
+func generationType(b []byte) string {
+	names := []string{"on exit", "on entrance", "on both", "reserved", "hysteresis", "on change", "eventual", "periodical"}
+	if int(b[0]) < len(names) {
+		return fmt.Sprintf("%d (%s)", b[0], names[b[0]])
+	}
+	return fmt.Sprintf("%d (not defined, kept as sent)", b[0])
+}
+
+func messageType(b []byte) string {
+	switch b[0] {
+	case teltonika.TypeCommand:
+		return "5 (command)"
+	case teltonika.TypeResponse:
+		return "6 (response)"
+	case teltonika.TypeCamera:
+		return "13 (camera)"
+	case teltonika.TypeNack:
+		return "17 (refused: the IMEI is not the device's)"
+	}
+	return number(b)
+}
+
+// elementName is an element's id and name.
+func elementName(id uint16, g teltonika.Group) (string, ElementInfo) {
+	info, known := LookupElement(id, g)
+	return strconv.Itoa(int(id)) + " " + nameOf(info, known), info
+}
+
+func nameOf(info ElementInfo, known bool) string {
+	switch {
+	case !known:
+		return "(unknown)"
+	case info.Differs:
+		return info.Name + " (differs by model)"
+	}
+	return info.Name
+}
+
+// elementValue is an element's number as sent and, where it is scaled, in its unit.
+func elementValue(info ElementInfo, g teltonika.Group, b []byte) string {
+	if g > teltonika.Group8 {
+		return text(b)
+	}
+	if info.Kind == Pattern {
+		return pattern(b)
+	}
+	v := new(big.Int).SetUint64(uintOf(b))
+	if info.Kind == Signed {
+		v.SetInt64(intOf(b))
+	}
+	if info.Multiplier == "" {
+		return withUnit(v.String(), info.Unit)
+	}
+	return fmt.Sprintf("%v (%s)", v, withUnit(scale(v, info.Multiplier), info.Unit))
+}
+
+// scale multiplies exactly, with as many decimals as the multiplier has.
+func scale(v *big.Int, multiplier string) string {
+	product, ok := new(big.Rat).SetString(multiplier)
+	if !ok {
+		return v.String()
+	}
+	_, decimals, _ := strings.Cut(multiplier, ".")
+	return product.Mul(product, new(big.Rat).SetInt(v)).FloatString(len(decimals))
+}
+
+func withUnit(value, unit string) string {
+	switch unit {
+	case "":
+		return value
+	case "%", "°":
+		return value + unit
+	}
+	return value + " " + unit
+}

@@ -1,0 +1,171 @@
+package teltonika
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+)
+
+// canonical reports whether the totals of elements are right: nothing else of a body that decodes is lost.
+func canonical(d *AVLData) bool {
+	for i := range d.Records {
+		if int(d.Records[i].Total) != len(d.Records[i].Elements) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestRoundTripTraffic(t *testing.T) {
+	var data AVLData
+	var encoded []byte
+	for i, frame := range traffic(t) {
+		if err := data.Decode(frame.Body()); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if encoded, err = data.AppendFrame(encoded[:0]); err != nil || !bytes.Equal(encoded, frame) {
+			t.Fatalf("frame %d encoded: %v\n got %x\nwant %x", i+1, err, encoded, frame)
+		}
+	}
+}
+
+func TestRoundTripVectorsAVL(t *testing.T) {
+	var data AVLData
+	for _, v := range vectors(t) {
+		if !v.isAVL() {
+			continue
+		}
+		body := v.body(t)
+		if err := data.Decode(body); err != nil {
+			continue // TestVectorsAVL says which
+		}
+		if !canonical(&data) {
+			t.Errorf("%s: a total of elements is wrong, which no known packet has", v.Name)
+		}
+		const before = "before"
+		encoded, err := data.AppendBody([]byte(before))
+		if err != nil || string(encoded) != before+string(body) {
+			t.Errorf("%s: encoded: %v\n got %x\nwant %x", v.Name, err, encoded, body)
+		}
+		if v.Transport != "tcp" || !*v.CRCOK {
+			continue
+		}
+		if got := AppendFrame(nil, body); !bytes.Equal(got, v.bytes(t)) {
+			t.Errorf("%s: framed:\n got %x\nwant %s", v.Name, got, v.Hex)
+		}
+		if got, err := data.AppendFrame(nil); err != nil || !bytes.Equal(got, v.bytes(t)) {
+			t.Errorf("%s: frame encoded: %v\n got %x\nwant %s", v.Name, err, got, v.Hex)
+		}
+	}
+}
+
+func TestRoundTripVectorsMessages(t *testing.T) {
+	for _, v := range vectors(t) {
+		if !v.isMessage() {
+			continue
+		}
+		m, err := DecodeMessages(v.body(t))
+		if err != nil {
+			t.Fatalf("%s: %v", v.Name, err)
+		}
+		got, err := m.AppendFrame(nil)
+		if want := AppendFrame(nil, v.body(t)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: encoded: %v\n got %x\nwant %x", v.Name, err, got, want)
+		}
+	}
+}
+
+func TestRoundTripVectorsLoginsAndDatagrams(t *testing.T) {
+	for _, v := range vectors(t) {
+		packet := v.bytes(t)
+		if v.Kind == "login" {
+			imei, err := ParseLogin(packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := AppendLogin(nil, imei); err != nil || !bytes.Equal(got, packet) {
+				t.Errorf("%s: encoded %x, %v", v.Name, got, err)
+			}
+		}
+		if v.Transport != "udp" || !v.isAVL() {
+			continue
+		}
+		d, err := ParseDatagram(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Append([]byte{0xAA})
+		if err != nil || got[0] != 0xAA || !bytes.Equal(got[3:], packet[2:]) || d.LengthOK() && !bytes.Equal(got[1:], packet) {
+			t.Errorf("%s: encoded: %v\n got %x\nwant %x", v.Name, err, got[1:], packet)
+			continue
+		}
+		if again, err := ParseDatagram(got[1:]); err != nil || !again.LengthOK() {
+			t.Errorf("%s: encoded and parsed: %v, length %d", v.Name, err, again.Length)
+		}
+	}
+}
+
+func TestRoundTripUDPAnswer(t *testing.T) {
+	for _, accepted := range []int{0, 1, 255} {
+		d := Datagram{PacketID: 0x1234, Type: 0, AVLPacketID: 0xFE}
+		got, err := ParseAnswer(d.AppendAnswer(nil, accepted))
+		if want := (Answer{0x1234, 0xFE, accepted}); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+}
+
+// What is lost in encoding is only what lied: decoded again, the rest is the same.
+func TestRoundTripOfLies(t *testing.T) {
+	for name, body := range map[string]string{
+		"total too high": "0801 000001905d35bd18 00 0f0ea850 209a6900 0094 00d6 0c 0000 00 63 0115 03 00 00 00 01",
+		"total too low":  "8e01 000001905d35bd18 00 0f0ea850 209a6900 0094 00d6 0c 0000 0000 0000 0000 0001 0042 3039 0000 0000 0000 01",
+	} {
+		var first, second AVLData
+		packet := unhex(t, body)
+		if err := first.Decode(packet); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if canonical(&first) {
+			t.Fatalf("%s: the total is right", name)
+		}
+		encoded, err := first.AppendBody(nil)
+		if err != nil || bytes.Equal(encoded, packet) {
+			t.Fatalf("%s: encoded %x, %v", name, encoded, err)
+		}
+		if err := second.Decode(encoded); err != nil || !canonical(&second) {
+			t.Fatalf("%s: encoded and decoded: %v", name, err)
+		}
+		if got, want := describeAVL(&second), describeAVL(&first); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, want)
+		}
+	}
+}
+
+func TestRoundTripOfLyingMessages(t *testing.T) {
+	for name, body := range map[string]string{
+		"quantity":               "0c02 06 00000002 0d0a 02",
+		"size without timestamp": "0d01 05 00000003 56e92422 234745 01",
+		"size without IMEI":      "0e01 06 00000000 0352093081452251 01",
+	} {
+		first, err := DecodeMessages(unhex(t, body))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		encoded, err := first.AppendFrame(nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		second, err := DecodeMessages(Frame(encoded).Body())
+		if err != nil || second.Quantity != len(second.Messages) {
+			t.Fatalf("%s: encoded and decoded: quantity %d, %v", name, second.Quantity, err)
+		}
+		for i := range first.Messages {
+			first.Messages[i].Size = second.Messages[i].Size
+		}
+		if !reflect.DeepEqual(first.Messages, second.Messages) {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, second.Messages, first.Messages)
+		}
+	}
+}
