@@ -61,8 +61,8 @@ func (e *DecodeError) StreamOK() bool {
 // At moves the offset of a decode error by base, the position in a larger packet of what was decoded.
 // Other errors are returned as they are.
 func At(base int, err error) error {
-	var e *DecodeError
-	if !errors.As(err, &e) {
+	e, ok := err.(*DecodeError)
+	if !ok {
 		return err
 	}
 	moved := *e

@@ -86,7 +86,7 @@ func demoFleet(cmd *cli.Command, s *service) simulate.Options {
 	o := simulate.Defaults()
 	o.Address = s.devicesAddress.String()
 	o.Devices = cmd.Int("devices")
-	o.Rate = cmd.Float("rate")
+	o.Rate, o.RecordsPerFrame = cmd.Float("rate"), simulate.Range{Min: 1, Max: 3}
 	o.Duration = cmd.Duration("duration")
 	o.Seed = uint64(time.Now().UnixNano())
 	return o
