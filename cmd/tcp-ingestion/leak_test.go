@@ -17,7 +17,7 @@ func TestNothingGrows(t *testing.T) {
 			o.Reconnect = 0.05
 			o.RecordsPerFrame = simulate.Range{Min: 1, Max: 40}
 		})
-		f.awaitProgress(t, 10_000)
+		f.awaitProgress(t, 30_000)
 		f.end(t)
 		eventually(t, "all connections are gone", patience, func() bool { return s.metric("teltonika_connections_active") == 0 })
 		eventually(t, "the queue is empty", patience, func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })

@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -124,7 +126,44 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 	if !cmd.Bool("quiet") {
 		o.Progress = cmd.Root().ErrWriter
 	}
-	return o, errors.Join(append(errs, o.Validate())...)
+	if err := o.Validate(); err != nil {
+		errs = append(errs, nameFlags(err))
+	}
+	return o, errors.Join(errs...)
+}
+
+// nameFlags puts the flags in the place of the fields that an error of simulate.Options names.
+func nameFlags(err error) error {
+	var errs []error
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		var option *simulate.OptionError
+		if errors.As(e, &option) {
+			e = fmt.Errorf("%s: %s", flagOf(option.Field), option.Problem)
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+func flagOf(field string) string {
+	switch field {
+	case "Codecs":
+		return "codec"
+	case "KeepAlive":
+		return "keepalive"
+	case "IMEIBase":
+		return "imei-base"
+	case "LoseACK":
+		return "lose-ack"
+	}
+	var flag strings.Builder
+	for i, c := range field {
+		if i > 0 && unicode.IsUpper(c) {
+			flag.WriteByte('-')
+		}
+		flag.WriteRune(unicode.ToLower(c))
+	}
+	return flag.String()
 }
 
 func printLedger(w io.Writer, ledger simulate.Ledger, asJSON bool) error {

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// acknowledger accepts every login and acknowledges every frame, with so many records too few.
+type acknowledger struct {
+	address string
+	frames  atomic.Int64
+}
+
+func startAcknowledger(t *testing.T, missing int) *acknowledger {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &acknowledger{address: listener.Addr().String()}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				a.serve(conn, missing)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		wg.Wait()
+	})
+	return a
+}
+
+func (a *acknowledger) serve(conn net.Conn, missing int) {
+	login := make([]byte, 17)
+	if _, err := io.ReadFull(conn, login); err != nil {
+		return
+	}
+	conn.Write(teltonika.AppendLoginAnswer(nil, true))
+	for {
+		frame := make(teltonika.Frame, teltonika.HeaderSize)
+		if _, err := io.ReadFull(conn, frame); err != nil {
+			return
+		}
+		size, err := teltonika.ParseHeader(frame, 1<<16)
+		if err != nil {
+			return
+		}
+		frame = append(frame, make([]byte, size-len(frame))...)
+		if _, err := io.ReadFull(conn, frame[teltonika.HeaderSize:]); err != nil {
+			return
+		}
+		a.frames.Add(1)
+		conn.Write(teltonika.AppendAck(nil, frame.Count()-missing))
+	}
+}
+
+func TestSimulate(t *testing.T) {
+	a := startAcknowledger(t, 0)
+	list := filepath.Join(t.TempDir(), "acknowledged")
+	code, out, errOut := execute(t, nil, "", "simulate", "--address", a.address, "--devices=20", "--records=3000",
+		"--records-per-frame=1-35", "--codec=8:1,8E:1,16:1", "--seed=5", "--imei-base=123456789012340", "--ledger", list, "--json")
+	var ledger simulate.Ledger
+	if err := json.Unmarshal([]byte(out), &ledger); err != nil {
+		t.Fatalf("%v\n%s%s", err, out, errOut)
+	}
+	if code != 0 || ledger.RecordsAcknowledged != 3000 || ledger.FramesSent != a.frames.Load() || ledger.Devices != 20 {
+		t.Errorf("exit code %d, %d frames arrived\n%s%s", code, a.frames.Load(), out, errOut)
+	}
+	lines, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(lines, []byte("\n1234567890123")); n != 2999 { // all but the first line begin behind another
+		t.Errorf("%d lines of acknowledged records, want 3000", n+1)
+	}
+}
+
+func TestSimulateExitCodes(t *testing.T) {
+	good, bad := startAcknowledger(t, 0), startAcknowledger(t, 1)
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says []string
+	}{
+		{"all acknowledged", []string{"--address", good.address, "--devices=3", "--records=50"}, 0, []string{"50 sent, 50 acknowledged"}},
+		{"progress", []string{"--address", good.address, "--duration=1500ms", "--rate=100"}, 0, []string{"  1s  connected 100  records sent "}},
+		{"wrong ACKs", []string{"--address", bad.address, "--devices=1", "--duration=50ms", "--drain=0s"}, 1, []string{"wrong answers 1", "not everything"}},
+		{"nobody there", []string{"--address=127.0.0.1:1", "--duration=50ms"}, 1, []string{"connection refused"}},
+		{"wrong flag", []string{"--device=1"}, 2, []string{"device", "--help"}},
+		{"wrong values", []string{
+			"--address=x", "--devices=0", "--rate=-1", "--records-per-frame=0-256", "--codec=8:0", "--order=x", "--lose-ack=2", "--burst=1",
+			"--imei-base=1", "--source-addresses=255", "--response-timeout=0", "--keepalive=-1s",
+		}, 2, []string{
+			"address:", "devices:", "rate:", "records-per-frame:", "codec:", "order:", "lose-ack:", "burst:",
+			"imei-base:", "source-addresses:", "response-timeout:", "keepalive:",
+		}},
+		{"unreadable values", []string{"--records-per-frame=x", "--codec=9", "--devices=0"}, 2, []string{"records-per-frame:", "codec:", "devices:"}},
+		{"ledger in no directory", []string{"--ledger=/nonexistent/file"}, 2, []string{"/nonexistent/file"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, out, errOut := execute(t, nil, "", append([]string{"simulate"}, c.args...)...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d\n%s%s", code, c.code, out, errOut)
+			}
+			for _, text := range c.says {
+				if !strings.Contains(out+errOut, text) {
+					t.Errorf("does not say %q:\n%s%s", text, out, errOut)
+				}
+			}
+		})
+	}
+}
+
+// TestSimulateSignal ends an endless run: it finishes what it has sent and prints the ledger.
+func TestSimulateSignal(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		a := startAcknowledger(t, 0)
+		cmd := command(t, nil, "simulate", "--address", a.address, "--quiet", "--json")
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill() })
+		eventually(t, "frames arrive", patience, func() bool { return a.frames.Load() > 500 })
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v\n%s", sig, err, out.String())
+		}
+		var ledger simulate.Ledger
+		if err := json.Unmarshal(out.Bytes(), &ledger); err != nil || ledger.FramesAcknowledged != a.frames.Load() {
+			t.Errorf("%v: %d frames arrived, ledger (%v):\n%s", sig, a.frames.Load(), err, out.String())
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package enginetest
+
+import (
+	"strings"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+var duplicateCases = []testCase{
+	{"recognised in a later batch", duplicateLater},
+	{"recognised within a batch", duplicateWithin},
+	{"recognised after reopening", duplicateReopened},
+	{"unsure and all of it stored", unsureAllStored},
+	{"unsure and part of it stored", unsurePartStored},
+	{"unsure and nothing stored", unsureNothingStored},
+}
+
+// duplicateLater resends records between new ones. A resent record differs in received_at, and
+// the copy that was stored first stays. An engine that does not recognise records, and was not
+// told to be unsure, stores what it is given.
+func duplicateLater(t *testing.T, h Harness) {
+	e := open(t, h)
+	first := NewBatch(deviceA, 0, 100)
+	storeNew(t, e, first)
+
+	second := &engine.Batch{}
+	for n := 90; n < 110; n++ {
+		second.Records = append(second.Records, newRecord(deviceA, n, `"resent":1`))
+	}
+	got := store(t, e, Sized(second))
+	if !h.Recognises {
+		wantDuplicates(t, got, strings.Repeat(".", 20))
+		wantRecords(t, h, append(first.Records, second.Records...)...)
+		return
+	}
+	wantDuplicates(t, got, strings.Repeat("d", 10)+strings.Repeat(".", 10))
+	wantRecords(t, h, append(first.Records, second.Records[10:]...)...)
+
+	again := &engine.Batch{Records: []engine.Record{NewRecord(deviceA, 110), NewRecord(deviceA, 5), NewRecord(deviceA, 111)}}
+	again.DeadLetters = []engine.DeadLetter{NewDeadLetter(deviceA, 0)}
+	wantDuplicates(t, store(t, e, Sized(again)), ".d..")
+	only := NewBatch(deviceA, 7, 1)
+	wantDuplicates(t, store(t, e, only), "d")
+	wantDeadLetters(t, h, again.DeadLetters...)
+}
+
+func duplicateWithin(t *testing.T, h Harness) {
+	e := open(t, h)
+	b := &engine.Batch{}
+	for _, n := range []int{0, 1, 0, 2, 1, 1} {
+		b.Records = append(b.Records, newRecord(deviceA, n, `"copy":`+string(rune('0'+len(b.Records)))))
+	}
+	got := store(t, e, Sized(b))
+	if !h.Recognises {
+		wantDuplicates(t, got, "......")
+		wantRecords(t, h, b.Records...)
+		return
+	}
+	wantDuplicates(t, got, "..d.dd")
+	wantRecords(t, h, b.Records[0], b.Records[1], b.Records[3])
+}
+
+func duplicateReopened(t *testing.T, h Harness) {
+	e := h.Open(t)
+	first := NewBatch(deviceA, 0, 20)
+	storeNew(t, e, first)
+	closeEngine(t, e)
+
+	e = open(t, h)
+	second := NewBatch(deviceA, 10, 20)
+	got := store(t, e, second)
+	if !h.Recognises {
+		wantDuplicates(t, got, strings.Repeat(".", 20))
+		return
+	}
+	wantDuplicates(t, got, strings.Repeat("d", 10)+strings.Repeat(".", 10))
+	wantRecords(t, h, append(first.Records, second.Records[10:]...)...)
+}
+
+// mixedBatch is a batch with records of two devices and dead letters.
+func mixedBatch() *engine.Batch {
+	b := NewBatch(deviceA, 0, 10)
+	b.Records = append(b.Records, NewBatch(deviceB, 0, 10).Records...)
+	b.DeadLetters = []engine.DeadLetter{NewDeadLetter(deviceA, 0), NewDeadLetter(deviceB, 0)}
+	return Sized(b)
+}
+
+// unsureAllStored repeats a batch whose confirmation got lost.
+func unsureAllStored(t *testing.T, h Harness) {
+	e := open(t, h)
+	b := mixedBatch()
+	storeNew(t, e, b)
+	b.Unsure = true
+	wantDuplicates(t, store(t, e, Sized(b)), strings.Repeat("d", 22))
+	wantRecords(t, h, b.Records...)
+	wantDeadLetters(t, h, b.DeadLetters...)
+}
+
+// unsurePartStored repeats a batch of which the first items arrived.
+func unsurePartStored(t *testing.T, h Harness) {
+	e := open(t, h)
+	b := mixedBatch()
+	part := &engine.Batch{Records: b.Records[:13], DeadLetters: b.DeadLetters[:1]}
+	storeNew(t, e, Sized(part))
+	b.Unsure = true
+	wantDuplicates(t, store(t, e, b), strings.Repeat("d", 13)+strings.Repeat(".", 7)+"d.")
+	wantRecords(t, h, b.Records...)
+	wantDeadLetters(t, h, b.DeadLetters...)
+}
+
+func unsureNothingStored(t *testing.T, h Harness) {
+	e := open(t, h)
+	before := NewBatch(deviceA, 100, 5)
+	storeNew(t, e, before)
+	b := mixedBatch()
+	b.Unsure = true
+	storeNew(t, e, b)
+	wantRecords(t, h, append(before.Records, b.Records...)...)
+	wantDeadLetters(t, h, b.DeadLetters...)
+}

@@ -1,0 +1,78 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+const tmpfs = "tmpfs"
+
+// Inspect opens the database for writing and looks at what it really does.
+func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
+	return inTurn(ctx, e, func(w *writer) (engine.Durability, error) {
+		if err := w.begin(ctx, e.lockWait); err != nil {
+			return engine.Durability{}, err
+		}
+		d, err := w.inspect()
+		if err != nil {
+			return engine.Durability{}, w.giveUp(err)
+		}
+		return d, w.cancel()
+	})
+}
+
+func (w *writer) inspect() (engine.Durability, error) {
+	var version, journal, synchronous string
+	for _, q := range []struct {
+		into *string
+		sql  string
+	}{
+		{&version, "SELECT sqlite_version()"},
+		{&journal, "PRAGMA journal_mode"},
+		{&synchronous, "PRAGMA synchronous"},
+	} {
+		answer, err := w.db.ask(q.sql)
+		if err != nil {
+			return engine.Durability{}, err
+		}
+		*q.into = fmt.Sprint(answer)
+	}
+	d := engine.Durability{Engine: "sqlite " + version, Class: engine.Fsynced}
+	if !strings.EqualFold(journal, "wal") {
+		warn(&d, "%s cannot use a write-ahead log here (journal_mode is %s), which makes it slow and lets "+
+			"readers block it: use a local disk", w.path, journal)
+	}
+	if full := synchronous == "2" || synchronous == "3"; !full {
+		d.Class = engine.OneSecond
+		warn(&d, "%s is not synced at every commit (synchronous is %s): end what changed it", w.path, synchronous)
+	}
+	w.inspectDisk(&d)
+	return d, nil
+}
+
+// inspectDisk warns about a place that does not keep what it is given, or not for long.
+func (w *writer) inspectDisk(d *engine.Durability) {
+	dir := filepath.Dir(w.path)
+	switch name := filesystem(dir); name {
+	case "":
+	case tmpfs, "ramfs":
+		d.Class = engine.MemoryOnly
+		warn(d, "%s is in memory (%s): use a directory on a disk", dir, name)
+	default:
+		warn(d, "%s is on %s, where file locks and syncs cannot be relied upon: use a local disk", dir, name)
+	}
+	if free, known := freeSpace(dir); known && free < 16*reserve {
+		warn(d, "%s has %d MiB of free space left: free some or keep records for a shorter time", dir, free>>20)
+	}
+	if size := logSize(w.path); size > maxLogBytes {
+		warn(d, "%s-wal has grown to %d MiB: end the client that holds a read transaction", w.path, size>>20)
+	}
+}
+
+func warn(d *engine.Durability, format string, args ...any) {
+	d.Warnings = append(d.Warnings, fmt.Sprintf(format, args...))
+}

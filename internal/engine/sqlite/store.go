@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Store writes the batch as one transaction. It waits a few seconds for another process's lock;
+// an I/O error while committing is ambiguous, every other failure leaves nothing of the batch.
+func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
+	if len(b.Records)+len(b.DeadLetters) == 0 {
+		return nil
+	}
+	w, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	w.staged.copy(b)
+	duplicates, err := run(ctx, e, w, func() ([]bool, error) { return w.store(ctx, e.lockWait) })
+	if err != nil {
+		return err
+	}
+	for i, duplicate := range duplicates {
+		b.Results[i].Duplicate = duplicate
+	}
+	return nil
+}
+
+// store writes what is staged and returns which items were stored before.
+func (w *writer) store(ctx context.Context, wait time.Duration) (duplicates []bool, err error) {
+	w.failed = true
+	if err := w.begin(ctx, wait); err != nil {
+		return nil, err
+	}
+	duplicates = make([]bool, len(w.staged.records)+len(w.staged.deadLetters))
+	if err := w.insert(duplicates); err != nil {
+		return nil, w.giveUp(err)
+	}
+	if err := w.commit(); err != nil {
+		return nil, err
+	}
+	w.failed = false
+	return duplicates, nil
+}
+
+func (w *writer) insert(duplicates []bool) error {
+	records := w.staged.records
+	newest, err := w.db.newest.number()
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(records); {
+		statement, count := w.db.insertMany, rowsPerInsert
+		if len(records)-i < count {
+			statement, count = w.db.insertOne, 1
+		}
+		newest, err = w.insertRows(statement, records[i:i+count], duplicates[i:i+count], newest)
+		if err != nil {
+			return err
+		}
+		i += count
+	}
+	return w.insertDeadLetters(duplicates[len(records):])
+}
+
+// insertRows writes the rows with one statement that takes as many. newest is the highest seq
+// before it; insertRows returns the highest after it.
+func (w *writer) insertRows(s *statement, rows []row, duplicates []bool, newest int64) (int64, error) {
+	const columns = 5
+	s.size(columns * len(rows))
+	for i := range rows {
+		args := s.args[columns*i : columns*(i+1)]
+		args[0].Value = rows[i].id
+		args[1].Value = rows[i].device
+		args[2].Value = rows[i].timestamp
+		args[3].Value = rows[i].codec
+		args[4].Value = rows[i].payload
+	}
+	result, err := s.exec()
+	if err != nil {
+		return newest, err
+	}
+	inserted, err := result.RowsAffected()
+	if err != nil {
+		return newest, err
+	}
+	if int(inserted) < len(rows) {
+		if err := w.findDuplicates(rows, duplicates, newest); err != nil {
+			return newest, err
+		}
+	}
+	if inserted == 0 {
+		return newest, nil
+	}
+	return result.LastInsertId()
+}
+
+// findDuplicates marks the rows that a statement left out: those written by it lie above newest,
+// in the statement's order.
+func (w *writer) findDuplicates(rows []row, duplicates []bool, newest int64) error {
+	for i := range duplicates {
+		duplicates[i] = true
+	}
+	next := 0
+	w.db.newIDs.bind(newest)
+	return w.db.newIDs.each(func(found []driver.Value) error {
+		id, _ := found[0].(string)
+		for next < len(rows) && rows[next].id != id {
+			next++
+		}
+		if next == len(rows) {
+			return fmt.Errorf("stored id %q is not among those just written", id)
+		}
+		duplicates[next] = false
+		next++
+		return nil
+	})
+}
+
+// insertDeadLetters writes the dead letters. They have no id, so after an ambiguous failure each
+// is looked for among the newest ones first.
+func (w *writer) insertDeadLetters(duplicates []bool) error {
+	for i := range w.staged.deadLetters {
+		d := &w.staged.deadLetters[i]
+		if w.staged.unsure {
+			w.db.findDead.bind(d.received, d.device, d.reason, d.codec, d.frame)
+			count, err := w.db.findDead.number()
+			if err != nil {
+				return err
+			}
+			if duplicates[i] = count > 0; duplicates[i] {
+				continue
+			}
+		}
+		w.db.insertDead.bind(d.received, d.device, d.reason, d.codec, d.frame)
+		if _, err := w.db.insertDead.exec(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

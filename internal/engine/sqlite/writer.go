@@ -1,0 +1,125 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// writer is the engine's one connection, and what it needs to get it back after a fault. Whoever
+// has taken the engine's turn may use it.
+type writer struct {
+	path    string
+	log     *slog.Logger
+	db      *database // nil while closed
+	staged  staged
+	failed  bool // the last write failed: a probe must write to find out whether that is over
+	replace int  // how often the file was found moved, so that a tail starts again
+}
+
+// open makes sure that the connection is to the file that is at the path now.
+func (w *writer) open() error {
+	if w.db != nil && w.db.moved() {
+		if err := w.abandonMoved(); err != nil {
+			return err
+		}
+	}
+	if w.db != nil {
+		return nil
+	}
+	db, err := openDatabase(w.path)
+	if err != nil {
+		return err
+	}
+	w.db = db
+	w.log.Info("database opened", "path", w.path)
+	return nil
+}
+
+// abandonMoved lets go of a file that is no longer at its path, unless another client reads it.
+func (w *writer) abandonMoved() error {
+	err := w.db.abandon(false)
+	if errors.Is(err, errMovedInUse) {
+		return err
+	}
+	w.log.Warn("database file was removed or replaced while open, opening the path again", "path", w.path, "error", err)
+	w.db = nil
+	w.replace++
+	return nil
+}
+
+// begin starts a write transaction, opening the file if need be. It waits for another process's
+// lock, at most for the given time and never beyond ctx.
+func (w *writer) begin(ctx context.Context, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
+	for pause := time.Millisecond; ; pause = min(2*pause, 25*time.Millisecond) {
+		err := w.open()
+		if err == nil {
+			_, err = w.db.begin.exec()
+		}
+		if err == nil {
+			return nil
+		}
+		if !isBusy(err) {
+			return w.giveUp(err)
+		}
+		if time.Now().After(deadline) {
+			return classify(w.path, err)
+		}
+		select {
+		case <-ctx.Done():
+			return classify(w.path, errors.Join(err, context.Cause(ctx)))
+		case <-time.After(pause):
+		}
+	}
+}
+
+// commit stores the transaction. A failure leaves open whether it is stored: its last page may
+// have reached the disk although the sync failed, and a moved file may be put back.
+func (w *writer) commit() error {
+	_, err := w.db.commit.exec()
+	var failed *engine.Error
+	switch {
+	case err != nil:
+		failed = w.giveUp(err)
+	case w.db.moved():
+		failed = classify(w.path, errMoved) // the next use opens the path again
+	default:
+		return nil
+	}
+	failed.Ambiguous = true
+	return failed
+}
+
+// cancel ends a transaction that changed nothing.
+func (w *writer) cancel() error {
+	if _, err := w.db.rollback.exec(); err != nil {
+		return w.giveUp(err)
+	}
+	return nil
+}
+
+// giveUp closes the connection, which undoes an open transaction, so that the next use opens the
+// file anew: it may be another one by then.
+func (w *writer) giveUp(err error) *engine.Error {
+	failed := classify(w.path, err)
+	if closing := w.close(); closing != nil {
+		w.log.Debug("database did not close cleanly", "path", w.path, "error", closing)
+	}
+	return failed
+}
+
+func (w *writer) close() error {
+	if w.db == nil {
+		return nil
+	}
+	db := w.db
+	w.db = nil
+	if db.moved() {
+		return db.abandon(true)
+	}
+	return db.close()
+}
