@@ -16,6 +16,7 @@ type Engine struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	held    bool
+	forget  bool
 	fail    func(b *engine.Batch) error
 	stores  int
 	records []Stored
@@ -44,6 +45,10 @@ func (e *Engine) Release() { e.set(func() { e.held = false }) }
 // Fail makes fail decide every Store from now on: with an error the batch is not written, and fail may set
 // Results of items that shall not be. nil ends it.
 func (e *Engine) Fail(fail func(b *engine.Batch) error) { e.set(func() { e.fail = fail }) }
+
+// Forget makes the engine take batches without keeping them or recognising duplicates, which costs next to
+// nothing: for benchmarks.
+func (e *Engine) Forget() { e.set(func() { e.forget = true }) }
 
 func (e *Engine) set(change func()) {
 	e.mu.Lock()
@@ -87,16 +92,14 @@ func (e *Engine) Lanes() int { return e.lanes }
 
 // Store implements engine.Engine. It recognises duplicates only in a batch that is Unsure.
 func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
-	wake := context.AfterFunc(ctx, func() { e.set(func() {}) })
-	defer wake()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stores++
 	e.changed.Broadcast()
-	for e.held && ctx.Err() == nil {
-		e.changed.Wait()
+	if e.forget {
+		return nil
 	}
-	if ctx.Err() != nil {
+	if e.awaitRelease(ctx); ctx.Err() != nil {
 		return &engine.Error{Transient: true, Ambiguous: true, Err: ctx.Err()}
 	}
 	if e.fail != nil {
@@ -106,6 +109,18 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 	}
 	e.write(b)
 	return nil
+}
+
+// awaitRelease waits while the engine is held and ctx has not ended.
+func (e *Engine) awaitRelease(ctx context.Context) {
+	if !e.held {
+		return
+	}
+	wake := context.AfterFunc(ctx, func() { e.set(func() {}) })
+	defer wake()
+	for e.held && ctx.Err() == nil {
+		e.changed.Wait()
+	}
 }
 
 func (e *Engine) write(b *engine.Batch) {

@@ -1,0 +1,141 @@
+package redisstream
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Inspect reads Redis's settings and state and says what they promise. It fails if Redis cannot be
+// reached, and if it can never confirm what the configured durability asks for.
+func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
+	if _, err := e.Probe(ctx); err != nil {
+		return engine.Durability{}, err
+	}
+	text, err := e.client.Info(ctx).Result()
+	if err != nil && !optional(err) {
+		return engine.Durability{}, e.classify(err)
+	}
+	settings, err := e.settings(ctx)
+	if err != nil {
+		return engine.Durability{}, e.classify(err)
+	}
+	f := findings{
+		want:     e.opt.Durability,
+		info:     parseInfo(text),
+		settings: settings,
+		cores:    localCores(e.target.Addr),
+	}
+	return engine.Durability{Engine: f.name(), Class: f.class(), Warnings: f.warnings()}, nil
+}
+
+// settings reads the settings that matter; nil if this user may not.
+func (e *Engine) settings(ctx context.Context) (map[string]string, error) {
+	all := map[string]string{}
+	for _, name := range []string{"appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "io-threads"} {
+		one, err := e.client.ConfigGet(ctx, name).Result()
+		if err != nil && optional(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all[name] = one[name]
+	}
+	return all, nil
+}
+
+// parseInfo reads the lines name:value of INFO.
+func parseInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}
+
+// localCores is the number of processors if Redis runs on this machine, else 0: not known.
+func localCores(address string) int {
+	host, _, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return runtime.NumCPU()
+	}
+	return 0
+}
+
+// findings is what there is to judge by.
+type findings struct {
+	want     Durability
+	info     map[string]string // empty if INFO is forbidden
+	settings map[string]string // nil if CONFIG is forbidden
+	cores    int
+}
+
+func (f findings) name() string {
+	if v := f.info["valkey_version"]; v != "" {
+		return "Valkey " + v
+	}
+	if v := f.info["redis_version"]; v != "" {
+		return "Redis " + v
+	}
+	return "Redis"
+}
+
+// aof says whether every write goes to the append-only file.
+func (f findings) aof() bool {
+	return f.settings["appendonly"] == "yes" || f.settings == nil && f.info["aof_enabled"] == "1"
+}
+
+func (f findings) class() engine.Class {
+	switch {
+	case f.want.Replicas > 0:
+		return engine.Replicated
+	case f.want.Fsync || f.aof() && f.settings["appendfsync"] == "always":
+		return engine.Fsynced
+	case f.aof() && f.settings["appendfsync"] != "no":
+		return engine.OneSecond
+	}
+	return engine.MemoryOnly
+}
+
+func (f findings) warnings() []string {
+	var all []string
+	warn := func(when bool, text string) {
+		if when {
+			all = append(all, text)
+		}
+	}
+	if f.settings == nil {
+		warn(true, "the settings of redis could not be read: allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
+	} else {
+		policy := f.settings["maxmemory-policy"]
+		warn(f.settings["maxmemory"] != "0" && policy != "noeviction",
+			fmt.Sprintf("maxmemory-policy %s may evict the whole stream: set maxmemory-policy noeviction", policy))
+		warn(f.aof() && f.settings["appendfsync"] == "no",
+			"appendfsync no leaves writing to disk to the kernel, some 30 s late: set appendfsync everysec or always")
+	}
+	if len(f.info) == 0 {
+		warn(true, "the state of redis could not be read: allow this user +info")
+		return all
+	}
+	warn(!f.aof(), "redis keeps no append-only file, so its restart loses records: set appendonly yes")
+	warn(f.info["aof_last_write_status"] == "err", "the last write to the append-only file failed: make room on its disk and see the log of redis")
+	warn(f.info["rdb_last_bgsave_status"] == "err", "the last snapshot failed, and redis may refuse writes for it: make room on its disk and see the log of redis")
+	warn(f.info["role"] == "slave", "this redis is a replica: point the URL at its primary")
+	warn(f.ioThreadsCrowd(), fmt.Sprintf("io-threads %s is more than the %d processors here have room for: set io-threads 1", f.settings["io-threads"], f.cores))
+	return all
+}
+
+// ioThreadsCrowd says whether the I/O threads, which spin while they wait, leave this machine no
+// processor for anything else.
+func (f findings) ioThreadsCrowd() bool {
+	threads, _ := strconv.Atoi(f.settings["io-threads"])
+	return threads > 1 && f.cores > 0 && threads+2 > f.cores
+}

@@ -1,0 +1,226 @@
+package redisstream
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// lane is one connection that carries one batch at a time.
+type lane struct {
+	e       *Engine
+	conn    net.Conn // nil while there is none
+	in      *bufio.Reader
+	out     []byte       // the batch as it is written; reused
+	confirm confirmation // what stands behind the durability on this connection
+	stale   bool         // the connection is to be replaced after this batch
+	retry   backoff
+
+	self client // what Redis calls this connection
+	lost client // the connection on which a batch was written and never answered
+
+	records, deadLetters position
+}
+
+// position is where a lane has got to in a stream.
+type position struct {
+	newest []byte // id of the newest entry confirmed to this lane; nil if it could not be found out
+	before []byte // newest as it was before the lane's last batch
+}
+
+func (l *lane) store(ctx context.Context, b *engine.Batch) error {
+	if len(b.Records)+len(b.DeadLetters) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if l.conn != nil && closedByPeer(l.conn) {
+		l.drop()
+	}
+	if l.conn == nil {
+		if err := l.connect(ctx); err != nil {
+			return err
+		}
+	}
+	if b.Unsure {
+		if err := l.markStored(ctx, b); err != nil {
+			return err
+		}
+	} else {
+		l.records.advance()
+		l.deadLetters.advance()
+	}
+	return l.write(ctx, b)
+}
+
+// advance notes that a new batch follows.
+func (p *position) advance() { p.before = append(p.before[:0], p.newest...) }
+
+// write sends what of the batch is not stored yet, and reads the answers. If it fails, the
+// connection is gone.
+func (l *lane) write(ctx context.Context, b *engine.Batch) error {
+	if l.encode(b) == 0 {
+		return nil
+	}
+	stop := interrupt(ctx, l.conn)
+	sent, err := l.conn.Write(l.out)
+	if err == nil {
+		err = l.readResults(b)
+	}
+	interrupted := !stop()
+	if err != nil {
+		if sent > 0 {
+			l.lost = l.self
+		}
+		l.fail(err)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("no answer of redis yet: %w", ctx.Err())
+		}
+		failure := *l.e.classify(err)
+		failure.Ambiguous = sent > 0
+		return &failure
+	}
+	if interrupted || l.stale {
+		l.drop()
+	}
+	l.retry.reset()
+	l.e.noteUp()
+	return nil
+}
+
+// encode puts the batch into l.out and returns how many items there are to write.
+func (l *lane) encode(b *engine.Batch) int {
+	items := 0
+	out := l.out[:0]
+	for i := range b.Records {
+		if !b.Results[i].Duplicate {
+			out = l.e.words.appendRecord(out, &b.Records[i])
+			items++
+		}
+	}
+	for i := range b.DeadLetters {
+		if !b.Results[len(b.Records)+i].Duplicate {
+			out = l.e.words.appendDeadLetter(out, &b.DeadLetters[i])
+			items++
+		}
+	}
+	l.out = append(out, l.confirm.command...)
+	return items
+}
+
+// readResults reads the answer to every item written, and the confirmation.
+func (l *lane) readResults(b *engine.Batch) error {
+	if err := l.readIDs(b.Results[:len(b.Records)], &l.records); err != nil {
+		return err
+	}
+	if err := l.readIDs(b.Results[len(b.Records):], &l.deadLetters); err != nil {
+		return err
+	}
+	if l.confirm.check == nil {
+		return nil
+	}
+	return l.confirm.check(l.in)
+}
+
+// readIDs reads one stream's answers: entry ids or refusals.
+func (l *lane) readIDs(results []engine.Result, p *position) error {
+	for i := range results {
+		if results[i].Duplicate {
+			continue
+		}
+		answer, err := readReply(l.in)
+		if err != nil {
+			return err
+		}
+		switch answer.kind {
+		case '$':
+			p.newest = append(p.newest[:0], answer.text...)
+		case '-':
+			results[i].Err = l.refuse(refusal(answer.text))
+		default:
+			return fmt.Errorf("redis answered an XADD with %c", answer.kind)
+		}
+	}
+	return nil
+}
+
+// refuse makes an item's error of an error reply. The item is not stored: no ambiguity.
+func (l *lane) refuse(answer refusal) error {
+	l.stale = l.stale || answer.staleConnection()
+	return l.e.classify(answer)
+}
+
+// connect makes the connection, after the pause that failures before impose.
+func (l *lane) connect(ctx context.Context) error {
+	if !pause(ctx, l.retry.left()) {
+		return fmt.Errorf("waiting to connect to redis: %w", ctx.Err())
+	}
+	conn, err := dial(ctx, l.e.target)
+	if err == nil {
+		l.conn, l.in, l.stale = conn, bufio.NewReaderSize(conn, replyBuffer), false
+		err = l.greet(ctx)
+	}
+	if err == nil {
+		err = l.find(ctx)
+	}
+	if err != nil {
+		l.fail(err)
+		return err
+	}
+	return nil
+}
+
+// fail gives the connection up.
+func (l *lane) fail(err error) {
+	l.drop()
+	l.retry.failed()
+	l.e.noteDown(err)
+}
+
+// drop closes the connection, if there is one.
+func (l *lane) drop() {
+	if l.conn == nil {
+		return
+	}
+	_ = l.conn.Close()
+	l.conn, l.in, l.self = nil, nil, client{}
+}
+
+// interrupt makes reads and writes on conn fail when ctx ends. The returned function ends that,
+// and says whether it was in time.
+func interrupt(ctx context.Context, conn net.Conn) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+// backoff is the pause between attempts to connect: none at first, then 20 ms to 1 s.
+type backoff struct {
+	delay time.Duration
+	until time.Time
+}
+
+const (
+	shortestBackoff = 20 * time.Millisecond
+	longestBackoff  = time.Second
+)
+
+func (b *backoff) failed() {
+	b.delay = min(max(2*b.delay, shortestBackoff), longestBackoff)
+	b.until = time.Now().Add(b.delay)
+}
+
+func (b *backoff) reset() { *b = backoff{} }
+
+func (b *backoff) left() time.Duration {
+	if b.until.IsZero() {
+		return 0
+	}
+	return time.Until(b.until)
+}

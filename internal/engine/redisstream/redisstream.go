@@ -1,0 +1,184 @@
+// Package redisstream keeps records in a Redis stream and dead letters in a second one.
+//
+// A batch is one pipelined write of XADDs on one of a few connections, the lanes, and the answers
+// to them. The lanes write and read the protocol themselves, because this is the path that every
+// record takes; whatever is rare goes through the client library.
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Options are the settings of an Engine.
+type Options struct {
+	// URL is redis:// or rediss:// (TLS), with user, password and database number if needed.
+	URL string
+	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added.
+	Stream string
+	// MaxLen is the approximate length that the stream is trimmed to, in entries. What a consumer
+	// group still needs is kept all the same. 0 = no trimming.
+	MaxLen int64
+	// Durability says when an entry counts as stored.
+	Durability Durability
+	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability.
+	Lanes int
+	// ClientName is what CLIENT LIST shows; "tcp-ingestion" if empty.
+	ClientName string
+	// Logger gets the changes of the connection's state; slog.Default() if nil.
+	Logger *slog.Logger
+}
+
+const maxLanes = 256
+
+// Engine is a store in Redis. It implements engine.Engine.
+type Engine struct {
+	opt    Options
+	target *redis.Options // address, credentials and TLS, for the lanes too
+	client *redis.Client  // for everything but the lanes' writes
+	lanes  []*lane
+	words  words
+	log    *slog.Logger
+	down   atomic.Bool // a lane's connection failed and none has been made since
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// The library prints some failures besides returning them; the returned ones are enough.
+var quietLibrary = sync.OnceFunc(logging.Disable)
+
+// New returns an engine that connects when it is used. It fails only on settings that can never
+// work.
+func New(opt Options) (*Engine, error) {
+	if err := opt.complete(); err != nil {
+		return nil, err
+	}
+	target, err := parseURL(opt.URL)
+	if err != nil {
+		return nil, err
+	}
+	quietLibrary()
+	target.OnConnect = func(ctx context.Context, c *redis.Conn) error {
+		_ = c.ClientSetName(ctx, opt.ClientName).Err() // a name is nice to have, the right to it may lack
+		return nil
+	}
+	target.PoolSize = opt.Lanes + 8 // the lanes' rare questions, probes, trimming
+	target.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, target) }
+
+	ctx, stop := context.WithCancel(context.Background())
+	e := &Engine{
+		opt:    opt,
+		target: target,
+		client: redis.NewClient(target),
+		words:  newWords(opt.Stream),
+		log:    opt.Logger.With("engine", "redis", "address", target.Addr),
+		stop:   stop,
+	}
+	for range opt.Lanes {
+		e.lanes = append(e.lanes, &lane{e: e})
+	}
+	if opt.MaxLen > 0 {
+		e.running.Go(func() { e.keepTrimmed(ctx) })
+	}
+	return e, nil
+}
+
+func (o *Options) complete() error {
+	var problems []error
+	if o.Stream == "" {
+		problems = append(problems, errors.New("the stream's key is empty"))
+	}
+	if o.MaxLen < 0 {
+		problems = append(problems, fmt.Errorf("the stream's length %d is negative", o.MaxLen))
+	}
+	if o.Durability.Replicas < 0 || o.Durability.Replicas > maxReplicas {
+		problems = append(problems, fmt.Errorf("%d replicas are not from 0 to %d", o.Durability.Replicas, maxReplicas))
+	}
+	if o.Durability.Fsync && o.Durability.Replicas > 0 {
+		problems = append(problems, errors.New("durability is either fsync or replicas, not both"))
+	}
+	if o.Lanes < 0 || o.Lanes > maxLanes {
+		problems = append(problems, fmt.Errorf("%d lanes are not from 0 to %d", o.Lanes, maxLanes))
+	}
+	if o.Lanes == 0 {
+		o.Lanes = o.Durability.lanes()
+	}
+	if o.ClientName == "" {
+		o.ClientName = "tcp-ingestion"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return errors.Join(problems...)
+}
+
+// Lanes is how many batches Redis is given at once.
+func (e *Engine) Lanes() int { return len(e.lanes) }
+
+// Store writes one batch on the lane's connection, which it makes first if there is none.
+func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
+	err := e.lanes[lane].store(ctx, b)
+	if err == nil {
+		return nil
+	}
+	failure := e.classify(err)
+	if b.Unsure && !failure.Ambiguous {
+		// This attempt has stored nothing, but the one before may have.
+		return &engine.Error{Transient: failure.Transient, Ambiguous: true, Err: failure.Err}
+	}
+	return failure
+}
+
+// Close ends the background work and closes the connections.
+func (e *Engine) Close() error {
+	e.stop()
+	err := e.client.Close() // also ends a command that waits for its answer
+	e.running.Wait()
+	for _, l := range e.lanes {
+		l.drop()
+	}
+	return err
+}
+
+// noteDown logs the first failure of a lane after a time in which all was well.
+func (e *Engine) noteDown(err error) {
+	if e.down.CompareAndSwap(false, true) {
+		e.log.Warn("redis connection failed", "error", e.classify(err))
+	}
+}
+
+// noteUp logs the first success of a lane after a failure.
+func (e *Engine) noteUp() {
+	if e.down.Load() && e.down.CompareAndSwap(true, false) {
+		e.log.Info("redis connection works again")
+	}
+}
+
+// pause waits, and says whether the whole time has passed before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

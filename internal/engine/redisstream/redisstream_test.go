@@ -1,0 +1,97 @@
+package redisstream
+
+import (
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+const testStream = "telemetry:teltonika"
+
+// durable is a Redis that keeps what it has confirmed through a kill -9.
+var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
+
+func TestEngine(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		r := testkit.StartRedis(t, durable...)
+		return enginetest.Harness{
+			Open:        func(t *testing.T) engine.Engine { return open(t, r, Options{}) },
+			Records:     func(t *testing.T) []enginetest.Stored { return records(t, r) },
+			DeadLetters: func(t *testing.T) []enginetest.StoredDead { return deadLetters(t, r) },
+			Break:       func(*testing.T) { r.Kill() },
+			Heal:        func(*testing.T) { r.Restart() },
+			Hang:        func(*testing.T) { r.Freeze() },
+			Resume:      func(*testing.T) { r.Thaw() },
+		}
+	})
+}
+
+// open makes an engine on the server; whoever asks for it closes it.
+func open(t testing.TB, r *testkit.Redis, o Options) *Engine {
+	t.Helper()
+	if o.URL == "" {
+		o.URL = r.URL()
+	}
+	o.Stream = testStream
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// entries reads a whole stream with a client of the test's own. Each entry's fields come with
+// their names in front, in stored order.
+func entries(t testing.TB, r *testkit.Redis, stream string) [][]string {
+	t.Helper()
+	var all [][]string
+	for _, e := range r.Do("XRANGE", stream, "-", "+").([]any) {
+		var fields []string
+		for _, f := range e.([]any)[1].([]any) {
+			fields = append(fields, f.(string))
+		}
+		all = append(all, fields)
+	}
+	return all
+}
+
+func records(t testing.TB, r *testkit.Redis) []enginetest.Stored {
+	t.Helper()
+	var all []enginetest.Stored
+	for _, f := range entries(t, r, testStream) {
+		if len(f) != 8 || f[0] != "ts" || f[2] != "device_id" || f[4] != "codec" || f[6] != "payload" {
+			t.Fatalf("a record's fields are %q", f)
+		}
+		all = append(all, enginetest.Stored{Timestamp: parseTime(t, f[1]).UnixMilli(), DeviceID: f[3], Codec: f[5], Payload: f[7]})
+	}
+	return all
+}
+
+func deadLetters(t testing.TB, r *testkit.Redis) []enginetest.StoredDead {
+	t.Helper()
+	var all []enginetest.StoredDead
+	for _, f := range entries(t, r, testStream+":dead") {
+		if len(f) != 10 || f[0] != "ts" || f[2] != "device_id" || f[4] != "reason" || f[6] != "codec" || f[8] != "frame" {
+			t.Fatalf("a dead letter's fields are %q", f)
+		}
+		frame, err := hex.DecodeString(f[9])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, enginetest.StoredDead{Received: parseTime(t, f[1]), DeviceID: f[3], Reason: f[5], Codec: f[7], Frame: frame})
+	}
+	return all
+}
+
+func parseTime(t testing.TB, s string) time.Time {
+	t.Helper()
+	at, err := time.Parse("2006-01-02T15:04:05.000Z", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}

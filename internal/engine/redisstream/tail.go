@@ -1,0 +1,89 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	tailPage  = 500             // entries read at once
+	tailBlock = 2 * time.Second // how long Redis waits for a new entry, below commandTimeout
+)
+
+// Tail reads the stream and goes on reading it after a lost connection, behind the last entry
+// seen. It ends with ctx's error, with fn's, or with a refusal that only a change of settings
+// cures.
+func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
+	target := *e.target
+	target.PoolSize = 1
+	c := redis.NewClient(&target)
+	defer func() { _ = c.Close() }()
+	// Closing is what ends a command that waits for entries.
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+
+	after := ""
+	if fromStart {
+		after = "0-0"
+	}
+	var retry backoff
+	for ctx.Err() == nil {
+		entries, err := e.readAfter(ctx, c, &after)
+		if err == nil {
+			retry.reset()
+		} else if ctx.Err() == nil {
+			if failure := e.classify(err); !failure.Transient {
+				return failure
+			}
+			retry.failed()
+			pause(ctx, retry.left())
+		}
+		for _, entry := range entries {
+			if err := e.show(ctx, entry, fn); err != nil {
+				return err
+			}
+			after = entry.ID
+		}
+	}
+	return ctx.Err()
+}
+
+// readAfter waits for entries behind *after. If that is empty it is set to the stream's end first:
+// once it is an id, no entry is missed while there is no connection.
+func (e *Engine) readAfter(ctx context.Context, c *redis.Client, after *string) ([]redis.XMessage, error) {
+	if *after == "" {
+		var end position
+		if err := end.find(ctx, c, e.opt.Stream); err != nil {
+			return nil, err
+		}
+		*after = string(end.newest)
+		if *after == "" {
+			*after = "$"
+		}
+	}
+	streams, err := c.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{e.opt.Stream, *after}, Count: tailPage, Block: tailBlock,
+	}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil || len(streams) == 0 {
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// show passes one entry's payload on, unless ctx has ended.
+func (e *Engine) show(ctx context.Context, entry redis.XMessage, fn func(payload []byte) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	payload, ok := entry.Values["payload"].(string)
+	if !ok {
+		return nil // somebody else's entry
+	}
+	return fn([]byte(payload))
+}

@@ -1,0 +1,164 @@
+package redisstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// When a connection is lost, nobody knows how much of its batch Redis has stored. Before the next
+// attempt the lane makes sure that the lost connection can store nothing more, and reads what has
+// come into the streams since before the batch.
+
+const (
+	scanPage  = 1000    // entries read at once
+	scanLimit = 100_000 // entries read in all
+)
+
+// find learns where the streams end, once in a lane's life: what this lane writes comes after.
+func (l *lane) find(ctx context.Context) error {
+	stream := l.e.opt.Stream
+	if err := l.records.find(ctx, l.e.client, stream); err != nil {
+		return err
+	}
+	return l.deadLetters.find(ctx, l.e.client, deadStream(stream))
+}
+
+func (p *position) find(ctx context.Context, c *redis.Client, stream string) error {
+	if len(p.newest) > 0 {
+		return nil
+	}
+	last, err := c.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+	if answer, ok := asRefusal(err); ok && !answer.transient() {
+		return nil // no right to read, or no stream: resends cannot be recognised
+	}
+	if err != nil {
+		return err
+	}
+	p.newest = append(p.newest[:0], "0-0"...)
+	if len(last) > 0 {
+		p.newest = append(p.newest[:0], last[0].ID...)
+	}
+	p.before = append(p.before[:0], p.newest...)
+	return nil
+}
+
+// markStored reports those items of the batch as duplicates that an earlier attempt has stored.
+func (l *lane) markStored(ctx context.Context, b *engine.Batch) error {
+	if err := l.killLost(ctx); err != nil {
+		return err
+	}
+	wanted := make(map[string][]int, len(b.Records))
+	for i := range b.Records {
+		id := string(b.Records[i].ID)
+		wanted[id] = append(wanted[id], i)
+	}
+	if err := l.scan(ctx, l.e.opt.Stream, l.records, wanted, recordKey, b.Results); err != nil {
+		return err
+	}
+	clear(wanted)
+	for i := range b.DeadLetters {
+		d := &b.DeadLetters[i]
+		key := deadLetterKey(map[string]any{
+			"ts": d.Received.UTC().Format(timeLayout), "device_id": d.DeviceID, "reason": d.Reason,
+			"codec": d.Codec, "frame": hex.EncodeToString(d.Frame),
+		})
+		wanted[key] = append(wanted[key], len(b.Records)+i)
+	}
+	if err := l.scan(ctx, deadStream(l.e.opt.Stream), l.deadLetters, wanted, deadLetterKey, b.Results); err != nil {
+		return err
+	}
+	l.keepOneToWrite(b)
+	return nil
+}
+
+// killLost ends the lost connection at Redis's side. A Redis that was frozen, or is slow, may
+// still have commands of it to read, and would store them after we have looked.
+func (l *lane) killLost(ctx context.Context) error {
+	if l.lost.id == "" {
+		return nil
+	}
+	err := l.e.client.ClientKillByFilter(ctx, "ID", l.lost.id, "ADDR", l.lost.address).Err()
+	if err != nil && !optional(err) {
+		return err
+	}
+	l.lost = client{}
+	return nil
+}
+
+// scan reads the stream from before the batch and marks the wanted items that are found: each
+// entry is one item.
+func (l *lane) scan(ctx context.Context, stream string, p position, wanted map[string][]int,
+	key func(map[string]any) string, results []engine.Result,
+) error {
+	if len(p.before) == 0 || len(wanted) == 0 {
+		return nil
+	}
+	after := string(p.before)
+	for read := 0; read < scanLimit; read += scanPage {
+		page, err := l.e.client.XRangeN(ctx, stream, "("+after, "+", scanPage).Result()
+		if answer, ok := asRefusal(err); ok && !answer.transient() {
+			return nil // then writing says what is wrong, or the items are written again
+		}
+		if err != nil {
+			return err
+		}
+		for _, entry := range page {
+			k := key(entry.Values)
+			if items := wanted[k]; len(items) > 0 {
+				results[items[0]].Duplicate = true
+				wanted[k] = items[1:]
+			}
+		}
+		if len(page) < scanPage {
+			return nil
+		}
+		after = page[len(page)-1].ID
+	}
+	l.e.log.Warn("too much was stored since a lost connection to find its records, they may be stored twice", "entries", scanLimit)
+	return nil
+}
+
+// recordKey is the id in an entry's payload. It is the last member, or the one before raw, which
+// is base64 and cannot contain its name.
+func recordKey(fields map[string]any) string {
+	const name = `"id":"`
+	payload, _ := fields["payload"].(string)
+	at := strings.LastIndex(payload, name)
+	if at < 0 {
+		return ""
+	}
+	id, _, _ := strings.Cut(payload[at+len(name):], `"`)
+	return id
+}
+
+// deadLetterKey is all of a dead letter.
+func deadLetterKey(fields map[string]any) string {
+	var b bytes.Buffer
+	for _, name := range []string{"ts", "device_id", "reason", "codec", "frame"} {
+		value, _ := fields[name].(string)
+		b.WriteString(value)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// keepOneToWrite takes the last mark back when nothing is left to write but Redis has to be asked
+// whether all is on disk or on the replicas: it answers that only for what comes before a write on
+// the same connection. One record twice is the price.
+func (l *lane) keepOneToWrite(b *engine.Batch) {
+	if !l.confirm.waits {
+		return
+	}
+	for i := range b.Results {
+		if !b.Results[i].Duplicate {
+			return
+		}
+	}
+	b.Results[len(b.Results)-1].Duplicate = false
+}

@@ -1,0 +1,171 @@
+package redisstream
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// The lanes speak RESP2. A command is an array of bulk strings:
+//
+//	*3\r\n$4\r\nAUTH\r\n$4\r\nuser\r\n$6\r\nsecret\r\n
+//
+// and an answer is a line that starts with its kind, which bytes or further answers may follow:
+//
+//	+OK\r\n   -ERR text\r\n   :42\r\n   $5\r\nhello\r\n   *2\r\n:1\r\n:0\r\n
+
+// words are the parts of the XADDs that are the same for every record.
+type words struct {
+	record     []byte // up to and with the field name ts
+	deadLetter []byte
+}
+
+func newWords(stream string) words {
+	start := func(key string) []byte {
+		fields := "*13"
+		if key == stream {
+			fields = "*11"
+		}
+		b := append([]byte(fields), "\r\n$4\r\nXADD\r\n"...)
+		b = appendBulk(b, key)
+		return append(b, "$1\r\n*\r\n$2\r\nts\r\n"...)
+	}
+	return words{record: start(stream), deadLetter: start(deadStream(stream))}
+}
+
+// deadStream is the key of the dead letters' stream.
+func deadStream(stream string) string { return stream + ":dead" }
+
+// appendRecord appends XADD <stream> * ts … device_id … codec … payload ….
+func (w *words) appendRecord(b []byte, r *engine.Record) []byte {
+	b = append(b, w.record...)
+	b = appendBulk(b, r.Time)
+	b = append(b, "$9\r\ndevice_id\r\n"...)
+	b = appendBulk(b, r.DeviceID)
+	b = append(b, "$5\r\ncodec\r\n"...)
+	b = appendBulk(b, r.Codec)
+	b = append(b, "$7\r\npayload\r\n"...)
+	return appendBulk(b, r.Payload)
+}
+
+// timeLayout is ISO 8601 in UTC with milliseconds.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// appendDeadLetter appends XADD <stream>:dead * ts … device_id … reason … codec … frame <hex>.
+func (w *words) appendDeadLetter(b []byte, d *engine.DeadLetter) []byte {
+	b = append(b, w.deadLetter...)
+	b = appendLength(b, '$', len(timeLayout))
+	b = d.Received.UTC().AppendFormat(b, timeLayout)
+	b = append(b, "\r\n$9\r\ndevice_id\r\n"...)
+	b = appendBulk(b, d.DeviceID)
+	b = append(b, "$6\r\nreason\r\n"...)
+	b = appendBulk(b, d.Reason)
+	b = append(b, "$5\r\ncodec\r\n"...)
+	b = appendBulk(b, d.Codec)
+	b = append(b, "$5\r\nframe\r\n"...)
+	b = appendLength(b, '$', hex.EncodedLen(len(d.Frame)))
+	b = hex.AppendEncode(b, d.Frame)
+	return append(b, "\r\n"...)
+}
+
+// appendCommand appends any command.
+func appendCommand(b []byte, args ...string) []byte {
+	b = appendLength(b, '*', len(args))
+	for _, a := range args {
+		b = appendBulk(b, a)
+	}
+	return b
+}
+
+func appendBulk[T string | []byte](b []byte, s T) []byte {
+	b = appendLength(b, '$', len(s))
+	b = append(b, s...)
+	return append(b, "\r\n"...)
+}
+
+func appendLength(b []byte, kind byte, n int) []byte {
+	b = append(b, kind)
+	b = strconv.AppendInt(b, int64(n), 10)
+	return append(b, "\r\n"...)
+}
+
+// replyBuffer is the size of a lane's read buffer. Every answer that a lane asks for fits; one
+// that does not is an error.
+const replyBuffer = 16 << 10
+
+// reply is one answer, or the start of an array's.
+type reply struct {
+	kind byte   // one of + - : $ *
+	n    int64  // of an integer: its value; of an array: its elements; else the text's length; -1 = null
+	text []byte // of a simple string, an error and a bulk string; valid until the next read
+}
+
+// err is the refusal if the answer is one.
+func (p reply) err() error {
+	if p.kind == '-' {
+		return refusal(p.text)
+	}
+	return nil
+}
+
+// readReply reads one answer, of an array its length only: its elements are the next answers.
+func readReply(r *bufio.Reader) (reply, error) {
+	line, err := readLine(r)
+	if err != nil {
+		return reply{}, err
+	}
+	p := reply{kind: line[0], text: line[1:], n: int64(len(line) - 1)}
+	switch p.kind {
+	case '+', '-':
+		return p, nil
+	case ':', '*', '$':
+		if p.n, err = strconv.ParseInt(string(p.text), 10, 64); err != nil {
+			return reply{}, fmt.Errorf("redis answered %q, which is no number", line)
+		}
+		p.text = nil
+	default:
+		return reply{}, fmt.Errorf("redis answered %q, which is not RESP2", line)
+	}
+	if p.kind == '$' && p.n >= 0 {
+		p.text, err = readBulk(r, p.n)
+	}
+	return p, err
+}
+
+// readLine returns a line without its end, at least one byte.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return nil, noEOF(err)
+	}
+	if len(line) < 3 || line[len(line)-2] != '\r' {
+		return nil, fmt.Errorf("redis answered %q, which is not RESP2", line)
+	}
+	return line[:len(line)-2], nil
+}
+
+func readBulk(r *bufio.Reader, n int64) ([]byte, error) {
+	if n > replyBuffer-2 {
+		return nil, fmt.Errorf("redis answered with %d bytes, more than any answer expected", n)
+	}
+	b, err := r.Peek(int(n) + 2)
+	if err != nil {
+		return nil, noEOF(err)
+	}
+	if _, err = r.Discard(len(b)); err != nil {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// noEOF makes the end of a connection an error wherever an answer is due.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

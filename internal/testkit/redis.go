@@ -1,0 +1,233 @@
+//go:build linux
+
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// redisPatience is how long a redis-server may take to start, to answer or to stop.
+const redisPatience = 20 * time.Second
+
+// Redis is a real redis-server on a free loopback port, with its files in a directory of its own.
+// Its methods fail the test instead of returning errors.
+type Redis struct {
+	tb   testing.TB
+	dir  string
+	port int
+	args []string
+	run  *redisProcess // nil while killed
+}
+
+// redisProcess is one life of a redis-server.
+type redisProcess struct {
+	pid    int
+	out    bytes.Buffer  // what it printed; read after exited only
+	exited chan struct{} // closed when it has ended
+}
+
+// StartRedis starts a redis-server and waits until it answers. The arguments follow the defaults
+// (loopback only, no snapshots) and win over them: "--appendonly", "yes". The server is killed
+// when the test ends, also if it is frozen, and if the test's process dies.
+func StartRedis(tb testing.TB, args ...string) *Redis {
+	tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		tb.Fatal("these tests run a real redis-server and there is none: apt-get install redis-server")
+	}
+	r := &Redis{tb: tb, dir: tb.TempDir(), args: args}
+	tb.Cleanup(func() {
+		if r.run != nil {
+			r.Kill()
+		}
+	})
+	// Another process may take the free port before the server does; then the next one will do.
+	var err error
+	for range 5 {
+		r.port = FreePort(tb)
+		if err = r.start(); err == nil {
+			return r
+		}
+	}
+	tb.Fatalf("start redis-server: %v", err)
+	return nil
+}
+
+// FreePort returns a TCP port on the loopback address that nobody listens on at the moment.
+func FreePort(tb testing.TB) int {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("find a free port: %v", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Addr is the server's host and port.
+func (r *Redis) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
+
+// URL is the server's address as the service's settings take it.
+func (r *Redis) URL() string { return "redis://" + r.Addr() }
+
+// Dir is the directory of the server's files.
+func (r *Redis) Dir() string { return r.dir }
+
+// PID is the process id of the running server.
+func (r *Redis) PID() int { return r.run.pid }
+
+// Kill ends the server at once, as kill -9 does, and waits until it is gone.
+func (r *Redis) Kill() {
+	r.tb.Helper()
+	r.signal(syscall.SIGKILL)
+	select {
+	case <-r.run.exited:
+	case <-time.After(redisPatience):
+		r.tb.Errorf("redis-server %d survives kill -9", r.run.pid)
+	}
+	r.run = nil
+}
+
+// Restart starts a killed server again, on the same port, in the same directory and with the same
+// arguments, and waits until it answers. More arguments, if given, are added for good.
+func (r *Redis) Restart(args ...string) {
+	r.tb.Helper()
+	if r.run != nil {
+		r.Kill()
+	}
+	r.args = append(r.args, args...)
+	if err := r.start(); err != nil {
+		r.tb.Fatalf("restart redis-server: %v", err)
+	}
+}
+
+// Freeze stops the server's process: its sockets stay open and nothing answers.
+func (r *Redis) Freeze() { r.tb.Helper(); r.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (r *Redis) Thaw() { r.tb.Helper(); r.signal(syscall.SIGCONT) }
+
+// Do sends one command as the default user and returns its answer: string, int64, []any or nil.
+// An error of any kind fails the test.
+func (r *Redis) Do(args ...any) any {
+	r.tb.Helper()
+	v, err := r.TryDo(args...)
+	if err != nil {
+		r.tb.Fatalf("redis %v: %v", args[0], err)
+	}
+	return v
+}
+
+// TryDo is Do for a command that is expected to fail.
+func (r *Redis) TryDo(args ...any) (any, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), redisPatience)
+	defer cancel()
+	c := redis.NewClient(&redis.Options{Addr: r.Addr(), Protocol: 2, MaxRetries: -1, DialerRetries: 1,
+		ReadTimeout: redisPatience, DisableIdentity: true})
+	defer func() { _ = c.Close() }()
+	v, err := c.Do(ctx, args...).Result()
+	if err == redis.Nil {
+		return nil, nil
+	}
+	return v, err
+}
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.tb.Helper()
+	if err := syscall.Kill(r.run.pid, s); err != nil {
+		r.tb.Errorf("signal redis-server: %v", err)
+	}
+}
+
+func (r *Redis) start() error {
+	args := append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
+		"--save", "", "--appendonly", "no",
+	}, r.args...)
+	p := &redisProcess{exited: make(chan struct{})}
+	started := make(chan error)
+	go p.live(args, started)
+	if err := <-started; err != nil {
+		return err
+	}
+	if err := r.awaitAnswer(p); err != nil {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		<-p.exited
+		return fmt.Errorf("%w\n%s", err, p.out.String())
+	}
+	r.run = p
+	return nil
+}
+
+// live runs the server from start to end on one thread, because the death signal is sent when the
+// thread that started the process ends, not when the test's process does.
+func (p *redisProcess) live(args []string, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := exec.Command("redis-server", args...)
+	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	p.pid = cmd.Process.Pid
+	started <- nil
+	_ = cmd.Wait()
+	close(p.exited)
+}
+
+// awaitAnswer waits until the server says something other than that it is loading its data.
+func (r *Redis) awaitAnswer(p *redisProcess) error {
+	deadline := time.Now().Add(redisPatience)
+	for time.Now().Before(deadline) {
+		if answer := r.ping(); answer != "" && !strings.HasPrefix(answer, "-LOADING") {
+			return r.ours(p)
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("redis-server ended by itself")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("no answer within %v", redisPatience)
+}
+
+// ours makes sure that the answer came from the server just started and not from another one that
+// won the port.
+func (r *Redis) ours(p *redisProcess) error {
+	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(p.pid), "cwd"))
+	if err != nil || cwd != r.dir {
+		return fmt.Errorf("port %d belongs to another server", r.port)
+	}
+	return nil
+}
+
+// ping returns the first line of the server's answer, "" if there is none.
+func (r *Redis) ping() string {
+	c, err := net.DialTimeout("tcp", r.Addr(), time.Second)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := c.Write([]byte("*1\r\n$4\r\nPING\r\n")); err != nil {
+		return ""
+	}
+	b := make([]byte, 256)
+	n, _ := c.Read(b)
+	return string(b[:n])
+}
