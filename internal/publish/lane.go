@@ -11,7 +11,7 @@ import (
 
 // What one batch holds at the most; a single frame always fits.
 const (
-	maxBatchRecords = 1024
+	maxBatchRecords = 4096
 	maxBatchBytes   = 4 << 20
 )
 

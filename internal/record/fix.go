@@ -1,0 +1,35 @@
+package record
+
+import "git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+// Fix says how far a record's position can be trusted, judged from the record alone.
+type Fix string
+
+const (
+	// FixOK: satellites in use, and a place on the globe.
+	FixOK Fix = "ok"
+	// FixStale: no satellites; the device repeats the last place that it knew.
+	FixStale Fix = "stale"
+	// FixNone: no satellites and no place yet (0, 0), or coordinates off the globe.
+	FixNone Fix = "none"
+)
+
+// The globe's limits in 1e-7 degree.
+const (
+	maxLatitude  = 90_0000000
+	maxLongitude = 180_0000000
+)
+
+// FixOf judges a record's position.
+func FixOf(r *teltonika.Record) Fix {
+	switch {
+	case r.Latitude > maxLatitude || r.Latitude < -maxLatitude ||
+		r.Longitude > maxLongitude || r.Longitude < -maxLongitude:
+		return FixNone
+	case r.Satellites > 0:
+		return FixOK
+	case r.Latitude == 0 && r.Longitude == 0:
+		return FixNone
+	}
+	return FixStale
+}
