@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/engine":             {},
 	"internal/engine/redisstream": {"internal/engine"},
 	"internal/engine/sqlite":      {"internal/engine"},
-	"internal/publish":            {"internal/engine"},
+	"internal/publish":            {"internal/engine", "internal/logging"},
 	"internal/ingest":             {},
 	"internal/authority":          {},
 	"internal/teltonikasession":   {"internal/engine", "internal/ingest", "internal/publish", "internal/record", "teltonika"},

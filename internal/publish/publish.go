@@ -20,6 +20,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
 // Options are the publisher's settings. All fields are needed.
@@ -54,7 +55,10 @@ func New(o Options) *Publisher {
 	for i := range o.Engine.Lanes() {
 		l := newLane(p, i, recentLimit/o.Engine.Lanes())
 		p.lanes = append(p.lanes, l)
-		p.lanesG.Go(func() { l.run(ctx) })
+		p.lanesG.Go(func() {
+			defer logging.ExitOnPanic(o.Logger)
+			l.run(ctx)
+		})
 	}
 	return p
 }
