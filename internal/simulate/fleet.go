@@ -1,0 +1,179 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// fleet is what the devices of one run share. Nothing in it is locked while frames go to and fro.
+type fleet struct {
+	options *Options
+	meter   *meter
+	dial    Dialer
+
+	stopping, aborting context.Context // no new frames; nothing any more
+	stop, abort        context.CancelFunc
+
+	unsettled    atomic.Int64 // devices that have something to send still
+	acknowledged *acknowledged
+	failure      atomic.Pointer[string]
+}
+
+// Run runs a fleet until its Duration is over, its Records are acknowledged or ctx ends, then waits up to
+// Drain for what is not acknowledged yet. The error is of the options or of the list of acknowledged
+// records; what the server does wrong is in the ledger.
+//
+// Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the digits
+// being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything else.
+func Run(ctx context.Context, options Options) (Ledger, error) {
+	if err := options.Validate(); err != nil {
+		return Ledger{}, err
+	}
+	catalogues, err := newCatalogues()
+	if err != nil {
+		return Ledger{}, err
+	}
+	aborting, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	stopping, stop := context.WithCancel(ctx)
+	defer stop()
+	if options.Duration > 0 {
+		defer time.AfterFunc(options.Duration, stop).Stop()
+	}
+	if options.Start.IsZero() {
+		options.Start = time.Now()
+	}
+	f := &fleet{
+		options: &options, meter: newMeter(4 * runtime.GOMAXPROCS(0)), dial: options.Dial,
+		stopping: stopping, aborting: aborting, stop: stop, abort: abort,
+	}
+	if f.dial == nil {
+		f.dial = newDialer(&options)
+	}
+	if options.Acknowledged != nil {
+		f.acknowledged = &acknowledged{w: options.Acknowledged}
+	}
+	f.unsettled.Store(int64(options.Devices))
+	defer context.AfterFunc(stopping, func() { time.AfterFunc(options.Drain, abort) })()
+	stopProgress := f.reportProgress()
+	f.runDevices(catalogues)
+	stopProgress()
+	return f.ledger(), f.acknowledged.error()
+}
+
+// runDevices starts the devices at the pace of the ramp and returns when all have finished.
+func (f *fleet) runDevices(catalogues map[teltonika.Codec]*catalogue) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range f.options.Devices {
+		if f.options.Ramp > 0 {
+			at := time.Duration(float64(i) / f.options.Ramp * float64(time.Second))
+			if ahead := at - f.now(); ahead > time.Millisecond {
+				f.pause(ahead, false)
+			}
+		}
+		if f.stopped() {
+			return
+		}
+		d := f.newDevice(i, catalogues)
+		wg.Go(d.run)
+	}
+}
+
+// The random streams of a device.
+const (
+	recordStream = iota
+	faultStream
+	streams
+)
+
+func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *device {
+	o := f.options
+	rng := *rand.NewPCG(o.Seed, uint64(i*streams+recordStream))
+	imei := fmt.Sprintf("%d", o.IMEIBase+uint64(i))
+	login, err := teltonika.AppendLogin(nil, imei)
+	if err != nil {
+		panic(err) // 15 digits are a login
+	}
+	interval := time.Duration(0)
+	step := int64(1000) // a fleet without a rate records every second of its own time
+	if o.Rate > 0 {
+		interval = max(1, time.Duration(float64(o.Devices)/o.Rate*float64(time.Second)))
+		step = interval.Milliseconds()
+	}
+	d := &device{
+		fleet: f, number: i, imei: imei, login: login, identity: newIdentity(i),
+		model:  newModel(o.Codecs, catalogues, &rng),
+		shard:  f.meter.shard(i),
+		faults: *rand.NewPCG(o.Seed, uint64(i*streams+faultStream)),
+	}
+	d.vehicle = newVehicle(&rng, o.Start.UnixMilli(), step)
+	d.journal = journal{
+		perFrame: o.RecordsPerFrame, order: o.Order, left: share(o.Records, o.Devices, i),
+		interval: interval, next: f.now(), capacity: o.Backlog, rng: rng,
+	}
+	d.journal.begin()
+	return d
+}
+
+// share is device i's part of all records, -1 without a limit.
+func share(records int64, devices, i int) int64 {
+	if records == 0 {
+		return -1
+	}
+	n := records / int64(devices)
+	if int64(i) < records%int64(devices) {
+		n++
+	}
+	return n
+}
+
+// now is the time since the run's start.
+func (f *fleet) now() time.Duration { return time.Since(f.meter.start) }
+
+func (f *fleet) stopped() bool { return f.stopping.Err() != nil }
+func (f *fleet) aborted() bool { return f.aborting.Err() != nil }
+
+// settle notes that a device has nothing left to send. The last one ends the run.
+func (f *fleet) settle() {
+	if f.unsettled.Add(-1) == 0 {
+		f.stop()
+	}
+}
+
+// pause lets time pass, until the run ends; with work to do, until the drain is over.
+func (f *fleet) pause(d time.Duration, working bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	ended := f.stopping.Done()
+	if working {
+		ended = f.aborting.Done()
+	}
+	select {
+	case <-timer.C:
+	case <-ended:
+	}
+}
+
+// failed remembers why a connection failed and returns it.
+func (f *fleet) failed(err error) error {
+	if !f.aborted() {
+		text := err.Error()
+		f.failure.Store(&text)
+	}
+	return err
+}
+
+func (f *fleet) lastFailure() string {
+	if text := f.failure.Load(); text != nil {
+		return *text
+	}
+	return ""
+}

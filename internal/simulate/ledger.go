@@ -1,0 +1,140 @@
+package simulate
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Ledger is the account of a run.
+type Ledger struct {
+	Devices         int   `json:"devices"`
+	Connections     int64 `json:"connections"`      // that were opened and whose login was accepted
+	ConnectFailures int64 `json:"connect_failures"` // connections that could not be opened or ended during the login
+	LoginsRefused   int64 `json:"logins_refused"`
+	GivenUp         int64 `json:"devices_given_up"` // that stayed away after eight refusals in a row
+
+	FramesSent          int64 `json:"frames_sent"` // each counted once, however often it was sent
+	FramesAcknowledged  int64 `json:"frames_acknowledged"`
+	FramesResent        int64 `json:"frames_resent"` // transmissions after a frame's first
+	RecordsSent         int64 `json:"records_sent"`
+	RecordsAcknowledged int64 `json:"records_acknowledged"`
+	RecordsResent       int64 `json:"records_resent"`
+
+	NoAnswer     int64 `json:"frames_no_answer"`     // transmissions that were not answered within the response timeout
+	Interrupted  int64 `json:"frames_interrupted"`   // transmissions whose connection ended before the answer
+	WrongAnswers int64 `json:"wrong_answers"`        // answers that no correct server gives
+	NotRecorded  int64 `json:"records_not_recorded"` // the rate's records that a device behind schedule had no room for
+	KeepAlives   int64 `json:"keep_alives"`
+	BytesSent    int64 `json:"bytes_sent"`
+
+	Elapsed time.Duration `json:"-"` // of the whole run
+	Active  time.Duration `json:"-"` // from the first frame sent to the last ACK
+	Latency Latency       `json:"-"`
+
+	LastFailure string `json:"last_failure,omitempty"` // why the latest connection failed or broke
+}
+
+// Latency is the time from a frame sent to its ACK received. Quantiles are at most 1/32 too high.
+type Latency struct{ P50, P90, P99, P999, Max time.Duration }
+
+// Unacknowledged is how many records were sent and not acknowledged when the run ended.
+func (l *Ledger) Unacknowledged() int64 { return l.RecordsSent - l.RecordsAcknowledged }
+
+// OK reports whether records were sent, all of them are acknowledged, every answer was right and no device
+// has given up.
+func (l *Ledger) OK() bool {
+	return l.RecordsSent > 0 && l.Unacknowledged() == 0 && l.WrongAnswers == 0 && l.GivenUp == 0
+}
+
+// RecordsPerSecond is the rate of acknowledged records while the run was active.
+func (l *Ledger) RecordsPerSecond() float64 {
+	if l.Active <= 0 {
+		return 0
+	}
+	return float64(l.RecordsAcknowledged) / l.Active.Seconds()
+}
+
+func (f *fleet) ledger() Ledger {
+	m := f.meter
+	latency := m.latencies()
+	return Ledger{
+		Devices:             f.options.Devices,
+		Connections:         m.sum(connections),
+		ConnectFailures:     m.sum(connectFailures),
+		LoginsRefused:       m.sum(loginsRefused),
+		GivenUp:             m.sum(givenUp),
+		FramesSent:          m.sum(framesSent),
+		FramesAcknowledged:  m.sum(framesAcknowledged),
+		FramesResent:        m.sum(framesResent),
+		RecordsSent:         m.sum(recordsSent),
+		RecordsAcknowledged: m.sum(recordsAcknowledged),
+		RecordsResent:       m.sum(recordsResent),
+		NoAnswer:            m.sum(noAnswer),
+		Interrupted:         m.sum(interrupted),
+		WrongAnswers:        m.sum(wrongAnswers),
+		NotRecorded:         m.sum(notRecorded),
+		KeepAlives:          m.sum(keepAlives),
+		BytesSent:           m.sum(bytesSent),
+		Elapsed:             time.Since(m.start),
+		Active:              m.active(),
+		Latency: Latency{
+			P50: latency.quantile(0.50), P90: latency.quantile(0.90), P99: latency.quantile(0.99),
+			P999: latency.quantile(0.999), Max: latency.max,
+		},
+		LastFailure: f.lastFailure(),
+	}
+}
+
+// MarshalJSON adds what is computed, and durations in the unit that their name says.
+func (l Ledger) MarshalJSON() ([]byte, error) {
+	type counted Ledger
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return json.Marshal(struct {
+		counted
+		Unacknowledged   int64              `json:"records_unacknowledged"`
+		OK               bool               `json:"ok"`
+		ElapsedSeconds   float64            `json:"elapsed_seconds"`
+		ActiveSeconds    float64            `json:"active_seconds"`
+		RecordsPerSecond float64            `json:"records_per_second"`
+		LatencyMS        map[string]float64 `json:"latency_ms"`
+	}{
+		counted(l), l.Unacknowledged(), l.OK(), l.Elapsed.Seconds(), l.Active.Seconds(), l.RecordsPerSecond(),
+		map[string]float64{
+			"p50": ms(l.Latency.P50), "p90": ms(l.Latency.P90), "p99": ms(l.Latency.P99),
+			"p99.9": ms(l.Latency.P999), "max": ms(l.Latency.Max),
+		},
+	})
+}
+
+// WriteText writes the ledger for people.
+func (l *Ledger) WriteText(w io.Writer) error {
+	seconds := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	short := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+	_, err := fmt.Fprintf(w, `devices       %d
+connections   %d, %d failed, %d logins refused, %d devices given up
+frames        %d sent, %d acknowledged, %d sent again
+records       %d sent, %d acknowledged, %d sent again, %d unacknowledged, %d not recorded
+unanswered    %d frames timed out, %d interrupted
+wrong answers %d
+bytes         %d sent, %d keep-alives
+time          %v, of which %v between the first frame and the last ACK
+rate          %.0f records/s acknowledged
+latency       p50 %v, p90 %v, p99 %v, p99.9 %v, max %v
+`,
+		l.Devices,
+		l.Connections, l.ConnectFailures, l.LoginsRefused, l.GivenUp,
+		l.FramesSent, l.FramesAcknowledged, l.FramesResent,
+		l.RecordsSent, l.RecordsAcknowledged, l.RecordsResent, l.Unacknowledged(), l.NotRecorded,
+		l.NoAnswer, l.Interrupted,
+		l.WrongAnswers,
+		l.BytesSent, l.KeepAlives,
+		seconds(l.Elapsed), seconds(l.Active),
+		l.RecordsPerSecond(),
+		short(l.Latency.P50), short(l.Latency.P90), short(l.Latency.P99), short(l.Latency.P999), short(l.Latency.Max))
+	if err == nil && l.LastFailure != "" {
+		_, err = fmt.Fprintf(w, "last failure  %s\n", l.LastFailure)
+	}
+	return err
+}
