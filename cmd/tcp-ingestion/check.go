@@ -28,7 +28,8 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	}
 	out := cmd.Root().Writer
 	fmt.Fprintln(out, "settings:   valid")
-	e, err := newEngine(c, newLogger(cmd, c))
+	logger, _ := newLogger(cmd, c)
+	e, err := newEngine(c, logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}

@@ -49,7 +49,8 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	defer release()
 	defer context.AfterFunc(ctx, release)() // a second signal ends the process at once
 
-	s, err := newService(c, newLogger(cmd, c))
+	logger, level := newLogger(cmd, c)
+	s, err := newService(c, logger, level)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}

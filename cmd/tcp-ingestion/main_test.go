@@ -50,6 +50,7 @@ type server struct {
 	cmd     *exec.Cmd
 	devices string // address
 	http    string // address
+	pprof   string // address, if any
 	exited  chan struct{}
 
 	mu  sync.Mutex
@@ -98,15 +99,16 @@ func (s *server) follow(stderr io.Reader, listening chan<- struct{}) {
 		s.mu.Lock()
 		s.log = append(s.log, lines.Text())
 		s.mu.Unlock()
-		if line.Msg != "listening" {
-			continue
-		}
-		if line.For == "http" {
+		switch {
+		case line.Msg != "listening":
+		case line.For == "http":
 			s.http = "127.0.0.1" + line.Address[strings.LastIndex(line.Address, ":"):]
-			continue
+		case line.For == "pprof":
+			s.pprof = line.Address
+		case line.For == "devices":
+			s.devices = line.Address
+			close(listening)
 		}
-		s.devices = line.Address
-		close(listening)
 	}
 	s.cmd.Wait()
 	close(s.exited)

@@ -30,12 +30,14 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	logger := newLogger(cmd, c)
-	signals := make(chan os.Signal, 2)
+	logger, level := newLogger(cmd, c)
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	defer signal.Stop(hangups)
 
-	s, err := newService(c, logger)
+	s, err := newService(c, logger, level)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}
@@ -45,16 +47,21 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 		s.engine.Close()
 		return cli.Exit(err.Error(), exitFailure)
 	}
-	select {
-	case sig := <-signals:
-		logger.Info("stopping", "signal", sig.String())
-	case <-ctx.Done():
-		logger.Info("stopping", "signal", "none")
-	case err := <-s.opsFailed:
-		logger.Log(ctx, logging.LevelFatal, "http server failed", "error", err)
-		return cli.Exit("", exitFailure)
+	for {
+		select {
+		case <-hangups:
+			s.reload()
+			continue
+		case sig := <-signals:
+			logger.Info("stopping", "signal", sig.String())
+		case <-ctx.Done():
+			logger.Info("stopping", "signal", "none")
+		case err := <-s.opsFailed:
+			logger.Log(ctx, logging.LevelFatal, "http server failed", "error", err)
+			return cli.Exit("", exitFailure)
+		}
+		return stopInTime(s, signals)
 	}
-	return stopInTime(s, signals)
 }
 
 // stopInTime stops the service, or gives up: at the shutdown timeout, and at a second signal.
@@ -85,9 +92,15 @@ func stopInTime(s *service, signals <-chan os.Signal) error {
 	return cli.Exit("", exitFailure)
 }
 
-// newLogger makes the process's logger, on standard error.
-func newLogger(cmd *cli.Command, c *config.Config) *slog.Logger {
-	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, c.LogText).With("instance", c.InstanceID)
+// newLogger makes the process's logger, on standard error, and its level, which may be changed.
+func newLogger(cmd *cli.Command, c *config.Config) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	effective, err := logLevel(c)
+	level.Set(effective)
+	logger := logging.New(cmd.Root().ErrWriter, level, c.LogText).With("instance", c.InstanceID)
 	slog.SetDefault(logger)
-	return logger
+	if err != nil {
+		logger.Error("log level file not read", "error", err)
+	}
+	return logger, level
 }

@@ -27,6 +27,8 @@ import (
 type service struct {
 	config    *config.Config
 	logger    *slog.Logger
+	level     *slog.LevelVar
+	reloads   []func() // what SIGHUP does beside the log level
 	engine    engine.Engine
 	publisher *publish.Publisher
 	server    *ingest.Server
@@ -42,8 +44,8 @@ type service struct {
 }
 
 // newService builds the parts. Nothing is listened on or connected to yet.
-func newService(c *config.Config, logger *slog.Logger) (*service, error) {
-	s := &service{config: c, logger: logger, opsFailed: make(chan error, 1)}
+func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*service, error) {
+	s := &service{config: c, logger: logger, level: level, opsFailed: make(chan error, 1)}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 
@@ -82,6 +84,11 @@ func (s *service) start(ctx context.Context) error {
 		return fmt.Errorf("TELTONIKA_PORT: %w", err)
 	}
 	s.opsAddress, s.devicesAddress = opsListener.Addr(), devices.Addr()
+	if err := s.startPprof(ctx); err != nil {
+		opsListener.Close()
+		devices.Close()
+		return err
+	}
 
 	watch, stopWatch := context.WithCancel(context.Background())
 	s.stopWatch = stopWatch

@@ -29,7 +29,8 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	e, err := newEngine(c, newLogger(cmd, c))
+	logger, _ := newLogger(cmd, c)
+	e, err := newEngine(c, logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}

@@ -19,7 +19,9 @@ const (
 type Config struct {
 	InstanceID string
 	LogLevel   slog.Level
-	LogText    bool
+	// LogLevelFile, if set, holds a level that wins over LogLevel; see ParseLevel.
+	LogLevelFile string
+	LogText      bool
 
 	TeltonikaPort int    // 0 = any free port
 	BindAddress   string // empty = all
@@ -35,7 +37,8 @@ type Config struct {
 	PublishQueueCapacity int // records
 	PublishTimeout       time.Duration
 
-	MetricsPort int // 0 = any free port
+	MetricsPort  int    // 0 = any free port
+	PprofAddress string // loopback address and port; empty = off
 
 	DeviceAuthorityMode string
 	StrictDeviceAuth    bool

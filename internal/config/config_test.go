@@ -51,7 +51,7 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 		"INSTANCE_ID": "a b", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "TELTONIKA_PORT": "65536",
 		"BIND_ADDRESS": "1.2.3.4:5", "ENGINE": "mysql", "EMBEDDED_RETENTION": "30", "REDIS_URL": "http://u:secret@h",
 		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "PUBLISH_QUEUE_CAPACITY": "254",
-		"PUBLISH_TIMEOUT": "soon", "METRICS_PORT": "x", "DEVICE_AUTHORITY_MODE": "nobody", "STRICT_DEVICE_AUTH": "maybe",
+		"PUBLISH_TIMEOUT": "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060", "DEVICE_AUTHORITY_MODE": "nobody", "STRICT_DEVICE_AUTH": "maybe",
 		"HANDSHAKE_TIMEOUT": "0s", "IDLE_TIMEOUT": "-1s", "WRITE_TIMEOUT": "1", "MAX_CONNECTIONS": "0",
 		"MAX_FRAME_BYTES": "100", "DRAIN_TIMEOUT_MS": "10s", "SHUTDOWN_TIMEOUT_MS": "0", "RECORD_RAW": "2",
 	}

@@ -64,6 +64,12 @@ func parseMillis(dst *time.Duration, v string) error {
 // levelFatal stands above every other level; see the logging package.
 const levelFatal = slog.LevelError + 4
 
+// ParseLevel reads a log level by its name, as LOG_LEVEL and the file of LOG_LEVEL_FILE have it.
+func ParseLevel(v string) (slog.Level, error) {
+	var level slog.Level
+	return level, parseLevel(&level, strings.TrimSpace(v))
+}
+
 func parseLevel(dst *slog.Level, v string) error {
 	levels := map[string]slog.Level{"fatal": levelFatal, "error": slog.LevelError, "warn": slog.LevelWarn,
 		"info": slog.LevelInfo, "debug": slog.LevelDebug}
@@ -93,6 +99,22 @@ func parseInstanceID(dst *string, v string) error {
 func parseAddress(dst *string, v string) error {
 	if v != "" && v != "localhost" && net.ParseIP(v) == nil {
 		return errors.New("use an IP address of this machine, such as 127.0.0.1 or ::, without a port")
+	}
+	*dst = v
+	return nil
+}
+
+// parseLoopback takes only addresses that no other machine reaches: profiles show what is in memory.
+func parseLoopback(dst *string, v string) error {
+	if v == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(v)
+	if err != nil || port == "" {
+		return errors.New("use a loopback address and a port, such as 127.0.0.1:6060")
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("use a loopback address: profiles must not be reachable from other machines")
 	}
 	*dst = v
 	return nil

@@ -27,6 +27,8 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error { return parseInstanceID(&c.InstanceID, v) }},
 	{Name: "LOG_LEVEL", Default: "info", Help: "fatal, error, warn, info or debug",
 		set: func(c *Config, v string) error { return parseLevel(&c.LogLevel, v) }},
+	{Name: "LOG_LEVEL_FILE", Help: "file with the log level in its first line, read at start and at SIGHUP; wins over LOG_LEVEL",
+		set: func(c *Config, v string) error { c.LogLevelFile = v; return nil }},
 	{Name: "LOG_FORMAT", Default: "json", Help: "json or text",
 		set: func(c *Config, v string) error {
 			c.LogText = v == "text"
@@ -65,6 +67,8 @@ var Settings = []Setting{
 		}},
 	{Name: "METRICS_PORT", Default: "9090", Help: "TCP port of /metrics, /healthz and /readyz; 0 takes any free port",
 		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},
+	{Name: "PPROF_ADDRESS", Help: "loopback address and port for profiles at /debug/pprof/, such as 127.0.0.1:6060 (default off)",
+		set: func(c *Config, v string) error { return parseLoopback(&c.PprofAddress, v) }},
 	{Name: "DEVICE_AUTHORITY_MODE", Default: "allow_all", Help: "which devices are known: allow_all",
 		set: func(c *Config, v string) error {
 			c.DeviceAuthorityMode = v
