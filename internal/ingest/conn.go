@@ -15,8 +15,12 @@ var ErrDraining = errors.New("server is draining")
 type Conn struct {
 	net.Conn
 	server    *Server
+	session   Session
+	run       func() // takes the next steps
+	renew     bool   // a new goroutine shall run
 	device    string // set by TakeOver
 	takenOver atomic.Bool
+	revoked   atomic.Bool
 }
 
 // past is a deadline that wakes a reader at once.
@@ -28,14 +32,18 @@ func (c *Conn) Await(d time.Duration) error {
 		return err
 	}
 	// Asked after the deadline is set: if draining begins later, it overwrites the deadline.
-	if c.server.draining.Load() {
+	if c.server.isDraining() {
 		return ErrDraining
 	}
 	return nil
 }
 
+// Renew has the session's next step taken by a new goroutine. A stack that grew in a step would keep 4 KiB or more for
+// good, while a new one waits for the device with 2; so a session asks for it when it begins a long wait.
+func (c *Conn) Renew() { c.renew = true }
+
 // TakeOver makes the connection the device's only one: an older connection of the device is closed before
-// TakeOver returns, so that it can acknowledge nothing any more.
+// TakeOver returns, so that it can acknowledge nothing any more. It is called once, at the login.
 func (c *Conn) TakeOver(device string) {
 	s := c.server
 	s.mu.Lock()
@@ -54,7 +62,9 @@ func (c *Conn) Reason(err error) CloseReason {
 	switch {
 	case c.takenOver.Load():
 		return ReasonTakenOver
-	case errors.Is(err, ErrDraining), c.server.draining.Load():
+	case c.revoked.Load():
+		return ReasonRevoked
+	case errors.Is(err, ErrDraining), c.server.isDraining():
 		return ReasonShutdown
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ReasonIdleTimeout

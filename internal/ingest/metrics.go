@@ -21,6 +21,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"reason"}),
 	}
 	r.MustRegister(m.active, m.ended)
+	// An increase is not seen in a series that begins with it.
+	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonShutdown, ReasonLimit,
+		ReasonPanic, ReasonIdleTimeout} {
+		m.ended.WithLabelValues(string(reason))
+	}
 	return m
 }
 

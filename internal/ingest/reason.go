@@ -8,6 +8,7 @@ const (
 	ReasonPeerClosed  CloseReason = "peer_closed"  // end of stream, or reset by the peer
 	ReasonIOError     CloseReason = "io_error"     // any other failure of the socket
 	ReasonTakenOver   CloseReason = "taken_over"   // a newer connection of the same device
+	ReasonRevoked     CloseReason = "revoked"      // its device is no longer known
 	ReasonShutdown    CloseReason = "shutdown"     // the server is stopping
 	ReasonLimit       CloseReason = "limit"        // above the connection limit
 	ReasonPanic       CloseReason = "panic"        // a bug in the adapter, contained

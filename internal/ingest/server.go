@@ -11,17 +11,23 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // Adapter speaks a device protocol.
 type Adapter interface {
-	// Serve carries one connection from its first byte to its end and says why it ended. It does not close
-	// the connection. It returns soon after the connection's reads fail, and when Conn.Await returns
-	// ErrDraining, in either case only when no answer is owed any more.
-	Serve(c *Conn) CloseReason
+	// Open returns the session of a new connection, without waiting for anything.
+	Open(c *Conn) Session
+}
+
+// Session is what is said on one connection.
+type Session interface {
+	// Step waits for the device's next message, takes it and answers it. It returns why the connection ends, or
+	// nothing if another step follows. It does not close the connection. It ends the session soon after the
+	// connection's reads fail, and when Conn.Await returns ErrDraining, in either case only when no answer
+	// is owed any more.
+	Step() CloseReason
 }
 
 // Options are the server's settings. All fields are needed.
@@ -35,7 +41,7 @@ type Options struct {
 // Server accepts connections until Shutdown.
 type Server struct {
 	options  Options
-	draining atomic.Bool
+	draining chan struct{}  // closed when Drain begins
 	sessions sync.WaitGroup // connections whose adapter is still at work
 	accepts  sync.WaitGroup
 
@@ -47,15 +53,31 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(o Options) *Server {
-	return &Server{options: o, conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn)}
+	return &Server{
+		options: o, draining: make(chan struct{}),
+		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn),
+	}
 }
 
-// Serve accepts connections from the listener in the background. The server closes it.
+// Serve accepts connections from the listener in the background. The server closes it, at once if it is stopping.
 func (s *Server) Serve(l net.Listener) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isDraining() {
+		l.Close()
+		return
+	}
 	s.listeners = append(s.listeners, l)
-	s.mu.Unlock()
 	s.accepts.Go(func() { s.accept(l) })
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // How long accept waits after a failure such as "too many open files", doubled from one to the other.
@@ -76,7 +98,11 @@ func (s *Server) accept(l net.Listener) {
 			return
 		default:
 			s.options.Logger.Error("cannot accept connections", "error", err, "retry_in", pause)
-			time.Sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-s.draining:
+				return
+			}
 			pause = min(2*pause, maxAcceptPause)
 		}
 	}
@@ -87,16 +113,22 @@ func (s *Server) handle(conn net.Conn) {
 	c := &Conn{Conn: conn, server: s}
 	if reason, ok := s.add(c); !ok {
 		s.options.Metrics.closed(reason)
+		if reason == ReasonLimit {
+			s.options.Logger.Warn("connection limit reached, connection closed",
+				"limit", s.options.MaxConnections, "remote", conn.RemoteAddr().String())
+		}
 		conn.Close()
 		return
 	}
-	go s.serve(c)
+	c.session = s.options.Adapter.Open(c)
+	c.run = func() { s.serve(c) }
+	go c.run()
 }
 
 func (s *Server) add(c *Conn) (CloseReason, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Load() {
+	if s.isDraining() {
 		return ReasonShutdown, false
 	}
 	if len(s.conns) >= s.options.MaxConnections {
@@ -108,9 +140,17 @@ func (s *Server) add(c *Conn) (CloseReason, bool) {
 	return "", true
 }
 
+// serve takes the session's steps, until its end or until it asks for a new goroutine.
 func (s *Server) serve(c *Conn) {
-	defer s.sessions.Done()
 	reason := s.contain(c)
+	for ; reason == ""; reason = s.contain(c) {
+		if c.renew {
+			c.renew = false
+			go c.run()
+			return
+		}
+	}
+	defer s.sessions.Done()
 	s.options.Metrics.closed(reason)
 	if reason == ReasonShutdown {
 		return // Shutdown closes what is left, spread over a moment
@@ -119,7 +159,7 @@ func (s *Server) serve(c *Conn) {
 	s.remove(c)
 }
 
-// contain runs the adapter; a panic ends the connection and nothing else.
+// contain takes the step; a panic ends the connection and nothing else.
 func (s *Server) contain(c *Conn) (reason CloseReason) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -127,7 +167,7 @@ func (s *Server) contain(c *Conn) (reason CloseReason) {
 			s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
 		}
 	}()
-	return s.options.Adapter.Serve(c)
+	return c.session.Step()
 }
 
 // remove forgets the connection, and the device only if it has not been taken over.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// closeSpread is over how long the sockets are closed at the most, so that a fleet does not come back to the next
-// instance as one wave: closeInterval between two of them.
+// The sockets are closed one every closeInterval, or several if there are so many that it would take longer than
+// closeSpread, so that a fleet does not come back to the next instance as one wave.
 const (
 	closeSpread   = 2 * time.Second
 	closeInterval = time.Millisecond
@@ -16,8 +16,10 @@ const (
 // Drain stops taking connections and frames: it closes the listeners, wakes the sessions that wait for their
 // device, and returns when every session has finished the frame that it held, or ctx ends. The sockets stay open.
 func (s *Server) Drain(ctx context.Context) error {
-	s.draining.Store(true)
 	s.mu.Lock()
+	if !s.isDraining() {
+		close(s.draining)
+	}
 	for _, l := range s.listeners {
 		l.Close()
 	}
@@ -41,11 +43,11 @@ func (s *Server) Close(ctx context.Context) {
 	}
 	s.mu.Unlock()
 
-	interval := min(closeInterval, closeSpread/time.Duration(max(1, len(left))))
-	ticker := time.NewTicker(max(interval, time.Microsecond))
+	together := 1 + len(left)/int(closeSpread/closeInterval)
+	ticker := time.NewTicker(closeInterval)
 	defer ticker.Stop()
 	for i, c := range left {
-		if i > 0 && ctx.Err() == nil {
+		if i > 0 && i%together == 0 {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():

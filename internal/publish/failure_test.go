@@ -288,15 +288,3 @@ func TestKeySetAgainstMap(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkRecent(b *testing.B) {
-	r := recent{limit: 1 << 20}
-	now := time.Unix(1, 0)
-	n := uint64(0)
-	for b.Loop() {
-		n++
-		r.rotate(now)
-		r.add(key{n * 0x9E3779B97F4A7C15, n})
-	}
-	b.ReportMetric(float64(len(r.young.slots)+len(r.old.slots))*16/float64(r.young.count+r.old.count), "B/key")
-}

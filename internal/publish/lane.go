@@ -35,6 +35,9 @@ type lane struct {
 	bytes       int
 	recordItems []item // beside batch.Records
 	deadItems   []item // beside batch.DeadLetters
+
+	keys    []key  // of the frame at hand
+	touched uint64 // keeps the compiler from leaving out recent.touch
 }
 
 // member is a frame of the batch and what has become of its items so far.
@@ -108,8 +111,13 @@ func (l *lane) fits(f *Frame) bool {
 // that a copy later in the batch is a duplicate as well, and forgotten again if the write fails.
 func (l *lane) add(f *Frame) {
 	m := member{frame: f}
+	l.keys = l.keys[:0]
 	for i := range f.Records {
-		if k := f.recordKey(&f.Records[i]); l.recent.add(k) {
+		l.keys = append(l.keys, f.recordKey(&f.Records[i]))
+	}
+	l.touched += l.recent.touch(l.keys)
+	for i, k := range l.keys {
+		if l.recent.add(k) {
 			l.batch.Records = append(l.batch.Records, f.Records[i])
 			l.recordItems = append(l.recordItems, item{len(l.members), k})
 		} else {

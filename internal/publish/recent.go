@@ -34,6 +34,20 @@ func (r *recent) rotate(now time.Time) {
 	r.since = now
 }
 
+// touch reads where the keys belong. A set of millions lies in no cache, and reading the places of a whole frame at
+// once lets the processor wait for all of them together instead of for one after the other.
+func (r *recent) touch(keys []key) (sum uint64) {
+	for _, s := range []*keySet{&r.young, &r.old} {
+		if s.count == 0 {
+			continue
+		}
+		for _, k := range keys {
+			sum += s.slots[s.home(k.normal())].hash
+		}
+	}
+	return sum
+}
+
 // add reports whether the key is new, and keeps it. A key that is asked for again stays young.
 func (r *recent) add(k key) bool {
 	if !r.young.add(k) {

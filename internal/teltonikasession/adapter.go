@@ -1,6 +1,6 @@
 // Package teltonikasession is one tracker's connection, from its login to its close.
 //
-// A session is one goroutine that carries a frame through six steps and only then looks for the next one:
+// A session carries a frame through six steps and only then looks for the next one:
 //
 //	read → check → decode → encode → publish → ack
 //
@@ -39,12 +39,13 @@ type Options struct {
 // Adapter makes a session of every connection.
 type Adapter struct {
 	Options
-	work sync.Pool
+	work        sync.Pool
+	deadLetters allowance
 }
 
 // New returns the adapter.
 func New(o Options) *Adapter {
-	a := &Adapter{Options: o}
+	a := &Adapter{Options: o, deadLetters: newAllowance()}
 	a.work.New = func() any {
 		w := &work{}
 		w.encoder.Raw = o.RecordRaw
@@ -53,16 +54,27 @@ func New(o Options) *Adapter {
 	return a
 }
 
-// Serve is one session. It implements ingest.Adapter.
-func (a *Adapter) Serve(conn *ingest.Conn) ingest.CloseReason {
-	s := &session{Adapter: a, conn: conn, since: time.Now()}
-	if reason := s.login(); reason != "" {
-		return reason
+// Open implements ingest.Adapter.
+func (a *Adapter) Open(conn *ingest.Conn) ingest.Session {
+	return &session{Adapter: a, conn: conn, since: time.Now()}
+}
+
+// Step is the login, and from then on one frame. It implements ingest.Session.
+func (s *session) Step() ingest.CloseReason {
+	step := s.next
+	if s.imei == "" {
+		step = s.login
 	}
-	reason := s.frames()
-	a.Logger.Info("device disconnected", "imei", s.imei, "remote", conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.frameCount, "records", s.recordCount)
+	reason := step()
+	if reason != "" && s.imei != "" {
+		s.logEnd(reason)
+	}
 	return reason
+}
+
+func (s *session) logEnd(reason ingest.CloseReason) {
+	s.Logger.Info("device disconnected", "imei", s.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
+		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.frameCount, "records", s.recordCount)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
@@ -70,12 +82,15 @@ func (a *Adapter) Serve(conn *ingest.Conn) ingest.CloseReason {
 type session struct {
 	*Adapter
 	conn        *ingest.Conn
-	imei        string
+	imei        string // empty until the login is accepted
 	since       time.Time
-	head        [8]byte // the next frame's header; also the answer's bytes
-	wrongCRCs   int     // in a row
-	frameCount  uint64  // acknowledged
-	recordCount uint64  // acknowledged
+	head        [8]byte       // the next frame's header; also the answer's bytes
+	streams     bool          // sends its next frame within restAfter
+	waited      time.Duration // for the next frame already; see rest
+	lastFrame   time.Time
+	wrongCRCs   int    // in a row
+	frameCount  uint64 // acknowledged
+	recordCount uint64 // acknowledged
 }
 
 // answer writes n bytes of head.

@@ -3,8 +3,10 @@ package teltonikasession
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -17,34 +19,60 @@ import (
 // maxPriority is the highest priority that the protocol defines: panic.
 const maxPriority = 2
 
-// frames carries one frame after the other until the connection ends.
-func (s *session) frames() ingest.CloseReason {
-	for {
-		if err := s.await(); err != nil {
-			return s.conn.Reason(err)
-		}
-		w := s.work.Get().(*work)
-		err := s.carry(w)
-		reason := s.conclude(w, err)
-		w.trim()
-		s.work.Put(w)
-		if reason != "" {
-			return reason
-		}
+// restAfter tells a device that streams, sending its next frame sooner, from one that is quiet. The session of a quiet
+// device waits on a new goroutine, which takes less memory; for one that streams that would be work for nothing.
+const restAfter = time.Second
+
+// errRest ends a wait that goes on after ingest.Conn.Renew.
+var errRest = errors.New("the device has stopped streaming")
+
+// next waits for a frame and carries it to its end. It returns why the connection closes, or nothing.
+func (s *session) next() ingest.CloseReason {
+	switch err := s.await(); {
+	case err == errRest:
+		s.rest(restAfter)
+		return ""
+	case err != nil:
+		return s.conn.Reason(err)
 	}
+	w := s.work.Get().(*work)
+	err := s.carry(w)
+	reason := s.conclude(w, err)
+	if s.streams = w.received.Sub(s.lastFrame) < restAfter; !s.streams {
+		s.rest(0)
+	}
+	s.lastFrame = w.received
+	w.trim()
+	s.work.Put(w)
+	return reason
+}
+
+// rest has the wait for the next frame, of which some time has passed, go on with less memory.
+func (s *session) rest(waited time.Duration) {
+	s.streams, s.waited = false, waited
+	s.conn.Renew()
 }
 
 // await waits for the next frame's header and skips keep-alives. Whatever arrives counts as a sign of life.
 func (s *session) await() error {
+	wait := s.IdleTimeout - s.waited
+	rest := s.streams && wait > restAfter
+	if rest {
+		wait = restAfter
+	}
 	for n := 0; n < teltonika.HeaderSize; {
-		if err := s.conn.Await(s.IdleTimeout); err != nil {
+		if err := s.conn.Await(wait); err != nil {
 			return err
 		}
 		m, err := s.conn.Read(s.head[n:])
+		if rest && errors.Is(err, os.ErrDeadlineExceeded) {
+			return errRest
+		}
 		if err != nil {
 			return err
 		}
 		n = skipKeepAlives(s.head[:n+m])
+		rest, wait, s.waited = false, s.IdleTimeout, 0
 	}
 	return nil
 }
@@ -55,7 +83,6 @@ func (s *session) carry(w *work) error {
 	if err := s.read(w); err != nil {
 		return err
 	}
-	read := time.Now()
 	if err := w.frame.Verify(); err != nil {
 		return err
 	}
@@ -66,16 +93,12 @@ func (s *session) carry(w *work) error {
 		return teltonika.At(teltonika.HeaderSize, err)
 	}
 	s.Metrics.received(w.frame.Codec(), w.data.Count)
-	outcome, err := s.publish(w, read)
+	outcome, err := s.publish(w)
 	if err != nil {
 		return err
 	}
 	s.Metrics.stored(w.frame.Codec(), outcome, w.dead)
-	if err := s.ack(w.data.Count); err != nil {
-		return err
-	}
-	s.Metrics.ackLatency.Observe(time.Since(read).Seconds())
-	return nil
+	return s.ack(w, w.data.Count)
 }
 
 // read brings the frame whose header has arrived into w.
@@ -94,22 +117,43 @@ func (s *session) read(w *work) error {
 			return &socketError{err}
 		}
 	}
+	w.received = time.Now()
 	return nil
 }
 
 // publish encodes the decoded records and stores them. A record that cannot be published takes the whole frame
 // to the dead letters, once, while the others are published.
-func (s *session) publish(w *work, received time.Time) (publish.Outcome, error) {
+func (s *session) publish(w *work) (publish.Outcome, error) {
 	w.dead = 0
 	if w.data.Count == 0 {
 		return publish.Outcome{}, nil
 	}
-	f, err := s.Publisher.Admit(s.imei, w.data.Count)
+	return s.store(w, w.data.Count, s.fill)
+}
+
+// store publishes what fill puts into a frame with room for n records.
+func (s *session) store(w *work, n int, fill func(*publish.Frame, *work) error) (publish.Outcome, error) {
+	f, err := s.Publisher.Admit(s.imei, n)
 	if err != nil {
 		return publish.Outcome{}, err
 	}
+	filled := false
+	defer func() {
+		if !filled { // also if a bug made fill panic: the room belongs to all devices
+			s.Publisher.Discard(f)
+		}
+	}()
+	if err := fill(f, w); err != nil {
+		return publish.Outcome{}, err
+	}
+	filled = true
+	return s.Publisher.Publish(f)
+}
+
+// fill encodes the decoded records into f.
+func (s *session) fill(f *publish.Frame, w *work) (err error) {
 	codec := w.data.Codec
-	w.encoder.Begin(record.Origin{DeviceID: s.imei, Codec: codec, Received: received})
+	w.encoder.Begin(record.Origin{DeviceID: s.imei, Codec: codec, Received: w.received})
 	name := codec.String()
 	for i := range w.data.Records {
 		r := &w.data.Records[i]
@@ -127,18 +171,19 @@ func (s *session) publish(w *work, received time.Time) (publish.Outcome, error) 
 			Hash: doc.Hash, Time: doc.Time, ID: doc.ID, Payload: doc.Payload,
 		})
 	}
-	if w.dead > 0 {
-		s.addDeadLetter(f, w, reasonTimestamp, received)
+	if w.dead == 0 {
+		return nil
 	}
-	return s.Publisher.Publish(f)
+	return s.addDeadLetter(f, w, reasonTimestamp)
 }
 
 // ack answers the frame with the number of its records.
-func (s *session) ack(records int) error {
+func (s *session) ack(w *work, records int) error {
 	binary.BigEndian.PutUint32(s.head[:], uint32(records))
 	if err := s.answer(4); err != nil {
 		return &writeError{err}
 	}
+	s.Metrics.ackLatency.Observe(time.Since(w.received).Seconds())
 	s.frameCount++
 	s.recordCount += uint64(records)
 	return nil

@@ -32,6 +32,7 @@ func (s *session) login() ingest.CloseReason {
 	if err := s.answer(1); err != nil {
 		return s.writeFailed(err)
 	}
+	s.rest(0)
 	return ""
 }
 

@@ -39,13 +39,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		receivedTotal: counters("teltonika_records_received_total",
 			"AVL records in frames with a right CRC, by codec.", "codec"),
 		publishedTotal: counters("teltonika_records_published_total",
-			"AVL records stored and acknowledged for the first time, by codec.", "codec"),
+			"AVL records stored for the first time, by codec.", "codec"),
 		duplicateTotal: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_records_duplicate_total",
-			Help: "AVL records acknowledged that had been stored before.",
+			Help: "AVL records sent again that had been stored before.",
 		}),
 		deadLetteredTotal: counters("teltonika_records_dead_lettered_total",
-			"AVL records acknowledged that are kept as dead letters, by reason.", "reason"),
+			"AVL records kept as dead letters, by reason.", "reason"),
 		refusedTotal: counters("teltonika_records_refused_total",
 			"AVL records not acknowledged, which the device sends again, by reason.", "reason"),
 		unknownCodecTotal: counters("teltonika_unknown_codec_total",
@@ -71,7 +71,26 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			published: m.publishedTotal.WithLabelValues(name),
 		}
 	}
+	m.beginAtZero()
 	return m
+}
+
+// beginAtZero shows what has not happened yet, because an increase is not seen in a series that begins with it.
+func (m *Metrics) beginAtZero() {
+	for _, labels := range [][]string{{"accepted", "known"}, {"accepted", "unknown"}, {"rejected", "unknown"}, {"malformed", "unknown"}} {
+		m.handshakes.WithLabelValues(labels...)
+	}
+	for _, codec := range []string{"unknown", teltonika.Codec7.String()} {
+		m.framesTotal.WithLabelValues(codec, "unknown_codec")
+	}
+	m.deadLetteredTotal.WithLabelValues(reasonTimestamp)
+	for i := range verdicts {
+		if v := &verdicts[i]; v.answer {
+			m.deadLetteredTotal.WithLabelValues(v.deadLetter)
+		} else if v.refused != "" {
+			m.refusedTotal.WithLabelValues(v.refused)
+		}
+	}
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
+	"slices"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -54,6 +53,9 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
+// anything applies to the engine's errors, and to what nobody foresaw.
+func anything(error) bool { return true }
+
 func as[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)
@@ -66,34 +68,29 @@ var verdicts = []verdict{
 		level: slog.LevelWarn, log: "frame boundaries lost"},
 	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame,
 		level: slog.LevelWarn, log: "frame length out of range"},
-	{applies: is(teltonika.ErrCRC), result: "crc_fail",
+	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC,
 		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
 	{applies: as[*messageError], result: "malformed",
 		level: slog.LevelWarn, log: "message cannot be decoded"},
 	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec,
-		level: slog.LevelWarn, log: "unknown codec, frame kept as dead letter and not acknowledged"},
+		level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
 	{applies: as[*teltonika.DecodeError], result: "malformed", deadLetter: "malformed", answer: true,
-		level: slog.LevelWarn, log: "frame cannot be decoded, kept as dead letter"},
+		level: slog.LevelWarn, log: "frame cannot be decoded"},
 	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
 		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},
 	{applies: is(publish.ErrTimeout), result: "publish_error", refused: "timeout",
 		level: slog.LevelError, log: "frame not stored in time, not acknowledged"},
 	{applies: is(publish.ErrClosed), result: "publish_error", refused: "draining",
 		level: slog.LevelInfo, log: "frame refused while stopping, not acknowledged"},
-	{applies: as[*engine.Error], result: "publish_error", refused: "engine",
+	{applies: is(errDeadLetterLimit), result: "malformed", refused: "dead_letters",
+		level: slog.LevelWarn, log: "too many dead letters of this device, frame not acknowledged"},
+	{applies: anything, result: "publish_error", refused: "engine",
 		level: slog.LevelError, log: "engine failed, frame not acknowledged"},
 }
 
-// reasonTimestamp is the dead letters' reason for a frame with a record beyond the year 9999.
-const reasonTimestamp = "timestamp"
-
 func verdictOn(err error) *verdict {
-	for i := range verdicts {
-		if verdicts[i].applies(err) {
-			return &verdicts[i]
-		}
-	}
-	return nil
+	i := slices.IndexFunc(verdicts, func(v verdict) bool { return v.applies(err) })
+	return &verdicts[i] // the last one always applies
 }
 
 // conclude does what follows from a frame's end and returns why the connection closes, or nothing.
@@ -111,9 +108,6 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 		return s.conn.Reason(socket.error)
 	}
 	v := verdictOn(err)
-	if v == nil {
-		v = &verdict{result: "publish_error", refused: "engine", level: slog.LevelError, log: "unexpected error, frame not acknowledged"}
-	}
 	s.Metrics.frame(codecOf(w), v.result)
 	s.Logger.Log(context.Background(), v.level, v.log, "imei", s.imei, "error", err)
 	if v.refused != "" {
@@ -124,61 +118,14 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 			return reason
 		}
 	}
-	if errors.Is(err, teltonika.ErrCRC) {
-		if s.wrongCRCs++; s.wrongCRCs >= maxWrongCRCs {
-			return ReasonCRC
-		}
+	if !errors.Is(err, teltonika.ErrCRC) {
+		s.wrongCRCs = 0
+		return v.close
+	}
+	if s.wrongCRCs++; s.wrongCRCs < maxWrongCRCs {
 		return ""
 	}
-	s.wrongCRCs = 0
 	return v.close
-}
-
-// bury stores the frame as a dead letter and acknowledges it if the verdict says so.
-func (s *session) bury(w *work, v *verdict) ingest.CloseReason {
-	records := 0
-	if v.answer {
-		records = w.frame.Count()
-		s.Metrics.received(w.frame.Codec(), records)
-	} else {
-		s.Metrics.unknownCodec(w.frame.Codec())
-	}
-	f, err := s.Publisher.Admit(s.imei, max(1, records))
-	if err == nil {
-		s.addDeadLetter(f, w, v.deadLetter, time.Now())
-		_, err = s.Publisher.Publish(f)
-	}
-	if err != nil {
-		s.Logger.Error("dead letter not stored, frame not acknowledged", "imei", s.imei, "error", err)
-		s.Metrics.refused(refusedAs(err), records)
-		return ""
-	}
-	s.Metrics.deadLettered(v.deadLetter, records)
-	if !v.answer {
-		return ""
-	}
-	if err := s.ack(records); err != nil {
-		return s.writeFailed(err)
-	}
-	return ""
-}
-
-// addDeadLetter adds the frame at hand, copied because it may outlive the session's wait.
-func (s *session) addDeadLetter(f *publish.Frame, w *work, reason string, received time.Time) {
-	start := len(f.Buffer)
-	f.Buffer = append(f.Buffer, w.frame...)
-	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
-		DeviceID: s.imei, Codec: w.frame.Codec().String(), Reason: reason, Received: received,
-		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
-	})
-}
-
-// refusedAs is the label for records that were refused for err.
-func refusedAs(err error) string {
-	if v := verdictOn(err); v != nil && v.refused != "" {
-		return v.refused
-	}
-	return "engine"
 }
 
 // codecOf is the frame's codec, or 0 if its header was refused.

@@ -2,6 +2,7 @@ package teltonikasession
 
 import (
 	"slices"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -9,10 +10,11 @@ import (
 
 // work is what a session needs while it has a frame in hand, and gives back before it waits for the next one.
 type work struct {
-	frame   teltonika.Frame
-	data    teltonika.AVLData
-	encoder record.Encoder
-	dead    int // records of the frame that cannot be published
+	frame    teltonika.Frame
+	received time.Time // when the frame's last byte was read
+	data     teltonika.AVLData
+	encoder  record.Encoder
+	dead     int // records of the frame that cannot be published
 }
 
 // Most frames fit into the first size. A larger one's buffer grows as its bytes arrive, so that a length field

@@ -1,0 +1,55 @@
+// Package ingesttest has a listener in memory, so that connections can be tested in virtual time.
+package ingesttest
+
+import (
+	"net"
+	"sync"
+)
+
+// Listener is a net.Listener whose connections are pipes.
+type Listener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// NewListener returns a listener that waits for Dial.
+func NewListener() *Listener {
+	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// Dial returns the device's end of a new connection, after the other end has been accepted. If the listener is
+// closed, so is the connection.
+func (l *Listener) Dial() net.Conn {
+	device, server := net.Pipe()
+	select {
+	case l.conns <- server:
+	case <-l.closed:
+		_ = server.Close()
+	}
+	return device
+}
+
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return addr{} }
+
+type addr struct{}
+
+func (addr) Network() string { return "pipe" }
+func (addr) String() string  { return "pipe" }

@@ -1,0 +1,46 @@
+package publish
+
+import (
+	"testing"
+	"time"
+)
+
+// BenchmarkRecent asks for and adds the keys of frames of ten records, in a set as large as an hour of a busy
+// instance makes it. "touched" is how the lanes do it; "one by one" waits for memory at every key.
+func BenchmarkRecent(b *testing.B) {
+	now := time.Unix(1, 0)
+	for _, touch := range []bool{true, false} {
+		name := map[bool]string{true: "touched", false: "one by one"}[touch]
+		b.Run(name, func(b *testing.B) {
+			r := recent{limit: recentLimit / 2}
+			n := uint64(0)
+			next := func() key {
+				n++
+				return key{n * 0x9E3779B97F4A7C15, n * 0xC2B2AE3D27D4EB4F}
+			}
+			for range recentLimit / 4 {
+				r.add(next())
+			}
+			r.young, r.old = keySet{}, r.young
+			var frame [10]key
+			sum := uint64(0)
+			for b.Loop() {
+				for i := range frame {
+					frame[i] = next()
+				}
+				r.rotate(now)
+				if touch {
+					sum += r.touch(frame[:])
+				}
+				for _, k := range frame {
+					r.add(k)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(frame)), "ns/record")
+			b.ReportMetric(float64(len(r.young.slots)+len(r.old.slots))*16/float64(r.young.count+r.old.count), "B/record")
+			if sum == 1 {
+				b.Log(sum)
+			}
+		})
+	}
+}
