@@ -38,6 +38,18 @@ func (c *Conn) Await(d time.Duration) error {
 	return nil
 }
 
+// Pause waits, and returns ErrDraining at once when the server is stopping.
+func (c *Conn) Pause(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.server.draining:
+		return ErrDraining
+	}
+}
+
 // Renew has the session's next step taken by a new goroutine. A stack that grew in a step would keep 4 KiB or more for
 // good, while a new one waits for the device with 2; so a session asks for it when it begins a long wait.
 func (c *Conn) Renew() { c.renew = true }

@@ -11,6 +11,7 @@ const (
 	ReasonRevoked     CloseReason = "revoked"      // its device is no longer known
 	ReasonShutdown    CloseReason = "shutdown"     // the server is stopping
 	ReasonLimit       CloseReason = "limit"        // above the connection limit
+	ReasonRateLimited CloseReason = "rate_limited" // its address had too many connections without a login
 	ReasonPanic       CloseReason = "panic"        // a bug in the adapter, contained
 	ReasonIdleTimeout CloseReason = "idle_timeout" // nothing received for the idle timeout
 )

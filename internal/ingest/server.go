@@ -41,6 +41,7 @@ type Options struct {
 // Server accepts connections until Shutdown.
 type Server struct {
 	options  Options
+	guard    *guard
 	draining chan struct{}  // closed when Drain begins
 	sessions sync.WaitGroup // connections whose adapter is still at work
 	accepts  sync.WaitGroup
@@ -54,7 +55,7 @@ type Server struct {
 // New returns a server that does not listen yet.
 func New(o Options) *Server {
 	return &Server{
-		options: o, draining: make(chan struct{}),
+		options: o, guard: newGuard(), draining: make(chan struct{}),
 		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn),
 	}
 }
@@ -111,6 +112,12 @@ func (s *Server) accept(l net.Listener) {
 // handle starts the adapter on a new connection, or closes it if there are too many.
 func (s *Server) handle(conn net.Conn) {
 	c := &Conn{Conn: conn, server: s}
+	if !s.guard.admits(conn.RemoteAddr(), time.Now()) {
+		s.options.Metrics.closed(ReasonRateLimited)
+		s.options.Logger.Warn("too many connections without a login, connection closed", "remote", conn.RemoteAddr().String())
+		conn.Close()
+		return
+	}
 	if reason, ok := s.add(c); !ok {
 		s.options.Metrics.closed(reason)
 		if reason == ReasonLimit {
@@ -155,6 +162,7 @@ func (s *Server) serve(c *Conn) {
 	if reason == ReasonShutdown {
 		return // Shutdown closes what is left, spread over a moment
 	}
+	s.guard.note(c.RemoteAddr(), c.device != "", time.Now())
 	c.Close()
 	s.remove(c)
 }

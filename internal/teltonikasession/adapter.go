@@ -41,11 +41,13 @@ type Adapter struct {
 	Options
 	work        sync.Pool
 	deadLetters allowance
+	penalties   penalties
+	largeFrames budget
 }
 
 // New returns the adapter.
 func New(o Options) *Adapter {
-	a := &Adapter{Options: o, deadLetters: newAllowance()}
+	a := &Adapter{Options: o, deadLetters: newAllowance(), penalties: newPenalties(), largeFrames: newBudget(o.MaxFrameBytes)}
 	a.work.New = func() any {
 		w := &work{}
 		w.encoder.Raw = o.RecordRaw

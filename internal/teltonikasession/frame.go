@@ -36,15 +36,23 @@ func (s *session) next() ingest.CloseReason {
 		return s.conn.Reason(err)
 	}
 	w := s.work.Get().(*work)
+	defer s.putBack(w) // also if a bug makes a step panic: the budget belongs to all devices
 	err := s.carry(w)
 	reason := s.conclude(w, err)
 	if s.streams = w.received.Sub(s.lastFrame) < restAfter; !s.streams {
 		s.rest(0)
 	}
 	s.lastFrame = w.received
+	return reason
+}
+
+func (s *session) putBack(w *work) {
+	if w.large {
+		s.largeFrames.give()
+		w.large = false
+	}
 	w.trim()
 	s.work.Put(w)
-	return reason
 }
 
 // rest has the wait for the next frame, of which some time has passed, go on with less memory.
@@ -108,7 +116,14 @@ func (s *session) read(w *work) error {
 	if err != nil {
 		return err
 	}
-	if err := s.conn.Await(s.IdleTimeout); err != nil {
+	wait := s.IdleTimeout
+	if size > firstFrame {
+		if err := s.largeFrames.take(); err != nil {
+			return err
+		}
+		w.large, wait = true, min(wait, largeFramePatience)
+	}
+	if err := s.conn.Await(wait); err != nil {
 		return &socketError{err}
 	}
 	w.begin(s.head[:])
@@ -184,6 +199,9 @@ func (s *session) ack(w *work, records int) error {
 		return &writeError{err}
 	}
 	s.Metrics.ackLatency.Observe(time.Since(w.received).Seconds())
+	if s.frameCount == 0 {
+		s.penalties.end(s.imei)
+	}
 	s.frameCount++
 	s.recordCount += uint64(records)
 	return nil

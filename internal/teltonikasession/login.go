@@ -3,6 +3,7 @@ package teltonikasession
 import (
 	"errors"
 	"io"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -14,9 +15,15 @@ func (s *session) login() ingest.CloseReason {
 	if err != nil {
 		return s.loginFailed(err)
 	}
+	if wait := s.penalties.due(imei, time.Now()); wait > 0 {
+		if err := s.conn.Pause(wait); err != nil {
+			return s.conn.Reason(err)
+		}
+	}
 	known := s.Authority.Known(imei)
 	if !known && s.StrictAuth {
 		s.Metrics.handshake("rejected", known)
+		s.penalties.add(imei, time.Now())
 		s.Logger.Warn("login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
 		s.head[0] = teltonika.LoginRefuse
 		if err := s.answer(1); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -20,6 +21,7 @@ const (
 	ReasonBadFrame         ingest.CloseReason = "bad_frame"     // preamble or length: the boundaries are lost
 	ReasonCRC              ingest.CloseReason = "crc"           // maxWrongCRCs in a row
 	ReasonUnknownCodec     ingest.CloseReason = "unknown_codec" // ends a resend at full speed
+	ReasonOverload         ingest.CloseReason = "overload"      // no memory for a large frame
 )
 
 // maxWrongCRCs in a row close the connection: the reader has lost the boundaries, or the line is too bad.
@@ -68,6 +70,8 @@ var verdicts = []verdict{
 		level: slog.LevelWarn, log: "frame boundaries lost"},
 	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame,
 		level: slog.LevelWarn, log: "frame length out of range"},
+	{applies: is(errBudget), result: "overflow", close: ReasonOverload,
+		level: slog.LevelWarn, log: "too many large frames, connection closed"},
 	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC,
 		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
 	{applies: as[*messageError], result: "malformed",
@@ -120,10 +124,11 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 	}
 	if !errors.Is(err, teltonika.ErrCRC) {
 		s.wrongCRCs = 0
-		return v.close
-	}
-	if s.wrongCRCs++; s.wrongCRCs < maxWrongCRCs {
+	} else if s.wrongCRCs++; s.wrongCRCs < maxWrongCRCs {
 		return ""
+	}
+	if v.close != "" {
+		s.penalties.add(s.imei, time.Now())
 	}
 	return v.close
 }

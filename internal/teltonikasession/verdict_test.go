@@ -54,6 +54,8 @@ var actions = map[string]struct {
 	"publish.ErrTimeout":  {publish.ErrTimeout, action{result: "publish_error", refused: "timeout"}},
 	"publish.ErrClosed":   {publish.ErrClosed, action{result: "publish_error", refused: "draining"}},
 
+	"large frame budget": {errBudget, action{result: "overflow", close: ReasonOverload}},
+
 	"dead letter limit": {errDeadLetterLimit, action{result: "malformed", refused: "dead_letters"}},
 
 	"engine.Error":            {&engine.Error{Err: errEngine}, failed},

@@ -14,7 +14,8 @@ type work struct {
 	received time.Time // when the frame's last byte was read
 	data     teltonika.AVLData
 	encoder  record.Encoder
-	dead     int // records of the frame that cannot be published
+	dead     int  // records of the frame that cannot be published
+	large    bool // the frame's memory is of the budget
 }
 
 // Most frames fit into the first size. A larger one's buffer grows as its bytes arrive, so that a length field

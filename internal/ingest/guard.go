@@ -1,0 +1,85 @@
+package ingest
+
+import (
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// What one address may do to the front door: so many connections in a row that end without a login, and then one a
+// second. A login gives loginCredit of them back, so that an address which a fleet shares, behind a carrier's NAT or
+// a load balancer, does not run dry for a few bad devices.
+const (
+	failureBurst = 200
+	failureRate  = 1 // a second
+	loginCredit  = 50
+)
+
+// guardCells is how many addresses are told apart. Others share a cell, so memory is the same for any number.
+const guardCells = 1 << 14
+
+// guard limits connections by what their address has done before. It is asked once for a connection.
+type guard struct {
+	seed  maphash.Seed
+	mu    sync.Mutex
+	cells [guardCells]allowance
+}
+
+// allowance is what an address has left.
+type allowance struct {
+	used  float64 // failures not forgiven yet
+	since time.Time
+}
+
+func newGuard() *guard { return &guard{seed: maphash.MakeSeed()} }
+
+// cell is the address's, with what time has forgiven taken off. The lock is held.
+func (g *guard) cell(address netip.Addr, now time.Time) *allowance {
+	if address.Is6() { // a customer gets a network of these, not one
+		if prefix, err := address.Prefix(64); err == nil {
+			address = prefix.Addr()
+		}
+	}
+	c := &g.cells[maphash.Comparable(g.seed, address)%guardCells]
+	c.used = max(0, c.used-failureRate*now.Sub(c.since).Seconds())
+	c.since = now
+	return c
+}
+
+// admits reports whether the address may connect.
+func (g *guard) admits(remote net.Addr, now time.Time) bool {
+	address, ok := addressOf(remote)
+	if !ok {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cell(address, now).used < failureBurst
+}
+
+// note takes down how a connection of the address has ended.
+func (g *guard) note(remote net.Addr, loggedIn bool, now time.Time) {
+	address, ok := addressOf(remote)
+	if !ok {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.cell(address, now)
+	if loggedIn {
+		c.used = max(0, c.used-loginCredit)
+		return
+	}
+	c.used++
+}
+
+// addressOf is the address without its port; ok is false for what is not TCP.
+func addressOf(remote net.Addr) (address netip.Addr, ok bool) {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return tcp.AddrPort().Addr().Unmap(), true
+}

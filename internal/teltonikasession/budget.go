@@ -1,0 +1,44 @@
+package teltonikasession
+
+import (
+	"errors"
+	"time"
+)
+
+// Frames larger than firstFrame, which trackers send rarely, take their memory from a budget that all sessions share,
+// from the first byte behind the header to the ACK. When it is used up a session leaves the frame in the socket,
+// and the device waits.
+const (
+	largeFrameBudget   = 64 << 20 // bytes of frames, and about three times that with what is made of them
+	budgetPatience     = 10 * time.Second
+	largeFramePatience = time.Minute // for the rest of a large frame, so that none can hold the budget for long
+)
+
+// errBudget: no memory for a large frame within budgetPatience.
+var errBudget = errors.New("too many large frames at once")
+
+// budget is a number of large frames that may be in hand.
+type budget chan struct{}
+
+func newBudget(maxFrameBytes int) budget {
+	return make(budget, max(4, largeFrameBudget/maxFrameBytes))
+}
+
+// take waits for room for one large frame.
+func (b budget) take() error {
+	select {
+	case b <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(budgetPatience)
+	defer timer.Stop()
+	select {
+	case b <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return errBudget
+	}
+}
+
+func (b budget) give() { <-b }
