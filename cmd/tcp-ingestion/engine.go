@@ -10,6 +10,14 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
 )
 
+// withoutRetention are the settings of a command that runs beside the service: what is too old or too much is the
+// service's matter, which may have been given other limits.
+func withoutRetention(c *config.Config) *config.Config {
+	kept := *c
+	kept.RedisMaxLen, kept.EmbeddedRetention = 0, 0
+	return &kept
+}
+
 // newEngine makes the configured engine. It need not be reachable.
 func newEngine(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	switch c.Engine {

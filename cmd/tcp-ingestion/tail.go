@@ -30,7 +30,7 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	logger, _ := newLogger(cmd, c)
-	e, err := newEngine(c, logger)
+	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}

@@ -29,16 +29,29 @@ type Engine interface {
 	// ambiguous error, when ctx ends or the connection is known to be dead.
 	Store(ctx context.Context, lane int, b *Batch) error
 
-	// Probe finds out whether the engine would store a record now, without storing one.
+	// Probe finds out whether the engine would store a record now, without storing one. An
+	// engine that would not, but answers, gives its figures beside the error: see Status.Known.
 	Probe(ctx context.Context) (Status, error)
 
-	// Inspect connects and reports what the configured engine promises.
+	// Inspect connects and reports what the configured engine promises. An error that is
+	// ErrDurability says that the engine was reached and cannot do what it is configured to do;
+	// what it does promise comes with it.
 	Inspect(ctx context.Context) (Durability, error)
 
 	// Tail calls fn with the payload of every record published from now on (or, with
 	// fromStart, from the oldest one kept), in stored order, until ctx ends or fn fails.
 	// The payload is valid until fn returns.
 	Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error
+
+	// EachDeadLetter calls fn with every dead letter that is there at its call, oldest first. Its
+	// error is fn's, ctx's or an *Error. ref names the dead letter for good: no other one ever
+	// gets it. Few are in memory at once, each valid until fn returns. fn may call the engine's
+	// other methods, also to remove what it is shown.
+	EachDeadLetter(ctx context.Context, fn func(ref string, d DeadLetter) error) error
+
+	// RemoveDeadLetters removes dead letters, all or, when it fails, perhaps some. One that is
+	// not there any more is no error; a text that can be no ref is.
+	RemoveDeadLetters(ctx context.Context, refs []string) error
 
 	// Close releases everything. No other method is called during or after it.
 	Close() error
@@ -86,10 +99,41 @@ type Result struct {
 	Err error
 }
 
-// Status is what Probe learns about an engine that works.
+// Status is what Probe learns about an engine.
 type Status struct {
+	// Known says that the engine has answered, so that the figures are of now. Without an error
+	// of Probe it is always set.
+	Known bool
+
 	Length int64            // records kept
-	Lag    map[string]int64 // records not yet delivered, by consumer group; nil without groups
+	Limit  int64            // records that are kept when all of them are read; 0 = no such limit
+	Groups map[string]Group // the consumer groups, MaxGroups at most; nil without groups
+
+	Memory      int64 // bytes of memory in use that count towards the limit; 0 = not known
+	MemoryLimit int64 // bytes at which the engine stores nothing more; 0 = none known
+	OutOfMemory bool  // the engine refuses to store because of that limit
+}
+
+// MaxGroups bounds the consumer groups in a Status: the first ones by name.
+const MaxGroups = 50
+
+// Group is how far the readers of one consumer group have got.
+type Group struct {
+	Lag    int64         // records not yet delivered; -1 = not known
+	Unread int64         // records not yet acknowledged, delivered or not; -1 = not known
+	Oldest time.Duration // how long ago the oldest unread record was stored; 0 if all are read
+}
+
+// UnreadBeyondLimit is how many records more than the limit are kept because a consumer group has
+// not acknowledged them.
+func (s *Status) UnreadBeyondLimit() int64 {
+	beyond := int64(0)
+	for _, g := range s.Groups {
+		if s.Limit > 0 {
+			beyond = max(beyond, min(g.Unread, s.Length)-s.Limit)
+		}
+	}
+	return beyond
 }
 
 // Class says in words what survives which failure.
@@ -103,9 +147,26 @@ const (
 	Replicated Class = "every record replicated before its ACK"
 )
 
+// Word is the class as a single word: memory, second, fsync or replicated.
+func (c Class) Word() string {
+	switch c {
+	case OneSecond:
+		return "second"
+	case Fsynced:
+		return "fsync"
+	case Replicated:
+		return "replicated"
+	}
+	return "memory"
+}
+
 // Durability is what the engine promises as it is configured now.
 type Durability struct {
 	Engine   string // name and version, for people
 	Class    Class
+	Facts    []Fact   // the settings and states that the class is concluded from
 	Warnings []string // what an operator should change, each with the remedy
 }
+
+// Fact is a setting or state of the engine, under the engine's own name for it.
+type Fact struct{ Name, Value string }

@@ -2,6 +2,10 @@ package engine
 
 import "errors"
 
+// ErrDurability is in the chain of an error that says that the engine was reached and cannot store at
+// the configured durability as it is set up now. The error's text has the remedy.
+var ErrDurability = errors.New("the configured durability cannot be had")
+
 // Error is the failure of a whole batch or of one item.
 type Error struct {
 	// Transient says that the same write can succeed later without anybody changing a setting:

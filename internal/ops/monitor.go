@@ -25,12 +25,17 @@ const (
 type Monitor struct {
 	probe  func(context.Context) (engine.Status, error)
 	latest atomic.Pointer[observation]
+	growth growth // used by Run only
 }
 
+// observation is what one probe has found. The status may be known although the engine does not store.
 type observation struct {
 	at     time.Time
 	status engine.Status
 	err    error
+
+	full  time.Duration // until the engine's memory is full
+	fills bool          // whether it will be
 }
 
 // NewMonitor returns a monitor that has not looked yet, and registers the engine's figures.
@@ -66,11 +71,19 @@ func (m *Monitor) look(ctx context.Context) {
 	}()
 	select {
 	case o := <-result:
-		m.latest.Store(o)
+		m.note(o)
 	case <-ctx.Done():
-		m.latest.Store(&observation{at: time.Now(), err: fmt.Errorf("no answer within %v", probeTimeout)})
-		m.latest.Store(<-result)
+		m.note(&observation{at: time.Now(), err: fmt.Errorf("no answer within %v", probeTimeout)})
+		m.note(<-result)
 	}
+}
+
+func (m *Monitor) note(o *observation) {
+	if o.status.Known {
+		m.growth.add(o.at, o.status)
+		o.full, o.fills = m.growth.full()
+	}
+	m.latest.Store(o)
 }
 
 // Err says why the engine is not ready, nil if it is.
@@ -83,32 +96,4 @@ func (m *Monitor) Err() error {
 		return fmt.Errorf("no answer for %v", age.Round(time.Second))
 	}
 	return nil
-}
-
-// engineFigures shows what the monitor saw last.
-type engineFigures Monitor
-
-var (
-	streamLength = prometheus.NewDesc("telemetry_stream_length", "Records that the engine keeps.", nil, nil)
-	consumerLag  = prometheus.NewDesc("telemetry_consumer_lag", "Records not yet delivered to a consumer group.", []string{"group"}, nil)
-	engineReady  = prometheus.NewDesc("telemetry_engine_ready", "1 if the engine would store a record, else 0.", nil, nil)
-)
-
-func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
-	ch <- streamLength
-	ch <- consumerLag
-	ch <- engineReady
-}
-
-func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
-	if (*Monitor)(f).Err() != nil {
-		ch <- prometheus.MustNewConstMetric(engineReady, prometheus.GaugeValue, 0)
-		return
-	}
-	status := f.latest.Load().status
-	ch <- prometheus.MustNewConstMetric(engineReady, prometheus.GaugeValue, 1)
-	ch <- prometheus.MustNewConstMetric(streamLength, prometheus.GaugeValue, float64(status.Length))
-	for group, lag := range status.Lag {
-		ch <- prometheus.MustNewConstMetric(consumerLag, prometheus.GaugeValue, float64(lag), group)
-	}
 }

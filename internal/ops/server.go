@@ -4,6 +4,7 @@ package ops
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,18 +20,20 @@ type Server struct {
 }
 
 // NewServer returns a server. notReady gives the reasons why the process should get no new devices, none if it
-// should.
-func NewServer(g prometheus.Gatherer, notReady func() []string, logger *slog.Logger) *Server {
+// should, and durability what the engine promises, in words.
+func NewServer(g prometheus.Gatherer, notReady func() []string, durability fmt.Stringer, logger *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		answer := map[string]any{"ready": true, "durability": durability.String()}
 		if reasons := notReady(); len(reasons) > 0 {
-			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reasons": reasons})
+			answer["ready"], answer["reasons"] = false, reasons
+			writeJSON(w, http.StatusServiceUnavailable, answer)
 			return
 		}
-		writeJSON(w, http.StatusOK, map[string]any{"ready": true})
+		writeJSON(w, http.StatusOK, answer)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	return &Server{http.Server{

@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -20,13 +21,20 @@ type Engine struct {
 	fail    func(b *engine.Batch) error
 	stores  int
 	records []Stored
-	dead    []engine.DeadLetter
+	dead    []buried
+	buried  int // dead letters stored, with those that are removed
 	known   map[string]bool
 }
 
 // Stored is a record as the engine got it.
 type Stored struct {
 	DeviceID, Codec, Time, ID, Payload string
+}
+
+// buried is a dead letter and its ref.
+type buried struct {
+	engine.DeadLetter
+	ref string
 }
 
 // NewEngine returns an engine with that many lanes.
@@ -68,7 +76,11 @@ func (e *Engine) Records() []Stored {
 func (e *Engine) DeadLetters() []engine.DeadLetter {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.dead)
+	var dead []engine.DeadLetter
+	for _, d := range e.dead {
+		dead = append(dead, d.DeadLetter)
+	}
+	return dead
 }
 
 // Stores is how often Store has been called.
@@ -138,7 +150,8 @@ func (e *Engine) write(b *engine.Batch) {
 	for i, d := range b.DeadLetters {
 		if b.Results[len(b.Records)+i].Err == nil {
 			d.Frame = slices.Clone(d.Frame)
-			e.dead = append(e.dead, d)
+			e.buried++
+			e.dead = append(e.dead, buried{d, strconv.Itoa(e.buried)})
 		}
 	}
 }
@@ -147,7 +160,7 @@ func (e *Engine) write(b *engine.Batch) {
 func (e *Engine) Probe(context.Context) (engine.Status, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return engine.Status{Length: int64(len(e.records))}, nil
+	return engine.Status{Known: true, Length: int64(len(e.records))}, nil
 }
 
 // Inspect implements engine.Engine.
@@ -159,6 +172,30 @@ func (e *Engine) Inspect(context.Context) (engine.Durability, error) {
 func (e *Engine) Tail(ctx context.Context, _ bool, _ func([]byte) error) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// EachDeadLetter implements engine.Engine.
+func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engine.DeadLetter) error) error {
+	e.mu.Lock()
+	dead := slices.Clone(e.dead)
+	e.mu.Unlock()
+	for _, d := range dead {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(d.ref, d.DeadLetter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveDeadLetters implements engine.Engine.
+func (e *Engine) RemoveDeadLetters(_ context.Context, refs []string) error {
+	e.set(func() {
+		e.dead = slices.DeleteFunc(e.dead, func(d buried) bool { return slices.Contains(refs, d.ref) })
+	})
+	return nil
 }
 
 // Close implements engine.Engine.

@@ -59,6 +59,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 	}{
 		{"store", storeCases},
 		{"duplicates", duplicateCases},
+		{"dead letters", deadLetterCases},
 		{"faults", faultCases},
 		{"tail", tailCases},
 		{"lifecycle", lifecycleCases},

@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -12,11 +13,8 @@ import (
 )
 
 // Inspect reads Redis's settings and state and says what they promise. It fails if Redis cannot be
-// reached, and if it can never confirm what the configured durability asks for.
+// reached, and if it cannot confirm what the configured durability asks for.
 func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
-	if _, err := e.Probe(ctx); err != nil {
-		return engine.Durability{}, err
-	}
 	text, err := e.client.Info(ctx).Result()
 	if err != nil && !optional(err) {
 		return engine.Durability{}, e.classify(err)
@@ -31,13 +29,27 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 		settings: settings,
 		cores:    localCores(e.target.Addr),
 	}
-	return engine.Durability{Engine: f.name(), Class: f.class(), Warnings: f.warnings()}, nil
+	_, err = e.Probe(ctx)
+	if errors.Is(err, engine.ErrDurability) {
+		f.want = Durability{} // which is not what it does
+	} else if err != nil {
+		f.refusal = err.Error()
+		if _, answered := asRefusal(err); answered {
+			err = nil
+		}
+	}
+	return engine.Durability{Engine: f.name(), Class: f.class(), Facts: f.facts(), Warnings: f.warnings()}, err
+}
+
+// inspected are the settings that matter.
+var inspected = []string{
+	"appendonly", "appendfsync", "save", "stop-writes-on-bgsave-error", "maxmemory", "maxmemory-policy", "io-threads",
 }
 
 // settings reads the settings that matter; nil if this user may not.
 func (e *Engine) settings(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
-	for _, name := range []string{"appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "io-threads"} {
+	for _, name := range inspected {
 		one, err := e.client.ConfigGet(ctx, name).Result()
 		if err != nil && optional(err) {
 			return nil, nil
@@ -76,6 +88,23 @@ type findings struct {
 	info     map[string]string // empty if INFO is forbidden
 	settings map[string]string // nil if CONFIG is forbidden
 	cores    int
+	refusal  string // how Redis refuses to store now, if it does
+}
+
+// facts are what an operator wants to see of settings and state.
+func (f findings) facts() []engine.Fact {
+	var all []engine.Fact
+	add := func(from map[string]string, names ...string) {
+		for _, name := range names {
+			if value, known := from[name]; known {
+				all = append(all, engine.Fact{Name: name, Value: value})
+			}
+		}
+	}
+	add(f.info, "role", "connected_slaves")
+	add(f.settings, inspected...)
+	add(f.info, "used_memory_human", "aof_last_write_status", "rdb_last_bgsave_status")
+	return all
 }
 
 func (f findings) name() string {
@@ -107,6 +136,9 @@ func (f findings) class() engine.Class {
 
 func (f findings) warnings() []string {
 	var all []string
+	if f.refusal != "" {
+		all = append(all, "redis does not store now: "+f.refusal)
+	}
 	warn := func(when bool, text string) {
 		if when {
 			all = append(all, text)
@@ -116,6 +148,8 @@ func (f findings) warnings() []string {
 		warn(true, "the settings of redis could not be read: allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
 	} else {
 		policy := f.settings["maxmemory-policy"]
+		warn(f.settings["maxmemory"] == "0",
+			"maxmemory is not set, so redis grows until the kernel ends it: set maxmemory below the memory of its machine, and maxmemory-policy noeviction")
 		warn(f.settings["maxmemory"] != "0" && policy != "noeviction",
 			fmt.Sprintf("maxmemory-policy %s may evict the whole stream: set maxmemory-policy noeviction", policy))
 		warn(f.aof() && f.settings["appendfsync"] == "no",

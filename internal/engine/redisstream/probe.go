@@ -3,7 +3,7 @@ package redisstream
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -16,38 +16,62 @@ import (
 func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	stream := e.opt.Stream
-	var add, groups *redis.Cmd
-	var length *redis.IntCmd
-	_, err := e.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		// An XADD with the one id that no stream accepts: Redis looks first whether it takes
-		// writes of this user to this key at all, then refuses the id. So it is refused either
-		// way, and how it is refused is the answer.
-		add = p.Do(ctx, "XADD", stream, "0-0", "probe", "")
-		length = p.XLen(ctx, stream)
-		groups = p.Do(ctx, "XINFO", "GROUPS", stream)
-		return nil
-	})
-	if err != nil && add.Err() == nil { // not even asked
+	q, err := e.question(ctx)
+	if err != nil {
 		return engine.Status{}, e.classify(err)
 	}
-	if err := refusedForItsID(add.Err()); err != nil {
+	status := engine.Status{Known: q.length.Err() == nil, Length: q.length.Val(), Limit: e.opt.MaxLen}
+	status.Memory, status.MemoryLimit = parseMemory(q.memory.Val())
+	if status.Groups, err = e.groups(ctx, q); err != nil {
 		return engine.Status{}, e.classify(err)
 	}
-	if err := length.Err(); err != nil && !optional(err) {
+	if err := refusedForItsID(q.add.Err()); err != nil {
+		answer, _ := asRefusal(err)
+		status.OutOfMemory = answer.code() == "OOM"
+		return status, e.classify(err)
+	}
+	if err := q.length.Err(); err != nil && !optional(err) {
 		return engine.Status{}, e.classify(err)
 	}
 	if err := e.probeDurability(ctx); err != nil {
-		return engine.Status{}, e.classify(err)
+		return status, e.classify(err)
 	}
-	return engine.Status{Length: length.Val(), Lag: parseLag(groups.Val())}, nil
+	return status, nil
+}
+
+// question is what a probe asks at once.
+type question struct {
+	add, groups *redis.Cmd
+	length      *redis.IntCmd
+	memory      *redis.StringCmd
+	now         *redis.TimeCmd
+}
+
+// question asks. An error says that there was no answer.
+func (e *Engine) question(ctx context.Context) (q question, err error) {
+	stream := e.opt.Stream
+	_, err = e.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		// An XADD with the one id that no stream accepts: Redis looks first whether it takes
+		// writes of this user to this key at all, then refuses the id. So it is refused either
+		// way, and how it is refused is the answer.
+		q.add = p.Do(ctx, "XADD", stream, "0-0", "probe", "")
+		q.length = p.XLen(ctx, stream)
+		q.groups = p.Do(ctx, "XINFO", "GROUPS", stream)
+		q.memory = p.Info(ctx, "memory")
+		q.now = p.Time(ctx)
+		return nil
+	})
+	if _, answered := asRefusal(q.add.Err()); answered {
+		return q, nil
+	}
+	if err == nil {
+		err = errors.New("redis accepted an entry with the id 0-0")
+	}
+	return q, err
 }
 
 // refusedForItsID turns the refusal that the probing XADD is meant to get into success.
 func refusedForItsID(err error) error {
-	if err == nil {
-		return errors.New("redis accepted an entry with the id 0-0")
-	}
 	if strings.Contains(err.Error(), "must be greater than 0-0") {
 		return nil
 	}
@@ -58,9 +82,9 @@ func refusedForItsID(err error) error {
 func (e *Engine) probeDurability(ctx context.Context) error {
 	switch d := e.opt.Durability; {
 	case d.Replicas > 0:
-		n, err := e.client.Do(ctx, "WAIT", d.Replicas, 1).Int()
-		if err == nil && n < d.Replicas {
-			err = fmt.Errorf("%d of %d redis replicas are connected", n, d.Replicas)
+		n, err := e.client.Do(ctx, "WAIT", d.Replicas, 1).Int64()
+		if err == nil && n < int64(d.Replicas) {
+			err = tooFewReplicas(n, int64(d.Replicas))
 		}
 		return err
 	case d.Fsync:
@@ -79,29 +103,13 @@ func (e *Engine) probeDurability(ctx context.Context) error {
 	return nil
 }
 
-// parseLag reads XINFO GROUPS: for each group a list of names and values in turn. A lag that Redis
-// does not know (null, or before 7.0) is left out.
-func parseLag(answer any) map[string]int64 {
-	groups, _ := answer.([]any)
-	if len(groups) == 0 {
-		return nil
+// parseMemory reads INFO memory: what counts towards maxmemory, and maxmemory; 0 for what is not
+// said.
+func parseMemory(text string) (used, limit int64) {
+	info := parseInfo(text)
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(info[name], 10, 64)
+		return n
 	}
-	lag := make(map[string]int64, len(groups))
-	for _, g := range groups {
-		fields, _ := g.([]any)
-		var name string
-		behind, known := int64(0), false
-		for i := 0; i+1 < len(fields); i += 2 {
-			switch fields[i] {
-			case "name":
-				name, _ = fields[i+1].(string)
-			case "lag":
-				behind, known = fields[i+1].(int64)
-			}
-		}
-		if known {
-			lag[name] = behind
-		}
-	}
-	return lag
+	return number("used_memory") - number("mem_not_counted_for_evict"), number("maxmemory")
 }

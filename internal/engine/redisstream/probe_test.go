@@ -1,12 +1,13 @@
 package redisstream
 
 import (
-	"maps"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -30,7 +31,7 @@ func TestProbeCountsAndWritesNothing(t *testing.T) {
 	r := testkit.StartRedis(t)
 	e := use(t, r, Options{})
 	status, err := e.Probe(limited(t))
-	if err != nil || status.Length != 0 || status.Lag != nil {
+	if err != nil || status.Length != 0 || status.Groups != nil || !status.Known {
 		t.Fatalf("without a stream: %+v, %v", status, err)
 	}
 	if n := r.Do("DBSIZE"); n != int64(0) {
@@ -48,11 +49,48 @@ func TestProbeCountsAndWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Of the group that starts at the end, Redis does not know the lag before it has read.
-	if want := map[string]int64{"whole": 9}; status.Length != 12 || !maps.Equal(status.Lag, want) {
-		t.Errorf("got %+v, want 12 records and %v", status, want)
+	whole, end := status.Groups["whole"], status.Groups["new"]
+	if status.Length != 12 || len(status.Groups) != 2 || whole.Lag != 9 || whole.Unread != 12 || end.Lag != -1 || end.Unread != -1 {
+		t.Errorf("got %+v, want 12 records, of which one group is delivered 3", status)
+	}
+	if whole.Oldest <= 0 || whole.Oldest > patience || end.Oldest <= 0 || end.Oldest > whole.Oldest {
+		t.Errorf("oldest unread records: %v and %v", whole.Oldest, end.Oldest)
+	}
+	if status.Memory < 100_000 || status.MemoryLimit != 0 || status.OutOfMemory {
+		t.Errorf("memory %+v", status)
 	}
 	if now := parseInfo(r.Do("INFO", "persistence").(string))["rdb_changes_since_last_save"]; now != changes {
 		t.Errorf("a probe changed something: %s changes before, %s after", changes, now)
+	}
+}
+
+// The oldest unread record is the first one pending, else the first one not delivered.
+func TestProbeOldestUnread(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	now := time.Now()
+	add := func(ago time.Duration) string {
+		return r.Do("XADD", testStream, fmt.Sprintf("%d-0", now.Add(-ago).UnixMilli()), "f", "v").(string)
+	}
+	minute, half, fresh := add(time.Minute), add(30*time.Second), add(10*time.Second)
+	r.Do("XGROUP", "CREATE", testStream, "g", "0")
+	for _, step := range []struct {
+		what string
+		do   []any
+		want time.Duration
+	}{
+		{"nothing is delivered", []any{"PING"}, time.Minute},
+		{"two are delivered", []any{"XREADGROUP", "GROUP", "g", "c", "COUNT", 2, "STREAMS", testStream, ">"}, time.Minute},
+		{"the first is acknowledged", []any{"XACK", testStream, "g", minute}, 30 * time.Second},
+		{"the second too", []any{"XACK", testStream, "g", half}, 10 * time.Second},
+		{"the last is delivered", []any{"XREADGROUP", "GROUP", "g", "c", "STREAMS", testStream, ">"}, 10 * time.Second},
+		{"all are acknowledged", []any{"XACK", testStream, "g", fresh}, 0},
+	} {
+		r.Do(step.do...)
+		status, err := e.Probe(limited(t))
+		if got := status.Groups["g"].Oldest; err != nil || got < step.want || got > step.want+time.Since(now)+time.Second || (got == 0) != (step.want == 0) {
+			t.Errorf("when %s, the oldest unread record is %v old, want %v: %v", step.what, got, step.want, err)
+		}
 	}
 }
 
@@ -66,7 +104,7 @@ func TestProbeLagUnknown(t *testing.T) {
 	r.Do("XGROUP", "CREATE", testStream, "g", "1-0")
 	r.Do("XDEL", testStream, "2-0")
 	status, err := e.Probe(limited(t))
-	if err != nil || len(status.Lag) != 0 {
+	if g := status.Groups["g"]; err != nil || g.Lag != -1 || g.Unread != -1 {
 		t.Errorf("got %+v, %v", status, err)
 	}
 }
@@ -149,4 +187,33 @@ func TestProbeIsNotHeldUpByLanes(t *testing.T) {
 	}
 	close(release)
 	<-stored
+}
+
+// A Redis without memory says how much it has and holds, because that is when it matters.
+func TestProbeOutOfMemory(t *testing.T) {
+	r := testkit.StartRedis(t, "--maxmemory-policy", "noeviction")
+	e := use(t, r, Options{MaxLen: 1000})
+	mustStore(t, e, 0, 10)
+	r.Do("XGROUP", "CREATE", testStream, "g", "0")
+	limit := int64(usedMemory(t, r)) / 2
+	r.Do("CONFIG", "SET", "maxmemory", limit)
+	status, err := e.Probe(limited(t))
+	wantFate(t, err, true, false, "OOM")
+	if !status.Known || !status.OutOfMemory || status.Length != 10 || status.Limit != 1000 ||
+		status.MemoryLimit != limit || status.Memory < limit || status.Groups["g"].Unread != 10 {
+		t.Errorf("got %+v", status)
+	}
+}
+
+func TestProbeBoundsGroups(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	mustStore(t, e, 0, 1)
+	for i := range engine.MaxGroups + 5 {
+		r.Do("XGROUP", "CREATE", testStream, fmt.Sprintf("g%03d", i), "0")
+	}
+	status, err := e.Probe(limited(t))
+	if _, first := status.Groups["g000"]; err != nil || len(status.Groups) != engine.MaxGroups || !first {
+		t.Errorf("%d groups, %v", len(status.Groups), err)
+	}
 }

@@ -28,7 +28,8 @@ type Options struct {
 	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added.
 	Stream string
 	// MaxLen is the approximate length that the stream is trimmed to, in entries. What a consumer
-	// group still needs is kept all the same. 0 = no trimming.
+	// group still needs is kept all the same. The dead letters' stream is trimmed to a tenth of it,
+	// but not below 10,000 entries. 0 = no trimming of either.
 	MaxLen int64
 	// Durability says when an entry counts as stored.
 	Durability Durability
@@ -92,7 +93,7 @@ func New(opt Options) (*Engine, error) {
 		e.lanes = append(e.lanes, &lane{e: e})
 	}
 	if opt.MaxLen > 0 {
-		e.running.Go(func() { e.keepTrimmed(ctx) })
+		e.running.Go(func() { (&trimmer{Engine: e}).run(ctx) })
 	}
 	return e, nil
 }

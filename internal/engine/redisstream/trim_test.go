@@ -1,10 +1,14 @@
 package redisstream
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -70,8 +74,8 @@ func TestTrimKeepsWhatGroupsNeed(t *testing.T) {
 				}
 			}
 			e := use(t, r, Options{})
-			e.opt.MaxLen = keep
-			if err := e.trim(limited(t)); err != nil {
+			e.opt.MaxLen = keep // set late, so that nothing trims by itself
+			if err := (&trimmer{Engine: e}).trim(limited(t)); err != nil {
 				t.Fatal(err)
 			}
 			got := oldest(t, r)
@@ -107,5 +111,83 @@ func TestTrimOff(t *testing.T) {
 	}
 	if n := r.Do("XLEN", testStream); n != int64(5000) {
 		t.Errorf("%d entries", n)
+	}
+}
+
+// A group that does not read keeps everything, and that is said: at once, then once a minute.
+func TestTrimWarnsOfUnread(t *testing.T) {
+	r := testkit.StartRedis(t)
+	fill(t, r, 5000)
+	r.Do("XGROUP", "CREATE", testStream, "quick", "$")
+	r.Do("XGROUP", "CREATE", testStream, "slow", "0")
+	deliver(t, r, "slow", 2000, 500)
+	var log bytes.Buffer
+	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e.opt.MaxLen = 1000
+	trim := &trimmer{Engine: e}
+	again := func(times int) {
+		t.Helper()
+		for range times {
+			if err := trim.trim(limited(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	again(3)
+	if n := r.Do("XLEN", testStream).(int64); n < 4500 {
+		t.Errorf("%d of 4500 unread entries are left", n)
+	}
+	const warning = `group=slow unread=4500 limit=1000`
+	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, warning) {
+		t.Errorf("logged, want one warning with %s:\n%s", warning, got)
+	}
+	if status, err := e.Probe(limited(t)); err != nil || status.UnreadBeyondLimit() != 3500 {
+		t.Errorf("%d unread records beyond the limit, want 3500: %+v, %v", status.UnreadBeyondLimit(), status, err)
+	}
+	trim.warned = trim.warned.Add(-warnEvery)
+	again(1)
+	if got := log.String(); strings.Count(got, "level=WARN") != 2 {
+		t.Errorf("not warned again after a minute:\n%s", got)
+	}
+
+	r.Do("EVAL", "for i = 1, 2000 do redis.call('XACK', KEYS[1], 'slow', i .. '-0') end", 1, testStream)
+	deliver(t, r, "slow", 3000, 3000)
+	again(2)
+	if n := r.Do("XLEN", testStream).(int64); n < 1000 || n > 1000+whole {
+		t.Errorf("%d entries are left once all are read, want about 1000", n)
+	}
+	if got := log.String(); !strings.Contains(got, "within the stream's limit again") {
+		t.Errorf("the end of the backlog is not logged:\n%s", got)
+	}
+	if status, err := e.Probe(limited(t)); err != nil || status.UnreadBeyondLimit() != 0 || status.Groups["slow"] != (engine.Group{}) {
+		t.Errorf("got %+v, %v, want nothing unread", status, err)
+	}
+}
+
+func TestTrimBoundsDeadLetters(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	dead := deadStream(testStream)
+	r.Do("EVAL", "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], i .. '-0', 'frame', string.rep('x', 500)) end", 1, dead, 35_000)
+	r.Do("XGROUP", "CREATE", dead, "reader", "0")
+	var log bytes.Buffer
+	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e.opt.MaxLen = 1000
+	trim := &trimmer{Engine: e}
+	for range 2 {
+		if err := trim.trimDead(limited(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.Do("XLEN", dead).(int64); n < leastDead || n > leastDead+whole {
+		t.Errorf("%d dead letters are left, want about %d", n, leastDead)
+	}
+	if got := log.String(); strings.Count(got, "oldest dead letters removed") != 1 {
+		t.Errorf("logged:\n%s", got)
+	}
+	for maxLen, want := range map[int64]int64{1: 10_000, 100_000: 10_000, 1_000_000: 100_000} {
+		if got := (&Options{MaxLen: maxLen}).maxDead(); got != want {
+			t.Errorf("%d dead letters beside %d records, want %d", got, maxLen, want)
+		}
 	}
 }

@@ -52,6 +52,8 @@ type database struct {
 	newest, length, newIDs, page *statement
 	insertMany, insertOne        *statement
 	insertDead, findDead, touch  *statement
+	newestDead, deadPage         *statement
+	removeDead                   *statement
 	statements                   []*statement
 }
 
@@ -135,7 +137,11 @@ func (d *database) prepareAll() error {
 		{&d.page, "SELECT seq, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"},
 		{&d.insertMany, fmt.Sprintf(insert, strings.Repeat(row+",", rowsPerInsert-1)+row)},
 		{&d.insertOne, fmt.Sprintf(insert, row)},
-		{&d.insertDead, "INSERT INTO dead_letters (ts, device_id, reason, codec, frame) VALUES " + row},
+		{&d.insertDead, insertDeadLetter},
+		{&d.newestDead, "SELECT max(seq) FROM dead_letters"},
+		{&d.deadPage, `SELECT seq, ts, device_id, reason, codec, frame FROM dead_letters
+			WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`},
+		{&d.removeDead, "DELETE FROM dead_letters WHERE seq = ?"},
 		{&d.findDead, `SELECT count(*) FROM (SELECT * FROM dead_letters ORDER BY seq DESC LIMIT 10000)
 			WHERE ts = ? AND device_id = ? AND reason = ? AND codec = ? AND frame = ?`},
 		{&d.touch, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)},

@@ -26,26 +26,25 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 }
 
 func (w *writer) inspect() (engine.Durability, error) {
-	var version, journal, synchronous string
-	for _, q := range []struct {
-		into *string
-		sql  string
-	}{
-		{&version, "SELECT sqlite_version()"},
-		{&journal, "PRAGMA journal_mode"},
-		{&synchronous, "PRAGMA synchronous"},
-	} {
-		answer, err := w.db.ask(q.sql)
+	version, err := w.db.ask("SELECT sqlite_version()")
+	if err != nil {
+		return engine.Durability{}, err
+	}
+	d := engine.Durability{Engine: fmt.Sprint("sqlite ", version), Class: engine.Fsynced}
+	settings := map[string]string{}
+	for _, name := range []string{"journal_mode", "synchronous", "wal_autocheckpoint", "journal_size_limit"} {
+		answer, err := w.db.ask("PRAGMA " + name)
 		if err != nil {
 			return engine.Durability{}, err
 		}
-		*q.into = fmt.Sprint(answer)
+		settings[name] = fmt.Sprint(answer)
+		d.Facts = append(d.Facts, engine.Fact{Name: name, Value: settings[name]})
 	}
-	d := engine.Durability{Engine: "sqlite " + version, Class: engine.Fsynced}
-	if !strings.EqualFold(journal, "wal") {
+	if journal := settings["journal_mode"]; !strings.EqualFold(journal, "wal") {
 		warn(&d, "%s cannot use a write-ahead log here (journal_mode is %s), which makes it slow and lets "+
 			"readers block it: use a local disk", w.path, journal)
 	}
+	synchronous := settings["synchronous"]
 	if full := synchronous == "2" || synchronous == "3"; !full {
 		d.Class = engine.OneSecond
 		warn(&d, "%s is not synced at every commit (synchronous is %s): end what changed it", w.path, synchronous)
@@ -65,8 +64,12 @@ func (w *writer) inspectDisk(d *engine.Durability) {
 	default:
 		warn(d, "%s is on %s, where file locks and syncs cannot be relied upon: use a local disk", dir, name)
 	}
-	if free, known := freeSpace(dir); known && free < 16*reserve {
-		warn(d, "%s has %d MiB of free space left: free some or keep records for a shorter time", dir, free>>20)
+	d.Facts = append(d.Facts, engine.Fact{Name: "file", Value: w.path})
+	if free, known := freeSpace(dir); known {
+		d.Facts = append(d.Facts, engine.Fact{Name: "free disk", Value: fmt.Sprintf("%d MiB", free>>20)})
+		if free < 16*reserve {
+			warn(d, "%s has %d MiB of free space left: free some or keep records for a shorter time", dir, free>>20)
+		}
 	}
 	if size := logSize(w.path); size > maxLogBytes {
 		warn(d, "%s-wal has grown to %d MiB: end the client that holds a read transaction", w.path, size>>20)

@@ -30,7 +30,7 @@ func (w *writer) probe(ctx context.Context, e *Engine) (engine.Status, error) {
 	if err != nil {
 		return engine.Status{}, w.giveUp(err)
 	}
-	return engine.Status{Length: length}, w.endProbe()
+	return engine.Status{Known: true, Length: length}, w.endProbe()
 }
 
 // checkSpace ends the transaction when the disk is nearly full.

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+)
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	status     int
+	Ready      bool
+	Durability string
+	Reasons    []string
+}
+
+func (s *server) readiness() (r readiness) {
+	s.t.Helper()
+	status, body := s.get("/readyz")
+	if err := json.Unmarshal([]byte(body), &r); err != nil {
+		s.t.Fatalf("%s: %v", body, err)
+	}
+	r.status = status
+	return r
+}
+
+// TestDurabilityRefused asks a Redis that answers for more than it can do.
+func TestDurabilityRefused(t *testing.T) {
+	everysec := redisStore(t, "--appendonly", "yes", "--appendfsync", "everysec")
+	for _, c := range []struct {
+		durability, remedy string
+	}{
+		{"fsync", "set appendfsync always"},
+		{"replicas=1", "0 of 1 redis replicas have confirmed: connect more replicas"},
+	} {
+		settings := map[string]string{"REDIS_DURABILITY": c.durability, "REDIS_URL": everysec.settings["REDIS_URL"]}
+		code, _, errOut := execute(t, settings, "", "serve", "--teltonika-port=0", "--metrics-port=0")
+		if code != 78 || !strings.Contains(errOut, "REDIS_DURABILITY="+c.durability) || !strings.Contains(errOut, c.remedy) {
+			t.Errorf("serve with %s: exit code %d\n%s", c.durability, code, errOut)
+		}
+		if strings.Contains(errOut, "listening") {
+			t.Errorf("serve with %s listened:\n%s", c.durability, errOut)
+		}
+		lines := strings.Split(strings.TrimSpace(errOut), "\n")
+		code, out, errOut := execute(t, settings, "", "check")
+		if code != 1 || !strings.Contains(errOut, lines[len(lines)-1]) || !strings.Contains(out, "up to 1 s") {
+			t.Errorf("check with %s: exit code %d, want the text of serve\n%s%s", c.durability, code, out, errOut)
+		}
+	}
+	settings := map[string]string{"REDIS_URL": everysec.settings["REDIS_URL"]}
+	code, out, _ := execute(t, settings, "", "check")
+	for _, text := range []string{
+		"(second)", "appendonly yes", "appendfsync everysec", "maxmemory-policy", "connected_slaves 0", "aof_last_write_status ok",
+		"rdb_last_bgsave_status ok", "maxmemory is not set", "0 kept",
+	} {
+		if !strings.Contains(out, text) {
+			t.Errorf("check does not say %q:\n%s", text, out)
+		}
+	}
+	if code != 0 {
+		t.Errorf("check: exit code %d", code)
+	}
+}
+
+func TestCheckOfEmbedded(t *testing.T) {
+	_, out, _ := execute(t, map[string]string{"DATA_DIR": t.TempDir()}, "", "check")
+	for _, text := range []string{"journal_mode wal", "synchronous 2", "free disk", "MiB"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("check does not say %q:\n%s", text, out)
+		}
+	}
+}
+
+// TestDurabilityOfLateEngine starts without Redis, which then comes and cannot fsync, and is cured.
+func TestDurabilityOfLateEngine(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t, "--appendonly", "yes", "--appendfsync", "everysec")
+	store.settings["REDIS_DURABILITY"] = "fsync"
+	store.redis.Kill()
+	s := startServer(t, store.settings)
+	if r := s.readiness(); r.status != 503 || !strings.Contains(r.Durability, "unknown") {
+		t.Errorf("without an engine: %+v", r)
+	}
+	f := startFleet(t, s.devices, 10, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
+	store.redis.Restart()
+	eventually(t, "the refusal is logged", patience, func() bool { return s.logged("engine cannot store at the configured durability") })
+	eventually(t, "the reason is shown", patience, func() bool {
+		r := s.readiness()
+		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "set appendfsync always") && strings.HasPrefix(r.Durability, "up to 1 s")
+	})
+	if n := f.count(); n != 0 {
+		t.Errorf("%d records acknowledged that were not fsynced", n)
+	}
+	store.redis.Do("CONFIG", "SET", "appendfsync", "always")
+	f.awaitProgress(t, 100)
+	eventually(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	f.end(t)
+	store.wantAll(t, f.acknowledged(), false)
+}
+
+func TestDurabilityShown(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t, "--appendonly", "yes", "--appendfsync", "always")
+	store.settings["REDIS_DURABILITY"] = "fsync"
+	s := startServer(t, store.settings)
+	eventually(t, "ready", patience, func() bool { return s.readiness().status == 200 })
+	if r := s.readiness(); !strings.HasPrefix(r.Durability, "every record fsynced") {
+		t.Errorf("/readyz says %+v", r)
+	}
+	if _, body := s.get("/metrics"); !strings.Contains(body, `telemetry_engine_info{class="fsync",engine="Redis `) &&
+		!strings.Contains(body, `telemetry_engine_info{class="fsync",engine="Valkey `) {
+		t.Errorf("/metrics has no telemetry_engine_info:\n%s", body)
+	}
+}
+
+// TestRedisOutOfMemory fills Redis up to its limit, and makes room.
+func TestRedisOutOfMemory(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t, "--maxmemory", "12mb", "--maxmemory-policy", "noeviction")
+	store.redis.Do("XGROUP", "CREATE", "telemetry:teltonika", "readers", "0", "MKSTREAM")
+	s := startServer(t, store.settings)
+	f := startFleet(t, s.devices, 40, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
+	f.awaitProgress(t, 100)
+	eventually(t, "not ready for lack of memory", patience, func() bool {
+		r := s.readiness()
+		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "OOM")
+	})
+	// Right at the limit, Redis takes a record now and then, when other memory is freed. This is beyond it.
+	store.redis.Do("CONFIG", "SET", "maxmemory", 8<<20)
+	f.settled(t)
+	acknowledged, stored := f.count(), store.redis.Do("XLEN", "telemetry:teltonika").(int64)
+	for name, want := range map[string]float64{
+		"telemetry_engine_out_of_memory": 1, "telemetry_engine_memory_limit_bytes": 8 << 20,
+		"telemetry_stream_length":  float64(stored),
+		"telemetry_unread_records": float64(stored), "telemetry_engine_ready": 0,
+	} {
+		eventually(t, name, patience, func() bool { return s.metric(name) == want })
+	}
+	if _, body := s.get("/metrics"); !strings.Contains(body, "\ntelemetry_memory_exhausted_in_seconds 0\n") {
+		t.Errorf("it is not said that the memory is full:\n%s", body)
+	}
+	if age := s.metric("telemetry_oldest_unread_seconds"); age <= 0 || age > 120 {
+		t.Errorf("the oldest unread record is %v s old", age)
+	}
+	if now := f.count(); now != acknowledged || int64(acknowledged) > stored {
+		t.Errorf("%d records acknowledged, then %d, of %d stored", acknowledged, now, stored)
+	}
+	store.redis.Do("CONFIG", "SET", "maxmemory", 0)
+	eventually(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	f.awaitProgress(t, 1000)
+	f.end(t)
+	store.wantAll(t, f.acknowledged(), false)
+	eventually(t, "the books balance", patience, func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
+	s.wantBalance()
+	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

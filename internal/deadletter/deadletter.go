@@ -1,0 +1,67 @@
+// Package deadletter works with the frames that could not be published when they came: it selects them, and
+// replays them once the program can decode them.
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// Letter is one dead letter of an engine.
+type Letter struct {
+	Ref string // the engine's name for it
+	engine.DeadLetter
+}
+
+// Claimed is how many records the frame says that it has, by its field number of data 1; 0 if it is too short.
+func (l *Letter) Claimed() int {
+	if len(l.Frame) < teltonika.HeaderSize+2 {
+		return 0
+	}
+	return teltonika.Frame(l.Frame).Count()
+}
+
+// Selection says which dead letters are meant. What is empty selects all.
+type Selection struct {
+	Refs     []string
+	DeviceID string
+	Reason   string
+	Limit    int // so many at the most; 0 = all
+}
+
+var errEnough = errors.New("selection is complete")
+
+// Each calls fn with every dead letter selected, oldest first. It returns those of Refs that were not found: not
+// there, or of another device or reason.
+func (s Selection) Each(ctx context.Context, e engine.Engine, fn func(Letter) error) (missing []string, err error) {
+	missing = slices.Clone(s.Refs)
+	found := 0
+	err = e.EachDeadLetter(ctx, func(ref string, d engine.DeadLetter) error {
+		if !s.selects(ref, &d) {
+			return nil
+		}
+		missing = slices.DeleteFunc(missing, func(wanted string) bool { return wanted == ref })
+		if err := fn(Letter{ref, d}); err != nil {
+			return err
+		}
+		found++
+		if found == s.Limit || len(s.Refs) > 0 && len(missing) == 0 {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return missing, err
+}
+
+func (s Selection) selects(ref string, d *engine.DeadLetter) bool {
+	return (len(s.Refs) == 0 || slices.Contains(s.Refs, ref)) &&
+		(s.DeviceID == "" || s.DeviceID == d.DeviceID) &&
+		(s.Reason == "" || s.Reason == d.Reason)
+}

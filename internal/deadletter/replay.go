@@ -1,0 +1,135 @@
+package deadletter
+
+import (
+	"errors"
+	"fmt"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// reasonTimestamp is the reason of a frame of which only some records are missing: those with a timestamp beyond
+// publishedThen, in ms since 1970 UTC. The others were published when the frame came; that does not change with the
+// limit of today.
+const (
+	reasonTimestamp = "timestamp"
+	publishedThen   = 253402300799999
+)
+
+// ErrNotStored is in the chain of Replay's error when the dead letter can be decoded and the engine failed. Its
+// records may be stored later all the same; the next replay may then store them again.
+var ErrNotStored = errors.New("not stored")
+
+var (
+	errTooLong  = errors.New("there is more than one frame in it")
+	errMessages = errors.New("the frame carries messages and no records")
+)
+
+// Replayer publishes the records of dead letters. It is for one goroutine.
+type Replayer struct {
+	Publisher *publish.Publisher // nil: nothing is stored, only tried
+	Raw       bool               // adds each record's bytes to its document
+
+	data    teltonika.AVLData
+	encoder record.Encoder
+}
+
+// Replay decodes the dead letter with today's code and stores those of its records that have not been published
+// yet, with the time at which the frame was received. As in a session, a frame with a record whose timestamp cannot
+// be published becomes a dead letter for that reason, and its other records are published.
+//
+// Without an error everything in the dead letter is stored, and it may be removed. An error says why it has to stay.
+func (r *Replayer) Replay(l *Letter) (publish.Outcome, error) {
+	if err := r.decode(l.Frame); err != nil {
+		return publish.Outcome{}, err
+	}
+	missing := unpublished(l.Reason, r.data.Records)
+	if r.Publisher == nil {
+		var tried publish.Frame
+		err := r.fill(&tried, l, missing)
+		return publish.Outcome{Published: len(tried.Records), DeadLettered: len(tried.DeadLetters)}, err
+	}
+	f, err := r.Publisher.Admit(l.DeviceID, max(1, len(missing)))
+	if err != nil {
+		return publish.Outcome{}, fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	if err := r.fill(f, l, missing); err != nil {
+		r.Publisher.Discard(f)
+		return publish.Outcome{}, err
+	}
+	outcome, err := r.Publisher.Publish(f)
+	if err != nil {
+		return publish.Outcome{}, fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	return outcome, nil
+}
+
+// decode does what a session does with a frame. The result is valid as long as the frame.
+func (r *Replayer) decode(b []byte) error {
+	frame, rest, err := teltonika.ParseFrame(b, len(b))
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return errTooLong
+	}
+	if err := frame.Verify(); err != nil {
+		return err
+	}
+	if frame.Codec().IsMessage() {
+		return errMessages
+	}
+	if err := r.data.Decode(frame.Body()); err != nil {
+		return teltonika.At(teltonika.HeaderSize, err)
+	}
+	return nil
+}
+
+// unpublished are those of the frame's records that were not published when it came.
+func unpublished(reason string, records []teltonika.Record) []teltonika.Record {
+	if reason != reasonTimestamp {
+		return records
+	}
+	var missing []teltonika.Record
+	for _, r := range records {
+		if r.Timestamp > publishedThen {
+			missing = append(missing, r)
+		}
+	}
+	return missing
+}
+
+// fill encodes the records into f.
+func (r *Replayer) fill(f *publish.Frame, l *Letter, records []teltonika.Record) error {
+	codec := r.data.Codec
+	r.encoder.Raw = r.Raw
+	r.encoder.Begin(record.Origin{DeviceID: l.DeviceID, Codec: codec, Received: l.Received})
+	var impossible error
+	for i := range records {
+		var doc record.Document
+		var err error
+		if f.Buffer, doc, err = r.encoder.Append(f.Buffer, &records[i]); err != nil {
+			impossible = err
+			continue
+		}
+		f.Records = append(f.Records, engine.Record{
+			DeviceID: l.DeviceID, Codec: codec.String(), Timestamp: int64(records[i].Timestamp),
+			Hash: doc.Hash, Time: doc.Time, ID: doc.ID, Payload: doc.Payload,
+		})
+	}
+	if impossible == nil {
+		return nil
+	}
+	if l.Reason == reasonTimestamp {
+		return fmt.Errorf("record still cannot be published: %w", impossible)
+	}
+	start := len(f.Buffer)
+	f.Buffer = append(f.Buffer, l.Frame...) // it may outlive our wait
+	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
+		DeviceID: l.DeviceID, Codec: codec.String(), Reason: reasonTimestamp, Received: l.Received,
+		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
+	})
+	return nil
+}

@@ -1,0 +1,151 @@
+package deadletter
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// frame is a Codec 8 frame of records with these timestamps.
+func frame(t *testing.T, timestamps ...uint64) []byte {
+	t.Helper()
+	data := teltonika.AVLData{Codec: teltonika.Codec8}
+	for _, at := range timestamps {
+		data.Records = append(data.Records, teltonika.Record{Timestamp: at})
+	}
+	b, err := data.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func letter(reason string, frame []byte) *Letter {
+	return &Letter{"1", engine.DeadLetter{
+		DeviceID: "356307042441013", Codec: "8", Reason: reason, Received: time.UnixMilli(1760000000000), Frame: frame,
+	}}
+}
+
+func replayer(t *testing.T) (*Replayer, *testkit.Engine) {
+	t.Helper()
+	e := testkit.NewEngine(1)
+	p := publish.New(publish.Options{
+		Engine: e, Capacity: 300, Timeout: 5 * time.Second, Metrics: publish.NewMetrics(prometheus.NewRegistry()),
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(p.Close)
+	return &Replayer{Publisher: p}, e
+}
+
+func TestReplay(t *testing.T) {
+	r, e := replayer(t)
+	l := letter("malformed", frame(t, 1000, 2000))
+	outcome, err := r.Replay(l)
+	if err != nil || outcome != (publish.Outcome{Published: 2}) {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	first := e.Records()[0]
+	if len(e.Records()) != 2 || first.Codec != "8" || first.Time != "1970-01-01T00:00:01.000Z" ||
+		!strings.Contains(first.Payload, `"received_at":"2025-10-09T08:53:20.000Z"`) || strings.Contains(first.Payload, `"raw"`) {
+		t.Errorf("stored %+v", e.Records())
+	}
+	if outcome, err = r.Replay(l); err != nil || outcome != (publish.Outcome{Duplicates: 2}) {
+		t.Errorf("again: %+v, %v", outcome, err)
+	}
+	r.Raw = true
+	if _, err = r.Replay(letter("malformed", frame(t, 3000))); err != nil || !strings.Contains(e.Records()[2].Payload, `"raw"`) {
+		t.Errorf("stored %+v, %v", e.Records(), err)
+	}
+	if outcome, err = r.Replay(letter("malformed", frame(t))); err != nil || outcome != (publish.Outcome{}) {
+		t.Errorf("a frame without records: %+v, %v", outcome, err)
+	}
+}
+
+// TestReplayStays has what cannot be published, by now or ever.
+func TestReplayStays(t *testing.T) {
+	good := frame(t, 1000)
+	wrongCRC := bytes.Clone(good)
+	wrongCRC[len(wrongCRC)-1]++
+	for name, c := range map[string]struct {
+		frame []byte
+		want  error
+	}{
+		"nothing":       {nil, teltonika.ErrIncomplete},
+		"cut off":       {good[:len(good)-1], teltonika.ErrIncomplete},
+		"too long":      {append(bytes.Clone(good), 0), errTooLong},
+		"wrong crc":     {wrongCRC, teltonika.ErrCRC},
+		"unknown codec": {teltonika.AppendFrame(nil, []byte{0x99, 1, 1}), teltonika.ErrUnknownCodec},
+		"message":       {teltonika.AppendFrame(nil, []byte{0x0C, 1, 5, 0, 0, 0, 1, 'x', 1}), errMessages},
+		"numbers":       {teltonika.AppendFrame(nil, []byte{0x08, 0, 1}), teltonika.ErrCount},
+	} {
+		r, e := replayer(t)
+		if _, err := r.Replay(letter("malformed", c.frame)); !errors.Is(err, c.want) || errors.Is(err, ErrNotStored) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if len(e.Records())+len(e.DeadLetters()) != 0 {
+			t.Errorf("%s: something is stored", name)
+		}
+	}
+}
+
+func TestReplayTimestamps(t *testing.T) {
+	const late = record.MaxTimestamp + 1
+	r, e := replayer(t)
+	if _, err := r.Replay(letter("timestamp", frame(t, 1000, late, 2000))); !errors.Is(err, record.ErrTimestamp) {
+		t.Errorf("still beyond the limit: %v", err)
+	}
+	if outcome, err := r.Replay(letter("timestamp", frame(t, 1000, 2000))); err != nil || outcome != (publish.Outcome{}) {
+		t.Errorf("all published then: %+v, %v", outcome, err)
+	}
+	if len(e.Records())+len(e.DeadLetters()) != 0 {
+		t.Errorf("stored %+v, %+v", e.Records(), e.DeadLetters())
+	}
+	l := letter("malformed", frame(t, 1000, late, 2000))
+	if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Published: 2, DeadLettered: 1}) {
+		t.Errorf("decodable by now: %+v, %v", outcome, err)
+	}
+	dead := e.DeadLetters()
+	if len(dead) != 1 || dead[0].Reason != "timestamp" || !dead[0].Received.Equal(l.Received) || !bytes.Equal(dead[0].Frame, l.Frame) {
+		t.Errorf("dead letters %+v", dead)
+	}
+	records := []teltonika.Record{{Timestamp: 5}, {Timestamp: late}, {Timestamp: late - 1}, {Timestamp: 1 << 63}}
+	var missing []uint64
+	for _, r := range unpublished("timestamp", records) {
+		missing = append(missing, r.Timestamp)
+	}
+	if !slices.Equal(missing, []uint64{late, 1 << 63}) || len(unpublished("malformed", records)) != 4 {
+		t.Errorf("not published then are %v", missing)
+	}
+}
+
+func TestReplayNotStored(t *testing.T) {
+	r, e := replayer(t)
+	e.Fail(func(*engine.Batch) error { return &engine.Error{Err: errors.New("no")} })
+	l := letter("malformed", frame(t, 1000))
+	if _, err := r.Replay(l); !errors.Is(err, ErrNotStored) {
+		t.Errorf("%v", err)
+	}
+	tried := Replayer{}
+	if outcome, err := tried.Replay(l); err != nil || outcome != (publish.Outcome{Published: 1}) || len(e.Records()) != 0 {
+		t.Errorf("tried only: %+v, %v", outcome, err)
+	}
+	e.Fail(nil)
+	if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Published: 1}) {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+}

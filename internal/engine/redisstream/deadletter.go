@@ -1,0 +1,88 @@
+package redisstream
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// Dead letters are few and may be large, so they are read few at a time.
+const deadPage = 16
+
+// EachDeadLetter reads the dead letters' stream from its start to what is its end now. The entries' ids are
+// the refs. An entry that is no dead letter is left out.
+func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engine.DeadLetter) error) error {
+	stream := deadStream(e.opt.Stream)
+	newest, err := e.client.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+	if err != nil {
+		return e.classify(err)
+	}
+	if len(newest) == 0 {
+		return nil
+	}
+	for after := "-"; ; {
+		page, err := e.client.XRangeN(ctx, stream, after, newest[0].ID, deadPage).Result()
+		if err != nil {
+			return e.classify(err)
+		}
+		for _, entry := range page {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			d, ok := parseDeadLetter(entry.Values)
+			if !ok {
+				continue
+			}
+			if err := fn(entry.ID, d); err != nil {
+				return err
+			}
+		}
+		if len(page) < deadPage {
+			return nil
+		}
+		after = "(" + page[len(page)-1].ID
+	}
+}
+
+// parseDeadLetter reads the fields that appendDeadLetter writes.
+func parseDeadLetter(fields map[string]any) (d engine.DeadLetter, ok bool) {
+	text := func(name string) string {
+		value, _ := fields[name].(string)
+		return value
+	}
+	received, err := time.Parse(timeLayout, text("ts"))
+	if err != nil {
+		return d, false
+	}
+	frame, err := hex.DecodeString(text("frame"))
+	if err != nil {
+		return d, false
+	}
+	return engine.DeadLetter{
+		DeviceID: text("device_id"), Reason: text("reason"), Codec: text("codec"), Received: received, Frame: frame,
+	}, true
+}
+
+// RemoveDeadLetters deletes the entries with these ids.
+func (e *Engine) RemoveDeadLetters(ctx context.Context, refs []string) error {
+	for _, ref := range refs {
+		if _, err := parseStreamID(ref); err != nil {
+			return &engine.Error{Err: fmt.Errorf("%q is no dead letter's reference, which looks like 1700000000000-0", ref)}
+		}
+	}
+	_, err := e.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, ref := range refs {
+			p.XDel(ctx, deadStream(e.opt.Stream), ref)
+		}
+		return nil
+	})
+	if err != nil {
+		return e.classify(err)
+	}
+	return nil
+}

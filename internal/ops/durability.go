@@ -1,0 +1,128 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// How often the engine is inspected. While that fails, it is tried more often.
+const (
+	inspectInterval = time.Minute
+	inspectTimeout  = 10 * time.Second
+	inspectRetry    = time.Second // the first time, then twice as long each time
+)
+
+// Durability knows what the engine promises, by asking it again and again: its settings can be changed at any time.
+// The engine is asked for the first time by Look or Run.
+type Durability struct {
+	inspect  func(context.Context) (engine.Durability, error)
+	logger   *slog.Logger
+	interval time.Duration
+	latest   atomic.Pointer[engine.Durability] // nil before the first answer
+	failing  string                            // how inspecting failed the last time
+}
+
+// NewDurability returns one that has not asked yet, and registers the info metric.
+func NewDurability(inspect func(context.Context) (engine.Durability, error), r prometheus.Registerer, logger *slog.Logger) *Durability {
+	d := &Durability{inspect: inspect, logger: logger, interval: inspectInterval}
+	r.MustRegister((*durabilityFigure)(d))
+	return d
+}
+
+// String is the durability class in words, for people.
+func (d *Durability) String() string {
+	if latest := d.latest.Load(); latest != nil {
+		return string(latest.Class)
+	}
+	return "unknown: the engine has not been reached yet"
+}
+
+// Run asks until ctx ends. Look must not be called meanwhile.
+func (d *Durability) Run(ctx context.Context) {
+	for retry := inspectRetry; ; {
+		wait := d.interval
+		if err := d.Look(ctx); err == nil {
+			retry = inspectRetry
+		} else {
+			wait = min(retry, d.interval)
+			retry = min(2*retry, d.interval)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Look asks once and logs what is new. The error is the engine's; see engine.ErrDurability.
+func (d *Durability) Look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	now, err := d.inspect(ctx)
+	if err == nil || errors.Is(err, engine.ErrDurability) {
+		d.note(&now)
+	}
+	d.noteFailure(ctx, err)
+	return err
+}
+
+func (d *Durability) note(now *engine.Durability) {
+	before := d.latest.Swap(now)
+	switch {
+	case before == nil:
+		d.logger.Info("engine", "engine", now.Engine, "durability", string(now.Class), "class", now.Class.Word())
+	case before.Class != now.Class:
+		d.logger.Warn("engine durability changed", "engine", now.Engine, "from", before.Class.Word(), "to", now.Class.Word(),
+			"durability", string(now.Class))
+	case before.Engine != now.Engine:
+		d.logger.Info("engine changed", "engine", now.Engine, "before", before.Engine)
+	}
+	for _, w := range now.Warnings {
+		if before == nil || !slices.Contains(before.Warnings, w) {
+			d.logger.Warn("engine setting", "warning", w)
+		}
+	}
+}
+
+// noteFailure logs a failure when it is a new one.
+func (d *Durability) noteFailure(ctx context.Context, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	switch {
+	case text == d.failing || errors.Is(ctx.Err(), context.Canceled):
+		return
+	case err == nil:
+		d.logger.Info("engine can be inspected again")
+	case errors.Is(err, engine.ErrDurability):
+		d.logger.Warn("engine cannot store at the configured durability", "error", err)
+	case d.failing == "":
+		d.logger.Warn("engine cannot be inspected", "error", err)
+	}
+	d.failing = text
+}
+
+// durabilityFigure shows the last answer.
+type durabilityFigure Durability
+
+var engineInfo = gauge("engine_info",
+	"1; which engine it is, and how durable it is set up: memory, second (up to 1 s lost at power loss), fsync or replicated.",
+	"engine", "class")
+
+func (f *durabilityFigure) Describe(ch chan<- *prometheus.Desc) { ch <- engineInfo }
+
+func (f *durabilityFigure) Collect(ch chan<- prometheus.Metric) {
+	if latest := f.latest.Load(); latest != nil {
+		ch <- prometheus.MustNewConstMetric(engineInfo, prometheus.GaugeValue, 1, label(latest.Engine), latest.Class.Word())
+	}
+}

@@ -1,0 +1,96 @@
+package ops
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// engineFigures shows what the monitor saw last, while that is not older than staleAfter.
+type engineFigures Monitor
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("telemetry_"+name, help, labels, nil)
+}
+
+var (
+	engineReady  = gauge("engine_ready", "1 if the engine would store a record, else 0.")
+	streamLength = gauge("stream_length", "Records that the engine keeps.")
+	consumerLag  = gauge("consumer_lag", "Records not yet delivered to a consumer group; absent where the engine cannot tell.", "group")
+	unread       = gauge("unread_records",
+		"Records that a consumer group has not acknowledged, delivered or not; absent where the engine cannot tell.", "group")
+	oldestUnread = gauge("oldest_unread_seconds",
+		"Age of the oldest record that a consumer group has not acknowledged; 0 if it has acknowledged all.", "group")
+	unreadBeyondLimit = gauge("unread_beyond_limit_records",
+		"Records kept beyond REDIS_STREAM_MAXLEN because a consumer group has not acknowledged them.")
+	engineMemory      = gauge("engine_memory_bytes", "Memory in use by the engine that counts towards its limit.")
+	engineMemoryLimit = gauge("engine_memory_limit_bytes", "Memory at which the engine stores nothing more; absent without a limit.")
+	outOfMemory       = gauge("engine_out_of_memory", "1 while the engine refuses to store because of its memory limit, else 0.")
+	memoryExhausted   = gauge("memory_exhausted_in_seconds",
+		"Forecast from the growth of the last minutes: until the engine's memory limit is reached. Absent while it will not be.")
+)
+
+func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		engineReady, streamLength, consumerLag, unread, oldestUnread, unreadBeyondLimit,
+		engineMemory, engineMemoryLimit, outOfMemory, memoryExhausted,
+	} {
+		ch <- d
+	}
+}
+
+func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
+	show := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	show(engineReady, number((*Monitor)(f).Err() == nil))
+	o := f.latest.Load()
+	if !o.status.Known || time.Since(o.at) > staleAfter {
+		return
+	}
+	status := &o.status
+	show(streamLength, float64(status.Length))
+	show(unreadBeyondLimit, float64(status.UnreadBeyondLimit()))
+	if status.Memory > 0 {
+		show(engineMemory, float64(status.Memory))
+		show(outOfMemory, number(status.OutOfMemory))
+	}
+	if status.MemoryLimit > 0 {
+		show(engineMemoryLimit, float64(status.MemoryLimit))
+	}
+	if o.fills {
+		show(memoryExhausted, o.full.Seconds())
+	}
+	for name, g := range status.Groups {
+		showGroup(show, label(name), g)
+	}
+}
+
+func showGroup(show func(*prometheus.Desc, float64, ...string), name string, g engine.Group) {
+	if g.Lag >= 0 {
+		show(consumerLag, float64(g.Lag), name)
+	}
+	if g.Unread >= 0 {
+		show(unread, float64(g.Unread), name)
+	}
+	show(oldestUnread, g.Oldest.Seconds(), name)
+}
+
+// label is a text that can be a label's value, which has to be UTF-8.
+func label(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	return strconv.QuoteToASCII(text)
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

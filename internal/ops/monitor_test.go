@@ -1,0 +1,123 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// shown are the figures as /metrics shows them, without help and type.
+func shown(t *testing.T, r *prometheus.Registry) string {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, f := range families {
+		if f.GetHelp() == "" {
+			t.Errorf("%s has no help", f.GetName())
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			lines = append(lines, fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ", m.GetGauge().GetValue()))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestFigures(t *testing.T) {
+	unreadable := "g\xff"
+	full := engine.Status{
+		Known: true, Length: 5000, Limit: 1000, Memory: 900, MemoryLimit: 800, OutOfMemory: true,
+		Groups: map[string]engine.Group{
+			"slow":     {Lag: 3000, Unread: 4500, Oldest: 90 * time.Second},
+			"through":  {},
+			"new":      {Lag: -1, Unread: -1, Oldest: time.Second},
+			unreadable: {Lag: -1, Unread: -1},
+		},
+	}
+	for _, c := range []struct {
+		name   string
+		status engine.Status
+		err    error
+		want   string
+	}{
+		{"nothing known", engine.Status{}, errors.New("refused"), `engine_ready[] 0`},
+		{"small and embedded", engine.Status{Known: true, Length: 7}, nil,
+			"engine_ready[] 1\nstream_length[] 7\nunread_beyond_limit_records[] 0"},
+		{"full", full, errors.New("OOM"), `consumer_lag[group=slow] 3000
+consumer_lag[group=through] 0
+engine_memory_bytes[] 900
+engine_memory_limit_bytes[] 800
+engine_out_of_memory[] 1
+engine_ready[] 0
+memory_exhausted_in_seconds[] 0
+oldest_unread_seconds[group="g\xff"] 0
+oldest_unread_seconds[group=new] 1
+oldest_unread_seconds[group=slow] 90
+oldest_unread_seconds[group=through] 0
+stream_length[] 5000
+unread_beyond_limit_records[] 3500
+unread_records[group=slow] 4500
+unread_records[group=through] 0`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := prometheus.NewRegistry()
+			m := NewMonitor(func(context.Context) (engine.Status, error) { return c.status, c.err }, r)
+			if got := shown(t, r); got != `engine_ready[] 0` {
+				t.Errorf("before the first probe:\n%s", got)
+			}
+			m.look(t.Context())
+			if got := shown(t, r); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+			if !errors.Is(m.Err(), c.err) {
+				t.Errorf("error %v, want %v", m.Err(), c.err)
+			}
+			old := *m.latest.Load()
+			old.at = old.at.Add(-staleAfter - time.Second)
+			m.latest.Store(&old)
+			if got := shown(t, r); got != `engine_ready[] 0` {
+				t.Errorf("after %v without an answer:\n%s", staleAfter, got)
+			}
+			if problems, err := testutil.GatherAndLint(r); err != nil || len(problems) > 0 {
+				t.Errorf("%v, %v", problems, err)
+			}
+		})
+	}
+}
+
+// TestFiguresDoNotWait scrapes while a probe hangs.
+func TestFiguresDoNotWait(t *testing.T) {
+	r := prometheus.NewRegistry()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	m := NewMonitor(func(context.Context) (engine.Status, error) {
+		close(asked)
+		<-answer
+		return engine.Status{Known: true, Length: 1}, nil
+	}, r)
+	done := make(chan struct{})
+	go func() { defer close(done); m.look(t.Context()) }()
+	<-asked
+	start := time.Now()
+	if got := shown(t, r); got != "engine_ready[] 0" || time.Since(start) > time.Second {
+		t.Errorf("after %v:\n%s", time.Since(start), got)
+	}
+	close(answer)
+	<-done
+	if got := shown(t, r); !strings.Contains(got, "stream_length[] 1") {
+		t.Errorf("after the answer:\n%s", got)
+	}
+}
