@@ -15,6 +15,16 @@ const (
 	EngineEmbedded = "embedded"
 )
 
+// The device authorities, values of Config.DeviceAuthorityMode.
+const (
+	AuthorityAllowAll  = "allow_all"
+	AuthorityRedisList = "redis_allow_list"
+	AuthorityFileList  = "file_allow_list"
+)
+
+// defaultAllowList is the key of the Redis set of known devices.
+const defaultAllowList = "devices:allowlist"
+
 // Config is a valid set of settings.
 type Config struct {
 	InstanceID string
@@ -40,8 +50,10 @@ type Config struct {
 	MetricsPort  int    // 0 = any free port
 	PprofAddress string // loopback address and port; empty = off
 
-	DeviceAuthorityMode string
-	StrictDeviceAuth    bool
+	DeviceAuthorityMode    string
+	DeviceAllowList        string // key of a Redis set, or path of a file
+	DeviceAllowListRefresh time.Duration
+	StrictDeviceAuth       bool
 
 	HandshakeTimeout time.Duration
 	IdleTimeout      time.Duration
@@ -113,6 +125,14 @@ func (c *Config) contradictions() []Problem {
 	if c.Engine == EngineRedis && c.RedisURL == "" {
 		problems = append(problems, Problem{"REDIS_URL",
 			"not set, but ENGINE is redis; set it to redis://host:6379, or ENGINE to embedded"})
+	}
+	if c.DeviceAuthorityMode == AuthorityRedisList && c.RedisURL == "" {
+		problems = append(problems, Problem{"REDIS_URL",
+			"not set, but DEVICE_AUTHORITY_MODE is redis_allow_list; set it to the Redis that holds the list, or use file_allow_list"})
+	}
+	if c.DeviceAuthorityMode == AuthorityFileList && c.DeviceAllowList == defaultAllowList {
+		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",
+			"not set, but DEVICE_AUTHORITY_MODE is file_allow_list; set it to the path of a file with one IMEI a line"})
 	}
 	if c.DrainTimeout > c.ShutdownTimeout {
 		problems = append(problems, Problem{"DRAIN_TIMEOUT_MS", fmt.Sprintf(

@@ -26,7 +26,8 @@ func TestDefaults(t *testing.T) {
 		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, Engine: EngineEmbedded, DataDir: "./data",
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
 		RedisDurability: "reply", PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
-		DeviceAuthorityMode: "allow_all", HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
+		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
+		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
 		WriteTimeout: 10 * time.Second, MaxFrameBytes: 65536, DrainTimeout: 10 * time.Second,
 		ShutdownTimeout: 30 * time.Second,
 	}
@@ -51,7 +52,8 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 		"INSTANCE_ID": "a b", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "TELTONIKA_PORT": "65536",
 		"BIND_ADDRESS": "1.2.3.4:5", "ENGINE": "mysql", "EMBEDDED_RETENTION": "30", "REDIS_URL": "http://u:secret@h",
 		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "PUBLISH_QUEUE_CAPACITY": "254",
-		"PUBLISH_TIMEOUT": "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060", "DEVICE_AUTHORITY_MODE": "nobody", "STRICT_DEVICE_AUTH": "maybe",
+		"PUBLISH_TIMEOUT": "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060", "DEVICE_AUTHORITY_MODE": "nobody",
+		"DEVICE_ALLOW_LIST_REFRESH": "10ms", "STRICT_DEVICE_AUTH": "maybe",
 		"HANDSHAKE_TIMEOUT": "0s", "IDLE_TIMEOUT": "-1s", "WRITE_TIMEOUT": "1", "MAX_CONNECTIONS": "0",
 		"MAX_FRAME_BYTES": "100", "DRAIN_TIMEOUT_MS": "10s", "SHUTDOWN_TIMEOUT_MS": "0", "RECORD_RAW": "2",
 	}
@@ -79,6 +81,28 @@ func TestContradictions(t *testing.T) {
 	for _, name := range []string{"REDIS_URL", "DRAIN_TIMEOUT_MS"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+}
+
+func TestContradictionsOfTheAllowList(t *testing.T) {
+	for _, c := range []struct {
+		settings map[string]string
+		wrong    string // setting; empty if all is well
+	}{
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list"}, "REDIS_URL"},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1"}, ""},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1", "ENGINE": "embedded"}, ""},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list"}, "DEVICE_ALLOW_LIST"},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list", "DEVICE_ALLOW_LIST": "/etc/devices"}, ""},
+	} {
+		loaded, err := Load(from(c.settings))
+		var invalid *Error
+		switch {
+		case c.wrong == "" && (err != nil || loaded.DeviceAuthorityMode != c.settings["DEVICE_AUTHORITY_MODE"]):
+			t.Errorf("%v: %+v, %v", c.settings, loaded, err)
+		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Setting != c.wrong):
+			t.Errorf("%v: %v, want one problem with %s", c.settings, err, c.wrong)
 		}
 	}
 }

@@ -69,12 +69,19 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},
 	{Name: "PPROF_ADDRESS", Help: "loopback address and port for profiles at /debug/pprof/, such as 127.0.0.1:6060 (default off)",
 		set: func(c *Config, v string) error { return parseLoopback(&c.PprofAddress, v) }},
-	{Name: "DEVICE_AUTHORITY_MODE", Default: "allow_all", Help: "which devices are known: allow_all",
+	{Name: "DEVICE_AUTHORITY_MODE", Default: AuthorityAllowAll,
+		Help: "which devices are known: allow_all, redis_allow_list (a set in REDIS_URL) or file_allow_list",
 		set: func(c *Config, v string) error {
 			c.DeviceAuthorityMode = v
-			return oneOf(v, "allow_all")
+			return oneOf(v, AuthorityAllowAll, AuthorityRedisList, AuthorityFileList)
 		}},
-	{Name: "STRICT_DEVICE_AUTH", Default: "false", Bool: true, Help: "refuse unknown devices instead of only labelling them",
+	{Name: "DEVICE_ALLOW_LIST", Default: defaultAllowList, Help: "key of the Redis set of IMEIs, or path of the file with one IMEI a line",
+		set: func(c *Config, v string) error { c.DeviceAllowList = v; return nil }},
+	{Name: "DEVICE_ALLOW_LIST_REFRESH", Default: "30s", Help: "how often the allow-list is read again",
+		set: func(c *Config, v string) error {
+			return parseDuration(&c.DeviceAllowListRefresh, v, 100*time.Millisecond, forever)
+		}},
+	{Name: "STRICT_DEVICE_AUTH", Default: "false", Bool: true, Help: "refuse unknown devices instead of only labelling them, and disconnect those taken off the list",
 		set: func(c *Config, v string) error { return parseBool(&c.StrictDeviceAuth, v) }},
 	{Name: "HANDSHAKE_TIMEOUT", Default: "30s", Help: "time for the whole login",
 		set: func(c *Config, v string) error {

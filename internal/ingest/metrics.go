@@ -22,8 +22,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	r.MustRegister(m.active, m.ended)
 	// An increase is not seen in a series that begins with it.
-	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonShutdown, ReasonLimit,
-		ReasonPanic, ReasonIdleTimeout} {
+	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShutdown,
+		ReasonLimit, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout} {
 		m.ended.WithLabelValues(string(reason))
 	}
 	return m
