@@ -45,7 +45,8 @@ func rootCommand() *cli.Command {
 		Name:  "tcp-ingestion",
 		Usage: "receive Teltonika GPS trackers; an ACK means stored",
 		Commands: []*cli.Command{
-			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), demoCommand(), versionCommand(),
+			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), deadLettersCommand(), demoCommand(),
+			healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

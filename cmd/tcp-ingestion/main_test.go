@@ -36,7 +36,7 @@ const patience = 30 * time.Second
 func command(t testing.TB, settings map[string]string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = []string{reexec + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR")}
+	cmd.Env = []string{reexec + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR")}
 	for name, value := range settings {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -53,18 +53,28 @@ type server struct {
 	pprof   string // address, if any
 	exited  chan struct{}
 
+	listening chan struct{} // closed when devices can connect
+
 	mu  sync.Mutex
 	log []string
 }
 
-// serve starts a server and waits until it listens. Ports are free ones unless the settings say otherwise.
+// startServer starts a server and waits until it listens. Ports are free ones unless the settings say otherwise.
 func startServer(t testing.TB, settings map[string]string) *server {
+	t.Helper()
+	s := launchServer(t, settings)
+	s.awaitListening()
+	return s
+}
+
+// launchServer starts a server that may take its time to listen.
+func launchServer(t testing.TB, settings map[string]string) *server {
 	t.Helper()
 	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "BIND_ADDRESS": "127.0.0.1"}
 	for name, value := range settings {
 		all[name] = value
 	}
-	s := &server{t: t, cmd: command(t, all, "serve"), exited: make(chan struct{})}
+	s := &server{t: t, cmd: command(t, all, "serve"), exited: make(chan struct{}), listening: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +82,7 @@ func startServer(t testing.TB, settings map[string]string) *server {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	listening := make(chan struct{})
-	go s.follow(stderr, listening)
+	go s.follow(stderr)
 	t.Cleanup(func() {
 		s.cmd.Process.Kill()
 		<-s.exited
@@ -81,24 +90,28 @@ func startServer(t testing.TB, settings map[string]string) *server {
 			t.Logf("server's log:\n%s", s.tail(60))
 		}
 	})
-	select {
-	case <-listening:
-	case <-s.exited:
-		t.Fatalf("server exited: %v\n%s", s.cmd.ProcessState, s.tail(20))
-	case <-time.After(patience):
-		t.Fatalf("server does not listen\n%s", s.tail(20))
-	}
 	return s
 }
 
+// awaitListening waits until devices can connect.
+func (s *server) awaitListening() {
+	s.t.Helper()
+	select {
+	case <-s.listening:
+	case <-s.exited:
+		s.t.Fatalf("server exited: %v\n%s", s.cmd.ProcessState, s.tail(20))
+	case <-time.After(patience):
+		s.t.Fatalf("server does not listen\n%s", s.tail(20))
+	}
+}
+
 // follow reads the log, learns the addresses from it, and reaps the process at its end.
-func (s *server) follow(stderr io.Reader, listening chan<- struct{}) {
+func (s *server) follow(stderr io.Reader) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		var line struct{ Msg, For, Address string }
 		json.Unmarshal(lines.Bytes(), &line)
 		s.mu.Lock()
 		s.log = append(s.log, lines.Text())
-		s.mu.Unlock()
 		switch {
 		case line.Msg != "listening":
 		case line.For == "http":
@@ -107,8 +120,9 @@ func (s *server) follow(stderr io.Reader, listening chan<- struct{}) {
 			s.pprof = line.Address
 		case line.For == "devices":
 			s.devices = line.Address
-			close(listening)
+			close(s.listening)
 		}
+		s.mu.Unlock()
 	}
 	s.cmd.Wait()
 	close(s.exited)

@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/systemd"
 )
 
 func serveCommand() *cli.Command {
@@ -42,15 +43,27 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(err.Error(), exitSettings)
 	}
 	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine)
+	if err := s.refuseDurability(ctx); err != nil {
+		s.publisher.Close()
+		s.engine.Close()
+		return err
+	}
 	if err := s.start(ctx); err != nil {
 		s.publisher.Close()
 		s.engine.Close()
-		return cli.Exit(err.Error(), exitFailure)
+		return cli.Exit(err.Error(), startExitCode(err))
 	}
+	manager := systemd.New(os.Getenv, logger)
+	manager.Ready()
+	watch, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	go manager.Watch(watch, s.alive, s.status)
 	for {
 		select {
 		case <-hangups:
+			manager.Reloading()
 			s.reload()
+			manager.Ready()
 			continue
 		case sig := <-signals:
 			logger.Info("stopping", "signal", sig.String())
@@ -60,6 +73,8 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 			logger.Log(ctx, logging.LevelFatal, "http server failed", "error", err)
 			return cli.Exit("", exitFailure)
 		}
+		endWatch()
+		manager.Stopping()
 		return stopInTime(s, signals)
 	}
 }

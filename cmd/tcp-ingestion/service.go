@@ -31,9 +31,12 @@ type service struct {
 	reloads   []func() // what SIGHUP does beside the log level
 	engine    engine.Engine
 	publisher *publish.Publisher
+	allowList *authority.List // nil if all devices are known
 	server    *ingest.Server
 	monitor   *ops.Monitor
+	durable   *ops.Durability
 	ops       *ops.Server
+	listening atomic.Bool // for devices
 	draining  atomic.Bool
 
 	devicesAddress net.Addr
@@ -50,6 +53,9 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 
 	var err error
+	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
+		return nil, err
+	}
 	if s.engine, err = newEngine(c, logger); err != nil {
 		return nil, err
 	}
@@ -58,7 +64,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		Metrics: publish.NewMetrics(registry), Logger: logger,
 	})
 	sessions := teltonikasession.New(teltonikasession.Options{
-		Publisher: s.publisher, Authority: authority.AllowAll{}, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Publisher: s.publisher, Authority: s.authority(), StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})
@@ -67,60 +73,46 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
-	s.ops = ops.NewServer(registry, s.notReady, logger)
+	s.durable = ops.NewDurability(s.engine.Inspect, registry, logger)
+	s.ops = ops.NewServer(registry, s.notReady, s.durable, logger)
 	return s, nil
 }
 
 // start opens the listeners, HTTP first, so that a process that cannot serve devices can say why.
-func (s *service) start(ctx context.Context) error {
+func (s *service) start(ctx context.Context) (err error) {
 	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
 	opsListener, err := listen.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(s.config.MetricsPort)))
 	if err != nil {
 		return fmt.Errorf("METRICS_PORT: %w", err)
 	}
-	devices, err := listen.Listen(ctx, "tcp", net.JoinHostPort(s.config.BindAddress, strconv.Itoa(s.config.TeltonikaPort)))
-	if err != nil {
-		opsListener.Close()
-		return fmt.Errorf("TELTONIKA_PORT: %w", err)
-	}
-	s.opsAddress, s.devicesAddress = opsListener.Addr(), devices.Addr()
-	if err := s.startPprof(ctx); err != nil {
-		opsListener.Close()
-		devices.Close()
-		return err
-	}
-
+	s.opsAddress = opsListener.Addr()
+	go func() { s.opsFailed <- s.ops.Serve(opsListener) }()
 	watch, stopWatch := context.WithCancel(context.Background())
 	s.stopWatch = stopWatch
-	go s.monitor.Run(watch)
-	go s.reportDurability(watch)
-	go func() { s.opsFailed <- s.ops.Serve(opsListener) }()
-	s.server.Serve(devices)
+	defer func() {
+		if err != nil {
+			stopWatch()
+			s.ops.Close(ctx)
+		}
+	}()
+	if err := s.startPprof(ctx); err != nil {
+		return err
+	}
 	s.logger.Info("listening", "for", "http", "address", s.opsAddress.String())
+	go s.monitor.Run(watch)
+	go s.durable.Run(watch)
+	if err := s.startAllowList(ctx, watch); err != nil {
+		return err
+	}
+	devices, err := listen.Listen(ctx, "tcp", net.JoinHostPort(s.config.BindAddress, strconv.Itoa(s.config.TeltonikaPort)))
+	if err != nil {
+		return fmt.Errorf("TELTONIKA_PORT: %w", err)
+	}
+	s.devicesAddress = devices.Addr()
+	s.server.Serve(devices)
+	s.listening.Store(true)
 	s.logger.Info("listening", "for", "devices", "address", s.devicesAddress.String(), "max_connections", maxConnections(s.config))
 	return nil
-}
-
-// reportDurability logs what the engine promises, as soon as it can be reached.
-func (s *service) reportDurability(ctx context.Context) {
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		inspect, cancel := context.WithTimeout(ctx, 10*time.Second)
-		d, err := s.engine.Inspect(inspect)
-		cancel()
-		if err == nil {
-			s.logger.Info("engine", "engine", d.Engine, "durability", string(d.Class))
-			for _, w := range d.Warnings {
-				s.logger.Warn("engine setting", "warning", w)
-			}
-			return
-		}
-		s.logger.Warn("engine cannot be inspected", "error", err, "retry_in", wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // notReady says why the process should get no new devices.
@@ -128,6 +120,12 @@ func (s *service) notReady() []string {
 	var reasons []string
 	if s.draining.Load() {
 		reasons = append(reasons, "draining")
+	}
+	if !s.listening.Load() {
+		reasons = append(reasons, "not listening for devices yet")
+	}
+	if s.allowList != nil && s.allowList.Ready() != nil {
+		reasons = append(reasons, s.allowList.Ready().Error())
 	}
 	if err := s.monitor.Err(); err != nil {
 		reasons = append(reasons, "engine: "+err.Error())
@@ -148,6 +146,9 @@ func (s *service) stop(ctx context.Context) error {
 	s.publisher.Close()
 	s.server.Close(ctx)
 	s.stopWatch()
+	if s.allowList != nil {
+		s.allowList.Source.Close()
+	}
 	if closeErr := s.engine.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("engine: %w", closeErr))
 	}
