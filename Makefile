@@ -8,6 +8,8 @@ FUZZTIME ?= 30s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+COMPOSELINT = github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
 .PHONY: help
 help: ## print this list
@@ -15,7 +17,7 @@ help: ## print this list
 
 .PHONY: build
 build: ## build bin/tcp-ingestion, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tcp-ingestion ./cmd/tcp-ingestion
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/tcp-ingestion ./cmd/tcp-ingestion
 
 .PHONY: demo
 demo: ## run a server and a simulated fleet, and show the records as they are stored
@@ -27,12 +29,16 @@ check: tools lint test build ## everything that must pass: format, vet, staticch
 .PHONY: tools
 tools:
 	@command -v redis-server >/dev/null || { apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools; }
+	@command -v promtool >/dev/null || { apt-get update && apt-get install -y --no-install-recommends prometheus && { systemctl disable --now prometheus 2>/dev/null || true; }; } # for promtool; its service is not wanted
+	@command -v systemd-analyze >/dev/null || { apt-get update && apt-get install -y --no-install-recommends systemd; }
 
 .PHONY: lint
-lint: ## format, vet, staticcheck
+lint: ## format, vet, staticcheck, the workflow and the compose file
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(ACTIONLINT) .gitea/workflows/*.yaml
+	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml >/dev/null
 
 .PHONY: test
 test: tools ## all tests, with the race detector
@@ -54,6 +60,10 @@ bench: tools ## all benchmarks, each with its ratio to a limit measured in the s
 .PHONY: crash
 crash: tools ## five minutes of each crash test: kill -9 of the server and of redis-server under load
 	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze' ./cmd/tcp-ingestion
+
+.PHONY: soak
+soak: tools ## ten minutes of fleets, intruders and engine faults, which must end with books that balance
+	SOAK_TIME=10m $(GO) test -count 1 -timeout 30m -v -run TestSoak ./cmd/tcp-ingestion
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in the dependencies (asks the Go vulnerability database)

@@ -24,13 +24,16 @@ var allowed = map[string][]string{
 	"internal/ingest":             {},
 	"internal/authority":          {},
 	"internal/teltonikasession":   {"internal/engine", "internal/ingest", "internal/publish", "internal/record", "teltonika"},
+	"internal/deadletter":         {"internal/engine", "internal/publish", "internal/record", "teltonika"},
 	"internal/ops":                {"internal/engine"},
 	"internal/config":             {},
 	"internal/logging":            {},
+	"internal/systemd":            {},
 	"internal/simulate":           {"teltonika"},
 	"internal/explain":            {"teltonika"},
 
 	// For tests only.
+	"internal/ingest/ingesttest": {},
 	"internal/testkit":           {"internal/engine", "teltonika"},
 	"internal/engine/enginetest": {"internal/engine"},
 }
