@@ -1,0 +1,50 @@
+package teltonikasession
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+var update = flag.Bool("update", false, "write the table of errors in OPERATIONS.md anew")
+
+// TestVerdictsAreDocumented holds the on-call's table of errors to verdicts.
+func TestVerdictsAreDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| log message | level | errors | `frames_total` result | records refused as | dead letter | answer | connection |\n" +
+		"|---|---|---|---|---|---|---|---|\n")
+	for i := range verdicts {
+		v := &verdicts[i]
+		var errors []string
+		for _, name := range slices.Sorted(maps.Keys(actions)) {
+			if verdictOn(actions[name].err) == v {
+				errors = append(errors, name)
+			}
+		}
+		answer, connection := "none", "stays open"
+		if v.answer {
+			answer = "ACK, once the dead letter is stored"
+		}
+		if v.close != "" {
+			connection = "closed: `" + string(v.close) + "`"
+		}
+		if v.close == ReasonCRC {
+			connection += fmt.Sprintf(", at %d in a row", maxWrongCRCs)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | `%s` | %s | %s | %s | %s |\n", v.log, strings.ToLower(v.level.String()),
+			strings.Join(errors, ", "), v.result, quoted(v.refused), quoted(v.deadLetter), answer, connection)
+	}
+	testkit.Section(t, "../../OPERATIONS.md", "errors", b.String(), *update)
+}
+
+func quoted(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return "`" + s + "`"
+}
