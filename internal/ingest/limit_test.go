@@ -66,12 +66,12 @@ func (l *failing) pauses() (pauses []time.Duration) {
 	return pauses
 }
 
-var tooManyFiles = fmt.Errorf("accept: %w", syscall.EMFILE)
+var errTooManyFiles = fmt.Errorf("accept: %w", syscall.EMFILE)
 
 // Without descriptors the server waits, longer from one try to the next, and then goes on.
 func TestAcceptFailureBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &failing{Listener: ingesttest.NewListener(), err: tooManyFiles, left: 12}
+		l := &failing{Listener: ingesttest.NewListener(), err: errTooManyFiles, left: 12}
 		s := newShell(t, l, 10)
 		d := &device{shell: s, Conn: l.Dial()}
 		defer d.Conn.Close()
@@ -105,7 +105,7 @@ func TestAcceptFailureBacksOff(t *testing.T) {
 // Stopping does not wait for the next try.
 func TestDrainDuringAcceptFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &failing{Listener: ingesttest.NewListener(), err: tooManyFiles, left: 1 << 30}
+		l := &failing{Listener: ingesttest.NewListener(), err: errTooManyFiles, left: 1 << 30}
 		s := newShell(t, l, 10)
 		time.Sleep(time.Minute)
 		start := time.Now()

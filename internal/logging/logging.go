@@ -22,12 +22,15 @@ func New(w io.Writer, level slog.Leveler, text bool) *slog.Logger {
 	return slog.New(&throttle{Handler: h, state: &state{lines: make(map[line]*window)}})
 }
 
-// replace writes LevelFatal by its name.
+// replace writes LevelFatal by its name, and durations for people: 1m30s instead of 90000000000.
 func replace(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey {
 		if level, ok := a.Value.Any().(slog.Level); ok && level >= LevelFatal {
 			a.Value = slog.StringValue("FATAL")
 		}
+	}
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
 	}
 	return a
 }

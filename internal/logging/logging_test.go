@@ -50,3 +50,11 @@ func TestFatalHasItsName(t *testing.T) {
 		t.Errorf("level %v", line["level"])
 	}
 }
+
+func TestDurationsAreForPeople(t *testing.T) {
+	var out bytes.Buffer
+	New(&out, slog.LevelInfo, false).Info("stopped", "took", 90*time.Second)
+	if line := decodeLines(t, out.Bytes())[0]; line["took"] != "1m30s" {
+		t.Errorf("took %v", line["took"])
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRedisKeepsItsFilesThroughKillAndRestart(t *testing.T) {
@@ -26,8 +27,10 @@ func TestRedisKeepsItsFilesThroughKillAndRestart(t *testing.T) {
 func TestRedisFrozenAnswersAfterThaw(t *testing.T) {
 	r := StartRedis(t)
 	r.Freeze()
-	if state := processState(t, r.PID()); state != "T" {
-		t.Fatalf("process state %s, want T (stopped)", state)
+	for deadline := time.Now().Add(redisPatience); processState(t, r.PID()) != "T"; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("process state %s, want T (stopped)", processState(t, r.PID()))
+		}
 	}
 	r.Thaw()
 	if got := r.Do("PING"); got != "PONG" {
