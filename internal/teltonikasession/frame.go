@@ -26,7 +26,7 @@ const restAfter = time.Second
 // errRest ends a wait that goes on after ingest.Conn.Renew.
 var errRest = errors.New("the device has stopped streaming")
 
-// next waits for a frame and carries it to its end. It returns why the connection closes, or nothing.
+// next waits for a frame and takes it. It returns why the connection closes, or nothing.
 func (s *session) next() ingest.CloseReason {
 	switch err := s.await(); {
 	case err == errRest:
@@ -35,6 +35,12 @@ func (s *session) next() ingest.CloseReason {
 	case err != nil:
 		return s.conn.Reason(err)
 	}
+	return s.take()
+}
+
+// take carries the frame whose header has arrived to its end. It is apart from next because the stack that next waits
+// on has to be small.
+func (s *session) take() ingest.CloseReason {
 	w := s.work.Get().(*work)
 	defer s.putBack(w) // also if a bug makes a step panic: the budget belongs to all devices
 	err := s.carry(w)
