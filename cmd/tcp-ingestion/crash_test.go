@@ -58,6 +58,7 @@ func TestKillServer(t *testing.T) {
 			}
 			f.awaitProgress(t, 1000)
 			f.end(t)
+			s.wantBalance()
 			if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 				t.Errorf("exit code %d", code)
 			}

@@ -118,4 +118,5 @@ func TestEngineDownAtStart(t *testing.T) {
 		return status == 200
 	})
 	f.end(t)
+	s.wantBalance()
 }
