@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/engine/redisstream": {"internal/engine"},
 	"internal/engine/sqlite":      {"internal/engine"},
 	"internal/publish":            {"internal/engine", "internal/logging"},
-	"internal/ingest":             {},
+	"internal/ingest":             {"internal/logging"},
 	"internal/authority":          {},
 	"internal/teltonikasession":   {"internal/engine", "internal/ingest", "internal/publish", "internal/record", "teltonika"},
 	"internal/deadletter":         {"internal/engine", "internal/publish", "internal/record", "teltonika"},

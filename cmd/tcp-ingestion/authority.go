@@ -62,7 +62,7 @@ func (s *service) startAllowList(ctx, watch context.Context) error {
 		return explainAllowList(err)
 	}
 	s.reloads = append(s.reloads, s.allowList.Reload)
-	go s.allowList.Run(watch)
+	s.background(func() { s.allowList.Run(watch) })
 	return nil
 }
 

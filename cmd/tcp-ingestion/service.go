@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
@@ -43,7 +45,8 @@ type service struct {
 	opsAddress     net.Addr
 
 	opsFailed chan error         // the HTTP listener's end, if it is not ours
-	stopWatch context.CancelFunc // ends the monitor
+	stopWatch context.CancelFunc // ends what watches
+	watching  sync.WaitGroup
 }
 
 // newService builds the parts. Nothing is listened on or connected to yet.
@@ -99,8 +102,8 @@ func (s *service) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.logger.Info("listening", "for", "http", "address", s.opsAddress.String())
-	go s.monitor.Run(watch)
-	go s.durable.Run(watch)
+	s.background(func() { s.monitor.Run(watch) })
+	s.background(func() { s.durable.Run(watch) })
 	if err := s.startAllowList(ctx, watch); err != nil {
 		return err
 	}
@@ -113,6 +116,14 @@ func (s *service) start(ctx context.Context) (err error) {
 	s.listening.Store(true)
 	s.logger.Info("listening", "for", "devices", "address", s.devicesAddress.String(), "max_connections", maxConnections(s.config))
 	return nil
+}
+
+// background runs what watches until stopWatch. The process ends if it breaks.
+func (s *service) background(watch func()) {
+	s.watching.Go(func() {
+		defer logging.ExitOnPanic(s.logger)
+		watch()
+	})
 }
 
 // notReady says why the process should get no new devices.
@@ -146,6 +157,7 @@ func (s *service) stop(ctx context.Context) error {
 	s.publisher.Close()
 	s.server.Close(ctx)
 	s.stopWatch()
+	s.watching.Wait()
 	if s.allowList != nil {
 		s.allowList.Source.Close()
 	}

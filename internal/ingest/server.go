@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
 // Adapter speaks a device protocol.
@@ -69,7 +71,10 @@ func (s *Server) Serve(l net.Listener) {
 		return
 	}
 	s.listeners = append(s.listeners, l)
-	s.accepts.Go(func() { s.accept(l) })
+	s.accepts.Go(func() {
+		defer logging.ExitOnPanic(s.options.Logger)
+		s.accept(l)
+	})
 }
 
 func (s *Server) isDraining() bool {
