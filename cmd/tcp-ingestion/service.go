@@ -53,7 +53,7 @@ type service struct {
 func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*service, error) {
 	s := &service{config: c, logger: logger, level: level, opsFailed: make(chan error, 1)}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
 
 	var err error
 	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
@@ -140,6 +140,9 @@ func (s *service) notReady() []string {
 	}
 	if err := s.monitor.Err(); err != nil {
 		reasons = append(reasons, "engine: "+err.Error())
+	}
+	if err := s.publisher.Err(); err != nil {
+		reasons = append(reasons, "writes fail: "+err.Error())
 	}
 	return reasons
 }

@@ -49,11 +49,11 @@ func commit() string {
 }
 
 // buildInfo is a metric that is always 1 and tells by its labels what runs.
-func buildInfo() prometheus.Collector {
+func buildInfo(instance string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "tcp_ingestion_build_info",
 		Help:        "Always 1; the labels say what runs.",
-		ConstLabels: prometheus.Labels{"version": version(), "commit": commit(), "go_version": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": version(), "commit": commit(), "go_version": runtime.Version(), "instance_id": instance},
 	})
 	g.Set(1)
 	return g

@@ -25,8 +25,8 @@ type Engine interface {
 	// The error is an *Error, which says whether a retry can help and whether items may be
 	// stored all the same. Nothing of b may be kept after the return.
 	//
-	// Store waits for as long as the store may still answer; it returns early, with an
-	// ambiguous error, when ctx ends or the connection is known to be dead.
+	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous
+	// error when ctx ends, and after a time in which any store that works has answered.
 	Store(ctx context.Context, lane int, b *Batch) error
 
 	// Probe finds out whether the engine would store a record now, without storing one. An

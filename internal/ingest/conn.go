@@ -38,6 +38,9 @@ func (c *Conn) Await(d time.Duration) error {
 	return nil
 }
 
+// Draining is closed when the server begins to stop.
+func (c *Conn) Draining() <-chan struct{} { return c.server.draining }
+
 // Pause waits, and returns ErrDraining at once when the server is stopping.
 func (c *Conn) Pause(d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -58,10 +61,13 @@ func (c *Conn) Renew() { c.renew = true }
 // TakeOver returns, so that it can acknowledge nothing any more. It is called once, at the login.
 func (c *Conn) TakeOver(device string) {
 	s := c.server
+	s.guard.note(c.RemoteAddr(), true, time.Now())
 	s.mu.Lock()
 	c.device = device
 	older := s.devices[device]
 	s.devices[device] = c
+	delete(s.conns, older) // what it still has in hand holds no place of the limit
+	s.options.Metrics.active.Set(float64(len(s.conns)))
 	s.mu.Unlock()
 	if older != nil {
 		older.takenOver.Store(true)

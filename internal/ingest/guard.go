@@ -22,18 +22,27 @@ const guardCells = 1 << 14
 
 // guard limits connections by what their address has done before. It is asked once for a connection.
 type guard struct {
-	seed  maphash.Seed
-	mu    sync.Mutex
-	cells [guardCells]allowance
+	seed       maphash.Seed
+	maxPending int
+	mu         sync.Mutex
+	cells      [guardCells]allowance
 }
 
 // allowance is what an address has left.
 type allowance struct {
-	used  float64 // failures not forgiven yet
-	since time.Time
+	used    float64 // failures not forgiven yet
+	since   time.Time
+	pending int // connections that are neither logged in nor at their end
 }
 
-func newGuard() *guard { return &guard{seed: maphash.MakeSeed()} }
+// minPending is how many connections of one address may wait for their login on the smallest server.
+const minPending = 64
+
+// newGuard returns a guard for a server of so many connections. One address may have half of them waiting for their
+// login: a fleet behind one address comes back as a burst, and what no fleet does must leave room for others.
+func newGuard(maxConnections int) *guard {
+	return &guard{seed: maphash.MakeSeed(), maxPending: max(minPending, maxConnections/2)}
+}
 
 // cell is the address's, with what time has forgiven taken off. The lock is held.
 func (g *guard) cell(address netip.Addr, now time.Time) *allowance {
@@ -48,7 +57,7 @@ func (g *guard) cell(address netip.Addr, now time.Time) *allowance {
 	return c
 }
 
-// admits reports whether the address may connect.
+// admits reports whether the address may connect, and expects a note if so.
 func (g *guard) admits(remote net.Addr, now time.Time) bool {
 	address, ok := addressOf(remote)
 	if !ok {
@@ -56,10 +65,15 @@ func (g *guard) admits(remote net.Addr, now time.Time) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.cell(address, now).used < failureBurst
+	c := g.cell(address, now)
+	if c.used >= failureBurst || c.pending >= g.maxPending {
+		return false
+	}
+	c.pending++
+	return true
 }
 
-// note takes down how a connection of the address has ended.
+// note takes down that a connection of the address has logged in, or has ended without.
 func (g *guard) note(remote net.Addr, loggedIn bool, now time.Time) {
 	address, ok := addressOf(remote)
 	if !ok {
@@ -68,11 +82,22 @@ func (g *guard) note(remote net.Addr, loggedIn bool, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.cell(address, now)
+	c.pending = max(0, c.pending-1)
 	if loggedIn {
 		c.used = max(0, c.used-loginCredit)
 		return
 	}
-	c.used++
+	c.used = min(c.used+1, failureBurst+1)
+}
+
+// forget takes back that the address was admitted.
+func (g *guard) forget(remote net.Addr, now time.Time) {
+	if address, ok := addressOf(remote); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		c := g.cell(address, now)
+		c.pending = max(0, c.pending-1)
+	}
 }
 
 // addressOf is the address without its port; ok is false for what is not TCP.

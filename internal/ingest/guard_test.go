@@ -11,7 +11,7 @@ func tcp(address string) net.Addr {
 }
 
 func TestGuardStopsAnAddressThatNeverLogsIn(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
+	g, now := newGuard(1_000_000), time.Unix(1000, 0)
 	scanner, tracker := tcp("192.0.2.1"), tcp("192.0.2.2")
 	for i := range failureBurst {
 		if !g.admits(scanner, now) {
@@ -35,7 +35,7 @@ func TestGuardStopsAnAddressThatNeverLogsIn(t *testing.T) {
 }
 
 func TestGuardForgivesAnAddressThatAFleetShares(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
+	g, now := newGuard(1_000_000), time.Unix(1000, 0)
 	shared := tcp("198.51.100.7")
 	for i := range 100 * failureBurst {
 		if !g.admits(shared, now) {
@@ -46,7 +46,7 @@ func TestGuardForgivesAnAddressThatAFleetShares(t *testing.T) {
 }
 
 func TestGuardTakesANetworkOfIPv6ForOneAddress(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
+	g, now := newGuard(1_000_000), time.Unix(1000, 0)
 	for i := range failureBurst {
 		ip := net.ParseIP("2001:db8::")
 		ip[15] = byte(i)
@@ -60,6 +60,40 @@ func TestGuardTakesANetworkOfIPv6ForOneAddress(t *testing.T) {
 	}
 	if mapped := (&net.TCPAddr{IP: net.IPv4(192, 0, 2, 9).To16()}); !g.admits(mapped, now) {
 		t.Error("an IPv4 address is refused")
+	}
+}
+
+// However many connections of an address were open already, it is not refused for longer than a few seconds after the
+// last failure.
+func TestGuardForgivesABurst(t *testing.T) {
+	g, now := newGuard(1_000_000), time.Unix(1000, 0)
+	fleet := tcp("198.51.100.7")
+	for range 10_000 {
+		g.admits(fleet, now)
+	}
+	for range 10_000 {
+		g.note(fleet, false, now.Add(30*time.Second))
+	}
+	if !g.admits(fleet, now.Add(33*time.Second)) {
+		t.Error("refused")
+	}
+}
+
+func TestGuardLeavesRoomForOtherAddresses(t *testing.T) {
+	g, now := newGuard(1000), time.Unix(1000, 0)
+	flood, tracker := tcp("192.0.2.1"), tcp("192.0.2.2")
+	admitted := 0
+	for range 900 {
+		if g.admits(flood, now) {
+			admitted++
+		}
+	}
+	if admitted != 500 || !g.admits(tracker, now) {
+		t.Errorf("%d connections of one address wait for their login", admitted)
+	}
+	g.note(flood, true, now)
+	if !g.admits(flood, now) {
+		t.Error("refused although one has logged in")
 	}
 }
 

@@ -57,7 +57,7 @@ type Server struct {
 // New returns a server that does not listen yet.
 func New(o Options) *Server {
 	return &Server{
-		options: o, guard: newGuard(), draining: make(chan struct{}),
+		options: o, guard: newGuard(o.MaxConnections), draining: make(chan struct{}),
 		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn),
 	}
 }
@@ -129,6 +129,7 @@ func (s *Server) handle(conn net.Conn) {
 			s.options.Logger.Warn("connection limit reached, connection closed",
 				"limit", s.options.MaxConnections, "remote", conn.RemoteAddr().String())
 		}
+		s.guard.forget(conn.RemoteAddr(), time.Now())
 		conn.Close()
 		return
 	}
@@ -167,7 +168,9 @@ func (s *Server) serve(c *Conn) {
 	if reason == ReasonShutdown {
 		return // Shutdown closes what is left, spread over a moment
 	}
-	s.guard.note(c.RemoteAddr(), c.device != "", time.Now())
+	if c.device == "" {
+		s.guard.note(c.RemoteAddr(), false, time.Now())
+	}
 	c.Close()
 	s.remove(c)
 }

@@ -63,6 +63,9 @@ func TestTakeOverOfASessionAtWork(t *testing.T) {
 	s.eventually("older at work", func() bool { return s.adapter.holding.Load() == 1 })
 	newer := s.login("a")
 	older.expectEnd()
+	if n := s.Connections(); n != 1 {
+		t.Errorf("%d connections: the older one holds a place of the limit", n)
+	}
 	close(s.adapter.release)
 	s.expectClosed(ReasonTakenOver, 1)
 	s.eventually("older gone", func() bool { return s.Connections() == 1 })

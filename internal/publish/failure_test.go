@@ -288,3 +288,24 @@ func TestKeySetAgainstMap(t *testing.T) {
 		}
 	}
 }
+
+// TestItemFailuresBackOffToo: an engine that answers, and refuses every item for a reason that passes, is not asked
+// more often than one that fails as a whole.
+func TestItemFailuresBackOffToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testkit.NewEngine(1)
+		p := newPublisher(t, e, 100)
+		e.Fail(func(b *engine.Batch) error {
+			for i := range b.Results {
+				b.Results[i].Err = errBusy
+			}
+			return nil
+		})
+		if _, err := publish(p, "a", 1); !errors.Is(err, ErrTimeout) {
+			t.Error(err)
+		}
+		if n := e.Stores(); n > 40 {
+			t.Errorf("%d writes within %v", n, testTimeout)
+		}
+	})
+}

@@ -30,6 +30,7 @@ type Frame struct {
 
 	device   uint64 // hash of DeviceID
 	admitted int    // records of the queue's capacity that the frame holds
+	bytes    int64  // of the publisher's memory that it holds
 	next     *Frame // the frame pushed before it, see inbox
 	state    atomic.Uint32
 	done     chan struct{} // one message when a frame that was not abandoned is settled
@@ -74,7 +75,7 @@ func (f *Frame) reset() {
 	if cap(f.Records) > maxKeptRecords {
 		f.Records = nil
 	}
-	f.DeviceID, f.next, f.err, f.outcome = "", nil, nil, Outcome{}
+	f.DeviceID, f.next, f.err, f.outcome, f.bytes = "", nil, nil, Outcome{}, 0
 	f.state.Store(pending)
 }
 

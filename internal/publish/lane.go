@@ -142,8 +142,8 @@ func (l *lane) write(ctx context.Context) bool {
 		err := l.store(ctx)
 		switch {
 		case err == nil:
-			l.backoff = minBackoff
 			if l.settle() {
+				l.backoff = minBackoff
 				return true
 			}
 			return l.pause(ctx)

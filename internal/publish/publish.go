@@ -38,18 +38,22 @@ type Publisher struct {
 	lanes   []*lane
 	frames  sync.Pool
 	queued  atomic.Int64 // records of the capacity in use
+	bytes   atomic.Int64 // of the published frames' buffers
 	closed  atomic.Bool
 	empty   chan struct{} // one message when the queue gets empty after Drain began
 	trouble trouble
 
+	gone   chan struct{} // closed when the lanes have ended
 	stop   context.CancelFunc
 	lanesG sync.WaitGroup
+
+	closeOnce sync.Once
 }
 
 // New starts a publisher. It stops with Close.
 func New(o Options) *Publisher {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Publisher{options: o, stop: stop, empty: make(chan struct{}, 1)}
+	p := &Publisher{options: o, stop: stop, empty: make(chan struct{}, 1), gone: make(chan struct{})}
 	p.frames.New = func() any { return newFrame() }
 	o.Metrics.observe(p)
 	for i := range o.Engine.Lanes() {
@@ -90,6 +94,11 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 		p.release(f)
 		return Outcome{}, nil
 	}
+	if f.bytes = int64(cap(f.Buffer)); p.bytes.Add(f.bytes) > p.maxBytes() {
+		p.release(f)
+		p.options.Metrics.overflow.Inc()
+		return Outcome{}, ErrOverflow
+	}
 	start := time.Now()
 	f.timer.Reset(p.options.Timeout)
 	p.lanes[f.device%uint64(len(p.lanes))].inbox.push(f)
@@ -98,6 +107,12 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 	case <-f.timer.C:
 		if f.state.CompareAndSwap(pending, abandoned) {
 			return Outcome{}, ErrTimeout
+		}
+		<-f.done
+	case <-p.gone:
+		if f.state.CompareAndSwap(pending, abandoned) {
+			p.release(f) // no lane is left to do it
+			return Outcome{}, ErrClosed
 		}
 		<-f.done
 	}
@@ -109,6 +124,10 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 	}
 	return outcome, err
 }
+
+// maxBytes bounds the memory of what waits, beside the number of records: eight times what usual records of the whole
+// capacity take, so that only frames of very large records meet it.
+func (p *Publisher) maxBytes() int64 { return max(64<<20, int64(p.options.Capacity)*8<<10) }
 
 // Queued is the number of records admitted and not yet stored.
 func (p *Publisher) Queued() int { return int(p.queued.Load()) }
@@ -131,10 +150,12 @@ func (p *Publisher) Close() {
 	p.closed.Store(true)
 	p.stop()
 	p.lanesG.Wait()
+	p.closeOnce.Do(func() { close(p.gone) })
 }
 
 func (p *Publisher) release(f *Frame) {
 	n := f.admitted
+	p.bytes.Add(-f.bytes)
 	f.reset()
 	p.frames.Put(f)
 	p.unqueue(n)

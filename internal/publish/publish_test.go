@@ -336,3 +336,65 @@ func TestBooksBalanceUnderLoad(t *testing.T) {
 		t.Errorf("%d records stored, want %d", len(seen), 20*120)
 	}
 }
+
+func TestPublishAfterTheEndIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, testkit.NewEngine(1), 100)
+		f, err := p.Admit("a", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(f, 1)
+		p.Close()
+		start := time.Now()
+		if _, err := p.Publish(f); !errors.Is(err, ErrClosed) || time.Since(start) != 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if p.Queued() != 0 {
+			t.Errorf("%d queued", p.Queued())
+		}
+	})
+}
+
+// TestMemoryIsBoundedBeforeRecordsAre: few records that are very large fill the queue as well.
+func TestMemoryIsBoundedBeforeRecordsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testkit.NewEngine(1)
+		p := newPublisher(t, e, 10_000)
+		e.Hold()
+		send := func(device string) <-chan result {
+			done := make(chan result, 1)
+			go func() {
+				f, err := p.Admit(device, 1)
+				if err == nil {
+					fill(f, 1)
+					f.Buffer = append(f.Buffer, make([]byte, 1<<20)...)
+					_, err = p.Publish(f)
+				}
+				done <- result{err: err}
+			}()
+			return done
+		}
+		overflows := 0
+		for i := range 200 {
+			r := send(fmt.Sprint(i))
+			synctest.Wait()
+			select {
+			case r := <-r:
+				if !errors.Is(r.err, ErrOverflow) {
+					t.Fatal(r.err)
+				}
+				overflows++
+			default:
+			}
+		}
+		if overflows < 100 || overflows > 150 {
+			t.Errorf("%d of 200 frames of 1 MiB overflow", overflows)
+		}
+		e.Release()
+		synctest.Wait()
+		if n := p.bytes.Load(); n != 0 || p.Queued() != 0 {
+			t.Errorf("%d bytes and %d records left", n, p.Queued())
+		}
+	})
+}

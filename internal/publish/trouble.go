@@ -11,32 +11,35 @@ type trouble struct {
 }
 
 type failure struct {
-	err   error
-	since time.Time
+	err         error
+	since, last time.Time
 }
 
 // report notes the result of a write. It logs when the engine begins to fail and when it stores again, not the
 // failures between.
 func (p *Publisher) report(err error) {
-	was := p.trouble.current.Load()
+	was, now := p.trouble.current.Load(), time.Now()
 	switch {
 	case err == nil && was == nil:
 	case err == nil:
 		if p.trouble.current.CompareAndSwap(was, nil) {
-			p.options.Logger.Info("engine stores again", "after", time.Since(was.since).Round(time.Millisecond))
+			p.options.Logger.Info("engine stores again", "after", now.Sub(was.since).Round(time.Millisecond))
 		}
 	case was == nil:
-		if p.trouble.current.CompareAndSwap(nil, &failure{err: err, since: time.Now()}) {
+		if p.trouble.current.CompareAndSwap(nil, &failure{err: err, since: now, last: now}) {
 			p.options.Logger.Error("engine does not store, frames are not acknowledged", "error", err)
 		}
 	default:
-		p.trouble.current.CompareAndSwap(was, &failure{err: err, since: was.since})
+		p.trouble.current.CompareAndSwap(was, &failure{err: err, since: was.since, last: now})
 	}
 }
 
-// Err is the engine's last error if no write has succeeded since.
+// troubleWindow is how long a failed write speaks against the engine. Without traffic nothing would take it back.
+const troubleWindow = 8 * time.Second
+
+// Err is the engine's last error if it is recent and no write has succeeded since.
 func (p *Publisher) Err() error {
-	if f := p.trouble.current.Load(); f != nil {
+	if f := p.trouble.current.Load(); f != nil && time.Since(f.last) < troubleWindow {
 		return f.err
 	}
 	return nil

@@ -19,7 +19,7 @@ var errDeadLetterLimit = errors.New("too many dead letters of one device")
 
 // allowanceCells is how many devices are told apart. Others share a cell with one of them, so the memory is the
 // same for any number of identifiers.
-const allowanceCells = 1 << 13
+const allowanceCells = 1 << 16
 
 // allowance is how many dead letters devices may still cause.
 type allowance struct {

@@ -3,6 +3,8 @@ package teltonikasession
 import (
 	"errors"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
 // Frames larger than firstFrame, which trackers send rarely, take their memory from a budget that all sessions share,
@@ -24,8 +26,8 @@ func newBudget(maxFrameBytes int) budget {
 	return make(budget, max(4, largeFrameBudget/maxFrameBytes))
 }
 
-// take waits for room for one large frame.
-func (b budget) take() error {
+// take waits for room for one large frame, but not when the server is stopping.
+func (b budget) take(stopping <-chan struct{}) error {
 	select {
 	case b <- struct{}{}:
 		return nil
@@ -38,6 +40,8 @@ func (b budget) take() error {
 		return nil
 	case <-timer.C:
 		return errBudget
+	case <-stopping:
+		return &socketError{ingest.ErrDraining}
 	}
 }
 

@@ -15,17 +15,17 @@ func TestBudgetWaitsAndGivesUp(t *testing.T) {
 			t.Fatalf("%d frames", cap(b))
 		}
 		for range cap(b) {
-			if err := b.take(); err != nil {
+			if err := b.take(nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		start := time.Now()
-		if err := b.take(); err != errBudget || time.Since(start) != budgetPatience {
+		if err := b.take(nil); err != errBudget || time.Since(start) != budgetPatience {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		time.AfterFunc(time.Second, b.give)
 		start = time.Now()
-		if err := b.take(); err != nil || time.Since(start) != time.Second {
+		if err := b.take(nil); err != nil || time.Since(start) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})

@@ -53,6 +53,10 @@ func (s *session) take() ingest.CloseReason {
 }
 
 func (s *session) putBack(w *work) {
+	if w.unaccounted > 0 {
+		s.Metrics.refused(verdicts[len(verdicts)-1].refused, w.unaccounted)
+		w.unaccounted = 0
+	}
 	if w.large {
 		s.largeFrames.give()
 		w.large = false
@@ -107,7 +111,9 @@ func (s *session) carry(w *work) error {
 		return teltonika.At(teltonika.HeaderSize, err)
 	}
 	s.Metrics.received(w.frame.Codec(), w.data.Count)
+	w.unaccounted = w.data.Count
 	outcome, err := s.publish(w)
+	w.unaccounted = 0
 	if err != nil {
 		return err
 	}
@@ -124,7 +130,7 @@ func (s *session) read(w *work) error {
 	}
 	wait := s.IdleTimeout
 	if size > firstFrame {
-		if err := s.largeFrames.take(); err != nil {
+		if err := s.largeFrames.take(s.conn.Draining()); err != nil {
 			return err
 		}
 		w.large, wait = true, min(wait, largeFramePatience)

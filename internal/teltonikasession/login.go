@@ -16,7 +16,7 @@ func (s *session) login() ingest.CloseReason {
 		return s.loginFailed(err)
 	}
 	if wait := s.penalties.due(imei, time.Now()); wait > 0 {
-		if err := s.conn.Pause(wait); err != nil {
+		if err := s.conn.Pause(min(wait, s.HandshakeTimeout-time.Since(s.since))); err != nil {
 			return s.conn.Reason(err)
 		}
 	}

@@ -47,6 +47,7 @@ type verdict struct {
 	deadLetter string             // the frame is stored as dead letter for this reason
 	answer     bool               // it is acknowledged once the dead letter is stored
 	close      ingest.CloseReason // else the session goes on with the next frame
+	offence    bool               // the device's next login is answered later
 	level      slog.Level
 	log        string
 }
@@ -66,17 +67,17 @@ func as[T error](err error) bool {
 // verdicts is the table from error to action; the first line that applies counts. A wrong CRC closes only when
 // it is one of maxWrongCRCs in a row.
 var verdicts = []verdict{
-	{applies: is(teltonika.ErrPreamble), result: "malformed", close: ReasonBadFrame,
+	{applies: is(teltonika.ErrPreamble), result: "malformed", close: ReasonBadFrame, offence: true,
 		level: slog.LevelWarn, log: "frame boundaries lost"},
-	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame,
+	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame, offence: true,
 		level: slog.LevelWarn, log: "frame length out of range"},
 	{applies: is(errBudget), result: "overflow", close: ReasonOverload,
 		level: slog.LevelWarn, log: "too many large frames, connection closed"},
-	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC,
+	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC, offence: true,
 		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
 	{applies: as[*messageError], result: "malformed",
 		level: slog.LevelWarn, log: "message cannot be decoded"},
-	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec,
+	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec, offence: true,
 		level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
 	{applies: as[*teltonika.DecodeError], result: "malformed", deadLetter: "malformed", answer: true,
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
@@ -127,7 +128,7 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 	} else if s.wrongCRCs++; s.wrongCRCs < maxWrongCRCs {
 		return ""
 	}
-	if v.close != "" {
+	if v.offence {
 		s.penalties.add(s.imei, time.Now())
 	}
 	return v.close

@@ -16,6 +16,8 @@ type work struct {
 	encoder  record.Encoder
 	dead     int  // records of the frame that cannot be published
 	large    bool // the frame's memory is of the budget
+
+	unaccounted int // records received of which nothing else is counted yet; stays if a bug makes a step panic
 }
 
 // Most frames fit into the first size. A larger one's buffer grows as its bytes arrive, so that a length field

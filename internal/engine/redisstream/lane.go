@@ -61,11 +61,21 @@ func (l *lane) store(ctx context.Context, b *engine.Batch) error {
 // advance notes that a new batch follows.
 func (p *position) advance() { p.before = append(p.before[:0], p.newest...) }
 
+// answerPatience is how long a lane waits for a batch's answers before it gives the connection up: longer than any
+// Redis takes that works, and than WAIT and WAITAOF may. Something between here and Redis can keep a connection open
+// whose other end is gone; and a Redis that is only frozen has stored nothing twice, because the batch is looked for
+// before it is written again.
+const answerPatience = 30 * time.Second
+
 // write sends what of the batch is not stored yet, and reads the answers. If it fails, the
 // connection is gone.
 func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	if l.encode(b) == 0 {
 		return nil
+	}
+	if err := l.conn.SetDeadline(time.Now().Add(l.e.patience)); err != nil {
+		l.fail(err)
+		return err
 	}
 	stop := interrupt(ctx, l.conn)
 	sent, err := l.conn.Write(l.out)

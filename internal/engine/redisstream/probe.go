@@ -3,6 +3,7 @@ package redisstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,9 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 		status.OutOfMemory = answer.code() == "OOM"
 		return status, e.classify(err)
 	}
+	if err := refusedForItsID(q.addDead.Err()); err != nil {
+		return status, e.classify(fmt.Errorf("dead letters: %w", err))
+	}
 	if err := q.length.Err(); err != nil && !optional(err) {
 		return engine.Status{}, e.classify(err)
 	}
@@ -41,10 +45,10 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 
 // question is what a probe asks at once.
 type question struct {
-	add, groups *redis.Cmd
-	length      *redis.IntCmd
-	memory      *redis.StringCmd
-	now         *redis.TimeCmd
+	add, addDead, groups *redis.Cmd
+	length               *redis.IntCmd
+	memory               *redis.StringCmd
+	now                  *redis.TimeCmd
 }
 
 // question asks. An error says that there was no answer.
@@ -55,6 +59,7 @@ func (e *Engine) question(ctx context.Context) (q question, err error) {
 		// writes of this user to this key at all, then refuses the id. So it is refused either
 		// way, and how it is refused is the answer.
 		q.add = p.Do(ctx, "XADD", stream, "0-0", "probe", "")
+		q.addDead = p.Do(ctx, "XADD", deadStream(stream), "0-0", "probe", "")
 		q.length = p.XLen(ctx, stream)
 		q.groups = p.Do(ctx, "XINFO", "GROUPS", stream)
 		q.memory = p.Info(ctx, "memory")

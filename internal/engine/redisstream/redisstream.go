@@ -45,13 +45,14 @@ const maxLanes = 256
 
 // Engine is a store in Redis. It implements engine.Engine.
 type Engine struct {
-	opt    Options
-	target *redis.Options // address, credentials and TLS, for the lanes too
-	client *redis.Client  // for everything but the lanes' writes
-	lanes  []*lane
-	words  words
-	log    *slog.Logger
-	down   atomic.Bool // a lane's connection failed and none has been made since
+	opt      Options
+	target   *redis.Options // address, credentials and TLS, for the lanes too
+	client   *redis.Client  // for everything but the lanes' writes
+	lanes    []*lane
+	words    words
+	log      *slog.Logger
+	patience time.Duration // see answerPatience
+	down     atomic.Bool   // a lane's connection failed and none has been made since
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -82,12 +83,13 @@ func New(opt Options) (*Engine, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		opt:    opt,
-		target: target,
-		client: redis.NewClient(target),
-		words:  newWords(opt.Stream),
-		log:    opt.Logger.With("engine", "redis", "address", target.Addr),
-		stop:   stop,
+		opt:      opt,
+		target:   target,
+		client:   redis.NewClient(target),
+		words:    newWords(opt.Stream),
+		patience: answerPatience,
+		log:      opt.Logger.With("engine", "redis", "address", target.Addr),
+		stop:     stop,
 	}
 	for range opt.Lanes {
 		e.lanes = append(e.lanes, &lane{e: e})
