@@ -51,6 +51,9 @@ func (s *service) authority() teltonikasession.Authority {
 // told apart. SIGTERM and SIGINT end the waiting for that.
 func (s *service) startAllowList(ctx, watch context.Context) error {
 	if s.allowList == nil {
+		if s.config.StrictDeviceAuth {
+			s.logger.Warn("strict device auth without an allow-list, no device is refused")
+		}
 		return nil
 	}
 	if s.config.StrictDeviceAuth {

@@ -33,7 +33,7 @@ func deadLettersCommand() *cli.Command {
 	all := &cli.BoolFlag{Name: "all", Usage: "all of them, as far as --device and --reason leave"}
 	sub := func(name, usage, args string, action deadLettersAction, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
-			Name: name, Usage: usage, ArgsUsage: args, Flags: append(flags, settingFlags()...), Action: onDeadLetters(action),
+			Name: name, Usage: usage, ArgsUsage: args, Flags: append(flags, settingFlags(append(engineSettings, "PUBLISH_TIMEOUT", "RECORD_RAW")...)...), Action: onDeadLetters(action),
 			OnUsageError: usageError,
 		}
 	}

@@ -21,13 +21,14 @@ func demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
 		Usage: "see it work: a server, a fleet of simulated trackers, and their records as they are stored",
-		Description: "Runs the real server on the embedded engine, on free ports of this machine, until --duration is over or Ctrl-C.\n" +
+		Description: "Runs the real server on the embedded engine, until --duration is over or Ctrl-C: on free ports of this machine and in\n" +
+			"a temporary folder, whatever the defaults below say. Trackers send their newest record first, so times jump back.\n" +
 			"At the end it compares what the fleet was promised with what is stored. Nothing is left behind unless --data-dir is given.",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "devices", Value: 20, Usage: "simulated trackers"},
 			&cli.FloatFlag{Name: "rate", Value: 10, Usage: "records a second of the whole fleet"},
 			&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: at Ctrl-C)"},
-		}, settingFlags()...),
+		}, settingFlags("DATA_DIR", "TELTONIKA_PORT", "METRICS_PORT", "LOG_LEVEL")...),
 		Action: demo,
 	}
 }

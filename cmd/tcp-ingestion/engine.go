@@ -24,14 +24,23 @@ func newEngine(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	case config.EngineRedis:
 		durability, err := redisstream.ParseDurability(c.RedisDurability)
 		if err != nil {
-			return nil, fmt.Errorf("REDIS_DURABILITY: %w", err)
+			return nil, invalid("REDIS_DURABILITY", err)
 		}
-		return redisstream.New(redisstream.Options{
+		e, err := redisstream.New(redisstream.Options{
 			URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, Durability: durability,
 			ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
 		})
+		if err != nil {
+			return nil, invalid("REDIS_URL", err)
+		}
+		return e, nil
 	case config.EngineEmbedded:
 		return sqlite.New(sqlite.Options{Dir: c.DataDir, Retention: c.EmbeddedRetention, Logger: logger})
 	}
-	return nil, fmt.Errorf("ENGINE: %q is not known", c.Engine)
+	return nil, invalid("ENGINE", fmt.Errorf("%q is not known", c.Engine))
+}
+
+// invalid is the error of a setting that only its engine can judge, in the words of all wrong settings.
+func invalid(setting string, err error) error {
+	return &config.Error{Problems: []config.Problem{{Setting: setting, Text: err.Error()}}}
 }

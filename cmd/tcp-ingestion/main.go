@@ -42,8 +42,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 
 func rootCommand() *cli.Command {
 	root := &cli.Command{
-		Name:  "tcp-ingestion",
-		Usage: "receive Teltonika GPS trackers; an ACK means stored",
+		Name:    "tcp-ingestion",
+		Usage:   "receive Teltonika GPS trackers; an ACK means stored",
+		Version: version(),
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), deadLettersCommand(), demoCommand(),
 			healthcheckCommand(), versionCommand(),
@@ -60,11 +61,25 @@ func rootCommand() *cli.Command {
 	}
 	for _, c := range root.Commands {
 		c.OnUsageError = usageError
+		if c.ArgsUsage == "" && len(c.Commands) == 0 {
+			c.Action = withoutArguments(c.Action)
+		}
 		c.ExitErrHandler = root.ExitErrHandler
 	}
 	return root
 }
 
+// withoutArguments refuses words that the command would not look at: a setting without its dashes must not be taken
+// for one that is in force.
+func withoutArguments(action cli.ActionFunc) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		if cmd.Args().Present() {
+			return usageError(ctx, cmd, fmt.Errorf("unexpected argument %q", cmd.Args().First()), true)
+		}
+		return action(ctx, cmd)
+	}
+}
+
 func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	return cli.Exit(fmt.Sprintf("%v; see tcp-ingestion %s --help", err, cmd.Name), exitUsage)
+	return cli.Exit(fmt.Sprintf("%v; see %s --help", err, cmd.FullName()), exitUsage)
 }

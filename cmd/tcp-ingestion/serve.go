@@ -97,7 +97,7 @@ func stopInTime(s *service, signals <-chan os.Signal) error {
 		}
 		s.logger.Info("stopped", "took", time.Since(start))
 		return nil
-	case sig := <-signals:
+	case sig := <-secondSignal(signals, start):
 		s.logger.Error("stopped at once by a second signal", "signal", sig.String(),
 			"connections", s.server.Connections(), "records", s.publisher.Queued())
 	case <-grace.C:
@@ -105,6 +105,24 @@ func stopInTime(s *service, signals <-chan os.Signal) error {
 			"connections", s.server.Connections(), "records", s.publisher.Queued())
 	}
 	return cli.Exit("", exitFailure)
+}
+
+// signalEcho is within what time a signal is the same one again: timeout(1) and others send it to the process and to its
+// group.
+const signalEcho = 100 * time.Millisecond
+
+// secondSignal passes on the signals that come later than signalEcho after the first.
+func secondSignal(signals <-chan os.Signal, first time.Time) <-chan os.Signal {
+	second := make(chan os.Signal, 1)
+	go func() {
+		for sig := range signals {
+			if time.Since(first) > signalEcho {
+				second <- sig
+				return
+			}
+		}
+	}()
+	return second
 }
 
 // newLogger makes the process's logger, on standard error, and its level, which may be changed.

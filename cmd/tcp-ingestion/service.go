@@ -109,7 +109,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	}
 	devices, err := listen.Listen(ctx, "tcp", net.JoinHostPort(s.config.BindAddress, strconv.Itoa(s.config.TeltonikaPort)))
 	if err != nil {
-		return fmt.Errorf("TELTONIKA_PORT: %w", err)
+		return fmt.Errorf("BIND_ADDRESS or TELTONIKA_PORT: %w", err)
 	}
 	s.devicesAddress = devices.Addr()
 	s.server.Serve(devices)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v3"
@@ -9,11 +10,14 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
-// settingFlags are the settings as flags. Values are text until config.Load, which finds everything that is wrong
-// with them at once.
-func settingFlags() []cli.Flag {
+// settingFlags are the settings as flags, all or those named. Values are text until config.Load, which finds
+// everything that is wrong with them at once.
+func settingFlags(only ...string) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range config.Settings {
+		if len(only) > 0 && !slices.Contains(only, s.Name) {
+			continue
+		}
 		usage := s.Help + " [$" + s.Name + "]"
 		if s.Bool {
 			flags = append(flags, &cli.BoolFlag{Name: s.Flag(), Usage: usage, HideDefault: true})
@@ -23,6 +27,9 @@ func settingFlags() []cli.Flag {
 	}
 	return flags
 }
+
+// engineSettings are those of the commands that only talk to the engine.
+var engineSettings = []string{"ENGINE", "DATA_DIR", "REDIS_URL", "REDIS_TELEMETRY_STREAM", "LOG_LEVEL", "LOG_FORMAT"}
 
 // loadSettings reads flags and environment; a flag wins. overrides stand in for what neither sets.
 func loadSettings(cmd *cli.Command, overrides map[string]string) (*config.Config, error) {

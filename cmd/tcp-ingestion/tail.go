@@ -14,10 +14,12 @@ func tailCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "tail",
 		Usage: "follow the published records as JSON lines",
+		Description: "Needs the same engine settings as the server. Runs until Ctrl-C.\n" +
+			"Exit codes: 0 ended or enough, 1 the engine cannot be read, 2 wrong usage, 78 wrong settings.",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest record kept instead of the next one"},
 			&cli.IntFlag{Name: "count", Usage: "end after so many records (0: never)"},
-		}, settingFlags()...),
+		}, settingFlags(engineSettings...)...),
 		Action: tail,
 	}
 }
@@ -25,6 +27,9 @@ func tailCommand() *cli.Command {
 var errEnough = errors.New("enough records")
 
 func tail(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Int("count") < 0 {
+		return cli.Exit("--count: use 0 or more", exitUsage)
+	}
 	c, err := loadSettings(cmd, map[string]string{"LOG_LEVEL": "warn"})
 	if err != nil {
 		return err

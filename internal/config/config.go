@@ -110,6 +110,10 @@ func (s *Setting) describe(value string, err error) string {
 	if s.Secret {
 		return err.Error()
 	}
+	const shown = 80
+	if len(value) > shown {
+		value = value[:shown] + "..."
+	}
 	return fmt.Sprintf("%q: %v", value, err)
 }
 
@@ -133,6 +137,10 @@ func (c *Config) contradictions() []Problem {
 	if c.DeviceAuthorityMode == AuthorityFileList && c.DeviceAllowList == defaultAllowList {
 		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",
 			"not set, but DEVICE_AUTHORITY_MODE is file_allow_list; set it to the path of a file with one IMEI a line"})
+	}
+	if c.TeltonikaPort == c.MetricsPort && c.MetricsPort != 0 {
+		problems = append(problems, Problem{"METRICS_PORT", fmt.Sprintf(
+			"%d is TELTONIKA_PORT as well; use another port for one of them", c.MetricsPort)})
 	}
 	if c.DrainTimeout > c.ShutdownTimeout {
 		problems = append(problems, Problem{"DRAIN_TIMEOUT_MS", fmt.Sprintf(

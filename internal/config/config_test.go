@@ -76,9 +76,24 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 	}
 }
 
+func TestShortRetentionIsRefused(t *testing.T) {
+	if _, err := Load(from(map[string]string{"EMBEDDED_RETENTION": "1ns"})); err == nil || !strings.Contains(err.Error(), "1m") {
+		t.Errorf("error %v", err)
+	}
+	if c, err := Load(from(map[string]string{"EMBEDDED_RETENTION": "0"})); err != nil || c.EmbeddedRetention != 0 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+func TestLongValuesAreCut(t *testing.T) {
+	if _, err := Load(from(map[string]string{"INSTANCE_ID": strings.Repeat("x", 5000)})); err == nil || len(err.Error()) > 300 {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestContradictions(t *testing.T) {
-	_, err := Load(from(map[string]string{"ENGINE": "redis", "DRAIN_TIMEOUT_MS": "40000"}))
-	for _, name := range []string{"REDIS_URL", "DRAIN_TIMEOUT_MS"} {
+	_, err := Load(from(map[string]string{"ENGINE": "redis", "DRAIN_TIMEOUT_MS": "40000", "METRICS_PORT": "5027"}))
+	for _, name := range []string{"REDIS_URL", "DRAIN_TIMEOUT_MS", "METRICS_PORT"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in: %v", name, err)
 		}

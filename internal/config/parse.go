@@ -45,10 +45,23 @@ func parseDuration(dst *time.Duration, v string, low, high time.Duration) error 
 	switch {
 	case err != nil:
 		return errors.New("use a duration with its unit, such as 500ms, 20s or 30m")
-	case d < low || d > high:
+	case d < low:
 		return fmt.Errorf("use a duration of at least %v", low)
+	case d > high:
+		return fmt.Errorf("use a duration of at most %v", high)
 	}
 	*dst = d
+	return nil
+}
+
+// parseRetention reads how long records are kept: 0 for ever, or time enough for somebody to read them.
+func parseRetention(dst *time.Duration, v string) error {
+	if err := parseDuration(dst, v, 0, forever); err != nil {
+		return err
+	}
+	if *dst != 0 && *dst < time.Minute {
+		return errors.New("use at least 1m, or 0 to keep records for ever")
+	}
 	return nil
 }
 

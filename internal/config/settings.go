@@ -46,7 +46,7 @@ var Settings = []Setting{
 	{Name: "DATA_DIR", Default: "./data", Help: "directory of the embedded engine's telemetry.db",
 		set: func(c *Config, v string) error { c.DataDir = v; return nil }},
 	{Name: "EMBEDDED_RETENTION", Default: "720h", Help: "how long the embedded engine keeps records; 0 keeps them for ever",
-		set: func(c *Config, v string) error { return parseDuration(&c.EmbeddedRetention, v, 0, forever) }},
+		set: func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
 	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or rediss:// for TLS",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.RedisURL, v) }},
 	{Name: "REDIS_TELEMETRY_STREAM", Default: "telemetry:teltonika", Help: "key of the stream of records",
@@ -63,7 +63,7 @@ var Settings = []Setting{
 	{Name: "PUBLISH_TIMEOUT", Default: "20s",
 		Help: "a frame not confirmed stored by then is not acknowledged (devices wait 30s)",
 		set: func(c *Config, v string) error {
-			return parseDuration(&c.PublishTimeout, v, 10*time.Millisecond, forever)
+			return parseDuration(&c.PublishTimeout, v, 10*time.Millisecond, 5*time.Minute)
 		}},
 	{Name: "METRICS_PORT", Default: "9090", Help: "TCP port of /metrics, /healthz and /readyz; 0 takes any free port",
 		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},

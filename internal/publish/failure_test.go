@@ -309,3 +309,29 @@ func TestItemFailuresBackOffToo(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusedFramesHoldNoRoom: in a long failure of the engine, frames that were refused make way for new ones.
+func TestRefusedFramesHoldNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testkit.NewEngine(1)
+		p := newPublisher(t, e, 10)
+		e.Fail(func(*engine.Batch) error { return errLost })
+		inFlight := publishing(p, "a", 1)
+		synctest.Wait()
+		waiting := publishing(p, "b", 1, 2, 3)
+		for _, r := range []<-chan result{inFlight, waiting} {
+			if r := <-r; !errors.Is(r.err, ErrTimeout) {
+				t.Errorf("%+v", r)
+			}
+		}
+		time.Sleep(2 * maxBackoff)
+		if n := p.Queued(); n != 1 {
+			t.Errorf("%d queued, want the one whose fate is open", n)
+		}
+		// Nobody waits for that one, so a stop does not either.
+		start := time.Now()
+		if err := p.Drain(t.Context()); err != nil || time.Since(start) > 2*maxBackoff {
+			t.Errorf("drained after %v, %v", time.Since(start), err)
+		}
+	})
+}

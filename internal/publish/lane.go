@@ -152,8 +152,12 @@ func (l *lane) write(ctx context.Context) bool {
 			return false
 		case l.batch.Unsure || engine.IsAmbiguous(err):
 			// Part of it may be stored. Only this very batch, written again, can find out: its frames
-			// stay in it even when their sessions have gone.
+			// stay in it even when their sessions have gone, until the publisher closes.
 			l.batch.Unsure = true
+			if l.p.closed.Load() && l.forsaken() {
+				l.giveBack(err)
+				return true
+			}
 		case engine.IsTransient(err):
 			l.requeue()
 			return l.pause(ctx)
@@ -294,8 +298,25 @@ func (l *lane) refuseAll() {
 	l.waiting = nil
 }
 
+// forsaken reports whether no session waits for the batch any more.
+func (l *lane) forsaken() bool {
+	return !slices.ContainsFunc(l.members, func(m member) bool { return m.frame.state.Load() != abandoned })
+}
+
+// tidy drops waiting frames whose sessions have gone, so that they hold no room of the queue while nothing is stored.
+func (l *lane) tidy() {
+	l.waiting = slices.DeleteFunc(l.inbox.take(l.waiting), func(f *Frame) bool {
+		if f.state.Load() != abandoned {
+			return false
+		}
+		l.p.release(f)
+		return true
+	})
+}
+
 // pause waits before a repetition. It reports false when ctx has ended.
 func (l *lane) pause(ctx context.Context) bool {
+	l.tidy()
 	l.p.options.Metrics.retries.Inc()
 	timer := time.NewTimer(l.backoff)
 	defer timer.Stop()

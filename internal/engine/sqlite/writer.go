@@ -18,6 +18,8 @@ type writer struct {
 	staged  staged
 	failed  bool // the last write failed: a probe must write to find out whether that is over
 	replace int  // how often the file was found moved, so that a tail starts again
+
+	announced bool // that this file is open
 }
 
 // open makes sure that the connection is to the file that is at the path now.
@@ -35,7 +37,10 @@ func (w *writer) open() error {
 		return err
 	}
 	w.db = db
-	w.log.Info("database opened", "path", w.path)
+	if !w.announced { // not again at every attempt while the disk is full
+		w.log.Info("database opened", "path", w.path)
+	}
+	w.announced = true
 	return nil
 }
 
@@ -48,6 +53,7 @@ func (w *writer) abandonMoved() error {
 	w.log.Warn("database file was removed or replaced while open, opening the path again", "path", w.path, "error", err)
 	w.db = nil
 	w.replace++
+	w.announced = false
 	return nil
 }
 
