@@ -38,7 +38,11 @@ func (a *allowance) take(imei string, now time.Time) bool {
 	latest := now.Add(deadLetterBurst * deadLetterInterval).UnixNano()
 	for {
 		whole := cell.Load()
-		next := max(whole, now.UnixNano()) + int64(deadLetterInterval)
+		since := max(whole, now.UnixNano())
+		if whole > latest { // the clock has gone back
+			since = now.UnixNano()
+		}
+		next := since + int64(deadLetterInterval)
 		if next > latest {
 			return false
 		}

@@ -45,7 +45,8 @@ func (p *penalties) cell(imei string) (cell *atomic.Uint64, tag uint64) {
 // offences is how many the cell counts of the device.
 func offences(cell, tag uint64, now time.Time) uint64 {
 	last := time.Unix(int64(cell&penaltyTimeMask), 0)
-	if cell>>penaltyTagShift != tag || now.Sub(last) >= penaltyMemory {
+	age := now.Sub(last)
+	if cell>>penaltyTagShift != tag || age >= penaltyMemory || age < -penaltyMemory { // or the clock has gone back
 		return 0
 	}
 	return cell >> penaltyCountShift & 0xff

@@ -32,6 +32,28 @@ func TestPenaltyGrowsAndEnds(t *testing.T) {
 	}
 }
 
+// A clock that is set back must not keep what was noted before for as long as it was wrong.
+func TestClockThatGoesBack(t *testing.T) {
+	wrong, right := time.Unix(1_900_000_000, 0), time.Unix(1_800_000_000, 0)
+	p := newPenalties()
+	p.add("a", wrong)
+	if d := p.due("a", right); d != 0 {
+		t.Errorf("the login waits %v", d)
+	}
+	a := newAllowance()
+	for a.take("a", wrong) {
+	}
+	if !a.take("a", right) {
+		t.Error("no dead letter is taken")
+	}
+	for range deadLetterBurst - 1 {
+		a.take("a", right)
+	}
+	if a.take("a", right) {
+		t.Error("more than the burst is taken")
+	}
+}
+
 func TestPenaltyOfOneDeviceOnly(t *testing.T) {
 	p, now := newPenalties(), time.Unix(1_800_000_000, 0)
 	p.add("offender", now)
