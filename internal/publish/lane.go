@@ -292,10 +292,18 @@ func (l *lane) finish(f *Frame, outcome Outcome, err error) {
 }
 
 func (l *lane) refuseAll() {
-	for _, f := range l.inbox.take(l.waiting) {
+	for _, f := range l.waiting {
 		l.finish(f, Outcome{}, ErrClosed)
 	}
 	l.waiting = nil
+	l.refuseInbox()
+}
+
+// refuseInbox refuses what nobody has taken. It is for the lane's end, and for anyone after that.
+func (l *lane) refuseInbox() {
+	for _, f := range l.inbox.take(nil) {
+		l.finish(f, Outcome{}, ErrClosed)
+	}
 }
 
 // forsaken reports whether no session waits for the batch any more.

@@ -43,17 +43,15 @@ type Publisher struct {
 	empty   chan struct{} // one message when the queue gets empty after Drain began
 	trouble trouble
 
-	gone   chan struct{} // closed when the lanes have ended
+	ended  atomic.Bool // the lanes have
 	stop   context.CancelFunc
 	lanesG sync.WaitGroup
-
-	closeOnce sync.Once
 }
 
 // New starts a publisher. It stops with Close.
 func New(o Options) *Publisher {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Publisher{options: o, stop: stop, empty: make(chan struct{}, 1), gone: make(chan struct{})}
+	p := &Publisher{options: o, stop: stop, empty: make(chan struct{}, 1)}
 	p.frames.New = func() any { return newFrame() }
 	o.Metrics.observe(p)
 	for i := range o.Engine.Lanes() {
@@ -101,18 +99,16 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 	}
 	start := time.Now()
 	f.timer.Reset(p.options.Timeout)
-	p.lanes[f.device%uint64(len(p.lanes))].inbox.push(f)
+	l := p.lanes[f.device%uint64(len(p.lanes))]
+	l.inbox.push(f)
+	if p.ended.Load() { // asked after the push: Close takes what was there before it said so
+		l.refuseInbox()
+	}
 	select {
 	case <-f.done:
 	case <-f.timer.C:
 		if f.state.CompareAndSwap(pending, abandoned) {
 			return Outcome{}, ErrTimeout
-		}
-		<-f.done
-	case <-p.gone:
-		if f.state.CompareAndSwap(pending, abandoned) {
-			p.release(f) // no lane is left to do it
-			return Outcome{}, ErrClosed
 		}
 		<-f.done
 	}
@@ -150,7 +146,10 @@ func (p *Publisher) Close() {
 	p.closed.Store(true)
 	p.stop()
 	p.lanesG.Wait()
-	p.closeOnce.Do(func() { close(p.gone) })
+	p.ended.Store(true)
+	for _, l := range p.lanes {
+		l.refuseInbox()
+	}
 }
 
 func (p *Publisher) release(f *Frame) {
