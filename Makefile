@@ -1,6 +1,7 @@
 # What one can do here. `make` alone prints this list; `make check` is what CI runs.
 
 GO       ?= go
+export DEBIAN_FRONTEND = noninteractive
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS   = -s -w -X main.buildVersion=$(VERSION) -X main.buildCommit=$(COMMIT)
