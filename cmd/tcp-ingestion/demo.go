@@ -90,6 +90,7 @@ func demoFleet(cmd *cli.Command, s *service) simulate.Options {
 	o.Devices = cmd.Int("devices")
 	o.Rate, o.RecordsPerFrame = cmd.Float("rate"), simulate.Range{Min: 1, Max: 3}
 	o.Duration = cmd.Duration("duration")
+	o.Start = time.Now().Add(-15 * time.Second) // the devices come with a backlog, which is of the past
 	o.Seed = uint64(time.Now().UnixNano())
 	return o
 }
