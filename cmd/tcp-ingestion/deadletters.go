@@ -81,14 +81,9 @@ func onDeadLetters(action deadLettersAction) cli.ActionFunc {
 		if err != nil {
 			return err
 		}
-		c, err := loadSettings(cmd, map[string]string{"LOG_LEVEL": "warn"})
+		c, e, logger, err := openEngine(cmd)
 		if err != nil {
 			return err
-		}
-		logger, _ := newLogger(cmd, c)
-		e, err := newEngine(withoutRetention(c), logger)
-		if err != nil {
-			return cli.Exit(err.Error(), exitSettings)
 		}
 		defer e.Close()
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)

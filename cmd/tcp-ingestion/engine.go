@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/urfave/cli/v3"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/redisstream"
@@ -16,6 +18,21 @@ func withoutRetention(c *config.Config) *config.Config {
 	kept := *c
 	kept.RedisMaxLen, kept.EmbeddedRetention = 0, 0
 	return &kept
+}
+
+// openEngine makes the engine for a command that reads or mends what is stored beside the service: it keeps quiet,
+// and leaves deleting what is old to the service.
+func openEngine(cmd *cli.Command) (*config.Config, engine.Engine, *slog.Logger, error) {
+	c, err := loadSettings(cmd, map[string]string{"LOG_LEVEL": "warn"})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	logger, _ := newLogger(cmd, c)
+	e, err := newEngine(withoutRetention(c), logger)
+	if err != nil {
+		return nil, nil, nil, cli.Exit(err.Error(), exitSettings)
+	}
+	return c, e, logger, nil
 }
 
 // newEngine makes the configured engine. It need not be reachable.

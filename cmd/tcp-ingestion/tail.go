@@ -30,14 +30,9 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Int("count") < 0 {
 		return cli.Exit("--count: use 0 or more", exitUsage)
 	}
-	c, err := loadSettings(cmd, map[string]string{"LOG_LEVEL": "warn"})
+	_, e, _, err := openEngine(cmd)
 	if err != nil {
 		return err
-	}
-	logger, _ := newLogger(cmd, c)
-	e, err := newEngine(withoutRetention(c), logger)
-	if err != nil {
-		return cli.Exit(err.Error(), exitSettings)
 	}
 	defer e.Close()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)

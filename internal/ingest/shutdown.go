@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// The sockets are closed one every closeInterval, or several if there are so many that it would take longer than
-// closeSpread, so that a fleet does not come back to the next instance as one wave.
+// How the sockets of many devices are closed, so that a fleet does not come back as one wave; see spread.
 const (
 	closeSpread   = 2 * time.Second
 	closeInterval = time.Millisecond
@@ -43,17 +42,30 @@ func (s *Server) Close(ctx context.Context) {
 	}
 	s.mu.Unlock()
 
-	together := 1 + len(left)/int(closeSpread/closeInterval)
+	end := func(c *Conn) {
+		c.Conn.Close()
+		s.remove(c)
+	}
+	for _, c := range left[spread(ctx, left, end):] {
+		end(c)
+	}
+}
+
+// spread ends the connections one every closeInterval, or several if there are so many, so that it takes no longer
+// than closeSpread. It returns how many it has ended, which are fewer if ctx ends first.
+func spread(ctx context.Context, conns []*Conn, end func(*Conn)) int {
+	together := 1 + len(conns)/int(closeSpread/closeInterval)
 	ticker := time.NewTicker(closeInterval)
 	defer ticker.Stop()
-	for i, c := range left {
+	for i, c := range conns {
 		if i > 0 && i%together == 0 {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
+				return i
 			}
 		}
-		c.Conn.Close()
-		s.remove(c)
+		end(c)
 	}
+	return len(conns)
 }

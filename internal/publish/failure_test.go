@@ -335,3 +335,22 @@ func TestRefusedFramesHoldNoRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestTroubleIsForgottenWithoutTraffic: a failed write speaks against the engine for a while and not for ever, because
+// without traffic nothing else would take it back.
+func TestTroubleIsForgottenWithoutTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testkit.NewEngine(1)
+		p := newPublisher(t, e, 100)
+		e.Fail(func(*engine.Batch) error { return errRefused })
+		publish(p, "a", 1)
+		time.Sleep(troubleWindow - time.Millisecond)
+		if !errors.Is(p.Err(), errRefused) {
+			t.Errorf("trouble %v", p.Err())
+		}
+		time.Sleep(time.Millisecond)
+		if err := p.Err(); err != nil {
+			t.Errorf("still %v", err)
+		}
+	})
+}

@@ -43,9 +43,9 @@ type Publisher struct {
 	empty   chan struct{} // one message when the queue gets empty after Drain began
 	trouble trouble
 
-	ended  atomic.Bool // the lanes have
-	stop   context.CancelFunc
-	lanesG sync.WaitGroup
+	ended   atomic.Bool // the lanes have
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New starts a publisher. It stops with Close.
@@ -57,7 +57,7 @@ func New(o Options) *Publisher {
 	for i := range o.Engine.Lanes() {
 		l := newLane(p, i, recentLimit/o.Engine.Lanes())
 		p.lanes = append(p.lanes, l)
-		p.lanesG.Go(func() {
+		p.running.Go(func() {
 			defer logging.ExitOnPanic(o.Logger)
 			l.run(ctx)
 		})
@@ -145,7 +145,7 @@ func (p *Publisher) Drain(ctx context.Context) error {
 func (p *Publisher) Close() {
 	p.closed.Store(true)
 	p.stop()
-	p.lanesG.Wait()
+	p.running.Wait()
 	p.ended.Store(true)
 	for _, l := range p.lanes {
 		l.refuseInbox()
