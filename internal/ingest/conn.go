@@ -18,10 +18,14 @@ type Conn struct {
 	session   Session
 	run       func() // takes the next steps
 	renew     bool   // a new goroutine shall run
+	transport string // how it came in: tcp, tls
 	device    string // set by TakeOver
 	takenOver atomic.Bool
 	revoked   atomic.Bool
 }
+
+// Transport is how the connection came in: tcp or tls.
+func (c *Conn) Transport() string { return c.transport }
 
 // past is a deadline that wakes a reader at once.
 var past = time.Unix(1, 0)

@@ -30,6 +30,8 @@ type Session interface {
 	// connection's reads fail, and when Conn.Await returns ErrDraining, in either case only when no answer
 	// is owed any more.
 	Step() CloseReason
+	// End is called once, after the last step, also if that panicked.
+	End(reason CloseReason)
 }
 
 // Options are the server's settings. All fields are needed.
@@ -116,7 +118,7 @@ func (s *Server) accept(l net.Listener) {
 
 // handle starts the adapter on a new connection, or closes it if there are too many.
 func (s *Server) handle(conn net.Conn) {
-	c := &Conn{Conn: conn, server: s}
+	c := &Conn{Conn: conn, server: s, transport: "tcp"}
 	if !s.guard.admits(conn.RemoteAddr(), time.Now()) {
 		s.options.Metrics.closed(ReasonRateLimited)
 		s.options.Logger.Warn("too many connections without a login, connection closed", "remote", conn.RemoteAddr().String())
@@ -164,6 +166,7 @@ func (s *Server) serve(c *Conn) {
 		}
 	}
 	defer s.sessions.Done()
+	c.session.End(reason)
 	s.options.Metrics.closed(reason)
 	if reason == ReasonShutdown {
 		return // Shutdown closes what is left, spread over a moment

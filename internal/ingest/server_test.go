@@ -43,6 +43,8 @@ type lineSession struct {
 	conn *Conn
 }
 
+func (s *lineSession) End(CloseReason) {}
+
 func (s *lineSession) Step() CloseReason {
 	line, err := s.read()
 	if err != nil {

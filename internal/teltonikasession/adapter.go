@@ -22,10 +22,11 @@ type Authority interface {
 	Known(imei string) bool
 }
 
-// Options are the sessions' settings. All fields are needed, RecordRaw and StrictAuth apart.
+// Options are the sessions' settings. All fields are needed, RecordRaw, StrictAuth and Commands apart.
 type Options struct {
 	Publisher        *publish.Publisher
 	Authority        Authority
+	Commands         Commands
 	StrictAuth       bool          // refuse unknown devices instead of only labelling them
 	RecordRaw        bool          // publish the record's bytes too
 	HandshakeTimeout time.Duration // for the whole login
@@ -47,6 +48,9 @@ type Adapter struct {
 
 // New returns the adapter.
 func New(o Options) *Adapter {
+	if o.Commands == nil {
+		o.Commands = noCommands{}
+	}
 	a := &Adapter{Options: o, deadLetters: newAllowance(), penalties: newPenalties(), largeFrames: newBudget(o.MaxFrameBytes)}
 	a.work.New = func() any {
 		w := &work{}
@@ -67,32 +71,37 @@ func (s *session) Step() ingest.CloseReason {
 	if s.imei == "" {
 		step = s.login
 	}
-	reason := step()
-	if reason != "" && s.imei != "" {
-		s.logEnd(reason)
+	return step()
+}
+
+// End implements ingest.Session.
+func (s *session) End(reason ingest.CloseReason) {
+	s.hangUp()
+	if s.imei == "" {
+		return
 	}
-	return reason
+	s.Commands.Disconnected(s.imei, s)
+	s.logEnd(reason)
 }
 
 func (s *session) logEnd(reason ingest.CloseReason) {
 	s.Logger.Info("device disconnected", "imei", s.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.frameCount, "records", s.recordCount)
+		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.line.frames, "records", s.line.records)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
 // a frame's header is waited for in.
 type session struct {
 	*Adapter
-	conn        *ingest.Conn
-	imei        string // empty until the login is accepted
-	since       time.Time
-	head        [8]byte       // the next frame's header; also the answer's bytes
-	streams     bool          // sends its next frame within restAfter
-	waited      time.Duration // for the next frame already; see rest
-	lastFrame   time.Time
-	wrongCRCs   int    // in a row
-	frameCount  uint64 // acknowledged
-	recordCount uint64 // acknowledged
+	conn      *ingest.Conn
+	imei      string // empty until the login is accepted
+	since     time.Time
+	head      [8]byte       // the next frame's header; also the answer's bytes
+	streams   bool          // sends its next frame within restAfter
+	waited    time.Duration // for the next frame already; see rest
+	lastFrame time.Time
+	wrongCRCs int // in a row
+	line      line
 }
 
 // answer writes n bytes of head.

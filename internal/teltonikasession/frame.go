@@ -1,6 +1,7 @@
 package teltonikasession
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -33,7 +35,7 @@ func (s *session) next() ingest.CloseReason {
 		s.rest(restAfter)
 		return ""
 	case err != nil:
-		return s.conn.Reason(err)
+		return s.readReason(err)
 	}
 	return s.take()
 }
@@ -43,8 +45,10 @@ func (s *session) next() ingest.CloseReason {
 func (s *session) take() ingest.CloseReason {
 	w := s.work.Get().(*work)
 	defer s.putBack(w) // also if a bug makes a step panic: the budget belongs to all devices
+	s.begin()
 	err := s.carry(w)
 	reason := s.conclude(w, err)
+	s.end(w)
 	if s.streams = w.received.Sub(s.lastFrame) < restAfter; !s.streams {
 		s.rest(0)
 	}
@@ -123,7 +127,7 @@ func (s *session) carry(w *work) error {
 
 // read brings the frame whose header has arrived into w.
 func (s *session) read(w *work) error {
-	w.frame = w.frame[:0]
+	w.frame, w.acknowledged = w.frame[:0], -1
 	size, err := teltonika.ParseHeader(s.head[:], s.MaxFrameBytes)
 	if err != nil {
 		return err
@@ -211,11 +215,10 @@ func (s *session) ack(w *work, records int) error {
 		return &writeError{err}
 	}
 	s.Metrics.ackLatency.Observe(time.Since(w.received).Seconds())
-	if s.frameCount == 0 {
+	if s.line.frames == 0 {
 		s.penalties.end(s.imei)
 	}
-	s.frameCount++
-	s.recordCount += uint64(records)
+	w.acknowledged = records
 	return nil
 }
 
@@ -224,6 +227,13 @@ func (s *session) message(w *work) error {
 	messages, err := teltonika.DecodeMessages(w.frame.Body())
 	if err != nil {
 		return &messageError{teltonika.At(teltonika.HeaderSize, err)}
+	}
+	for i := range messages.Messages {
+		m := &messages.Messages[i]
+		s.Commands.Message(&command.Message{
+			IMEI: s.imei, Codec: messages.Codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp,
+			Payload: bytes.Clone(m.Payload), Received: w.received,
+		})
 	}
 	if s.Logger.Enabled(context.Background(), slog.LevelDebug) {
 		s.Logger.Debug("message received", "imei", s.imei, "codec", messages.Codec.String(), "messages", len(messages.Messages))

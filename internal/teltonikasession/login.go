@@ -39,6 +39,7 @@ func (s *session) login() ingest.CloseReason {
 	if err := s.answer(1); err != nil {
 		return s.writeFailed(err)
 	}
+	s.Commands.Connected(imei, s)
 	s.rest(0)
 	return ""
 }

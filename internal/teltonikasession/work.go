@@ -17,6 +17,8 @@ type work struct {
 	dead     int  // records of the frame that cannot be published
 	large    bool // the frame's memory is of the budget
 
+	acknowledged int // records; -1 if the frame is not acknowledged
+
 	unaccounted int // records received of which nothing else is counted yet; stays if a bug makes a step panic
 }
 

@@ -1,0 +1,220 @@
+package command
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+)
+
+// Line is the connection of a device, as far as commands go.
+type Line interface {
+	// Send writes a frame to the device, at a moment at which no frame of the device is in hand and its first one is
+	// acknowledged. When it fails, also because ctx ended before that moment came, the device cannot have got
+	// the whole frame.
+	Send(ctx context.Context, frame []byte) error
+	// Describe tells what is known of the device, its model apart.
+	Describe() Device
+}
+
+// Options are the desk's settings. All fields are needed.
+type Options struct {
+	Store    Store
+	Policy   *Policy
+	Patience Patience
+	Metrics  *Metrics
+	Logger   *slog.Logger
+}
+
+// Desk carries out the commands of the devices that are connected to this instance.
+type Desk struct {
+	Options
+	policy   atomic.Pointer[Policy]
+	surplus  chan Entry // of queues that are full
+	running  sync.WaitGroup
+	mu       sync.Mutex      // never taken while a frame of records is in hand
+	ctx      context.Context // of Run, nil before and after it
+	lines    map[string]connection
+	queues   map[string]*queue
+	inHand   int // messages
+	lastConn uint64
+	models   models
+}
+
+// connection is a connected device.
+type connection struct {
+	line   Line
+	since  time.Time
+	number uint64
+}
+
+// How many messages of devices, and commands beyond what a queue takes, may be in hand. What is more is dropped: a message
+// with a count, for nobody was promised anything for it, while a command stays with the store until it expires.
+const (
+	maxMessages     = 4096
+	surplusCommands = 1024
+)
+
+// NewDesk returns a desk that does nothing before Run.
+func NewDesk(o Options) *Desk {
+	d := &Desk{
+		Options: o, surplus: make(chan Entry, surplusCommands),
+		lines: make(map[string]connection), queues: make(map[string]*queue), models: newModels(),
+	}
+	d.policy.Store(o.Policy)
+	return d
+}
+
+// SetPolicy puts another policy in force, for commands that are not sent yet too.
+func (d *Desk) SetPolicy(p *Policy) { d.policy.Store(p) }
+
+// Run carries out commands until ctx ends. A command that is in flight then stays Sent; the store sees to its end.
+func (d *Desk) Run(ctx context.Context) {
+	d.mu.Lock()
+	d.ctx = ctx
+	d.mu.Unlock()
+	d.background(func() { d.Store.Run(ctx, d) })
+	d.background(func() { d.refuseSurplus(ctx) })
+	<-ctx.Done()
+	d.mu.Lock()
+	d.ctx = nil // nothing begins any more
+	d.mu.Unlock()
+	d.running.Wait()
+}
+
+func (d *Desk) background(run func()) {
+	d.running.Go(func() {
+		defer logging.ExitOnPanic(d.Logger)
+		run()
+	})
+}
+
+// Connected says that a device is connected by this line. An older one of the device is forgotten.
+func (d *Desk) Connected(imei string, l Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lastConn++
+	c := connection{line: l, since: time.Now(), number: d.lastConn}
+	d.lines[imei] = c
+	d.Store.Connected(c.of(imei))
+	if q := d.queues[imei]; q != nil {
+		q.wake()
+	}
+}
+
+// Disconnected says that the line has ended.
+func (d *Desk) Disconnected(imei string, l Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, ok := d.lines[imei]
+	if !ok || c.line != l {
+		return // taken over
+	}
+	delete(d.lines, imei)
+	d.Store.Disconnected(c.of(imei))
+	if q := d.queues[imei]; q != nil {
+		q.wake()
+	}
+}
+
+func (c connection) of(imei string) Connection {
+	return Connection{IMEI: imei, Since: c.since, Number: c.number}
+}
+
+// Connections implements Receiver.
+func (d *Desk) Connections() iter.Seq[Connection] {
+	d.mu.Lock()
+	all := make([]Connection, 0, len(d.lines))
+	for imei, c := range d.lines {
+		all = append(all, c.of(imei))
+	}
+	d.mu.Unlock()
+	return func(yield func(Connection) bool) {
+		for _, c := range all {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// Devices are the devices that are connected here, in no order.
+func (d *Desk) Devices() iter.Seq[Device] {
+	d.mu.Lock()
+	lines := make([]Line, 0, len(d.lines))
+	for _, c := range d.lines {
+		lines = append(lines, c.line)
+	}
+	d.mu.Unlock()
+	return func(yield func(Device) bool) {
+		for _, l := range lines {
+			info := l.Describe()
+			info.Model = d.models.of(info.IMEI)
+			if !yield(info) {
+				return
+			}
+		}
+	}
+}
+
+// Take implements Receiver.
+func (d *Desk) Take(e Entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx == nil {
+		return // the next run takes it
+	}
+	if d.queue(e.IMEI).add(e) {
+		return
+	}
+	select {
+	case d.surplus <- e:
+	default:
+	}
+}
+
+// Finished implements Receiver: a command has got its final state from the store itself.
+func (d *Desk) Finished(e Entry) { d.finished(&e) }
+
+// Message takes a message of a device, which may be the answer to a command that another instance has sent. It keeps m and its
+// payload, and does not wait.
+func (d *Desk) Message(m *Message) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx == nil {
+		d.Metrics.message(messageDropped)
+		return
+	}
+	if d.inHand < maxMessages && d.queue(m.IMEI).say(m) {
+		d.inHand++
+		return
+	}
+	d.Metrics.message(messageDropped)
+	d.Logger.Warn("message of a device dropped, too many in hand", "imei", m.IMEI)
+}
+
+// queue is the device's, which begins if there is none. The lock is held.
+func (d *Desk) queue(imei string) *queue {
+	q := d.queues[imei]
+	if q == nil {
+		q = newQueue(d.ctx, d, imei)
+		d.queues[imei] = q
+		d.running.Go(q.run)
+	}
+	return q
+}
+
+func (d *Desk) refuseSurplus(ctx context.Context) {
+	for {
+		select {
+		case e := <-d.surplus:
+			d.finish(ctx, e, Failed, tooManyWait)
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// How long the desk waits before it asks a store again that failed, and before it sends again what could not be sent.
+const (
+	storePause = time.Second
+	sendPause  = 100 * time.Millisecond
+)
+
+// eventPatience is for how long an event is tried to be kept.
+const eventPatience = 10 * time.Second
+
+// insist calls the store until it does not fail, or ctx ends. ErrUnknown is an answer.
+func (d *Desk) insist(ctx context.Context, what string, call func() error) error {
+	for {
+		err := call()
+		if err == nil || errors.Is(err, ErrUnknown) {
+			return err
+		}
+		d.storeFailed(what, err)
+		select {
+		case <-time.After(storePause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *Desk) storeFailed(what string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	d.Metrics.storeErrors.Inc()
+	d.Logger.Error("command store failed", "call", what, "error", err)
+}
+
+// finish gives the command its final state, unless it has got one meanwhile.
+func (d *Desk) finish(ctx context.Context, e Entry, s State, reason string) {
+	e = e.Finished(s, reason, time.Now())
+	var now Entry
+	err := d.insist(ctx, "finish", func() (err error) {
+		now, err = d.Store.Finish(ctx, e, d.Patience)
+		return err
+	})
+	if err == nil && now.State == s && now.Reason == reason {
+		d.finished(&now)
+	}
+}
+
+func (d *Desk) withdraw(ctx context.Context, id string) {
+	_ = d.insist(ctx, "withdraw", func() error { return d.Store.Withdraw(ctx, id) })
+}
+
+func (d *Desk) giveBack(ctx context.Context, id string) {
+	_ = d.insist(ctx, "return", func() error { return d.Store.Return(ctx, id) })
+}
+
+// settle finds out what a message is: an answer, whose command it returns, or an event, which is published.
+func (d *Desk) settle(ctx context.Context, m *Message) (answered string, ok bool) {
+	match, e := MatchNone, Entry{}
+	if m.MayAnswer() {
+		err := d.insist(ctx, "settle", func() (err error) {
+			match, e, err = d.Store.Settle(ctx, m, d.Patience)
+			return err
+		})
+		if err != nil {
+			return "", false
+		}
+	}
+	d.Metrics.message(match)
+	if match == MatchAnswer {
+		d.finished(&e)
+		return e.ID, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, eventPatience)
+	defer cancel()
+	event := &Event{Message: *m, Kind: match, Command: e.ID}
+	if err := d.insist(ctx, "publish", func() error { return d.Store.Publish(ctx, event) }); err != nil {
+		d.Metrics.message(messageDropped)
+	}
+	return "", false
+}
+
+// finished takes down a final state, once for each command.
+func (d *Desk) finished(e *Entry) {
+	d.Metrics.finished(e)
+	if e.State == Answered {
+		d.models.learn(e.IMEI, e.Response)
+	}
+	d.Logger.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
+		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts, "took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
+}

@@ -1,0 +1,54 @@
+package command
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// messageDropped is what becomes of a message when too many are in hand or the store does not take it.
+const messageDropped Match = "dropped"
+
+// Metrics are the commands' figures.
+type Metrics struct {
+	finishedTotal *prometheus.CounterVec
+	messages      *prometheus.CounterVec
+	storeErrors   prometheus.Counter
+	duration      prometheus.Histogram
+}
+
+// NewMetrics registers the commands' metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		finishedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "teltonika_commands_total",
+			Help: "Commands to devices that got their final state here, by state.",
+		}, []string{"state"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "teltonika_device_messages_total",
+			Help: "Messages of devices in Codec 12 to 15, by what they are.",
+		}, []string{"kind"}),
+		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "teltonika_command_store_errors_total",
+			Help: "Calls of the command store that failed and are repeated.",
+		}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "teltonika_command_answer_seconds",
+			Help:    "Time from a command sent to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.05, 2, 13),
+		}),
+	}
+	r.MustRegister(m.finishedTotal, m.messages, m.storeErrors, m.duration)
+	for _, s := range FinalStates {
+		m.finishedTotal.WithLabelValues(string(s))
+	}
+	for _, k := range []Match{MatchAnswer, MatchLate, MatchNone, messageDropped} {
+		m.messages.WithLabelValues(string(k))
+	}
+	return m
+}
+
+func (m *Metrics) message(kind Match) { m.messages.WithLabelValues(string(kind)).Inc() }
+
+func (m *Metrics) finished(e *Entry) {
+	m.finishedTotal.WithLabelValues(string(e.State)).Inc()
+	if e.State == Answered && e.Attempts == 1 {
+		m.duration.Observe(e.FinishedAt.Sub(e.SentAt).Seconds())
+	}
+}

@@ -1,0 +1,242 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// maxQueued is how many commands may wait for one device at an instance.
+const maxQueued = 64
+
+const tooManyWait = "too many commands wait for this device"
+
+// maxSaid is how many messages of one device may be in hand.
+const maxSaid = 64
+
+// queue is what there is to do for one device at this instance: its commands, one after the other, and its messages, in
+// their order. It has a goroutine until all are off our hands and the device has got back what its pace allows.
+type queue struct {
+	desk     *Desk
+	ctx      context.Context // of the desk's Run
+	imei     string
+	entries  []Entry       // the first one is being carried out; under desk.mu
+	changed  chan struct{} // the line has come or gone, or an entry was added
+	messages chan *Message
+	pace     pace
+	answered string // the command that a message has just settled
+}
+
+func newQueue(ctx context.Context, d *Desk, imei string) *queue {
+	return &queue{desk: d, ctx: ctx, imei: imei, changed: make(chan struct{}, 1), messages: make(chan *Message, maxSaid)}
+}
+
+// add puts the command behind the others, unless it is among them. It reports whether there was room. desk.mu is held.
+func (q *queue) add(e Entry) bool {
+	if slices.ContainsFunc(q.entries, func(other Entry) bool { return other.ID == e.ID }) {
+		return true
+	}
+	if len(q.entries) == maxQueued {
+		return false
+	}
+	q.entries = append(q.entries, e)
+	q.wake()
+	return true
+}
+
+// say adds a message. It reports whether there was room. desk.mu is held.
+func (q *queue) say(m *Message) bool {
+	select {
+	case q.messages <- m:
+		return true
+	default:
+		return false
+	}
+}
+
+func (q *queue) wake() {
+	select {
+	case q.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run carries out the commands one by one.
+func (q *queue) run() {
+	defer q.contain()
+	for q.ctx.Err() == nil {
+		e, ok := q.first()
+		switch {
+		case ok:
+			q.carryOut(e)
+			q.drop(e.ID)
+		case q.end():
+			return
+		default:
+			q.wait(q.pace.full(time.Now())) // or for a message
+		}
+	}
+}
+
+// contain ends the queue when a bug made it panic: it is one device's, and the others go on.
+func (q *queue) contain() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	q.desk.Logger.Error("command queue panicked", "imei", q.imei, "panic", p, "stack", string(debug.Stack()))
+	q.desk.mu.Lock()
+	delete(q.desk.queues, q.imei)
+	q.desk.mu.Unlock()
+}
+
+func (q *queue) first() (Entry, bool) {
+	q.desk.mu.Lock()
+	defer q.desk.mu.Unlock()
+	if len(q.entries) == 0 {
+		return Entry{}, false
+	}
+	return q.entries[0], true
+}
+
+func (q *queue) drop(id string) {
+	q.desk.mu.Lock()
+	defer q.desk.mu.Unlock()
+	q.entries = slices.DeleteFunc(q.entries, func(e Entry) bool { return e.ID == id })
+}
+
+// end takes the queue off the desk if there is nothing left to do.
+func (q *queue) end() bool {
+	q.desk.mu.Lock()
+	defer q.desk.mu.Unlock()
+	if len(q.entries) > 0 || len(q.messages) > 0 || q.pace.full(time.Now()) > 0 {
+		return false
+	}
+	delete(q.desk.queues, q.imei)
+	return true
+}
+
+// line is the device's connection, or nil.
+func (q *queue) line() Line {
+	q.desk.mu.Lock()
+	defer q.desk.mu.Unlock()
+	return q.desk.lines[q.imei].line
+}
+
+// wait waits for d at most: less when something changes or a message arrives, which it settles.
+func (q *queue) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-q.changed:
+	case m := <-q.messages:
+		q.settle(m)
+	case <-q.ctx.Done():
+	}
+}
+
+// hearOut settles the messages that have arrived, so that none of them is taken for the answer to what is sent next.
+func (q *queue) hearOut() {
+	for {
+		select {
+		case m := <-q.messages:
+			q.settle(m)
+		default:
+			return
+		}
+	}
+}
+
+func (q *queue) settle(m *Message) {
+	defer func() {
+		q.desk.mu.Lock()
+		q.desk.inHand--
+		q.desk.mu.Unlock()
+	}()
+	if id, ok := q.desk.settle(q.ctx, m); ok {
+		q.answered = id
+	}
+}
+
+// carryOut does everything for a command until it is off our hands: finished, or given back to the store.
+func (q *queue) carryOut(e Entry) {
+	d := q.desk
+	if reason := d.forbids(&e); reason != "" {
+		d.finish(q.ctx, e, Failed, reason)
+		return
+	}
+	for q.ctx.Err() == nil {
+		line := q.line()
+		if line == nil {
+			d.giveBack(q.ctx, e.ID)
+			return
+		}
+		if pause := q.pace.due(time.Now()); pause > 0 {
+			q.wait(pause)
+			continue
+		}
+		q.hearOut()
+		turn, err := d.Store.Begin(q.ctx, e.ID, d.Patience)
+		switch {
+		case errors.Is(err, ErrUnknown):
+			d.finish(q.ctx, e, Failed, "the store has lost the command")
+			return
+		case err != nil:
+			d.storeFailed("begin", err)
+			q.wait(storePause)
+		case turn.Granted:
+			q.pace.take(time.Now())
+			if q.send(line, turn.Entry) {
+				return
+			}
+		case turn.Wait > 0:
+			q.wait(min(turn.Wait, time.Until(e.Expires)+time.Millisecond))
+		default:
+			if turn.Entry.State.Final() && !e.State.Final() && turn.Entry.Attempts == 0 {
+				d.finished(&turn.Entry) // it has expired just now
+			}
+			return
+		}
+	}
+}
+
+// send sends the command whose turn it is and waits for its answer. It reports whether the command is off our hands.
+func (q *queue) send(line Line, e Entry) bool {
+	d := q.desk
+	frame, err := e.Frame()
+	if err != nil {
+		d.finish(q.ctx, e, Failed, err.Error())
+		return true
+	}
+	ctx, cancel := context.WithDeadline(q.ctx, earlier(time.Now().Add(d.Patience.Send), e.Expires))
+	err = line.Send(ctx, frame)
+	cancel()
+	if err != nil {
+		d.withdraw(q.ctx, e.ID)
+		q.wait(sendPause)
+		return false
+	}
+	q.answered = ""
+	for deadline := time.Now().Add(e.Timeout); q.answered != e.ID; {
+		left := time.Until(deadline)
+		switch {
+		case q.ctx.Err() != nil:
+			return true
+		case left <= 0:
+			d.finish(q.ctx, e, TimedOut, "no answer within "+e.Timeout.String())
+			return true
+		}
+		q.wait(left)
+	}
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,83 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Submit takes a new command, which is complete and valid, for a device wherever it is. source says in the log who sent it. The error may
+// be a [RefusedError].
+func (d *Desk) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
+	if err := d.refuses(&c); err != nil {
+		d.Logger.Warn("command refused", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "source", source, "reason", string(err.Reason))
+		return Entry{}, false, err
+	}
+	if e, created, err = d.Store.Submit(ctx, c); err == nil && created {
+		d.Logger.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(), "source", source)
+	}
+	return e, created, err
+}
+
+// refuses is the answer to a command that need not be kept to know that it fails.
+func (d *Desk) refuses(c *Command) *RefusedError {
+	switch r := d.policy.Load().Judge(c.Payload); {
+	case r.Verdict == Deny:
+		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.Rule)}
+	case r.Verdict == Confirm && !c.Confirm:
+		return &RefusedError{RefusedConfirm, fmt.Sprintf("the policy asks for confirmation: %s", r.Rule)}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q := d.queues[c.IMEI]; q != nil && len(q.entries) == maxQueued {
+		return &RefusedError{RefusedQueue, tooManyWait}
+	}
+	return nil
+}
+
+// forbids is why the policy of now does not let the command be sent, or nothing.
+func (d *Desk) forbids(e *Entry) string {
+	switch r := d.policy.Load().Judge(e.Payload); {
+	case r.Verdict == Deny:
+		return "denied by policy: " + r.Rule
+	case r.Verdict == Confirm && !e.Confirm:
+		return "not confirmed, as the policy asks for: " + r.Rule
+	}
+	return ""
+}
+
+// Lookup returns a command, or ErrUnknown.
+func (d *Desk) Lookup(ctx context.Context, id string) (Entry, error) { return d.Store.Lookup(ctx, id) }
+
+// Cancel takes a command back if it is still queued, and returns it as it is then.
+func (d *Desk) Cancel(ctx context.Context, id string) (Entry, error) {
+	e, err := d.Store.Cancel(ctx, id)
+	if err == nil && e.State == Cancelled {
+		d.finished(&e)
+	}
+	return e, err
+}
+
+// awaitPause is how often Await looks; the longest wait for a result that another instance stores.
+const awaitPause = 50 * time.Millisecond
+
+// Await returns a command when it has its final state, or as it is when ctx ends, with ctx's error.
+func (d *Desk) Await(ctx context.Context, id string) (Entry, error) {
+	var e Entry
+	for pause := awaitPause; ; pause = min(2*pause, 10*awaitPause) {
+		now, err := d.Store.Lookup(ctx, id)
+		switch {
+		case err == nil:
+			if e = now; e.State.Final() {
+				return e, nil
+			}
+		case ctx.Err() == nil:
+			return e, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package teltonikasession
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// switchboard keeps what sessions say to the command desk.
+type switchboard struct {
+	mu       sync.Mutex
+	lines    []command.Line
+	ended    []command.Line
+	messages []*command.Message
+}
+
+func (b *switchboard) Connected(_ string, l command.Line) {
+	b.add(func() { b.lines = append(b.lines, l) })
+}
+func (b *switchboard) Disconnected(_ string, l command.Line) {
+	b.add(func() { b.ended = append(b.ended, l) })
+}
+func (b *switchboard) Message(m *command.Message) {
+	b.add(func() { b.messages = append(b.messages, m) })
+}
+
+func (b *switchboard) add(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+// line is the one of the newest connection.
+func (b *switchboard) line() command.Line {
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines[len(b.lines)-1]
+}
+
+// withCommands is serve with a switchboard.
+func withCommands(t *testing.T, test func(*service, *switchboard)) {
+	t.Helper()
+	b := &switchboard{}
+	serve(t, func(s *service) { test(s, b) }, func(o *Options) { o.Commands = b })
+}
+
+var getinfo = (&command.Command{IMEI: imei, Codec: teltonika.Codec12, Payload: []byte("getinfo")})
+
+func commandFrame(t testing.TB) []byte {
+	frame, err := getinfo.Frame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame
+}
+
+// sendLater sends in the background and returns where the result will be.
+func sendLater(ctx context.Context, l command.Line, frame []byte) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- l.Send(ctx, frame) }()
+	synctest.Wait()
+	return done
+}
+
+func TestCommandIsSentToAWaitingDevice(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		d.expectAlive()
+		if err := b.line().Send(context.Background(), commandFrame(t)); err != nil {
+			t.Fatal(err)
+		}
+		d.expect("000000000000000f0c010500000007676574696e666f0100004312")
+		d.expectAlive()
+	})
+}
+
+func TestCommandWaitsForTheFirstACK(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		d.expect("")
+		frame := goodFrame(2)
+		d.send(frame)
+		d.expect(ack(2) + hex.EncodeToString(commandFrame(t)))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A device without anything to report gets its command all the same.
+func TestCommandDoesNotWaitForEverForTheFirstACK(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		pass(firstACKPatience - time.Millisecond)
+		d.expect("")
+		pass(time.Millisecond)
+		d.expect(hex.EncodeToString(commandFrame(t)))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// While a frame is being stored its ACK comes first, whole, and the command behind it.
+func TestCommandComesBehindTheACK(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		d.expectAlive()
+		s.engine.Hold()
+		d.send(goodFrame(3))
+		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		pass(time.Second)
+		d.expect("")
+		s.engine.Release()
+		d.expect(ack(3) + hex.EncodeToString(commandFrame(t)))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A command that was not sent in its time is never sent.
+func TestCommandTakenBackIsNotSent(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		d.expectAlive()
+		s.engine.Hold()
+		d.send(goodFrame(3))
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := b.line().Send(ctx, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		s.engine.Release()
+		d.expect(ack(3))
+	})
+}
+
+func TestCommandAfterTheEnd(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		waiting := sendLater(context.Background(), b.line(), commandFrame(t))
+		d.conn.Close()
+		if err := <-waiting; !errors.Is(err, errLineEnded) {
+			t.Errorf("the waiting command: %v", err)
+		}
+		if err := b.line().Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+			t.Errorf("a later command: %v", err)
+		}
+		if !slices.Equal(b.lines, b.ended) {
+			t.Errorf("%d lines, %d ended", len(b.lines), len(b.ended))
+		}
+	})
+}
+
+// A device that takes over has a line of its own, and the older one's end is told too.
+func TestLinesOfATakeOver(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		s.login()
+		older := b.line()
+		d := s.login()
+		if newer := b.line(); newer == older {
+			t.Error("the newer connection has the older one's line")
+		}
+		d.expectAlive()
+		if err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+			t.Errorf("sent on the older line: %v", err)
+		}
+		if !slices.Equal(b.ended, []command.Line{older}) {
+			t.Errorf("%d lines ended", len(b.ended))
+		}
+	})
+}
+
+// A device that does not read is closed when the command cannot be written in time, and gets no ACK into the part of a
+// command that it may have got.
+func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		conn := s.listener.Dial()
+		defer conn.Close()
+		answer := make([]byte, 1)
+		if _, err := conn.Write(loginOf(imei)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(answer); err != nil {
+			t.Fatal(err)
+		}
+		pass(firstACKPatience)
+		begun := time.Now()
+		if err := b.line().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
+			t.Errorf("error %v after %v", err, time.Since(begun))
+		}
+		synctest.Wait()
+		s.expectReason(ReasonWriteTimeout)
+	})
+}
+
+func TestMessagesReachTheDesk(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		d.send(unhex(t, "00000000000000160e01050000000e0352093081452251676574766572010000d2c1"))
+		d.send(unhex(t, "000000000000001b0f010b00000013654b65a4012345678912345648656c6c6f210a01000093d6"))
+		d.expect("")
+		if len(b.messages) != 2 {
+			t.Fatalf("%d messages", len(b.messages))
+		}
+		first, second := b.messages[0], b.messages[1]
+		if first.IMEI != imei || first.Codec != teltonika.Codec14 || first.Type != teltonika.TypeCommand ||
+			first.Named != "352093081452251" || string(first.Payload) != "getver" || !first.Received.Equal(time.Now()) {
+			t.Errorf("first message %+v", first)
+		}
+		if second.Sent != 0x654b65a4 || string(second.Payload) != "Hello!\n" {
+			t.Errorf("second message %+v", second)
+		}
+	})
+}
+
+func TestDescribe(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		since := time.Now()
+		if got := b.line().Describe(); got.Codec != "" || got.Frames != 0 || !got.LastSeen.Equal(since) {
+			t.Errorf("before the first frame: %+v", got)
+		}
+		pass(time.Minute)
+		d.send(frameOf(teltonika.Codec8E, fresh(3)...))
+		d.expect(ack(3))
+		d.send(wrongCRC(goodFrame(1)))
+		d.send(malformed(2))
+		d.expect(ack(2))
+		got := b.line().Describe()
+		want := command.Device{IMEI: imei, Since: since, Remote: got.Remote, Transport: "tcp", Codec: "8",
+			Frames: 2, Records: 5, LastSeen: since.Add(time.Minute)}
+		if got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+}
