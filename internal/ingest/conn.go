@@ -16,10 +16,12 @@ type Conn struct {
 	net.Conn
 	server    *Server
 	session   Session
-	run       func() // takes the next steps
-	renew     bool   // a new goroutine shall run
-	transport string // how it came in: tcp, tls
-	device    string // set by TakeOver
+	run       func()    // takes the next steps
+	renew     bool      // a new goroutine shall run
+	via       Transport // nil for a plain connection
+	relayed   bool      // the address is a balancer's, so far
+	transport string    // how it came in: tcp, tls
+	device    string    // set by TakeOver
 	takenOver atomic.Bool
 	revoked   atomic.Bool
 }

@@ -17,16 +17,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "connections_closed_total",
-			Help: "Device connections that ended, by reason.",
-		}, []string{"reason"}),
+			Help: "Device connections that ended, by reason and transport.",
+		}, []string{"reason", "transport"}),
 	}
 	r.MustRegister(m.active, m.ended)
 	// An increase is not seen in a series that begins with it.
 	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShutdown,
-		ReasonLimit, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout} {
-		m.ended.WithLabelValues(string(reason))
+		ReasonLimit, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonTLS, ReasonProxyHeader, ReasonHealthCheck} {
+		m.ended.WithLabelValues(string(reason), plain)
 	}
 	return m
 }
 
-func (m *Metrics) closed(reason CloseReason) { m.ended.WithLabelValues(string(reason)).Inc() }
+func (m *Metrics) closed(reason CloseReason, transport string) {
+	m.ended.WithLabelValues(string(reason), transport).Inc()
+}

@@ -34,10 +34,11 @@ type Session interface {
 	End(reason CloseReason)
 }
 
-// Options are the server's settings. All fields are needed.
+// Options are the server's settings. All fields are needed, OpenTimeout only with a Transport.
 type Options struct {
 	Adapter        Adapter
 	MaxConnections int
+	OpenTimeout    time.Duration // for what stands before the device's protocol
 	Metrics        *Metrics
 	Logger         *slog.Logger
 }
@@ -64,8 +65,9 @@ func New(o Options) *Server {
 	}
 }
 
-// Serve accepts connections from the listener in the background. The server closes it, at once if it is stopping.
-func (s *Server) Serve(l net.Listener) {
+// Serve accepts connections from the listener in the background, which come via the transport, or are plain if that is nil. The
+// server closes it, at once if it is stopping.
+func (s *Server) Serve(l net.Listener, via Transport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isDraining() {
@@ -75,7 +77,7 @@ func (s *Server) Serve(l net.Listener) {
 	s.listeners = append(s.listeners, l)
 	s.accepts.Go(func() {
 		defer logging.ExitOnPanic(s.options.Logger)
-		s.accept(l)
+		s.accept(l, via)
 	})
 }
 
@@ -94,14 +96,14 @@ const (
 	maxAcceptPause = time.Second
 )
 
-func (s *Server) accept(l net.Listener) {
+func (s *Server) accept(l net.Listener, via Transport) {
 	pause := minAcceptPause
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = minAcceptPause
-			s.handle(conn)
+			s.handle(conn, via)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -116,28 +118,36 @@ func (s *Server) accept(l net.Listener) {
 	}
 }
 
-// handle starts the adapter on a new connection, or closes it if there are too many.
-func (s *Server) handle(conn net.Conn) {
-	c := &Conn{Conn: conn, server: s, transport: "tcp"}
-	if !s.guard.admits(conn.RemoteAddr(), time.Now()) {
-		s.options.Metrics.closed(ReasonRateLimited)
-		s.options.Logger.Warn("too many connections without a login, connection closed", "remote", conn.RemoteAddr().String())
+// handle has a new connection served, or closes it if there are too many.
+func (s *Server) handle(conn net.Conn, via Transport) {
+	c := &Conn{Conn: conn, server: s, transport: plain, via: via, relayed: via != nil && via.Relays(conn.RemoteAddr())}
+	if !c.relayed && !s.guard.admits(conn.RemoteAddr(), time.Now()) {
+		s.options.Metrics.closed(ReasonRateLimited, c.transport)
+		s.refuse(conn.RemoteAddr())
 		conn.Close()
 		return
 	}
 	if reason, ok := s.add(c); !ok {
-		s.options.Metrics.closed(reason)
+		s.options.Metrics.closed(reason, c.transport)
 		if reason == ReasonLimit {
 			s.options.Logger.Warn("connection limit reached, connection closed",
 				"limit", s.options.MaxConnections, "remote", conn.RemoteAddr().String())
 		}
-		s.guard.forget(conn.RemoteAddr(), time.Now())
+		if !c.relayed {
+			s.guard.forget(conn.RemoteAddr(), time.Now())
+		}
 		conn.Close()
 		return
 	}
-	c.session = s.options.Adapter.Open(c)
+	if via == nil {
+		c.session = s.options.Adapter.Open(c)
+	}
 	c.run = func() { s.serve(c) }
 	go c.run()
+}
+
+func (s *Server) refuse(remote net.Addr) {
+	s.options.Logger.Warn("too many connections without a login, connection closed", "remote", remote.String())
 }
 
 func (s *Server) add(c *Conn) (CloseReason, bool) {
@@ -155,10 +165,10 @@ func (s *Server) add(c *Conn) (CloseReason, bool) {
 	return "", true
 }
 
-// serve takes the session's steps, until its end or until it asks for a new goroutine.
+// serve opens the connection and takes the session's steps, until its end or until it asks for a new goroutine.
 func (s *Server) serve(c *Conn) {
-	reason := s.contain(c)
-	for ; reason == ""; reason = s.contain(c) {
+	reason := s.step(c)
+	for ; reason == ""; reason = s.step(c) {
 		if c.renew {
 			c.renew = false
 			go c.run()
@@ -166,16 +176,25 @@ func (s *Server) serve(c *Conn) {
 		}
 	}
 	defer s.sessions.Done()
-	c.session.End(reason)
-	s.options.Metrics.closed(reason)
+	if c.session != nil {
+		c.session.End(reason)
+	}
+	s.options.Metrics.closed(reason, c.transport)
 	if reason == ReasonShutdown {
 		return // Shutdown closes what is left, spread over a moment
 	}
-	if c.device == "" {
+	if c.device == "" && !c.relayed {
 		s.guard.note(c.RemoteAddr(), false, time.Now())
 	}
 	c.Close()
 	s.remove(c)
+}
+
+func (s *Server) step(c *Conn) CloseReason {
+	if c.session == nil {
+		return s.open(c)
+	}
+	return s.contain(c)
 }
 
 // contain takes the step; a panic ends the connection and nothing else.

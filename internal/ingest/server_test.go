@@ -100,7 +100,7 @@ func newShell(tb testing.TB, listener net.Listener, maxConnections int) *shell {
 		listener: listener, log: &logBuffer{}}
 	s.Server = New(Options{Adapter: s.adapter, MaxConnections: maxConnections,
 		Metrics: NewMetrics(s.registry), Logger: slog.New(slog.NewTextHandler(s.log, nil))})
-	s.Serve(listener)
+	s.Serve(listener, nil)
 	return s
 }
 
@@ -147,7 +147,7 @@ func (s *shell) stop() {
 
 // closed is how often a connection has ended for the reason.
 func (s *shell) closed(reason CloseReason) int {
-	return int(testutil.ToFloat64(s.options.Metrics.ended.WithLabelValues(string(reason))))
+	return int(testutil.ToFloat64(s.options.Metrics.ended.WithLabelValues(string(reason), plain)))
 }
 
 // expectClosed waits for the reasons' counts, which a session writes after its peer can see the end.

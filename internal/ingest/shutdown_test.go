@@ -177,7 +177,7 @@ func TestAfterDrainConnectionsAreRefused(t *testing.T) {
 		s.drain()
 		device, server := net.Pipe()
 		defer device.Close()
-		go s.handle(server)
+		go s.handle(server, nil)
 		if _, err := device.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("read: %v, want the end", err)
 		}
@@ -186,7 +186,7 @@ func TestAfterDrainConnectionsAreRefused(t *testing.T) {
 		}
 		// A listener that comes too late is closed.
 		late := ingesttest.NewListener()
-		s.Serve(late)
+		s.Serve(late, nil)
 		if _, err := late.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("accept: %v", err)
 		}

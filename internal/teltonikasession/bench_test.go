@@ -53,7 +53,7 @@ func benchService(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.server.Serve(l)
+	s.server.Serve(l, nil)
 	return l.Addr().String()
 }
 

@@ -160,7 +160,7 @@ func serveIdle() bool {
 	if kind == "bare" {
 		go serveBare(l)
 	} else {
-		newIdleService().Serve(l)
+		newIdleService().Serve(l, nil)
 	}
 	fmt.Println(l.Addr())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {

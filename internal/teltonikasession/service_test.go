@@ -85,7 +85,7 @@ func newService(tb testing.TB, change ...func(*Options)) *service {
 		Adapter: s.adapter, MaxConnections: 1000,
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", s.registry)), Logger: logger,
 	})
-	s.server.Serve(s.listener)
+	s.server.Serve(s.listener, nil)
 	s.stop = sync.OnceFunc(s.shutDown)
 	tb.Cleanup(s.stop)
 	return s
