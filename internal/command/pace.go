@@ -23,7 +23,7 @@ func (p *pace) take(now time.Time) {
 
 // due is how long the next command has to wait.
 func (p *pace) due(now time.Time) time.Duration {
-	return max(0, p.free.Sub(now)-(paceBurst-1)*paceInterval)
+	return max(0, p.full(now)-(paceBurst-1)*paceInterval)
 }
 
 // full is how long it takes until nothing is used.

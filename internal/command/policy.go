@@ -107,20 +107,20 @@ func newRule(v Verdict, words []string) rule {
 
 // parameterPattern writes a pattern for parameters as setparam's readings have them. An id alone stands for any value.
 func parameterPattern(s string) string {
-	id, rest := cutID(s)
+	id, value := cutID(s)
 	switch {
-	case id == "" || strings.HasPrefix(rest, "*"):
-		return s
-	case rest == "":
+	case id == "" || strings.HasPrefix(strings.TrimLeft(s, digits), "*"):
+		return s // a name, or the first digits of ids
+	case value == "":
 		return id + ":*"
 	}
-	return id + ":" + rest
+	return id + ":" + value
 }
 
 // matches reports whether a command is of the pattern, in which * stands for any text. A pattern that ends with a space
 // and * matches the command without arguments too.
 func matches(pattern, command string) bool {
-	if bare, ok := strings.CutSuffix(pattern, " *"); ok && bare == command {
+	if bare, ok := strings.CutSuffix(pattern, " *"); ok && matches(bare, command) {
 		return true
 	}
 	p, c := 0, 0

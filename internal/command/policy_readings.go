@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 )
 
@@ -58,27 +59,27 @@ func isText(b []byte) bool {
 }
 
 // readLines yields what may be in a text, and reports whether there is any word in it.
-func readLines(text string, guess bool, yield func(string, bool)) (any bool) {
+func readLines(text string, guess bool, yield func(string, bool)) (found bool) {
 	for line := range strings.FieldsFuncSeq(strings.ToLower(text), isLineEnd) {
 		if readLine(line, guess, yield) {
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 func isLineEnd(c rune) bool { return c == '\r' || c == '\n' }
 
 // readLine yields the commands between semicolons. A part that begins with a number belongs to the setparam or
 // getparam before it.
-func readLine(line string, guess bool, yield func(string, bool)) (any bool) {
+func readLine(line string, guess bool, yield func(string, bool)) (found bool) {
 	about := "" // setparam or getparam, once it has been seen
 	for part := range strings.SplitSeq(line, ";") {
 		words := strings.Fields(part)
 		if len(words) == 0 {
 			continue
 		}
-		any = true
+		found = true
 		if id, _ := cutID(words[0]); about != "" && id != "" {
 			words = append([]string{about}, words...)
 		}
@@ -91,7 +92,7 @@ func readLine(line string, guess bool, yield func(string, bool)) (any bool) {
 			}
 		}
 	}
-	return any
+	return found
 }
 
 // readCommand yields one command, or one for each parameter that it is about.
@@ -128,7 +129,7 @@ func isPunctuation(c rune) bool {
 // parameters cuts the arguments of setparam or getparam before each parameter's id, and writes each as the vendor does:
 // id:value, or the id alone.
 func parameters(command, args string) (list []string) {
-	start := 0
+	start, first := 0, true
 	add := func(end int) {
 		s := strings.Trim(args[start:end], separators)
 		if id, value := cutID(s); id != "" && command == setparam {
@@ -143,8 +144,9 @@ func parameters(command, args string) (list []string) {
 	}
 	for i := range args {
 		if isDigit(args[i]) && (i == 0 || strings.IndexByte(separators, args[i-1]) >= 0) &&
-			(command == getparam || start == 0 || beginsParameter(args[i:])) {
+			(command == getparam || first || beginsParameter(args[i:])) {
 			add(i)
+			first = false
 		}
 	}
 	add(len(args))
@@ -159,18 +161,20 @@ func beginsParameter(s string) bool {
 	return strings.HasPrefix(strings.TrimLeft(strings.TrimLeft(s, digits), " "), ":")
 }
 
-// cutID cuts the id of a parameter, without zeros before it, from its value. The id is empty if there is none.
+// cutID cuts the id of a parameter from its value. The id is empty if there is none. It is what a device makes of the digits
+// that keeps ids in 16 bits: zeros before it and multiples of 65536 do not count.
 func cutID(s string) (id, value string) {
 	s = strings.TrimLeft(s, separators)
 	value = strings.TrimLeft(s, digits)
-	id = s[:len(s)-len(value)]
-	if id == "" {
+	number := s[:len(s)-len(value)]
+	if number == "" {
 		return "", s
 	}
-	if id = strings.TrimLeft(id, "0"); id == "" {
-		id = "0"
+	n := uint16(0)
+	for i := range number {
+		n = n*10 + uint16(number[i]-'0')
 	}
-	return id, strings.TrimLeft(value, " :=")
+	return strconv.Itoa(int(n)), strings.TrimLeft(value, " :=")
 }
 
 const digits = "0123456789"

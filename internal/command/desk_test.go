@@ -1,0 +1,224 @@
+package command_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+const imei = "356307042441013"
+
+func TestCommandWaitsForItsDevice(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		d.submit(newCommand(imei, "early"))
+		if e, err := d.Lookup(context.Background(), "early"); err != nil || e.State != command.Queued {
+			d.Errorf("%s, %v", e.State, err)
+		}
+		d.newDevice(imei)
+		if e := d.result("early"); e.State != command.Answered || e.Attempts != 1 {
+			d.Errorf("%s after %d attempts", e.State, e.Attempts)
+		}
+	})
+}
+
+// A device that comes and goes while commands wait gets each of them once, in their order.
+func TestCommandsOfADeviceThatComesAndGoes(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		var ids []string
+		for i := range 10 {
+			id := fmt.Sprint("c", i)
+			ids = append(ids, id)
+			d.submit(newCommand(imei, id))
+			dev.disconnect()
+			dev.connect()
+		}
+		var finished []time.Time
+		for _, id := range ids {
+			e := d.result(id)
+			if e.State != command.Answered || len(dev.got[id]) != 1 {
+				d.Errorf("%s is %s, reached the device %d times", id, e.State, len(dev.got[id]))
+			}
+			finished = append(finished, e.FinishedAt)
+		}
+		if !slices.IsSortedFunc(finished, time.Time.Compare) {
+			d.Errorf("finished out of order: %v", finished)
+		}
+	})
+}
+
+// A command that cannot be sent before it expires is never sent.
+func TestExpiredIsNotSent(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		dev.plan["first"] = staysSilent
+		d.submit(newCommand(imei, "first"))
+		late := newCommand(imei, "late")
+		late.Expires = time.Now().Add(commandTimeout / 2)
+		d.submit(late)
+		if e := d.result("late"); e.State != command.Expired || !e.SentAt.IsZero() || e.Attempts != 0 {
+			d.Errorf("%s, sent %v", e.State, e.SentAt)
+		}
+		d.result("first")
+		if len(dev.got["late"]) != 0 {
+			d.Error("it reached the device")
+		}
+	})
+}
+
+func TestExpiredWithoutADevice(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		c := newCommand(imei, "nobody")
+		c.Expires = time.Now().Add(100 * time.Millisecond)
+		d.submit(c)
+		if e := d.result("nobody"); e.State != command.Expired || e.Reason == "" {
+			d.Errorf("%s: %q", e.State, e.Reason)
+		}
+		d.eventually("it is counted", func() bool { return d.metric("teltonika_commands_total", "expired") == 1 })
+	})
+}
+
+// A line that does not find a moment in time keeps the command from being sent, and the next line gets it.
+func TestLineWithoutAMoment(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		d.Connected(imei, stuckLine{})
+		c := newCommand(imei, "patient")
+		d.submit(c)
+		c = newCommand(imei, "impatient")
+		c.Expires = time.Now().Add(patience.Send + time.Second)
+		d.submit(c)
+		if e := d.result("impatient"); e.State != command.Expired {
+			d.Errorf("the one that expires: %s", e.State)
+		}
+		dev.connect()
+		if e := d.result("patient"); e.State != command.Answered || e.Attempts != 1 {
+			d.Errorf("the other one: %s after %d attempts", e.State, e.Attempts)
+		}
+	})
+}
+
+// stuckLine is the connection of a device that sends a frame without an end.
+type stuckLine struct{}
+
+func (stuckLine) Send(ctx context.Context, _ []byte) error { <-ctx.Done(); return ctx.Err() }
+func (stuckLine) Describe() command.Device                 { return command.Device{} }
+
+func TestSameIDIsExecutedOnce(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		d.submit(newCommand(imei, "once"))
+		d.result("once")
+		if e, created, err := d.Submit(context.Background(), newCommand(imei, "once"), "test"); err != nil || created || e.State != command.Answered {
+			d.Errorf("created %v, %s, %v", created, e.State, err)
+		}
+		if len(dev.got["once"]) != 1 {
+			d.Errorf("executed %d times", len(dev.got["once"]))
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		dev.plan["sent"] = staysSilent
+		d.submit(newCommand(imei, "sent"))
+		d.submit(newCommand(imei, "waiting"))
+		d.eventually("the first one is sent", func() bool {
+			e, _ := d.Lookup(context.Background(), "sent")
+			return e.State == command.Sent
+		})
+		if e, err := d.Cancel(context.Background(), "waiting"); err != nil || e.State != command.Cancelled {
+			d.Errorf("the waiting one: %s, %v", e.State, err)
+		}
+		if e, err := d.Cancel(context.Background(), "sent"); err != nil || e.State == command.Cancelled {
+			d.Errorf("the one that was sent: %s, %v", e.State, err)
+		}
+		if _, err := d.Cancel(context.Background(), "unheard of"); !errors.Is(err, command.ErrUnknown) {
+			d.Errorf("an unknown one: %v", err)
+		}
+		d.result("sent")
+		if len(dev.got["waiting"]) != 0 {
+			d.Error("the cancelled one reached the device")
+		}
+	})
+}
+
+func TestPolicyIsAskedTwice(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		c := newCommand(imei, "reset")
+		c.Payload = []byte("deleterecords")
+		var refused *command.RefusedError
+		if _, _, err := d.Submit(context.Background(), c, "test"); !errors.As(err, &refused) || refused.Reason != command.RefusedConfirm {
+			d.Errorf("submitted: %v", err)
+		}
+		// What came another way than Submit is not looked at before it is to be sent.
+		if _, _, err := d.store.Submit(context.Background(), c); err != nil {
+			d.Fatal(err)
+		}
+		if e := d.result("reset"); e.State != command.Failed || e.Reason == "" || len(dev.got) != 0 {
+			d.Errorf("%s: %q", e.State, e.Reason)
+		}
+	})
+}
+
+// More commands than may wait for a device fail, each with its result, or are not taken.
+func TestQueueIsBounded(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		d.Connected(imei, stuckLine{})
+		for i := range 70 {
+			if _, _, err := d.store.Submit(context.Background(), newCommand(imei, fmt.Sprint("c", i))); err != nil {
+				d.Fatal(err)
+			}
+		}
+		for i := 64; i < 70; i++ {
+			if e := d.result(fmt.Sprint("c", i)); e.State != command.Failed {
+				d.Errorf("command %d is %s", i, e.State)
+			}
+		}
+		var refused *command.RefusedError
+		if _, _, err := d.Submit(context.Background(), newCommand(imei, "more"), "test"); !errors.As(err, &refused) || refused.Reason != command.RefusedQueue {
+			d.Errorf("submitted: %v", err)
+		}
+	})
+}
+
+func TestModelIsLearned(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		c := newCommand(imei, "Hw:FMB130") // the device says it back
+		d.submit(c)
+		d.result(c.ID)
+		models := map[string]string{}
+		for info := range d.Devices() {
+			models[info.IMEI] = info.Model
+		}
+		if models[imei] != "FMB130" {
+			d.Errorf("%v", models)
+		}
+		dev.disconnect()
+		for info := range d.Devices() {
+			d.Errorf("%s is still connected", info.IMEI)
+		}
+	})
+}
+
+// The end of an older connection says nothing about the newer one.
+func TestLateEndOfAnOlderLine(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		older := dev.line
+		dev.connect()
+		d.Disconnected(imei, older)
+		d.submit(newCommand(imei, "still-here"))
+		if e := d.result("still-here"); e.State != command.Answered {
+			d.Errorf("%s", e.State)
+		}
+	})
+}

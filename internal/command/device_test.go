@@ -1,0 +1,352 @@
+package command_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// The settings of the tests' desk are the defaults of the real one.
+var patience = command.Patience{Send: 5 * time.Second, Quarantine: time.Minute, Gap: 500 * time.Millisecond}
+
+const commandTimeout = command.DefaultTimeout
+
+// desk is a running desk over a real store.
+type desk struct {
+	*command.Desk
+	testing.TB
+	store    command.Store
+	registry *prometheus.Registry
+	stop     func()
+}
+
+// withDesk runs a test in virtual time: the store is real, but however slow its disk is, everything happens when it is to.
+func withDesk(t *testing.T, test func(*desk)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, dir)
+		defer d.stop()
+		test(d)
+	})
+}
+
+func newDesk(t *testing.T, dir string) *desk {
+	d := &desk{TB: t, registry: prometheus.NewRegistry()}
+	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	store, err := sqlitestore.New(sqlitestore.Options{Dir: dir, Instance: "a", Logger: logger, Sweep: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.store = store
+	d.Desk = command.NewDesk(command.Options{
+		Store: store, Policy: command.DefaultPolicy(), Patience: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.Run(ctx)
+	}()
+	d.stop = func() {
+		cancel()
+		<-ended
+		if err := store.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	return d
+}
+
+// newCommand is a command of which its answer can be told.
+func newCommand(imei, id string) command.Command {
+	c := command.Command{ID: id, IMEI: imei, Payload: []byte("echo " + id), Timeout: commandTimeout}
+	c.Complete(time.Now())
+	return c
+}
+
+func (d *desk) submit(c command.Command) {
+	d.Helper()
+	if err := c.Validate(); err != nil {
+		d.Fatal(err)
+	}
+	if _, created, err := d.Submit(context.Background(), c, "test"); err != nil || !created {
+		d.Fatalf("submit %s: created %v, %v", c.ID, created, err)
+	}
+}
+
+// result waits for the command's final state.
+func (d *desk) result(id string) command.Entry {
+	d.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
+	defer cancel()
+	e, err := d.Await(ctx, id)
+	if err != nil {
+		d.Errorf("%s is %s: %v", id, e.State, err)
+	}
+	return e
+}
+
+// manner is how a device takes a command.
+type manner int
+
+const (
+	answers      manner = iota
+	answersLate         // after the timeout, and before the quarantine ends
+	answersTwice        // both at once
+	answersAfterReconnecting
+	answersLateAfterReconnecting
+	staysSilent
+	chatters // messages of its own before the answer
+	nacks    // Codec 14
+	hangsUp  // and does not get it; it takes it when it is back
+	manners  = iota
+)
+
+// want is the final state that follows.
+func (m manner) want() command.State {
+	switch m {
+	case answersLate, answersLateAfterReconnecting, staysSilent:
+		return command.TimedOut
+	case nacks:
+		return command.Nacked
+	}
+	return command.Answered
+}
+
+// late is how many late answers follow.
+func (m manner) late() int {
+	switch m {
+	case answersLate, answersLateAfterReconnecting, answersTwice:
+		return 1
+	}
+	return 0
+}
+
+// device is a scripted device with its connection.
+type device struct {
+	*desk
+	imei    string
+	mu      sync.Mutex
+	plan    map[string]manner // by command id
+	got     map[string][]time.Time
+	line    *line
+	pending sync.WaitGroup
+}
+
+// line is one of its connections.
+type line struct {
+	*device
+	ended bool
+}
+
+func (d *desk) newDevice(imei string) *device {
+	dev := &device{desk: d, imei: imei, plan: map[string]manner{}, got: map[string][]time.Time{}}
+	dev.connect()
+	return dev
+}
+
+func (d *device) connect() {
+	d.mu.Lock()
+	d.line = &line{device: d}
+	l := d.line
+	d.mu.Unlock()
+	d.Connected(d.imei, l)
+}
+
+func (d *device) disconnect() {
+	d.mu.Lock()
+	l := d.line
+	l.ended = true
+	d.mu.Unlock()
+	d.Disconnected(d.imei, l)
+}
+
+func (l *line) Describe() command.Device { return command.Device{IMEI: l.imei} }
+
+var errHungUp = errors.New("hung up")
+
+// Send implements command.Line.
+func (l *line) Send(_ context.Context, frame []byte) error {
+	f, _, err := teltonika.ParseFrame(frame, 65536)
+	if err != nil {
+		return err
+	}
+	messages, err := teltonika.DecodeMessages(f.Body())
+	if err != nil {
+		return err
+	}
+	var id string
+	if _, err := fmt.Sscanf(string(messages.Messages[0].Payload), "echo %s", &id); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return errHungUp
+	}
+	m := l.plan[id]
+	if m == hangsUp {
+		l.plan[id] = answers
+		l.pending.Go(func() { l.disconnect(); l.connect() })
+		return errHungUp
+	}
+	l.got[id] = append(l.got[id], time.Now())
+	l.pending.Go(func() { l.act(m, id, messages.Codec, rand.N(patience.Quarantine-time.Second)) })
+	return nil
+}
+
+// act does what the device does with the command. delay is how late it is when it answers late.
+func (d *device) act(m manner, id string, codec teltonika.Codec, delay time.Duration) {
+	switch m {
+	case answers:
+		d.answer(codec, teltonika.TypeResponse, id)
+	case answersTwice:
+		d.answer(codec, teltonika.TypeResponse, id)
+		d.answer(codec, teltonika.TypeResponse, id)
+	case answersAfterReconnecting:
+		d.disconnect()
+		d.connect()
+		d.answer(codec, teltonika.TypeResponse, id)
+	case answersLate, answersLateAfterReconnecting:
+		if e := d.result(id); e.State != command.TimedOut {
+			return // the check of the result says so
+		}
+		if m == answersLateAfterReconnecting {
+			d.disconnect()
+			d.connect()
+		}
+		time.Sleep(delay)
+		d.answer(codec, teltonika.TypeResponse, id)
+	case chatters:
+		d.say(teltonika.Codec12, teltonika.TypeCamera, "", []byte("picture"))
+		d.say(teltonika.Codec15, teltonika.TypeResponse, d.imei, []byte("serial data"))
+		d.say(teltonika.Codec14, teltonika.TypeResponse, "356307042441099", []byte("of another device"))
+		d.answer(codec, teltonika.TypeResponse, id)
+	case nacks:
+		d.answer(codec, teltonika.TypeNack, id)
+	}
+}
+
+func (d *device) answer(codec teltonika.Codec, kind byte, id string) {
+	named := ""
+	if codec == teltonika.Codec14 {
+		named = d.imei
+	}
+	d.say(codec, kind, named, []byte("answer to "+id))
+}
+
+func (d *device) say(codec teltonika.Codec, kind byte, named string, payload []byte) {
+	d.Message(&command.Message{IMEI: d.imei, Codec: codec, Type: kind, Named: named, Payload: payload, Received: time.Now()})
+}
+
+// metric is a counter's value.
+func (d *desk) metric(name, label string) int {
+	d.Helper()
+	families, err := d.registry.Gather()
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == label {
+				return int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return 0
+}
+
+// Whatever devices do, each command is executed once at most and gets one final result, and an answer is never another
+// command's.
+func TestAnswersAreNeverMixedUp(t *testing.T) {
+	withDesk(t, answersAreNeverMixedUp)
+}
+
+func answersAreNeverMixedUp(d *desk) {
+	const devices, commands = 40, 10
+	seed := rand.Uint64()
+	d.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	type sent struct {
+		*device
+		command.Command
+		manner
+	}
+	var all []sent
+	want, late, chatter := map[command.State]int{}, 0, 0
+	for i := range devices {
+		dev := d.newDevice(fmt.Sprintf("35630704244%04d", i))
+		for j := range commands {
+			m := manner(random.IntN(int(manners)))
+			c := newCommand(dev.imei, fmt.Sprintf("%d-%d", i, j))
+			c.Expires = c.Created.Add(24 * time.Hour)
+			if m == nacks || random.IntN(3) == 0 {
+				c.Codec = teltonika.Codec14
+			}
+			dev.plan[c.ID] = m
+			want[m.want()]++
+			late += m.late()
+			if m == chatters {
+				chatter += 3
+			}
+			all = append(all, sent{dev, c, m})
+		}
+	}
+	for _, s := range all {
+		d.submit(s.Command)
+	}
+	for _, s := range all {
+		e := d.result(s.ID)
+		if e.State != s.want() {
+			d.Errorf("%s (manner %d) is %s: %s", s.ID, s.manner, e.State, e.Reason)
+		}
+		if e.State == command.Answered && string(e.Response) != "answer to "+s.ID {
+			d.Errorf("%s has got %q", s.ID, e.Response)
+		}
+	}
+	for _, s := range all {
+		s.pending.Wait()
+		s.mu.Lock()
+		if n := len(s.got[s.ID]); n != 1 {
+			d.Errorf("%s reached its device %d times", s.ID, n)
+		}
+		s.mu.Unlock()
+	}
+	d.eventually("all messages are counted", func() bool {
+		return d.metric("teltonika_device_messages_total", "late_answer") == late &&
+			d.metric("teltonika_device_messages_total", "message") == chatter
+	})
+	for _, s := range command.FinalStates {
+		if n := d.metric("teltonika_commands_total", string(s)); n != want[s] {
+			d.Errorf("%d commands counted as %s, want %d", n, s, want[s])
+		}
+	}
+}
+
+// eventually waits for a condition.
+func (d *desk) eventually(what string, condition func() bool) {
+	d.Helper()
+	for deadline := time.Now().Add(time.Minute); !condition(); {
+		if time.Now().After(deadline) {
+			d.Fatalf("still not: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
