@@ -251,7 +251,7 @@ func dockerContext(t *testing.T) (admitted func(name string) bool) {
 func runImage(t *testing.T, binary string) {
 	root := imageRoot(t, binary)
 	entrypoint := array(t, the(t, "ENTRYPOINT"))
-	settings := append(each(image(t), "ENV"), "TELTONIKA_PORT=0", "METRICS_PORT=0", "BIND_ADDRESS=127.0.0.1")
+	settings := append(each(image(t), "ENV"), "TELTONIKA_PORT=0", "METRICS_PORT=0", "ADMIN_ADDRESS=127.0.0.1:0", "BIND_ADDRESS=127.0.0.1")
 	server := inRoot(t, root, settings, append(entrypoint, array(t, the(t, "CMD"))...))
 	stderr, err := server.StderrPipe()
 	if err != nil {

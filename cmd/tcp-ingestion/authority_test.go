@@ -228,7 +228,7 @@ func TestAllowListsThatWouldRefuseTheFleet(t *testing.T) {
 		{"no file", noFile, missing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.settings["TELTONIKA_PORT"], c.settings["METRICS_PORT"] = "0", "0"
+			c.settings["TELTONIKA_PORT"], c.settings["METRICS_PORT"], c.settings["ADMIN_ADDRESS"] = "0", "0", ""
 			for _, verb := range []string{"serve", "check"} {
 				code, out, errOut := execute(t, c.settings, "", verb)
 				if code != exitSettings {

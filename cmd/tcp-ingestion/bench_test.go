@@ -95,7 +95,7 @@ func runFleet(b *testing.B, s *server, args ...string) fleetResult {
 	b.Helper()
 	args = append([]string{"simulate", "--address", s.devices, "--json", "--quiet", "--ramp", "0",
 		"--records-per-frame", "10", "--codec", "8E:1"}, args...)
-	cmd := command(b, nil, args...)
+	cmd := program(b, nil, args...)
 	out, err := cmd.Output()
 	if err != nil {
 		b.Fatalf("simulate: %v\n%s", err, out)

@@ -65,7 +65,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir()})
 	_, used, _ := strings.Cut(s.devices, ":")
-	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": used, "METRICS_PORT": "0"}, "", "serve")
+	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": used, "METRICS_PORT": "0", "ADMIN_ADDRESS": ""}, "", "serve")
 	if code != 1 || !strings.Contains(errOut, "TELTONIKA_PORT") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}

@@ -28,7 +28,7 @@ func demoCommand() *cli.Command {
 			&cli.IntFlag{Name: "devices", Value: 20, Usage: "simulated trackers"},
 			&cli.FloatFlag{Name: "rate", Value: 10, Usage: "records a second of the whole fleet"},
 			&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: at Ctrl-C)"},
-		}, settingFlags("DATA_DIR", "TELTONIKA_PORT", "METRICS_PORT", "LOG_LEVEL")...),
+		}, settingFlags("DATA_DIR", "TELTONIKA_PORT", "METRICS_PORT", "ADMIN_ADDRESS", "LOG_LEVEL")...),
 		Action: demo,
 	}
 }
@@ -41,7 +41,7 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	defer os.RemoveAll(dir)
 	c, err := loadSettings(cmd, map[string]string{
 		"ENGINE": "embedded", "DATA_DIR": dir, "BIND_ADDRESS": "127.0.0.1", "TELTONIKA_PORT": "0", "METRICS_PORT": "0",
-		"LOG_LEVEL": "warn", "LOG_FORMAT": "text",
+		"ADMIN_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
 	})
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ func TestDurabilityRefused(t *testing.T) {
 		{"replicas=1", "0 of 1 redis replicas have confirmed: connect more replicas"},
 	} {
 		settings := map[string]string{"REDIS_DURABILITY": c.durability, "REDIS_URL": everysec.settings["REDIS_URL"]}
-		code, _, errOut := execute(t, settings, "", "serve", "--teltonika-port=0", "--metrics-port=0")
+		code, _, errOut := execute(t, settings, "", "serve", "--teltonika-port=0", "--metrics-port=0", "--admin-address=")
 		if code != 78 || !strings.Contains(errOut, "REDIS_DURABILITY="+c.durability) || !strings.Contains(errOut, c.remedy) {
 			t.Errorf("serve with %s: exit code %d\n%s", c.durability, code, errOut)
 		}

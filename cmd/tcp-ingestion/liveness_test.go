@@ -82,7 +82,7 @@ func TestNotReadyWithoutListeners(t *testing.T) {
 	_, port, _ := net.SplitHostPort(used.Addr().String())
 	conn, socket := managerSocket(t)
 	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "NOTIFY_SOCKET": socket,
-		"BIND_ADDRESS": "127.0.0.1", "TELTONIKA_PORT": port, "METRICS_PORT": "0"}, "", "serve")
+		"BIND_ADDRESS": "127.0.0.1", "TELTONIKA_PORT": port, "METRICS_PORT": "0", "ADMIN_ADDRESS": ""}, "", "serve")
 	if code != 1 {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
@@ -95,7 +95,7 @@ func TestNotReadyWithoutListeners(t *testing.T) {
 // TestAliveNeedsAnAnswer: an HTTP listener to which only the kernel answers is no life.
 func TestAliveNeedsAnAnswer(t *testing.T) {
 	c, err := config.Load(func(name string) string {
-		return map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": "0", "METRICS_PORT": "0", "BIND_ADDRESS": "127.0.0.1"}[name]
+		return map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "off", "BIND_ADDRESS": "127.0.0.1"}[name]
 	})
 	if err != nil {
 		t.Fatal(err)

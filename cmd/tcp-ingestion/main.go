@@ -46,8 +46,8 @@ func rootCommand() *cli.Command {
 		Usage:   "receive Teltonika GPS trackers; an ACK means stored",
 		Version: version(),
 		Commands: []*cli.Command{
-			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), deadLettersCommand(), demoCommand(),
-			healthcheckCommand(), versionCommand(),
+			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), deadLettersCommand(),
+			sendCommand(), devicesCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must come.
 const patience = 30 * time.Second
 
-// command is tcp-ingestion as a process of its own, with no settings but those given.
-func command(t testing.TB, settings map[string]string, args ...string) *exec.Cmd {
+// program is tcp-ingestion as a process of its own, with no settings but those given.
+func program(t testing.TB, settings map[string]string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = []string{reexec + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR")}
@@ -50,6 +50,7 @@ type server struct {
 	cmd     *exec.Cmd
 	devices string // address
 	http    string // address
+	admin   string // address, if any
 	pprof   string // address, if any
 	exited  chan struct{}
 
@@ -70,11 +71,11 @@ func startServer(t testing.TB, settings map[string]string) *server {
 // launchServer starts a server that may take its time to listen.
 func launchServer(t testing.TB, settings map[string]string) *server {
 	t.Helper()
-	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "BIND_ADDRESS": "127.0.0.1"}
+	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0", "BIND_ADDRESS": "127.0.0.1"}
 	for name, value := range settings {
 		all[name] = value
 	}
-	s := &server{t: t, cmd: command(t, all, "serve"), exited: make(chan struct{}), listening: make(chan struct{})}
+	s := &server{t: t, cmd: program(t, all, "serve"), exited: make(chan struct{}), listening: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +117,8 @@ func (s *server) follow(stderr io.Reader) {
 		case line.Msg != "listening":
 		case line.For == "http":
 			s.http = "127.0.0.1" + line.Address[strings.LastIndex(line.Address, ":"):]
+		case line.For == "admin":
+			s.admin = line.Address
 		case line.For == "pprof":
 			s.pprof = line.Address
 		case line.For == "devices":
@@ -212,7 +215,7 @@ func eventually(t testing.TB, what string, within time.Duration, condition func(
 // execute runs a command to its end.
 func execute(t testing.TB, settings map[string]string, stdin string, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	cmd := command(t, settings, args...)
+	cmd := program(t, settings, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })

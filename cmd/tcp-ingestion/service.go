@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,10 +17,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
 )
 
 // service is the running server: its parts in the order in which they are built, started and, in reverse, stopped.
@@ -34,6 +34,10 @@ type service struct {
 	engine    engine.Engine
 	publisher *publish.Publisher
 	allowList *authority.List // nil if all devices are known
+	commands  *commands
+	sockets   *listen.Set
+	gate      *gate
+	tls       *tlsserver.Server // nil without TLS
 	server    *ingest.Server
 	monitor   *ops.Monitor
 	durable   *ops.Durability
@@ -56,6 +60,15 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
 
 	var err error
+	if s.sockets, err = newSockets(c); err != nil {
+		return nil, err
+	}
+	if s.gate, err = newGate(c, registry, logger); err != nil {
+		return nil, err
+	}
+	if s.tls, err = newTLS(c, registry, logger); err != nil {
+		return nil, err
+	}
 	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
 		return nil, err
 	}
@@ -66,13 +79,18 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		Engine: s.engine, Capacity: c.PublishQueueCapacity, Timeout: c.PublishTimeout,
 		Metrics: publish.NewMetrics(registry), Logger: logger,
 	})
+	if s.commands, err = newCommands(c, registry, logger); err != nil {
+		s.publisher.Close()
+		s.engine.Close()
+		return nil, err
+	}
 	sessions := teltonikasession.New(teltonikasession.Options{
-		Publisher: s.publisher, Authority: s.authority(), StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.desk, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})
 	s.server = ingest.New(ingest.Options{
-		Adapter: sessions, MaxConnections: maxConnections(c),
+		Adapter: sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout,
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
@@ -83,38 +101,42 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 
 // start opens the listeners, HTTP first, so that a process that cannot serve devices can say why.
 func (s *service) start(ctx context.Context) (err error) {
-	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
-	opsListener, err := listen.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(s.config.MetricsPort)))
+	http, err := s.sockets.TCP(ctx, forHTTP, []string{""}, s.config.MetricsPort)
 	if err != nil {
 		return fmt.Errorf("METRICS_PORT: %w", err)
 	}
-	s.opsAddress = opsListener.Addr()
-	go func() { s.opsFailed <- s.ops.Serve(opsListener) }()
+	s.opsAddress = http[0].Addr()
+	go func() { s.opsFailed <- s.ops.Serve(http[0]) }()
 	watch, stopWatch := context.WithCancel(context.Background())
 	s.stopWatch = stopWatch
 	defer func() {
 		if err != nil {
 			stopWatch()
+			if s.commands.admin != nil {
+				s.commands.admin.Close(ctx)
+			}
 			s.ops.Close(ctx)
 		}
 	}()
 	if err := s.startPprof(ctx); err != nil {
 		return err
 	}
-	s.logger.Info("listening", "for", "http", "address", s.opsAddress.String())
+	s.logger.Info("listening", "for", forHTTP, "address", s.opsAddress.String())
 	s.background(func() { s.monitor.Run(watch) })
 	s.background(func() { s.durable.Run(watch) })
 	if err := s.startAllowList(ctx, watch); err != nil {
 		return err
 	}
-	devices, err := listen.Listen(ctx, "tcp", net.JoinHostPort(s.config.BindAddress, strconv.Itoa(s.config.TeltonikaPort)))
-	if err != nil {
-		return fmt.Errorf("BIND_ADDRESS or TELTONIKA_PORT: %w", err)
+	if err := s.startAdmin(ctx); err != nil {
+		return err
 	}
-	s.devicesAddress = devices.Addr()
-	s.server.Serve(devices)
+	s.commands.start()
+	s.reloads = append(s.reloads, s.reloadPolicy)
+	s.startTLS(watch)
+	if err := s.listenForDevices(ctx); err != nil {
+		return err
+	}
 	s.listening.Store(true)
-	s.logger.Info("listening", "for", "devices", "address", s.devicesAddress.String(), "max_connections", maxConnections(s.config))
 	return nil
 }
 
@@ -151,14 +173,20 @@ func (s *service) notReady() []string {
 // flushed, sockets closed, engine closed, HTTP last. An error says what was left; nothing of that was acknowledged.
 func (s *service) stop(ctx context.Context) error {
 	s.draining.Store(true)
+	err := s.retire(ctx)
 	drain, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
 	defer cancel()
-	err := errors.Join(s.server.Drain(drain), s.publisher.Drain(drain))
-	if err != nil {
-		err = fmt.Errorf("not drained within %v, %d records refused: %w", s.config.DrainTimeout, s.publisher.Queued(), err)
+	if s.commands.admin != nil {
+		s.commands.admin.Close(drain)
+	}
+	if drainErr := errors.Join(s.server.Drain(drain), s.publisher.Drain(drain)); drainErr != nil {
+		err = errors.Join(err, fmt.Errorf("not drained within %v, %d records refused: %w", s.config.DrainTimeout, s.publisher.Queued(), drainErr))
 	}
 	s.publisher.Close()
 	s.server.Close(ctx)
+	if commandsErr := s.commands.stop(ctx); commandsErr != nil {
+		err = errors.Join(err, fmt.Errorf("commands: %w", commandsErr))
+	}
 	s.stopWatch()
 	s.watching.Wait()
 	if s.allowList != nil {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -35,17 +36,21 @@ var engineSettings = []string{"ENGINE", "DATA_DIR", "REDIS_URL", "REDIS_TELEMETR
 func loadSettings(cmd *cli.Command, overrides map[string]string) (*config.Config, error) {
 	values := make(map[string]string)
 	for _, s := range config.Settings {
+		value, set := os.LookupEnv(s.Name)
 		switch {
 		case !cmd.IsSet(s.Flag()):
-			values[s.Name] = os.Getenv(s.Name)
 		case s.Bool:
-			values[s.Name] = strconv.FormatBool(cmd.Bool(s.Flag()))
+			value, set = strconv.FormatBool(cmd.Bool(s.Flag())), true
 		default:
-			values[s.Name] = cmd.String(s.Flag())
+			value, set = cmd.String(s.Flag()), true
 		}
-		if values[s.Name] == "" {
-			values[s.Name] = overrides[s.Name]
+		if set && strings.TrimSpace(value) == "" {
+			value = s.IfEmpty
 		}
+		if value == "" {
+			value = overrides[s.Name]
+		}
+		values[s.Name] = value
 	}
 	c, err := config.Load(func(name string) string { return values[name] })
 	if err != nil {

@@ -25,7 +25,7 @@ func simulateCommand() *cli.Command {
 		Usage: "drive a fleet of simulated trackers against an address",
 		Description: "Prints what the fleet was promised: how many records were sent and acknowledged, how fast, and what went wrong.\n" +
 			"Runs until --duration is over, --records are acknowledged, or SIGINT or SIGTERM.",
-		Flags:  simulateFlags(),
+		Flags:  append(simulateFlags(), simulatedCommandFlags()...),
 		Action: runSimulate,
 	}
 }
@@ -59,18 +59,37 @@ func simulateFlags() []cli.Flag {
 	}
 }
 
+// simulatedCommandFlags say what the trackers do about commands, and what they say of their own accord.
+func simulatedCommandFlags() []cli.Flag {
+	d := simulate.Defaults()
+	return []cli.Flag{
+		&cli.StringFlag{Name: "command-latency", Value: d.CommandLatency.String(), Usage: "a command is answered after this time, a duration or a `range` like 50ms-2s"},
+		&cli.FloatFlag{Name: "command-silence", Usage: "`share` of commands that are executed and never answered"},
+		&cli.FloatFlag{Name: "command-late", Usage: "`share` of commands that are answered late"},
+		&cli.DurationFlag{Name: "command-late-by", Value: d.CommandLateBy, Usage: "after this time"},
+		&cli.FloatFlag{Name: "command-nack", Usage: "`share` of Codec 14 commands that are refused with a nACK"},
+		&cli.FloatFlag{Name: "command-twice", Usage: "`share` of commands that are answered twice"},
+		&cli.FloatFlag{Name: "command-carry", Value: d.CommandCarry, Usage: "`probability` that an answer goes out on the next connection if this one ends before it"},
+		&cli.BoolFlag{Name: "command-ignore-unknown", Usage: "do not answer commands that a device does not know"},
+		&cli.StringFlag{Name: "command-ledger", Usage: "append every command that a device has executed to this `file`, as JSON"},
+		&cli.FloatFlag{Name: "messages", Usage: "messages that each device sends of its own accord, a minute"},
+	}
+}
+
 func runSimulate(ctx context.Context, cmd *cli.Command) error {
 	options, err := simulateOptions(cmd)
 	if err != nil {
 		return cli.Exit(err.Error(), exitUsage)
 	}
-	if path := cmd.String("ledger"); path != "" {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		if err != nil {
-			return cli.Exit(err.Error(), exitUsage)
+	for flag, list := range map[string]*io.Writer{"ledger": &options.Acknowledged, "command-ledger": &options.Executed} {
+		if path := cmd.String(flag); path != "" {
+			file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+			if err != nil {
+				return cli.Exit(err.Error(), exitUsage)
+			}
+			defer file.Close()
+			*list = file
 		}
-		defer file.Close()
-		options.Acknowledged = file
 	}
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer release()
@@ -123,6 +142,9 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 		SourceAddresses: cmd.Int("source-addresses"),
 		IMEIBase:        cmd.Uint64("imei-base"),
 	}
+	if err := setCommandOptions(&o, cmd); err != nil {
+		errs = append(errs, err)
+	}
 	if !cmd.Bool("quiet") {
 		o.Progress = cmd.Root().ErrWriter
 	}
@@ -130,6 +152,23 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 		errs = append(errs, nameFlags(err))
 	}
 	return o, errors.Join(errs...)
+}
+
+func setCommandOptions(o *simulate.Options, cmd *cli.Command) error {
+	o.CommandSilence = cmd.Float("command-silence")
+	o.CommandLate = cmd.Float("command-late")
+	o.CommandLateBy = cmd.Duration("command-late-by")
+	o.CommandNack = cmd.Float("command-nack")
+	o.CommandTwice = cmd.Float("command-twice")
+	o.CommandCarry = cmd.Float("command-carry")
+	o.CommandIgnoreUnknown = cmd.Bool("command-ignore-unknown")
+	o.Messages = cmd.Float("messages")
+	latency, err := simulate.ParseDurationRange(cmd.String("command-latency"))
+	if err != nil {
+		return fmt.Errorf("command-latency: %w", err)
+	}
+	o.CommandLatency = latency
+	return nil
 }
 
 // nameFlags puts the flags in the place of the fields that an error of simulate.Options names.

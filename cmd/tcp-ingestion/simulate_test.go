@@ -17,10 +17,13 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// acknowledger accepts every login and acknowledges every frame, with so many records too few.
+// acknowledger accepts every login and acknowledges every frame, with so many records too few. With each ACK it sends a
+// command, if it has one.
 type acknowledger struct {
 	address string
 	frames  atomic.Int64
+	answers atomic.Int64
+	command []byte
 }
 
 func startAcknowledger(t *testing.T, missing int) *acknowledger {
@@ -69,8 +72,12 @@ func (a *acknowledger) serve(conn net.Conn, missing int) {
 		if _, err := io.ReadFull(conn, frame[teltonika.HeaderSize:]); err != nil {
 			return
 		}
+		if frame.Codec().IsMessage() {
+			a.answers.Add(1)
+			continue
+		}
 		a.frames.Add(1)
-		conn.Write(teltonika.AppendAck(nil, frame.Count()-missing))
+		conn.Write(append(teltonika.AppendAck(nil, frame.Count()-missing), a.command...))
 	}
 }
 
@@ -95,6 +102,45 @@ func TestSimulate(t *testing.T) {
 	}
 }
 
+// TestSimulateCommands has a server command every device after its one frame, and the fleet answer all twice.
+func TestSimulateCommands(t *testing.T) {
+	a := startAcknowledger(t, 0)
+	var err error
+	a.command, err = teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{
+		{Type: teltonika.TypeCommand, Payload: []byte("getver")},
+	}}.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(t.TempDir(), "executed")
+	cmd := program(t, nil, "simulate", "--address", a.address, "--devices=20", "--rate=20", "--records-per-frame=1", "--json", "--quiet",
+		"--command-ledger", list, "--command-latency=1ms-2ms", "--command-twice=1")
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	eventually(t, "answers arrive", patience, func() bool { return a.answers.Load() >= 40 })
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	var ledger simulate.Ledger
+	if err := json.Unmarshal(out.Bytes(), &ledger); err != nil || ledger.CommandsAnswered < 20 || ledger.AnswersCopied < 19 {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	lines, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(lines, []byte(`"command":"getver","executed_at":"`)); int64(n) != ledger.CommandsReceived {
+		t.Errorf("%d commands executed, %d received", n, ledger.CommandsReceived)
+	}
+}
+
 func TestSimulateExitCodes(t *testing.T) {
 	good, bad := startAcknowledger(t, 0), startAcknowledger(t, 1)
 	for _, c := range []struct {
@@ -111,11 +157,13 @@ func TestSimulateExitCodes(t *testing.T) {
 		{"wrong values", []string{
 			"--address=x", "--devices=0", "--rate=-1", "--records-per-frame=0-256", "--codec=8:0", "--order=x", "--lose-ack=2", "--burst=1",
 			"--imei-base=1", "--source-addresses=255", "--response-timeout=0", "--keepalive=-1s",
+			"--command-silence=2", "--command-late-by=-1s", "--command-carry=-1", "--messages=-1",
 		}, 2, []string{
 			"address:", "devices:", "rate:", "records-per-frame:", "codec:", "order:", "lose-ack:", "burst:",
 			"imei-base:", "source-addresses:", "response-timeout:", "keepalive:",
+			"command-silence:", "command-late-by:", "command-carry:", "messages:",
 		}},
-		{"unreadable values", []string{"--records-per-frame=x", "--codec=9", "--devices=0"}, 2, []string{"records-per-frame:", "codec:", "devices:"}},
+		{"unreadable values", []string{"--records-per-frame=x", "--codec=9", "--devices=0", "--command-latency=x"}, 2, []string{"records-per-frame:", "codec:", "devices:", "command-latency:"}},
 		{"ledger in no directory", []string{"--ledger=/nonexistent/file"}, 2, []string{"/nonexistent/file"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -136,7 +184,7 @@ func TestSimulateExitCodes(t *testing.T) {
 func TestSimulateSignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		a := startAcknowledger(t, 0)
-		cmd := command(t, nil, "simulate", "--address", a.address, "--quiet", "--json")
+		cmd := program(t, nil, "simulate", "--address", a.address, "--quiet", "--json")
 		var out bytes.Buffer
 		cmd.Stdout = &out
 		if err := cmd.Start(); err != nil {

@@ -279,7 +279,7 @@ func TestAnswersAreNeverMixedUp(t *testing.T) {
 }
 
 func answersAreNeverMixedUp(d *desk) {
-	const devices, commands = 40, 10
+	const devices, commands = 24, 6
 	seed := rand.Uint64()
 	d.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -10,6 +10,9 @@ import (
 // be a [RefusedError].
 func (d *Desk) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
 	if err := d.refuses(&c); err != nil {
+		if e, lookup := d.Store.Lookup(ctx, c.ID); lookup == nil {
+			return e, false, nil // taken before
+		}
 		d.Logger.Warn("command refused", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "source", source, "reason", string(err.Reason))
 		return Entry{}, false, err
 	}
@@ -51,6 +54,10 @@ func (d *Desk) Lookup(ctx context.Context, id string) (Entry, error) { return d.
 
 // Cancel takes a command back if it is still queued, and returns it as it is then.
 func (d *Desk) Cancel(ctx context.Context, id string) (Entry, error) {
+	before, err := d.Store.Lookup(ctx, id)
+	if err != nil || before.State.Final() {
+		return before, err
+	}
 	e, err := d.Store.Cancel(ctx, id)
 	if err == nil && e.State == Cancelled {
 		d.finished(&e)

@@ -5,6 +5,8 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +24,13 @@ const (
 	AuthorityFileList  = "file_allow_list"
 )
 
+// The ways to ask for a device's certificate, values of Config.TLSClientAuth.
+const (
+	ClientAuthNone     = "none"
+	ClientAuthOptional = "optional"
+	ClientAuthRequire  = "require"
+)
+
 // defaultAllowList is the key of the Redis set of known devices.
 const defaultAllowList = "devices:allowlist"
 
@@ -34,7 +43,20 @@ type Config struct {
 	LogText      bool
 
 	TeltonikaPort int    // 0 = any free port
-	BindAddress   string // empty = all
+	BindAddress   string // addresses separated by commas; empty = all
+	UDPPort       int    // 0 = any free port, negative = off
+	ReusePort     bool
+
+	TLSPort         int // 0 = any free port, negative = off
+	TLSDetect       bool
+	TLSCertFile     string
+	TLSKeyFile      string
+	TLSClientCAFile string
+	TLSClientAuth   string // none, optional or require
+	TLSBindIMEI     bool
+	TLSMinVersion   string // 1.0 to 1.3
+
+	ProxyProtocolFrom string // addresses and networks separated by commas; empty = off
 
 	Engine            string
 	DataDir           string
@@ -49,6 +71,11 @@ type Config struct {
 
 	MetricsPort  int    // 0 = any free port
 	PprofAddress string // loopback address and port; empty = off
+
+	AdminAddress      string // address and port, 0 = any free one; empty = off
+	AdminToken        string // empty = none is asked for; never log it
+	CommandPolicy     string // path of a file; empty = the default policy
+	CommandQuarantine time.Duration
 
 	DeviceAuthorityMode    string
 	DeviceAllowList        string // key of a Redis set, or path of a file
@@ -138,9 +165,12 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",
 			"not set, but DEVICE_AUTHORITY_MODE is file_allow_list; set it to the path of a file with one IMEI a line"})
 	}
-	if c.TeltonikaPort == c.MetricsPort && c.MetricsPort != 0 {
-		problems = append(problems, Problem{"METRICS_PORT", fmt.Sprintf(
-			"%d is TELTONIKA_PORT as well; use another port for one of them", c.MetricsPort)})
+	problems = append(problems, c.samePorts()...)
+	problems = append(problems, c.tlsContradictions()...)
+	if host, _, err := net.SplitHostPort(c.AdminAddress); err == nil && !isLoopback(host) && c.AdminToken == "" {
+		problems = append(problems, Problem{"ADMIN_TOKEN", fmt.Sprintf(
+			"not set, but ADMIN_ADDRESS is %q, which other machines reach; set it to at least %d random characters, or use a loopback address such as 127.0.0.1:9091",
+			c.AdminAddress, minToken)})
 	}
 	if c.DrainTimeout > c.ShutdownTimeout {
 		problems = append(problems, Problem{"DRAIN_TIMEOUT_MS", fmt.Sprintf(
@@ -148,4 +178,59 @@ func (c *Config) contradictions() []Problem {
 			c.DrainTimeout, c.ShutdownTimeout)})
 	}
 	return problems
+}
+
+// TLS reports whether any listener takes TLS.
+func (c *Config) TLS() bool { return c.TLSPort >= 0 || c.TLSDetect }
+
+func (c *Config) tlsContradictions() []Problem {
+	var problems []Problem
+	wrong := func(setting, text string) { problems = append(problems, Problem{setting, text}) }
+	for _, file := range []struct{ setting, path string }{{"TLS_CERT_FILE", c.TLSCertFile}, {"TLS_KEY_FILE", c.TLSKeyFile}} {
+		switch {
+		case c.TLS() && file.path == "":
+			wrong(file.setting, "not set, but TLS_PORT or TLS_DETECT is; set it to the path of a PEM file")
+		case !c.TLS() && file.path != "":
+			wrong(file.setting, "has no effect: set TLS_PORT, or TLS_DETECT=true for TLS on TELTONIKA_PORT")
+		}
+	}
+	switch {
+	case c.TLSClientAuth == "": // wrong itself
+	case c.TLSClientAuth != ClientAuthNone && c.TLSClientCAFile == "":
+		wrong("TLS_CLIENT_CA_FILE", "not set, but TLS_CLIENT_AUTH asks for certificates; set it to the PEM file of the CA that issues them")
+	case c.TLSClientAuth == ClientAuthNone && c.TLSClientCAFile != "":
+		wrong("TLS_CLIENT_AUTH", "is none, so TLS_CLIENT_CA_FILE has no effect; set it to optional or require")
+	}
+	if c.TLSBindIMEI && c.TLSClientAuth == ClientAuthNone {
+		wrong("TLS_CLIENT_AUTH", "is none, but TLS_BIND_IMEI needs certificates; set it to optional or require")
+	}
+	return problems
+}
+
+// samePorts are the listeners that would take each other's port.
+func (c *Config) samePorts() []Problem {
+	listeners := []struct {
+		setting string
+		port    int
+	}{
+		{"TELTONIKA_PORT", c.TeltonikaPort}, {"TLS_PORT", max(0, c.TLSPort)}, {"METRICS_PORT", c.MetricsPort},
+		{"ADMIN_ADDRESS", portOf(c.AdminAddress)}, {"PPROF_ADDRESS", portOf(c.PprofAddress)},
+	}
+	var problems []Problem
+	for i, l := range listeners {
+		for _, other := range listeners[:i] {
+			if l.port == other.port && l.port != 0 {
+				problems = append(problems, Problem{l.setting, fmt.Sprintf(
+					"%d is the port of %s as well; use another port for one of them", l.port, other.setting)})
+			}
+		}
+	}
+	return problems
+}
+
+// portOf is the port of an address, 0 if it is any free one or there is no address.
+func portOf(address string) int {
+	_, port, _ := net.SplitHostPort(address)
+	n, _ := strconv.Atoi(port)
+	return n
 }

@@ -23,9 +23,10 @@ func TestDefaults(t *testing.T) {
 	}
 	c.InstanceID = ""
 	want := Config{
-		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, Engine: EngineEmbedded, DataDir: "./data",
+		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, UDPPort: -1, TLSPort: -1, TLSClientAuth: "none", TLSMinVersion: "1.2", Engine: EngineEmbedded, DataDir: "./data",
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
 		RedisDurability: "reply", PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
+		AdminAddress: "127.0.0.1:9091", CommandQuarantine: time.Minute,
 		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
 		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
 		WriteTimeout: 10 * time.Second, MaxFrameBytes: 65536, DrainTimeout: 10 * time.Second,
@@ -53,6 +54,7 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 		"BIND_ADDRESS": "1.2.3.4:5", "ENGINE": "mysql", "EMBEDDED_RETENTION": "30", "REDIS_URL": "http://u:secret@h",
 		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "PUBLISH_QUEUE_CAPACITY": "254",
 		"PUBLISH_TIMEOUT": "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060", "DEVICE_AUTHORITY_MODE": "nobody",
+		"ADMIN_ADDRESS": "127.0.0.1", "ADMIN_TOKEN": "too short", "COMMAND_QUARANTINE": "11m",
 		"DEVICE_ALLOW_LIST_REFRESH": "10ms", "STRICT_DEVICE_AUTH": "maybe",
 		"HANDSHAKE_TIMEOUT": "0s", "IDLE_TIMEOUT": "-1s", "WRITE_TIMEOUT": "1", "MAX_CONNECTIONS": "0",
 		"MAX_FRAME_BYTES": "100", "DRAIN_TIMEOUT_MS": "10s", "SHUTDOWN_TIMEOUT_MS": "0", "RECORD_RAW": "2",
@@ -119,6 +121,50 @@ func TestContradictionsOfTheAllowList(t *testing.T) {
 		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Setting != c.wrong):
 			t.Errorf("%v: %v, want one problem with %s", c.settings, err, c.wrong)
 		}
+	}
+}
+
+func TestAdminAddress(t *testing.T) {
+	const token = "0123456789abcdef"
+	for _, c := range []struct {
+		address, token string
+		want           string // AdminAddress
+		wrong          string // setting; empty if all is well
+	}{
+		{"", "", "127.0.0.1:9091", ""},
+		{"off", "", "", ""},
+		{"[::1]:0", "", "[::1]:0", ""},
+		{"localhost:9091", "", "localhost:9091", ""},
+		{"127.8.8.8:9091", token, "127.8.8.8:9091", ""},
+		{":9091", token, ":9091", ""},
+		{"tracker-1.example:9091", token, "tracker-1.example:9091", ""},
+		{":9091", "", "", "ADMIN_TOKEN"},
+		{"0.0.0.0:9091", "", "", "ADMIN_TOKEN"},
+		{"localhost.example:9091", "", "", "ADMIN_TOKEN"},
+		{"", token[1:], "", "ADMIN_TOKEN"},
+		{"", token + " ", "127.0.0.1:9091", ""}, // trimmed
+		{"", token + " x", "", "ADMIN_TOKEN"},
+		{"", token + "\u00e9", "", "ADMIN_TOKEN"},
+		{"127.0.0.1:65536", "", "", "ADMIN_ADDRESS"},
+		{"127.0.0.1:http", "", "", "ADMIN_ADDRESS"},
+		{"http://127.0.0.1:9091", "", "", "ADMIN_ADDRESS"},
+		{"127.0.0.1:5027", "", "", "ADMIN_ADDRESS"},
+		{"127.0.0.1:9090", "", "", "ADMIN_ADDRESS"},
+	} {
+		loaded, err := Load(from(map[string]string{"ADMIN_ADDRESS": c.address, "ADMIN_TOKEN": c.token}))
+		var invalid *Error
+		switch {
+		case c.wrong == "" && (err != nil || loaded.AdminAddress != c.want):
+			t.Errorf("%q %q: %+v, %v, want %q", c.address, c.token, loaded, err, c.want)
+		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Setting != c.wrong):
+			t.Errorf("%q %q: %v, want one problem with %s", c.address, c.token, err, c.wrong)
+		case c.wrong != "" && c.token != "" && strings.Contains(err.Error(), c.token):
+			t.Errorf("%q: the token is shown: %v", c.address, err)
+		}
+	}
+	_, err := Load(from(map[string]string{"ADMIN_ADDRESS": "0.0.0.0:9091"}))
+	if err == nil || !strings.Contains(err.Error(), "ADMIN_ADDRESS") || !strings.Contains(err.Error(), "ADMIN_TOKEN") {
+		t.Errorf("%v does not name both settings", err)
 	}
 }
 

@@ -109,12 +109,27 @@ func parseInstanceID(dst *string, v string) error {
 	return nil
 }
 
-func parseAddress(dst *string, v string) error {
-	if v != "" && v != "localhost" && net.ParseIP(v) == nil {
-		return errors.New("use an IP address of this machine, such as 127.0.0.1 or ::, without a port")
+func parseAddresses(dst *string, v string) error {
+	for entry := range strings.SplitSeq(v, ",") {
+		host := strings.Trim(strings.TrimSpace(entry), "[]")
+		address, _, _ := strings.Cut(host, "%")
+		if v != "" && host != "localhost" && net.ParseIP(address) == nil {
+			return errors.New("use IP addresses of this machine, such as 127.0.0.1 or ::, without a port")
+		}
 	}
 	*dst = v
 	return nil
+}
+
+// portOff is a listener that is not opened.
+const portOff = -1
+
+func parseOptionalPort(dst *int, v string) error {
+	if v == "" {
+		*dst = portOff
+		return nil
+	}
+	return parseInt(dst, v, 0, 65535)
 }
 
 // parseLoopback takes only addresses that no other machine reaches: profiles show what is in memory.
@@ -126,11 +141,51 @@ func parseLoopback(dst *string, v string) error {
 	if err != nil || port == "" {
 		return errors.New("use a loopback address and a port, such as 127.0.0.1:6060")
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !isLoopback(host) {
 		return errors.New("use a loopback address: profiles must not be reachable from other machines")
 	}
 	*dst = v
 	return nil
+}
+
+// adminOff is the value of ADMIN_ADDRESS that turns the API off.
+const adminOff = "off"
+
+var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$`)
+
+func parseAdminAddress(dst *string, v string) error {
+	if v == adminOff {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(v)
+	if err == nil && host != "" && net.ParseIP(host) == nil && !hostname.MatchString(host) {
+		err = errors.New("not a host")
+	}
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
+		return errors.New("use an address and a port, such as 127.0.0.1:9091, or an empty value to have none")
+	}
+	*dst = v
+	return nil
+}
+
+// minToken is how many characters make a token that nobody guesses.
+const minToken = 16
+
+func parseAdminToken(dst *string, v string) error {
+	if v == "" {
+		return nil
+	}
+	visible := !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' })
+	if len(v) < minToken || !visible {
+		return fmt.Errorf("use at least %d random characters of visible ASCII, such as those of: openssl rand -hex 32", minToken)
+	}
+	*dst = v
+	return nil
+}
+
+// isLoopback reports whether only this machine reaches a host; an empty one is all addresses.
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 func parseRedisURL(dst *string, v string) error {

@@ -10,8 +10,9 @@ type Setting struct {
 	Name    string
 	Default string // as text, empty if it has none or a computed one
 	Help    string
-	Bool    bool // the flag may stand without a value
-	Secret  bool // the value may hold a password
+	Bool    bool   // the flag may stand without a value
+	Secret  bool   // the value may hold a password
+	IfEmpty string // what a value means that is set and empty; if this is empty too, it counts as not set
 
 	set func(*Config, string) error
 }
@@ -36,8 +37,36 @@ var Settings = []Setting{
 		}},
 	{Name: "TELTONIKA_PORT", Default: "5027", Help: "TCP port for devices; 0 takes any free port",
 		set: func(c *Config, v string) error { return parseInt(&c.TeltonikaPort, v, 0, 65535) }},
-	{Name: "BIND_ADDRESS", Help: "address to listen on for devices (default all)",
-		set: func(c *Config, v string) error { return parseAddress(&c.BindAddress, v) }},
+	{Name: "BIND_ADDRESS", Help: "addresses to listen on for devices, IPv4 or IPv6, separated by commas (default all)",
+		set: func(c *Config, v string) error { return parseAddresses(&c.BindAddress, v) }},
+	{Name: "UDP_PORT", Help: "UDP port for devices, may be the number of TELTONIKA_PORT; 0 takes any free port (default off)",
+		set: func(c *Config, v string) error { return parseOptionalPort(&c.UDPPort, v) }},
+	{Name: "TLS_PORT", Help: "TCP port for devices that speak TLS; 0 takes any free port (default off)",
+		set: func(c *Config, v string) error { return parseOptionalPort(&c.TLSPort, v) }},
+	{Name: "TLS_DETECT", Default: "false", Bool: true, Help: "take TLS on TELTONIKA_PORT too, by a connection's first byte",
+		set: func(c *Config, v string) error { return parseBool(&c.TLSDetect, v) }},
+	{Name: "TLS_CERT_FILE", Help: "PEM file with the server's certificate and then its issuers; read again at SIGHUP and when it changes",
+		set: func(c *Config, v string) error { c.TLSCertFile = v; return nil }},
+	{Name: "TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
+		set: func(c *Config, v string) error { c.TLSKeyFile = v; return nil }},
+	{Name: "TLS_CLIENT_CA_FILE", Help: "PEM file with the CA that issues the devices' certificates",
+		set: func(c *Config, v string) error { c.TLSClientCAFile = v; return nil }},
+	{Name: "TLS_CLIENT_AUTH", Default: ClientAuthNone, Help: "whether devices show a certificate: none, optional or require",
+		set: func(c *Config, v string) error {
+			c.TLSClientAuth = v
+			return oneOf(v, ClientAuthNone, ClientAuthOptional, ClientAuthRequire)
+		}},
+	{Name: "TLS_BIND_IMEI", Default: "false", Bool: true, Help: "a device's certificate must name the IMEI that it logs in with",
+		set: func(c *Config, v string) error { return parseBool(&c.TLSBindIMEI, v) }},
+	{Name: "TLS_MIN_VERSION", Default: "1.2", Help: "oldest TLS version that is spoken: 1.0, 1.1, 1.2 or 1.3",
+		set: func(c *Config, v string) error {
+			c.TLSMinVersion = v
+			return oneOf(v, "1.0", "1.1", "1.2", "1.3")
+		}},
+	{Name: "PROXY_PROTOCOL_FROM", Help: "balancers whose PROXY protocol header is required and believed: addresses and networks, separated by commas (default none)",
+		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
+	{Name: "REUSE_PORT", Default: "false", Bool: true, Help: "share the devices' ports with a process that starts while another one stops (Linux)",
+		set: func(c *Config, v string) error { return parseBool(&c.ReusePort, v) }},
 	{Name: "ENGINE", Help: "where records go: redis or embedded (default redis if REDIS_URL is set, else embedded)",
 		set: func(c *Config, v string) error {
 			c.Engine = v
@@ -67,6 +96,19 @@ var Settings = []Setting{
 		}},
 	{Name: "METRICS_PORT", Default: "9090", Help: "TCP port of /metrics, /healthz and /readyz; 0 takes any free port",
 		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},
+	{Name: "ADMIN_ADDRESS", Default: "127.0.0.1:9091", IfEmpty: adminOff,
+		Help: "address and port of the API for commands to devices; port 0 takes any free one, an empty value turns it off",
+		set:  func(c *Config, v string) error { return parseAdminAddress(&c.AdminAddress, v) }},
+	{Name: "ADMIN_TOKEN", Secret: true,
+		Help: "who uses that API must send it, at least 16 characters; needed if ADMIN_ADDRESS is not a loopback address",
+		set:  func(c *Config, v string) error { return parseAdminToken(&c.AdminToken, v) }},
+	{Name: "COMMAND_POLICY", Help: "file of rules which commands may be sent, read again at SIGHUP (default: destructive ones need confirmation)",
+		set: func(c *Config, v string) error { c.CommandPolicy = v; return nil }},
+	{Name: "COMMAND_QUARANTINE", Default: "60s",
+		Help: "how long after a command's timeout its answer may still come: no other command is sent to the device meanwhile",
+		set: func(c *Config, v string) error {
+			return parseDuration(&c.CommandQuarantine, v, 0, 10*time.Minute)
+		}},
 	{Name: "PPROF_ADDRESS", Help: "loopback address and port for profiles at /debug/pprof/, such as 127.0.0.1:6060 (default off)",
 		set: func(c *Config, v string) error { return parseLoopback(&c.PprofAddress, v) }},
 	{Name: "DEVICE_AUTHORITY_MODE", Default: AuthorityAllowAll,

@@ -46,15 +46,20 @@ func newGuard(maxConnections int) *guard {
 
 // cell is the address's, with what time has forgiven taken off. The lock is held.
 func (g *guard) cell(address netip.Addr, now time.Time) *allowance {
-	if address.Is6() { // a customer gets a network of these, not one
-		if prefix, err := address.Prefix(64); err == nil {
-			address = prefix.Addr()
-		}
-	}
-	c := &g.cells[maphash.Comparable(g.seed, address)%guardCells]
+	c := &g.cells[maphash.Comparable(g.seed, network(address))%guardCells]
 	c.used = max(0, c.used-failureRate*now.Sub(c.since).Seconds())
 	c.since = now
 	return c
+}
+
+// network is what addresses are held responsible by: a customer gets one of IPv4, and a /64 of IPv6.
+func network(address netip.Addr) netip.Addr {
+	if address = address.Unmap(); address.Is6() {
+		if prefix, err := address.Prefix(64); err == nil {
+			return prefix.Addr()
+		}
+	}
+	return address
 }
 
 // admits reports whether the address may connect, and expects a note if so.

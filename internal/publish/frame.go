@@ -28,15 +28,17 @@ type Frame struct {
 	DeadLetters []engine.DeadLetter
 	Buffer      []byte // for the bytes that the records and dead letters refer to; reused
 
-	device   uint64 // hash of DeviceID
-	admitted int    // records of the queue's capacity that the frame holds
-	bytes    int64  // of the publisher's memory that it holds
-	next     *Frame // the frame pushed before it, see inbox
-	state    atomic.Uint32
-	done     chan struct{} // one message when a frame that was not abandoned is settled
-	timer    *time.Timer
-	outcome  Outcome
-	err      error
+	device    uint64 // hash of DeviceID
+	admitted  int    // records of the queue's capacity that the frame holds
+	bytes     int64  // of the publisher's memory that it holds
+	share     *Share // of which it holds as much; nil = none
+	next      *Frame // the frame pushed before it, see inbox
+	state     atomic.Uint32
+	submitted time.Time
+	done      chan struct{} // one message when a frame that was not abandoned is settled
+	timer     *time.Timer
+	outcome   Outcome
+	err       error
 }
 
 // Outcome says what became of a stored frame's items.
@@ -75,7 +77,7 @@ func (f *Frame) reset() {
 	if cap(f.Records) > maxKeptRecords {
 		f.Records = nil
 	}
-	f.DeviceID, f.next, f.err, f.outcome, f.bytes = "", nil, nil, Outcome{}, 0
+	f.DeviceID, f.share, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
 	f.state.Store(pending)
 }
 

@@ -68,16 +68,26 @@ func New(o Options) *Publisher {
 // Admit reserves room for a frame of n records, all or nothing, and returns an empty frame of the device.
 // It must be given back with Publish or Discard. The error is ErrOverflow or ErrClosed.
 func (p *Publisher) Admit(deviceID string, n int) (*Frame, error) {
+	return p.AdmitWithin(nil, deviceID, n)
+}
+
+// AdmitWithin is Admit for a frame that has to fit into the share as well.
+func (p *Publisher) AdmitWithin(share *Share, deviceID string, n int) (*Frame, error) {
 	if p.closed.Load() {
 		return nil, ErrClosed
 	}
+	if !share.take(n) {
+		p.options.Metrics.overflow.Inc()
+		return nil, ErrOverflow
+	}
 	if p.queued.Add(int64(n)) > int64(p.options.Capacity) {
+		share.give(n, 0)
 		p.unqueue(n)
 		p.options.Metrics.overflow.Inc()
 		return nil, ErrOverflow
 	}
 	f := p.frames.Get().(*Frame)
-	f.DeviceID, f.admitted = deviceID, n
+	f.DeviceID, f.admitted, f.share = deviceID, n, share
 	f.device = xxhash.Sum64String(deviceID)
 	return f, nil
 }
@@ -92,18 +102,34 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 		p.release(f)
 		return Outcome{}, nil
 	}
-	if f.bytes = int64(cap(f.Buffer)); p.bytes.Add(f.bytes) > p.maxBytes() {
+	if err := p.Submit(f); err != nil {
+		return Outcome{}, err
+	}
+	return p.Wait(f)
+}
+
+// Submit is the part of Publish that waits for nothing: frames of one device are stored in the order in which they are
+// submitted. Without an error Wait has to be called; with one the frame is no longer the caller's.
+func (p *Publisher) Submit(f *Frame) error {
+	f.bytes = int64(cap(f.Buffer))
+	if within := f.share.takeBytes(f.bytes); p.bytes.Add(f.bytes) > p.maxBytes() || !within {
 		p.release(f)
 		p.options.Metrics.overflow.Inc()
-		return Outcome{}, ErrOverflow
+		return ErrOverflow
 	}
-	start := time.Now()
+	f.submitted = time.Now()
 	f.timer.Reset(p.options.Timeout)
 	l := p.lanes[f.device%uint64(len(p.lanes))]
 	l.inbox.push(f)
 	if p.ended.Load() { // asked after the push: Close takes what was there before it said so
 		l.refuseInbox()
 	}
+	return nil
+}
+
+// Wait is the rest of Publish after Submit. The frame is no longer the caller's.
+func (p *Publisher) Wait(f *Frame) (Outcome, error) {
+	submitted := f.submitted
 	select {
 	case <-f.done:
 	case <-f.timer.C:
@@ -116,7 +142,7 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 	outcome, err := f.outcome, f.err
 	p.release(f)
 	if err == nil {
-		p.options.Metrics.duration.Observe(time.Since(start).Seconds())
+		p.options.Metrics.duration.Observe(time.Since(submitted).Seconds())
 	}
 	return outcome, err
 }
@@ -155,6 +181,7 @@ func (p *Publisher) Close() {
 func (p *Publisher) release(f *Frame) {
 	n := f.admitted
 	p.bytes.Add(-f.bytes)
+	f.share.give(n, f.bytes)
 	f.reset()
 	p.frames.Put(f)
 	p.unqueue(n)

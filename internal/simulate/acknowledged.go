@@ -3,23 +3,12 @@ package simulate
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
-	"io"
 	"strconv"
-	"sync"
 
 	"github.com/cespare/xxhash/v2"
 )
 
-// acknowledged is the list of the ids of acknowledged records.
-type acknowledged struct {
-	mu  sync.Mutex
-	w   io.Writer
-	err error
-}
-
-// writeAcknowledged adds the records of the acknowledged frame to the list. If the list cannot be written, the
-// run ends: it would be worthless.
+// writeAcknowledged adds the ids of the acknowledged frame's records to their list.
 func (d *device) writeAcknowledged() error {
 	list := d.fleet.acknowledged
 	if list == nil {
@@ -37,29 +26,5 @@ func (d *device) writeAcknowledged() error {
 		b = append(b, '\n')
 	}
 	d.line = b
-	err := list.write(b)
-	if err != nil {
-		d.fleet.abort()
-	}
-	return err
-}
-
-func (a *acknowledged) write(lines []byte) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.err == nil {
-		if _, err := a.w.Write(lines); err != nil {
-			a.err = fmt.Errorf("list of acknowledged records: %w", err)
-		}
-	}
-	return a.err
-}
-
-func (a *acknowledged) error() error {
-	if a == nil {
-		return nil
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.err
+	return d.fleet.note(list, b)
 }

@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -25,6 +26,10 @@ type device struct {
 	refusals int      // of the login, in a row
 	settled  bool     // nothing left to do until the run ends
 	line     []byte   // of the list of acknowledged records
+
+	speech     []utterance       // what it will say beside its records, in order
+	parameters map[string]string // that were set, by id
+	restarting bool              // by a command: the connection ends now
 }
 
 // maxRefusals is how many times in a row a login is refused before the device stays away.
@@ -78,13 +83,15 @@ func (d *device) session() error {
 	d.shard.count(connections, 1)
 	d.shard.count(connected, 1)
 	defer d.shard.count(connected, -1)
+	defer d.forget()
+	d.restarting = false
 	return d.converse(l)
 }
 
 // broken counts what ended an idle link, if anything did.
 func (d *device) broken(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, errDisrupted) {
+		return err
 	}
 	var wrong *wrongAnswer
 	if errors.As(err, &wrong) {
@@ -146,23 +153,48 @@ func (d *device) nextFrame() bool {
 	return true
 }
 
-// rest waits until the next record is due, sending keep-alives.
+// rest waits until the next record is due, or something is to be heard or to be said, sending keep-alives.
 func (d *device) rest(l *link) error {
-	due, scheduled := d.journal.due()
-	deadline := time.Time{}
-	if scheduled {
-		deadline = d.fleet.meter.start.Add(due)
+	until := time.Time{}
+	if due, scheduled := d.journal.due(); scheduled {
+		until = d.fleet.meter.start.Add(due)
 	}
-	if every := d.fleet.options.KeepAlive; every > 0 {
-		if ping := time.Now().Add(every); deadline.IsZero() || ping.Before(deadline) {
-			if err := l.wait(ping, d.fleet.stopped); err != nil || d.fleet.stopped() {
-				return err
-			}
-			d.shard.count(keepAlives, 1)
-			return l.keepAlive()
+	until = d.sooner(until)
+	every := d.fleet.options.KeepAlive
+	ping := time.Now().Add(every)
+	pinging := every > 0 && (until.IsZero() || ping.Before(until))
+	if pinging {
+		until = ping
+	}
+	if err := l.wait(until, d.fleet.stopped); err != nil || d.fleet.stopped() {
+		return err
+	}
+	if pinging && !time.Now().Before(ping) {
+		d.shard.count(keepAlives, 1)
+		if err := l.keepAlive(); err != nil {
+			return err
 		}
 	}
-	return l.wait(deadline, d.fleet.stopped)
+	return d.attend(l)
+}
+
+// attend obeys the commands that have arrived while no frame waited for its ACK, and says what is due.
+func (d *device) attend(l *link) error {
+	for l.held > 0 {
+		records, command, err := l.receive(l.soon())
+		switch {
+		case errors.Is(err, errNoAnswer):
+			return &wrongAnswer{fmt.Sprintf("% x and nothing more, without a frame to answer", l.buffer[:l.held])}
+		case err != nil:
+			return err
+		case command == nil:
+			return &wrongAnswer{fmt.Sprintf("ACK of %d records without a frame to answer", records)}
+		}
+		if err := d.obey(command); err != nil {
+			return err
+		}
+	}
+	return d.speak(l)
 }
 
 // deliver sends the frame and waits for its ACK.
@@ -177,7 +209,7 @@ func (d *device) deliver(l *link) error {
 		return errDisrupted
 	}
 	if err == nil {
-		err = l.awaitACK(d.frame.count, sent)
+		err = d.awaitACK(l, sent)
 	}
 	if err != nil {
 		return d.notAcknowledged(err)
@@ -191,9 +223,39 @@ func (d *device) deliver(l *link) error {
 	return nil
 }
 
+// awaitACK waits for the answer to the frame that was sent at the given time. Meanwhile it obeys commands, which may come
+// before it, and says what is due.
+func (d *device) awaitACK(l *link, sent time.Time) error {
+	deadline := sent.Add(l.timeout)
+	for {
+		if err := d.speak(l); err != nil {
+			return err
+		}
+		until := d.sooner(deadline)
+		records, command, err := l.receive(until)
+		switch {
+		case errors.Is(err, errNoAnswer) && until.Before(deadline):
+			// Something is to be said.
+		case err != nil:
+			return err
+		case command != nil:
+			if err := d.obey(command); err != nil {
+				return err
+			}
+		case records != uint32(d.frame.count):
+			return &wrongAnswer{fmt.Sprintf("frame of %d records answered with %d", d.frame.count, records)}
+		default:
+			return nil
+		}
+	}
+}
+
 func (d *device) notAcknowledged(err error) error {
 	var wrong *wrongAnswer
 	switch {
+	case errors.Is(err, errDisrupted):
+		d.shard.count(interrupted, 1)
+		return err
 	case errors.As(err, &wrong):
 		d.shard.count(wrongAnswers, 1)
 	case errors.Is(err, errNoAnswer):

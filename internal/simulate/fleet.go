@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -22,16 +23,21 @@ type fleet struct {
 	stop, abort        context.CancelFunc
 
 	unsettled    atomic.Int64 // devices that have something to send still
-	acknowledged *acknowledged
+	acknowledged *list
+	executed     *list
 	failure      atomic.Pointer[string]
 }
 
 // Run runs a fleet until its Duration is over, its Records are acknowledged or ctx ends, then waits up to
-// Drain for what is not acknowledged yet. The error is of the options or of the list of acknowledged
-// records; what the server does wrong is in the ledger.
+// Drain for what is not acknowledged yet. The error is of the options or of one of the
+// lists; what the server does wrong is in the ledger.
 //
 // Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the digits
 // being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything else.
+//
+// Options.Executed gets a line of JSON for every command that a device has executed, before it answers:
+// {"imei":"...","codec":12,"command":"getinfo","executed_at":"2026-01-02T03:04:05.678901Z"}. A command that is not printable is in
+// hex, and "hex":true is said. A command that was refused with a nACK is not in it.
 func Run(ctx context.Context, options Options) (Ledger, error) {
 	if err := options.Validate(); err != nil {
 		return Ledger{}, err
@@ -57,15 +63,14 @@ func Run(ctx context.Context, options Options) (Ledger, error) {
 	if f.dial == nil {
 		f.dial = newDialer(&options)
 	}
-	if options.Acknowledged != nil {
-		f.acknowledged = &acknowledged{w: options.Acknowledged}
-	}
+	f.acknowledged = newList("list of acknowledged records", options.Acknowledged)
+	f.executed = newList("list of executed commands", options.Executed)
 	f.unsettled.Store(int64(options.Devices))
 	defer context.AfterFunc(stopping, func() { time.AfterFunc(options.Drain, abort) })()
 	stopProgress := f.reportProgress()
 	f.runDevices(catalogues)
 	stopProgress()
-	return f.ledger(), f.acknowledged.error()
+	return f.ledger(), errors.Join(f.acknowledged.error(), f.executed.error())
 }
 
 // runDevices starts the devices at the pace of the ramp and returns when all have finished.
@@ -120,6 +125,7 @@ func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *dev
 		interval: interval, next: f.now(), capacity: o.Backlog, rng: rng,
 	}
 	d.journal.begin()
+	d.planMessage(time.Now())
 	return d
 }
 

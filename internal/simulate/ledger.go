@@ -27,7 +27,14 @@ type Ledger struct {
 	WrongAnswers int64 `json:"wrong_answers"`        // answers that no correct server gives
 	NotRecorded  int64 `json:"records_not_recorded"` // the rate's records that a device behind schedule had no room for
 	KeepAlives   int64 `json:"keep_alives"`
-	BytesSent    int64 `json:"bytes_sent"`
+	BytesSent    int64 `json:"bytes_sent"` // in frames of records
+
+	CommandsReceived    int64 `json:"commands_received"`
+	CommandsAnswered    int64 `json:"commands_answered"` // each counted once
+	CommandsNacked      int64 `json:"commands_nacked"`
+	CommandsOverlapping int64 `json:"commands_overlapping"` // received while the answer to one before was still to be sent
+	AnswersCopied       int64 `json:"answers_copied"`       // answers that were sent once more
+	MessagesSent        int64 `json:"messages_sent"`        // of the devices' own accord
 
 	Elapsed time.Duration `json:"-"` // of the whole run
 	Active  time.Duration `json:"-"` // from the first frame sent to the last ACK
@@ -42,10 +49,15 @@ type Latency struct{ P50, P90, P99, P999, Max time.Duration }
 // Unacknowledged is how many records were sent and not acknowledged when the run ended.
 func (l *Ledger) Unacknowledged() int64 { return l.RecordsSent - l.RecordsAcknowledged }
 
-// OK reports whether records were sent, all of them are acknowledged, every answer was right and no device
-// has given up.
+// CommandsUnanswered is how many commands were received and neither answered nor refused with a nACK.
+func (l *Ledger) CommandsUnanswered() int64 {
+	return l.CommandsReceived - l.CommandsAnswered - l.CommandsNacked
+}
+
+// OK reports whether records were sent or commands received, all records that were sent are acknowledged, every answer was
+// right and no device has given up.
 func (l *Ledger) OK() bool {
-	return l.RecordsSent > 0 && l.Unacknowledged() == 0 && l.WrongAnswers == 0 && l.GivenUp == 0
+	return l.RecordsSent+l.CommandsReceived > 0 && l.Unacknowledged() == 0 && l.WrongAnswers == 0 && l.GivenUp == 0
 }
 
 // RecordsPerSecond is the rate of acknowledged records while the run was active.
@@ -77,6 +89,12 @@ func (f *fleet) ledger() Ledger {
 		NotRecorded:         m.sum(notRecorded),
 		KeepAlives:          m.sum(keepAlives),
 		BytesSent:           m.sum(bytesSent),
+		CommandsReceived:    m.sum(commandsReceived),
+		CommandsAnswered:    m.sum(commandsAnswered),
+		CommandsNacked:      m.sum(commandsNacked),
+		CommandsOverlapping: m.sum(commandsOverlapping),
+		AnswersCopied:       m.sum(answersCopied),
+		MessagesSent:        m.sum(messagesSent),
 		Elapsed:             time.Since(m.start),
 		Active:              m.active(),
 		Latency: Latency{
@@ -93,14 +111,15 @@ func (l Ledger) MarshalJSON() ([]byte, error) {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return json.Marshal(struct {
 		counted
-		Unacknowledged   int64              `json:"records_unacknowledged"`
-		OK               bool               `json:"ok"`
-		ElapsedSeconds   float64            `json:"elapsed_seconds"`
-		ActiveSeconds    float64            `json:"active_seconds"`
-		RecordsPerSecond float64            `json:"records_per_second"`
-		LatencyMS        map[string]float64 `json:"latency_ms"`
+		Unacknowledged     int64              `json:"records_unacknowledged"`
+		CommandsUnanswered int64              `json:"commands_unanswered"`
+		OK                 bool               `json:"ok"`
+		ElapsedSeconds     float64            `json:"elapsed_seconds"`
+		ActiveSeconds      float64            `json:"active_seconds"`
+		RecordsPerSecond   float64            `json:"records_per_second"`
+		LatencyMS          map[string]float64 `json:"latency_ms"`
 	}{
-		counted(l), l.Unacknowledged(), l.OK(), l.Elapsed.Seconds(), l.Active.Seconds(), l.RecordsPerSecond(),
+		counted(l), l.Unacknowledged(), l.CommandsUnanswered(), l.OK(), l.Elapsed.Seconds(), l.Active.Seconds(), l.RecordsPerSecond(),
 		map[string]float64{
 			"p50": ms(l.Latency.P50), "p90": ms(l.Latency.P90), "p99": ms(l.Latency.P99),
 			"p99.9": ms(l.Latency.P999), "max": ms(l.Latency.Max),
@@ -133,6 +152,10 @@ latency       p50 %v, p90 %v, p99 %v, p99.9 %v, max %v
 		seconds(l.Elapsed), seconds(l.Active),
 		l.RecordsPerSecond(),
 		short(l.Latency.P50), short(l.Latency.P90), short(l.Latency.P99), short(l.Latency.P999), short(l.Latency.Max))
+	if err == nil && l.CommandsReceived+l.MessagesSent > 0 {
+		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, %d unanswered, %d overlapping; %d other messages sent\n",
+			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(), l.CommandsOverlapping, l.MessagesSent)
+	}
 	if err == nil && l.LastFailure != "" {
 		_, err = fmt.Fprintf(w, "last failure  %s\n", l.LastFailure)
 	}

@@ -25,17 +25,24 @@ type wrongAnswer struct{ detail string }
 
 func (e *wrongAnswer) Error() string { return e.detail }
 
-// link is a device's connection, one exchange at a time.
+// link is a device's connection, used by one goroutine.
 type link struct {
 	conn    net.Conn
 	timeout time.Duration // to wait for an answer
 	idle    atomic.Bool   // wait is reading, so wake may end it
 	expiry  time.Time     // of the write deadline
-	buffer  [8]byte
+	buffer  [8]byte       // what has been received and not been taken; enough for what comes often
+	held    int           // bytes in it
 }
 
 // past is a deadline that ends a read at once.
 var past = time.Unix(1, 0)
+
+// wholeness is how soon the rest of what has begun to arrive must be there, at most: a server writes it at once.
+const wholeness = 5 * time.Second
+
+// maxCommand is the longest frame that a device takes, in bytes.
+const maxCommand = 8192
 
 // login sends the login and reads the one byte that answers it.
 func (l *link) login(login []byte) error {
@@ -43,16 +50,18 @@ func (l *link) login(login []byte) error {
 	if err := l.send(login, now); err != nil {
 		return err
 	}
-	n, err := l.read(now.Add(l.timeout), 1)
-	switch {
-	case err != nil:
+	if err := l.fill(1, now.Add(l.timeout)); err != nil {
 		return err
-	case n == 1 && l.buffer[0] == teltonika.LoginAccept:
-		return nil
-	case n == 1 && l.buffer[0] == teltonika.LoginRefuse:
-		return errRefused
 	}
-	return &wrongAnswer{fmt.Sprintf("login answered with % x", l.buffer[:n])}
+	switch answer := l.buffer[0]; answer {
+	case teltonika.LoginAccept:
+		l.take(1)
+		return nil
+	case teltonika.LoginRefuse:
+		return errRefused
+	default:
+		return &wrongAnswer{fmt.Sprintf("login answered with % x", l.buffer[:l.held])}
+	}
 }
 
 // send writes bytes, in once or twice the timeout or not at all: the deadline is renewed only when less than once
@@ -68,59 +77,102 @@ func (l *link) send(b []byte, now time.Time) error {
 	return err
 }
 
-// awaitACK reads the answer to a frame of so many records that was sent at the given time.
-func (l *link) awaitACK(records int, sent time.Time) error {
-	n, err := l.read(sent.Add(l.timeout), 4)
-	if err != nil {
-		return err
+// receive reads what the server says next until the deadline: an ACK of so many records, or the frame of a command. An ACK is
+// of at least one record here, because no frame is empty: four zero bytes are the preamble of a frame.
+func (l *link) receive(deadline time.Time) (records uint32, command teltonika.Frame, err error) {
+	if err := l.fill(4, deadline); err != nil {
+		return 0, nil, err
 	}
-	if n > 4 || binary.BigEndian.Uint32(l.buffer[:]) != uint32(records) {
-		return &wrongAnswer{fmt.Sprintf("frame of %d records answered with % x", records, l.buffer[:n])}
+	if records := binary.BigEndian.Uint32(l.buffer[:]); records != 0 {
+		l.take(4)
+		return records, nil, nil
+	}
+	command, err = l.receiveCommand(l.soon())
+	if errors.Is(err, errNoAnswer) {
+		err = &wrongAnswer{fmt.Sprintf("% x and nothing more: neither an ACK nor a whole frame", l.buffer[:l.held])}
+	}
+	return 0, command, err
+}
+
+// soon is when what has begun to arrive must be there.
+func (l *link) soon() time.Time { return time.Now().Add(min(wholeness, l.timeout)) }
+
+// receiveCommand reads the frame whose preamble has arrived. A device ignores one with a wrong CRC in silence; here it
+// is an error, because no server sends one that is not broken.
+func (l *link) receiveCommand(deadline time.Time) (teltonika.Frame, error) {
+	if err := l.fill(teltonika.HeaderSize, deadline); err != nil {
+		return nil, err
+	}
+	size, err := teltonika.ParseHeader(l.buffer[:], maxCommand)
+	if err != nil {
+		return nil, &wrongAnswer{fmt.Sprintf("% x: %v", l.buffer, err)}
+	}
+	frame := make(teltonika.Frame, size)
+	copy(frame, l.buffer[:])
+	for n := l.held; n < size; {
+		got, err := l.read(frame[n:], deadline)
+		if n += got; err != nil {
+			return nil, err
+		}
+	}
+	l.held = 0
+	if err := frame.Verify(); err != nil {
+		return nil, &wrongAnswer{fmt.Sprintf("command % x: %v", frame, err)}
+	}
+	return frame, nil
+}
+
+// fill reads until at least so many bytes are held, 8 at most.
+func (l *link) fill(want int, deadline time.Time) error {
+	for l.held < want {
+		n, err := l.read(l.buffer[l.held:], deadline)
+		if l.held += n; l.held < want && err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// read waits for so many bytes until the deadline. More than asked for is returned too, since nobody sends
-// any to a tracker that has not spoken.
-func (l *link) read(deadline time.Time, want int) (n int, err error) {
-	if err := l.conn.SetReadDeadline(deadline); err != nil {
-		return 0, err
-	}
-	for n < want {
-		got, err := l.conn.Read(l.buffer[n:])
-		n += got
-		switch {
-		case n >= want || err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return n, err
-		case time.Now().Before(deadline):
-			// It was wake, which came just after the link had stopped waiting.
-			if err := l.conn.SetReadDeadline(deadline); err != nil {
-				return n, err
-			}
-		default:
-			return n, errNoAnswer
-		}
-	}
-	return n, nil
+// take removes bytes from what is held.
+func (l *link) take(n int) {
+	copy(l.buffer[:], l.buffer[n:l.held])
+	l.held -= n
 }
 
-// wait lets time pass until the deadline, or for ever if it is zero, or until stopped tells so when wake
-// is called. It returns the reason if the link ends meanwhile.
+// read reads some bytes, or returns errNoAnswer when the deadline has passed.
+func (l *link) read(b []byte, deadline time.Time) (int, error) {
+	for {
+		if err := l.conn.SetReadDeadline(deadline); err != nil {
+			return 0, err
+		}
+		n, err := l.conn.Read(b)
+		switch {
+		case n > 0 || err == nil:
+			return n, nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, err
+		case !time.Now().Before(deadline):
+			return 0, errNoAnswer
+		}
+		// It was wake, which came just after the link had stopped waiting.
+	}
+}
+
+// wait lets time pass until the deadline, or for ever if it is zero, until something is received, or until stopped tells so
+// when wake is called. It returns the reason if the link ends meanwhile.
 func (l *link) wait(deadline time.Time, stopped func() bool) error {
 	l.idle.Store(true)
 	defer l.idle.Store(false)
 	if err := l.conn.SetReadDeadline(deadline); err != nil {
 		return err
 	}
-	if stopped() {
+	if stopped() || l.held > 0 {
 		return nil
 	}
 	n, err := l.conn.Read(l.buffer[:])
+	l.held = n
 	switch {
-	case n > 0:
-		return &wrongAnswer{fmt.Sprintf("% x without a frame to answer", l.buffer[:n])}
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case n > 0 || errors.Is(err, os.ErrDeadlineExceeded):
 		return nil
 	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF
@@ -141,14 +193,25 @@ func (l *link) keepAlive() error {
 }
 
 // farewell closes the sending side and makes sure that the server has nothing more to say. Only an answer too many
-// is an error; how soon the server closes is its own affair.
+// is an error: a command comes too late for the device, and how soon the server closes is its own affair.
 func (l *link) farewell() error {
 	half, ok := l.conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || l.conn.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+	if !ok || half.CloseWrite() != nil {
 		return nil
 	}
-	if n, _ := l.conn.Read(l.buffer[:]); n > 0 {
-		return &wrongAnswer{fmt.Sprintf("% x after the last ACK", l.buffer[:n])}
+	deadline := time.Now().Add(time.Second)
+	for {
+		records, command, err := l.receive(deadline)
+		var wrong *wrongAnswer
+		switch {
+		case errors.As(err, &wrong):
+			return err
+		case err != nil && l.held > 0 && l.buffer[0] != 0:
+			return &wrongAnswer{fmt.Sprintf("% x after the last ACK", l.buffer[:l.held])}
+		case err != nil:
+			return nil
+		case command == nil:
+			return &wrongAnswer{fmt.Sprintf("ACK of %d records after the last ACK", records)}
+		}
 	}
-	return nil
 }

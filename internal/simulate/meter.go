@@ -40,7 +40,13 @@ const (
 	keepAlives
 	bytesSent
 	notRecorded // records that did not fit into a backlog
-	events      // their number
+	commandsReceived
+	commandsAnswered // each once
+	commandsNacked
+	commandsOverlapping // that came before the answer to the one before was sent
+	answersCopied       // sent after the same answer
+	messagesSent
+	events // their number
 )
 
 func newMeter(shards int) *meter { return &meter{start: time.Now(), shards: make([]shard, shards)} }

@@ -56,6 +56,23 @@ type Options struct {
 	Retry           time.Duration // pause after the first failure to connect; doubles up to 8 times that
 	Drain           time.Duration // how long the ended run waits for the ACKs of what was sent
 
+	// Every command is executed and answered, in the codec that it came in, after the latency, except that of all commands the
+	// device executes the share CommandSilence and never answers, executes CommandLate and answers it only after
+	// CommandLateBy, and executes CommandTwice and answers it once more after another latency. Of those in Codec 14, CommandNack
+	// is refused with a nACK and not executed, as is one that names another IMEI. The shares are 0 to 1, also together.
+	// When a connection ends, an answer that was still to be sent is sent on the next one with the probability CommandCarry, and
+	// lost otherwise.
+	CommandLatency       DurationRange
+	CommandSilence       float64
+	CommandLate          float64
+	CommandLateBy        time.Duration
+	CommandNack          float64
+	CommandTwice         float64
+	CommandCarry         float64
+	CommandIgnoreUnknown bool // do not answer commands that a device does not know; otherwise it says so
+
+	Messages float64 // that a device sends of its own accord, a minute: serial data in Codec 15 and offers of pictures
+
 	Ramp            float64 // connections a second at the start; 0 = all at once
 	SourceAddresses int     // spread over 127.0.0.1 and so many addresses from there; 0 = as needed
 	IMEIBase        uint64  // the first device's IMEI, 15 digits; the others count up from it
@@ -63,6 +80,7 @@ type Options struct {
 	Start time.Time // where the devices' clocks begin; zero = now
 
 	Acknowledged io.Writer // gets one line for each acknowledged record, see Run; nil = none
+	Executed     io.Writer // gets one line for each executed command, see Run; nil = none
 	Progress     io.Writer // gets one line a second; nil = none
 
 	// Dial opens connections in place of plain TCP to Address.
@@ -85,6 +103,9 @@ func Defaults() Options {
 		ResponseTimeout: 30 * time.Second,
 		Retry:           time.Second,
 		Drain:           35 * time.Second,
+		CommandLatency:  DurationRange{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond},
+		CommandLateBy:   time.Minute,
+		CommandCarry:    0.1,
 		Ramp:            2000,
 		IMEIBase:        350000000000000,
 	}
@@ -102,7 +123,8 @@ const (
 	minIMEI = 100_000_000_000_000
 	maxIMEI = 999_999_999_999_999
 
-	maxDevices = 1_000_000
+	maxDevices  = 1_000_000
+	maxMessages = 60_000 // a minute
 )
 
 // Validate returns every problem of the options at once, each an *OptionError.
@@ -139,10 +161,32 @@ func (o *Options) Validate() error {
 	check(o.ResponseTimeout > 0, "ResponseTimeout", "%v, expected more than 0", o.ResponseTimeout)
 	check(o.Retry > 0, "Retry", "%v, expected more than 0", o.Retry)
 	check(o.Drain >= 0, "Drain", "%v is negative", o.Drain)
+	o.validateCommands(check)
 	check(o.Ramp >= 0, "Ramp", "%v is negative", o.Ramp)
 	check(o.SourceAddresses >= 0 && o.SourceAddresses <= 254, "SourceAddresses", "%d, expected 0 to 254", o.SourceAddresses)
 	check(o.IMEIBase >= minIMEI && o.IMEIBase <= maxIMEI-maxDevices, "IMEIBase", "%d, expected 15 digits up to %d",
 		o.IMEIBase, maxIMEI-maxDevices)
 	check(o.Start.IsZero() || o.Start.UnixMilli() >= 0, "Start", "%v is before 1970", o.Start)
 	return errors.Join(errs...)
+}
+
+// validateCommands checks what a device does about commands.
+func (o *Options) validateCommands(check func(ok bool, field, format string, args ...any)) {
+	latency := o.CommandLatency
+	check(0 <= latency.Min && latency.Min <= latency.Max, "CommandLatency", "%v, expected a range of 0 or more", latency)
+	check(o.CommandLateBy >= 0, "CommandLateBy", "%v is negative", o.CommandLateBy)
+	together := 0.0
+	for _, share := range []struct {
+		field string
+		value float64
+	}{
+		{"CommandSilence", o.CommandSilence}, {"CommandLate", o.CommandLate},
+		{"CommandNack", o.CommandNack}, {"CommandTwice", o.CommandTwice},
+	} {
+		together += max(0, share.value)
+		check(share.value >= 0 && together <= 1, share.field, "%v, expected a share from 0 to 1, also together with those before it: %v",
+			share.value, together)
+	}
+	check(o.CommandCarry >= 0 && o.CommandCarry <= 1, "CommandCarry", "%v, expected a probability from 0 to 1", o.CommandCarry)
+	check(o.Messages >= 0 && o.Messages <= maxMessages, "Messages", "%v a minute, expected 0 to %d", o.Messages, maxMessages)
 }

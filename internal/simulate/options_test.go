@@ -23,7 +23,8 @@ func TestValidate(t *testing.T) {
 		Address: "nowhere", Devices: -1, Duration: -1, Records: -1, Rate: -1, RecordsPerFrame: Range{Min: 5, Max: 256},
 		Codecs: Mix{{Codec: teltonika.Codec12, Weight: 1}}, Order: "random", Reconnect: 2, Burst: -1, LoseACK: 1,
 		Backlog: 1, KeepAlive: -1, ResponseTimeout: 0, Retry: 0, Drain: -1, Ramp: -1, SourceAddresses: 255, IMEIBase: 1,
-		Start: time.Unix(-1, 0),
+		Start: time.Unix(-1, 0), CommandLatency: DurationRange{Min: 2, Max: 1}, CommandSilence: -1, CommandLate: 2, CommandLateBy: -1,
+		CommandNack: -1, CommandTwice: 0.5, CommandCarry: 2, Messages: -1,
 	}
 	err := wrong.Validate()
 	named := make(map[string]bool)
@@ -34,7 +35,9 @@ func TestValidate(t *testing.T) {
 		}
 		named[o.Field] = true
 	}
-	free := map[string]bool{"Seed": true, "Acknowledged": true, "Progress": true, "Dial": true}
+	free := map[string]bool{
+		"Seed": true, "Acknowledged": true, "Executed": true, "Progress": true, "Dial": true, "CommandIgnoreUnknown": true,
+	}
 	for f := range reflect.TypeFor[Options]().Fields() {
 		if named[f.Name] == free[f.Name] {
 			t.Errorf("field %s: named %v, can be wrong %v", f.Name, named[f.Name], !free[f.Name])
@@ -58,6 +61,19 @@ func TestParseRange(t *testing.T) {
 	}
 	for _, s := range []string{"", "x", "5-", "-5", "9-3", "1-2-3"} {
 		if got, err := ParseRange(s); err == nil {
+			t.Errorf("%q is %v, expected an error", s, got)
+		}
+	}
+}
+
+func TestParseDurationRange(t *testing.T) {
+	for s, expected := range map[string]DurationRange{"2s": {2 * time.Second, 2 * time.Second}, "50ms-2s": {50 * time.Millisecond, 2 * time.Second}} {
+		if got, err := ParseDurationRange(s); err != nil || got != expected || got.String() != s {
+			t.Errorf("%q is %v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "5", "1s-", "-1s", "2s-1s", "1s-2s-3s"} {
+		if got, err := ParseDurationRange(s); err == nil {
 			t.Errorf("%q is %v, expected an error", s, got)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -30,6 +31,30 @@ func ParseRange(s string) (Range, error) {
 		return Range{}, fmt.Errorf("%q is neither a number nor a range like 1-35", s)
 	}
 	return Range{Min: minimum, Max: maximum}, nil
+}
+
+// DurationRange is a time, drawn evenly from Min to Max.
+type DurationRange struct{ Min, Max time.Duration }
+
+func (r DurationRange) String() string {
+	if r.Min == r.Max {
+		return r.Min.String()
+	}
+	return fmt.Sprintf("%v-%v", r.Min, r.Max)
+}
+
+// ParseDurationRange reads "2s" or "50ms-2s".
+func ParseDurationRange(s string) (DurationRange, error) {
+	low, high, isRange := strings.Cut(s, "-")
+	if !isRange {
+		high = low
+	}
+	minimum, err1 := time.ParseDuration(low)
+	maximum, err2 := time.ParseDuration(high)
+	if err1 != nil || err2 != nil || minimum > maximum {
+		return DurationRange{}, fmt.Errorf("%q is neither a duration nor a range like 50ms-2s", s)
+	}
+	return DurationRange{Min: minimum, Max: maximum}, nil
 }
 
 // Mix says which part of the fleet speaks which codec.

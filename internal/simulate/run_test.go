@@ -263,13 +263,14 @@ func TestWrongAnswers(t *testing.T) {
 	}{
 		"one too many":          {func(n int) answer { return ack(n + 1) }, true},
 		"zero":                  {func(int) answer { return ack(0) }, true},
-		"five bytes":            {func(n int) answer { return answer{bytes: long(n)} }, true},
+		"five bytes":            {func(n int) answer { return answer{bytes: long(n)} }, false},
 		"ACK of the last frame": {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &server{tb: t}
 			o := small(s.listen(), 1, 50)
 			o.RecordsPerFrame = Range{Min: 10, Max: 10}
+			o.ResponseTimeout = 2 * time.Second // which bounds how long half an answer is waited for
 			s.answer = func(a arrival) answer {
 				n := len(a.records)
 				switch {

@@ -28,6 +28,7 @@ type server struct {
 	mu         sync.Mutex
 	arrivals   map[string][]arrival // by IMEI
 	keepAlives int
+	commands   map[string][]string // the payloads of messages that have arrived, by IMEI; nil = none may
 	logins     int
 }
 
@@ -96,6 +97,10 @@ func (s *server) serve(conn net.Conn) {
 			}
 			conn.Write(s.late)
 			return
+		}
+		if s.commands != nil && teltonika.Frame(frame).Codec().IsMessage() {
+			s.heard(imei, frame)
+			continue
 		}
 		a := s.arrived(imei, frame)
 		answer := ack(len(a.records))
@@ -188,6 +193,22 @@ func (s *server) arrived(imei string, frame []byte) arrival {
 	a := arrival{imei: imei, frame: frame, codec: data.Codec, records: data.Records, nth: len(s.arrivals[imei])}
 	s.arrivals[imei] = append(s.arrivals[imei], a)
 	return a
+}
+
+func (s *server) heard(imei string, frame teltonika.Frame) {
+	m, err := teltonika.DecodeMessages(frame.Body())
+	if err == nil {
+		err = frame.Verify()
+	}
+	if err != nil {
+		s.tb.Error(err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, message := range m.Messages {
+		s.commands[imei] = append(s.commands[imei], string(message.Payload))
+	}
 }
 
 // frames returns how many frames have arrived, those that came again included.

@@ -1,4 +1,4 @@
-// Package teltonikasession is one tracker's connection, from its login to its close.
+// Package teltonikasession is one tracker's connection, from its login to its close, and what it sends in datagrams.
 //
 // A session carries a frame through six steps and only then looks for the next one:
 //
@@ -44,6 +44,7 @@ type Adapter struct {
 	deadLetters allowance
 	penalties   penalties
 	largeFrames budget
+	datagrams   datagrams
 }
 
 // New returns the adapter.
@@ -52,6 +53,8 @@ func New(o Options) *Adapter {
 		o.Commands = noCommands{}
 	}
 	a := &Adapter{Options: o, deadLetters: newAllowance(), penalties: newPenalties(), largeFrames: newBudget(o.MaxFrameBytes)}
+	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout)
+	o.Metrics.datagramDevices.Store(a.datagrams.devices)
 	a.work.New = func() any {
 		w := &work{}
 		w.encoder.Raw = o.RecordRaw

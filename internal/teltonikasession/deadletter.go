@@ -11,23 +11,9 @@ const reasonTimestamp = "timestamp"
 
 // bury stores the frame as a dead letter and acknowledges it if the verdict says so.
 func (s *session) bury(w *work, v *verdict) ingest.CloseReason {
-	records := 0
-	if v.answer {
-		records = w.frame.Count()
-		s.Metrics.received(w.frame.Codec(), records)
-	} else {
-		s.Metrics.unknownCodec(w.frame.Codec())
-	}
-	_, err := s.store(w, max(1, records), func(f *publish.Frame, w *work) error {
-		return s.addDeadLetter(f, w, v.deadLetter)
-	})
-	if err != nil {
-		s.Logger.Error("dead letter not stored, frame not acknowledged", "imei", s.imei, "error", err)
-		s.Metrics.refused(verdictOn(err).refused, records)
-		return ""
-	}
-	s.Metrics.deadLettered(v.deadLetter, records)
-	if !v.answer {
+	records := s.condemn(w, v)
+	_, err := s.store(w, max(1, records), v.bury)
+	if !s.buried(&w.origin, v, records, err) || !v.answer {
 		return ""
 	}
 	if err := s.ack(w, records); err != nil {
@@ -36,15 +22,40 @@ func (s *session) bury(w *work, v *verdict) ingest.CloseReason {
 	return ""
 }
 
-// addDeadLetter adds the frame at hand, copied because it may outlive the session's wait.
-func (s *session) addDeadLetter(f *publish.Frame, w *work, reason string) error {
-	if !s.deadLetters.take(s.imei, w.received) {
+// condemn counts a frame that is to be a dead letter, and returns the number of its records: as many as it says if
+// it is acknowledged, and otherwise none.
+func (a *Adapter) condemn(w *work, v *verdict) (records int) {
+	if !v.answer {
+		a.Metrics.unknownCodec(w.codec)
+		return 0
+	}
+	w.figures.received(w.codec, w.claimed())
+	return w.claimed()
+}
+
+// buried counts what has become of a dead letter and reports whether it is stored.
+func (a *Adapter) buried(o *origin, v *verdict, records int, err error) bool {
+	if err != nil {
+		a.Logger.Error("dead letter not stored, frame not acknowledged", "imei", o.imei, "error", err)
+		a.Metrics.refused(verdictOn(err).refused, records)
+		return false
+	}
+	a.Metrics.deadLettered(v.deadLetter, records)
+	return true
+}
+
+// bury adds the dead letter that the verdict says.
+func (v *verdict) bury(f *publish.Frame, w *work) error { return addDeadLetter(f, w, v.deadLetter) }
+
+// addDeadLetter adds the packet at hand, copied because it may outlive the wait for its being stored.
+func addDeadLetter(f *publish.Frame, w *work, reason string) error {
+	if !w.deadLetters.take(w.imei, w.received) {
 		return errDeadLetterLimit
 	}
 	start := len(f.Buffer)
-	f.Buffer = append(f.Buffer, w.frame...)
+	f.Buffer = append(f.Buffer, w.packet...)
 	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
-		DeviceID: s.imei, Codec: w.frame.Codec().String(), Reason: reason, Received: w.received,
+		DeviceID: w.imei, Codec: w.codec.String(), Reason: reason, Received: w.received,
 		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
 	})
 	return nil

@@ -56,17 +56,17 @@ func (s *session) take() ingest.CloseReason {
 	return reason
 }
 
-func (s *session) putBack(w *work) {
+func (a *Adapter) putBack(w *work) {
 	if w.unaccounted > 0 {
-		s.Metrics.refused(verdicts[len(verdicts)-1].refused, w.unaccounted)
+		a.Metrics.refused(verdicts[len(verdicts)-1].refused, w.unaccounted)
 		w.unaccounted = 0
 	}
 	if w.large {
-		s.largeFrames.give()
+		a.largeFrames.give()
 		w.large = false
 	}
 	w.trim()
-	s.work.Put(w)
+	a.work.Put(w)
 }
 
 // rest has the wait for the next frame, of which some time has passed, go on with less memory.
@@ -108,25 +108,26 @@ func (s *session) carry(w *work) error {
 	if err := w.frame.Verify(); err != nil {
 		return err
 	}
-	if w.frame.Codec().IsMessage() {
+	if w.codec.IsMessage() {
 		return s.message(w)
 	}
-	if err := w.data.Decode(w.frame.Body()); err != nil {
-		return teltonika.At(teltonika.HeaderSize, err)
+	if err := w.data.Decode(w.body); err != nil {
+		return teltonika.At(w.offset, err)
 	}
-	s.Metrics.received(w.frame.Codec(), w.data.Count)
+	w.figures.received(w.codec, w.data.Count)
 	w.unaccounted = w.data.Count
 	outcome, err := s.publish(w)
 	w.unaccounted = 0
 	if err != nil {
 		return err
 	}
-	s.Metrics.stored(w.frame.Codec(), outcome, w.dead)
+	w.figures.stored(w.codec, outcome, w.dead)
 	return s.ack(w, w.data.Count)
 }
 
 // read brings the frame whose header has arrived into w.
 func (s *session) read(w *work) error {
+	w.origin = origin{imei: s.imei, figures: s.Metrics.of(s.conn.Transport()), deadLetters: &s.deadLetters}
 	w.frame, w.acknowledged = w.frame[:0], -1
 	size, err := teltonika.ParseHeader(s.head[:], s.MaxFrameBytes)
 	if err != nil {
@@ -149,47 +150,58 @@ func (s *session) read(w *work) error {
 		}
 	}
 	w.received = time.Now()
+	w.hold(w.frame, w.frame.Body(), teltonika.HeaderSize)
 	return nil
 }
 
 // publish encodes the decoded records and stores them. A record that cannot be published takes the whole frame
 // to the dead letters, once, while the others are published.
 func (s *session) publish(w *work) (publish.Outcome, error) {
-	w.dead = 0
 	if w.data.Count == 0 {
+		w.dead = 0
 		return publish.Outcome{}, nil
 	}
 	return s.store(w, w.data.Count, s.fill)
 }
 
 // store publishes what fill puts into a frame with room for n records.
-func (s *session) store(w *work, n int, fill func(*publish.Frame, *work) error) (publish.Outcome, error) {
-	f, err := s.Publisher.Admit(s.imei, n)
+func (a *Adapter) store(w *work, n int, fill func(*publish.Frame, *work) error) (publish.Outcome, error) {
+	f, err := a.admit(w, n, fill)
 	if err != nil {
 		return publish.Outcome{}, err
+	}
+	return a.Publisher.Publish(f)
+}
+
+// admit returns a frame with room for n records, with what fill puts into it.
+func (a *Adapter) admit(w *work, n int, fill func(*publish.Frame, *work) error) (*publish.Frame, error) {
+	f, err := a.Publisher.AdmitWithin(w.share, w.imei, n)
+	if err != nil {
+		return nil, err
 	}
 	filled := false
 	defer func() {
 		if !filled { // also if a bug made fill panic: the room belongs to all devices
-			s.Publisher.Discard(f)
+			a.Publisher.Discard(f)
 		}
 	}()
 	if err := fill(f, w); err != nil {
-		return publish.Outcome{}, err
+		return nil, err
 	}
 	filled = true
-	return s.Publisher.Publish(f)
+	return f, nil
 }
 
 // fill encodes the decoded records into f.
-func (s *session) fill(f *publish.Frame, w *work) (err error) {
+func (a *Adapter) fill(f *publish.Frame, w *work) (err error) {
+	w.dead = 0
 	codec := w.data.Codec
-	w.encoder.Begin(record.Origin{DeviceID: s.imei, Codec: codec, Received: w.received})
+	w.encoder.Begin(record.Origin{DeviceID: w.imei, Codec: codec, Received: w.received})
 	name := codec.String()
 	for i := range w.data.Records {
 		r := &w.data.Records[i]
 		if r.Priority > maxPriority {
-			s.Metrics.priorityOutOfRange.Inc()
+			a.Metrics.priorityOutOfRange.Inc()
 		}
 		var doc record.Document
 		f.Buffer, doc, err = w.encoder.Append(f.Buffer, r)
@@ -198,14 +210,14 @@ func (s *session) fill(f *publish.Frame, w *work) (err error) {
 			continue
 		}
 		f.Records = append(f.Records, engine.Record{
-			DeviceID: s.imei, Codec: name, Timestamp: int64(r.Timestamp),
+			DeviceID: w.imei, Codec: name, Timestamp: int64(r.Timestamp),
 			Hash: doc.Hash, Time: doc.Time, ID: doc.ID, Payload: doc.Payload,
 		})
 	}
 	if w.dead == 0 {
 		return nil
 	}
-	return s.addDeadLetter(f, w, reasonTimestamp)
+	return addDeadLetter(f, w, reasonTimestamp)
 }
 
 // ack answers the frame with the number of its records.
@@ -222,21 +234,21 @@ func (s *session) ack(w *work, records int) error {
 	return nil
 }
 
-// message takes a frame of Codec 12 to 15, which is never answered with a number of records.
-func (s *session) message(w *work) error {
-	messages, err := teltonika.DecodeMessages(w.frame.Body())
+// message takes a packet of Codec 12 to 15, which is never answered with a number of records.
+func (a *Adapter) message(w *work) error {
+	messages, err := teltonika.DecodeMessages(w.body)
 	if err != nil {
-		return &messageError{teltonika.At(teltonika.HeaderSize, err)}
+		return &messageError{teltonika.At(w.offset, err)}
 	}
 	for i := range messages.Messages {
 		m := &messages.Messages[i]
-		s.Commands.Message(&command.Message{
-			IMEI: s.imei, Codec: messages.Codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp,
+		a.Commands.Message(&command.Message{
+			IMEI: w.imei, Codec: messages.Codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp,
 			Payload: bytes.Clone(m.Payload), Received: w.received,
 		})
 	}
-	if s.Logger.Enabled(context.Background(), slog.LevelDebug) {
-		s.Logger.Debug("message received", "imei", s.imei, "codec", messages.Codec.String(), "messages", len(messages.Messages))
+	if a.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		a.Logger.Debug("message received", "imei", w.imei, "codec", messages.Codec.String(), "messages", len(messages.Messages))
 	}
 	return nil
 }

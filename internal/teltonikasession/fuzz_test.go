@@ -24,7 +24,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(slices.Concat(goodFrame(2), malformed(3)), true, byte(20), byte(2))
 	f.Fuzz(func(t *testing.T, sent []byte, login bool, segment, failing byte) {
 		s := newService(t, func(o *Options) { o.MaxFrameBytes = 4096 })
-		s.engine.Fail(failEvery(int(failing % 4)))
+		s.engine.Fail(failEvery(int(failing%4), &engine.Error{Err: errEngine}))
 		answers := s.converse(sent, login, 1+int(segment))
 		s.stop()
 		s.checkLedger()
@@ -34,14 +34,14 @@ func FuzzSession(f *testing.F) {
 }
 
 // failEvery makes every n-th batch fail, none for 0.
-func failEvery(n int) func(*engine.Batch) error {
+func failEvery(n int, err error) func(*engine.Batch) error {
 	if n == 0 {
 		return nil
 	}
 	batches := 0
 	return func(*engine.Batch) error {
 		if batches++; batches%n == 0 {
-			return &engine.Error{Err: errEngine}
+			return err
 		}
 		return nil
 	}

@@ -22,7 +22,7 @@ func (s *session) login() ingest.CloseReason {
 	}
 	known := s.Authority.Known(imei)
 	if !known && s.StrictAuth {
-		s.Metrics.handshake("rejected", known)
+		s.Metrics.of(s.conn.Transport()).handshake("rejected", known)
 		s.penalties.add(imei, time.Now())
 		s.Logger.Warn("login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
 		s.head[0] = teltonika.LoginRefuse
@@ -33,7 +33,7 @@ func (s *session) login() ingest.CloseReason {
 	}
 	s.imei = imei
 	s.conn.TakeOver(imei)
-	s.Metrics.handshake("accepted", known)
+	s.Metrics.of(s.conn.Transport()).handshake("accepted", known)
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "known", known)
 	s.head[0] = teltonika.LoginAccept
 	if err := s.answer(1); err != nil {
@@ -70,7 +70,7 @@ func (s *session) readLogin() (string, error) {
 func (s *session) loginFailed(err error) ingest.CloseReason {
 	var malformed *teltonika.DecodeError
 	if errors.As(err, &malformed) {
-		s.Metrics.handshake("malformed", false)
+		s.Metrics.of(s.conn.Transport()).handshake("malformed", false)
 		s.Logger.Warn("login malformed", "remote", s.conn.RemoteAddr().String(), "error", err)
 		return ReasonMalformedLogin
 	}

@@ -2,10 +2,11 @@ package teltonikasession
 
 import (
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -22,24 +23,24 @@ type Metrics struct {
 	unknownCodecTotal  *prometheus.CounterVec
 	priorityOutOfRange prometheus.Counter
 	ackLatency         prometheus.Histogram
+	lengthMismatch     prometheus.Counter
+	datagramDevices    atomic.Pointer[datagramDevices] // set by New
 
-	// The counters of good frames, looked up once.
-	byCodec map[teltonika.Codec]codecCounters
+	tcp, tls, udp *transportMetrics
 }
-
-type codecCounters struct{ ok, received, published prometheus.Counter }
 
 // NewMetrics registers the sessions' metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		handshakes: counters("teltonika_handshake_total",
-			"Logins, by result and by whether the device is known.", "result", "known"),
+			"Logins, by result, by whether the device is known, and by transport; over udp datagrams that are refused.",
+			"result", "known", "transport"),
 		framesTotal: counters("teltonika_frames_total",
-			"Whole frames, by codec and result.", "codec", "result"),
+			"Whole frames and datagrams, by codec, result and transport.", "codec", "result", "transport"),
 		receivedTotal: counters("teltonika_records_received_total",
-			"AVL records in frames with a right CRC, by codec.", "codec"),
+			"AVL records in datagrams and in frames with a right CRC, by codec and transport.", "codec", "transport"),
 		publishedTotal: counters("teltonika_records_published_total",
-			"AVL records stored for the first time, by codec.", "codec"),
+			"AVL records stored for the first time, by codec and transport.", "codec", "transport"),
 		duplicateTotal: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_records_duplicate_total",
 			Help: "AVL records sent again that had been stored before.",
@@ -59,30 +60,31 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help:    "Time from a frame's last byte read to its ACK written.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}),
-		byCodec: make(map[teltonika.Codec]codecCounters),
+		lengthMismatch: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "teltonika_udp_length_mismatch_total",
+			Help: "Datagrams whose length field is not their length, taken all the same.",
+		}),
 	}
 	r.MustRegister(m.handshakes, m.framesTotal, m.receivedTotal, m.publishedTotal, m.duplicateTotal,
-		m.deadLetteredTotal, m.refusedTotal, m.unknownCodecTotal, m.priorityOutOfRange, m.ackLatency)
-	for _, c := range []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
-		name := c.String()
-		m.byCodec[c] = codecCounters{
-			ok:        m.framesTotal.WithLabelValues(name, "ok"),
-			received:  m.receivedTotal.WithLabelValues(name),
-			published: m.publishedTotal.WithLabelValues(name),
-		}
-	}
+		m.deadLetteredTotal, m.refusedTotal, m.unknownCodecTotal, m.priorityOutOfRange, m.ackLatency,
+		m.lengthMismatch, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "teltonika_udp_devices_active",
+			Help: "Devices that have sent a datagram within the idle timeout.",
+		}, m.countDatagramDevices))
+	m.tcp, m.tls, m.udp = m.newTransport(transportTCP), m.newTransport(transportTLS), m.newTransport(transportUDP)
 	m.beginAtZero()
 	return m
 }
 
+func (m *Metrics) countDatagramDevices() float64 {
+	if d := m.datagramDevices.Load(); d != nil {
+		return float64(d.count(time.Now()))
+	}
+	return 0
+}
+
 // beginAtZero shows what has not happened yet, because an increase is not seen in a series that begins with it.
 func (m *Metrics) beginAtZero() {
-	for _, labels := range [][]string{{"accepted", "known"}, {"accepted", "unknown"}, {"rejected", "unknown"}, {"malformed", "unknown"}} {
-		m.handshakes.WithLabelValues(labels...)
-	}
-	for _, codec := range []string{"unknown", teltonika.Codec7.String()} {
-		m.framesTotal.WithLabelValues(codec, "unknown_codec")
-	}
 	m.deadLetteredTotal.WithLabelValues(reasonTimestamp)
 	for i := range verdicts {
 		if v := &verdicts[i]; v.answer {
@@ -95,41 +97,6 @@ func (m *Metrics) beginAtZero() {
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}
-
-func (m *Metrics) handshake(result string, known bool) {
-	label := "unknown"
-	if known {
-		label = "known"
-	}
-	m.handshakes.WithLabelValues(result, label).Inc()
-}
-
-func (m *Metrics) frame(codec teltonika.Codec, result string) {
-	if c, ok := m.byCodec[codec]; ok && result == "ok" {
-		c.ok.Inc()
-		return
-	}
-	name := "unknown"
-	if codec.IsAVL() || codec.IsMessage() || codec == teltonika.Codec7 {
-		name = codec.String()
-	}
-	m.framesTotal.WithLabelValues(name, result).Inc()
-}
-
-func (m *Metrics) received(codec teltonika.Codec, records int) {
-	m.byCodec[codec].received.Add(float64(records))
-}
-
-// stored counts the records of an acknowledged frame, dead of which could not be published.
-func (m *Metrics) stored(codec teltonika.Codec, o publish.Outcome, dead int) {
-	m.byCodec[codec].published.Add(float64(o.Published))
-	if o.Duplicates > 0 {
-		m.duplicateTotal.Add(float64(o.Duplicates))
-	}
-	if dead > 0 {
-		m.deadLettered(reasonTimestamp, dead)
-	}
 }
 
 func (m *Metrics) deadLettered(reason string, records int) {

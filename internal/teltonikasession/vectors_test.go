@@ -23,7 +23,11 @@ type vector struct {
 }
 
 // vectors are the TCP packets of the protocol library's test data.
-func vectors(t testing.TB) (tcp []vector) {
+func vectors(t testing.TB) []vector {
+	return vectorsBy(t, func(v vector) bool { return v.Transport != "udp" })
+}
+
+func vectorsBy(t testing.TB, wanted func(vector) bool) (all []vector) {
 	t.Helper()
 	text, err := os.ReadFile("../../teltonika/testdata/frames.jsonl")
 	if err != nil {
@@ -34,11 +38,11 @@ func vectors(t testing.TB) (tcp []vector) {
 		if err := json.Unmarshal([]byte(line), &v); err != nil {
 			t.Fatal(err)
 		}
-		if v.Transport != "udp" {
-			tcp = append(tcp, v)
+		if wanted(v) {
+			all = append(all, v)
 		}
 	}
-	return tcp
+	return all
 }
 
 // answer is what a session owes. The recorded answers leave malformed frames with a right CRC unanswered; the

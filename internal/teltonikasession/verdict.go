@@ -98,26 +98,32 @@ func verdictOn(err error) *verdict {
 	return &verdicts[i] // the last one always applies
 }
 
+// judge counts and logs a frame that stopped at a step, and says what follows. records are those decoded.
+func (a *Adapter) judge(o *origin, records int, err error) *verdict {
+	v := verdictOn(err)
+	o.figures.frame(o.codec, v.result)
+	a.Logger.Log(context.Background(), v.level, v.log, "imei", o.imei, "error", err)
+	if v.refused != "" {
+		a.Metrics.refused(v.refused, records)
+	}
+	return v
+}
+
 // conclude does what follows from a frame's end and returns why the connection closes, or nothing.
 func (s *session) conclude(w *work, err error) ingest.CloseReason {
 	if err == nil {
 		s.wrongCRCs = 0
-		s.Metrics.frame(codecOf(w), "ok")
+		w.figures.frame(w.codec, "ok")
 		return ""
 	}
 	if write := (*writeError)(nil); errors.As(err, &write) {
-		s.Metrics.frame(codecOf(w), "ok") // stored; the device will send it again
+		w.figures.frame(w.codec, "ok") // stored; the device will send it again
 		return s.writeFailed(write.error)
 	}
 	if socket := (*socketError)(nil); errors.As(err, &socket) {
 		return s.conn.Reason(socket.error)
 	}
-	v := verdictOn(err)
-	s.Metrics.frame(codecOf(w), v.result)
-	s.Logger.Log(context.Background(), v.level, v.log, "imei", s.imei, "error", err)
-	if v.refused != "" {
-		s.Metrics.refused(v.refused, w.data.Count)
-	}
+	v := s.judge(&w.origin, w.data.Count, err)
 	if v.deadLetter != "" {
 		if reason := s.bury(w, v); reason != "" {
 			return reason
@@ -132,12 +138,4 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 		s.penalties.add(s.imei, time.Now())
 	}
 	return v.close
-}
-
-// codecOf is the frame's codec, or 0 if its header was refused.
-func codecOf(w *work) teltonika.Codec {
-	if len(w.frame) <= teltonika.HeaderSize {
-		return 0
-	}
-	return w.frame.Codec()
 }

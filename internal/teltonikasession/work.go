@@ -2,7 +2,6 @@ package teltonikasession
 
 import (
 	"slices"
-	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -10,12 +9,15 @@ import (
 
 // work is what a session needs while it has a frame in hand, and gives back before it waits for the next one.
 type work struct {
-	frame    teltonika.Frame
-	received time.Time // when the frame's last byte was read
-	data     teltonika.AVLData
-	encoder  record.Encoder
-	dead     int  // records of the frame that cannot be published
-	large    bool // the frame's memory is of the budget
+	origin
+	frame   teltonika.Frame
+	packet  []byte // the frame or datagram as it came, for the dead letters
+	body    []byte // its data field: codec id to number of data 2
+	offset  int    // of the data field in the packet
+	data    teltonika.AVLData
+	encoder record.Encoder
+	dead    int  // records of the frame that cannot be published
+	large   bool // the frame's memory is of the budget
 
 	acknowledged int // records; -1 if the frame is not acknowledged
 
@@ -28,6 +30,14 @@ const (
 	firstFrame = 2 << 10
 	keepFrame  = 16 << 10
 )
+
+// hold says which packet is at hand, and what its data field is.
+func (w *work) hold(packet, body []byte, offset int) {
+	w.packet, w.body, w.offset, w.codec = packet, body, offset, teltonika.Codec(body[0])
+}
+
+// claimed is number of data 1: how many records the packet says that it has.
+func (w *work) claimed() int { return int(w.body[1]) }
 
 // begin starts the frame with its header.
 func (w *work) begin(header []byte) {
@@ -49,6 +59,7 @@ func (w *work) extend(size int) []byte {
 
 // trim lets go of what only unusual frames need.
 func (w *work) trim() {
+	w.origin, w.packet, w.body = origin{}, nil, nil
 	if cap(w.frame) > keepFrame {
 		*w = work{encoder: record.Encoder{Raw: w.encoder.Raw}}
 	}

@@ -1,4 +1,5 @@
-// Package ingesttest has a listener in memory, so that connections can be tested in virtual time.
+// Package ingesttest has a listener and a UDP socket in memory, so that connections and datagrams can be tested in virtual
+// time.
 package ingesttest
 
 import (

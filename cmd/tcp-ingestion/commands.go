@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/redisstore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+)
+
+// commands is the way to the devices: the desk that carries out what they are asked, the store behind it, and the API
+// in front of it.
+type commands struct {
+	desk    *command.Desk
+	store   command.Store
+	admin   *admin.Server // nil if it is off
+	address net.Addr      // of the API
+	end     context.CancelFunc
+	ended   chan struct{}
+}
+
+// How long a command waits for its moment on the connection, and how long after an answer the next one is held back.
+const (
+	sendPatience = 5 * time.Second
+	answerGap    = 500 * time.Millisecond
+)
+
+// newCommands makes the parts. The store need not be reachable.
+func newCommands(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*commands, error) {
+	policy, err := commandPolicy(c)
+	if err != nil {
+		return nil, err
+	}
+	store, err := newCommandStore(c, logger)
+	if err != nil {
+		return nil, err
+	}
+	desk := command.NewDesk(command.Options{
+		Store: store, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
+		Patience: command.Patience{Send: sendPatience, Quarantine: c.CommandQuarantine, Gap: answerGap},
+	})
+	return &commands{desk: desk, store: store, ended: make(chan struct{})}, nil
+}
+
+// newCommandStore keeps commands beside the records: in the same Redis, or in a file of the same directory.
+func newCommandStore(c *config.Config, logger *slog.Logger) (command.Store, error) {
+	if c.Engine == config.EngineRedis {
+		store, err := redisstore.New(redisstore.Options{URL: c.RedisURL, Instance: c.InstanceID, Logger: logger})
+		if err != nil {
+			return nil, invalid("REDIS_URL", err)
+		}
+		return store, nil
+	}
+	return sqlitestore.New(sqlitestore.Options{
+		Dir: c.DataDir, Instance: c.InstanceID, Retention: c.EmbeddedRetention, Logger: logger,
+	})
+}
+
+func commandPolicy(c *config.Config) (*command.Policy, error) {
+	if c.CommandPolicy == "" {
+		return command.DefaultPolicy(), nil
+	}
+	policy, err := command.LoadPolicy(c.CommandPolicy)
+	if err != nil {
+		return nil, invalid("COMMAND_POLICY", err)
+	}
+	return policy, nil
+}
+
+// start runs the desk, which must be there before the first device.
+func (c *commands) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.end = cancel
+	go func() {
+		defer close(c.ended)
+		c.desk.Run(ctx)
+	}()
+}
+
+// stop ends the desk, after the last device has gone. What is in flight is left to the store.
+func (c *commands) stop(ctx context.Context) error {
+	if c.end == nil {
+		return c.store.Close()
+	}
+	c.end()
+	select {
+	case <-c.ended:
+		return c.store.Close()
+	case <-ctx.Done():
+		return fmt.Errorf("still at work: %w", ctx.Err())
+	}
+}
+
+// startAdmin listens for what people and programs ask of devices, if ADMIN_ADDRESS is set.
+func (s *service) startAdmin(ctx context.Context) error {
+	if s.config.AdminAddress == "" {
+		return nil
+	}
+	host, port, _ := net.SplitHostPort(s.config.AdminAddress) // config has looked at it
+	number, _ := strconv.Atoi(port)
+	listeners, err := s.sockets.TCP(ctx, forAdmin, []string{host}, number)
+	if err != nil {
+		return fmt.Errorf("ADMIN_ADDRESS: %w", err)
+	}
+	l := listeners[0]
+	s.commands.address = l.Addr()
+	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.desk, Devices: s.commands.desk, Token: s.config.AdminToken, Logger: s.logger})
+	s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
+	go func() {
+		if err := s.commands.admin.Serve(l); err != nil {
+			s.logger.Error("admin server failed", "error", err)
+		}
+	}()
+	return nil
+}
+
+// reloadPolicy reads COMMAND_POLICY again.
+func (s *service) reloadPolicy() {
+	policy, err := commandPolicy(s.config)
+	if err != nil {
+		s.logger.Error("command policy not reloaded", "error", err)
+		return
+	}
+	s.commands.desk.SetPolicy(policy)
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+)
+
+// What listeners are for: in the log, and the names of the sockets that the service manager may hand over.
+const (
+	forDevices = "devices"
+	forTLS     = "devices-tls"
+	forUDP     = "devices-udp"
+	forHTTP    = "http"
+	forAdmin   = "admin"
+)
+
+// newSockets takes what the service manager hands over, before anything else is opened.
+func newSockets(c *config.Config) (*listen.Set, error) {
+	return listen.New(listen.Options{Names: []string{forDevices, forTLS, forUDP, forHTTP, forAdmin}, ReusePort: c.ReusePort})
+}
+
+var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// newTLS loads the certificates, if any port takes TLS.
+func newTLS(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*tlsserver.Server, error) {
+	if !c.TLS() {
+		return nil, nil
+	}
+	s, err := tlsserver.New(tlsserver.Options{
+		CertFile: c.TLSCertFile, KeyFile: c.TLSKeyFile, ClientCAFile: c.TLSClientCAFile,
+		ClientAuth: tlsserver.ClientAuth(c.TLSClientAuth), MinVersion: tlsVersions[c.TLSMinVersion], BindIMEI: c.TLSBindIMEI,
+		Metrics: tlsserver.NewMetrics(r), Logger: logger,
+	})
+	if err != nil {
+		return nil, invalid("TLS_CERT_FILE", err)
+	}
+	return s, nil
+}
+
+// startTLS keeps the certificates fresh until watch ends.
+func (s *service) startTLS(watch context.Context) {
+	if s.tls == nil {
+		return
+	}
+	s.reloads = append(s.reloads, func() {
+		if err := s.tls.Reload(); err != nil {
+			s.logger.Error("tls certificate not reloaded", "error", err)
+		}
+	})
+	s.background(func() { s.tls.Watch(watch) })
+}
+
+// listenForDevices opens the devices' ports and serves them.
+func (s *service) listenForDevices(ctx context.Context) error {
+	hosts, err := listen.ParseHosts(s.config.BindAddress)
+	if err != nil {
+		return fmt.Errorf("BIND_ADDRESS: %w", err)
+	}
+	plain, err := s.sockets.TCP(ctx, forDevices, hosts, s.config.TeltonikaPort)
+	if err != nil {
+		return fmt.Errorf("BIND_ADDRESS or TELTONIKA_PORT: %w", err)
+	}
+	var secure []net.Listener
+	if s.config.TLSPort >= 0 {
+		if secure, err = s.sockets.TCP(ctx, forTLS, hosts, s.config.TLSPort); err != nil {
+			return fmt.Errorf("BIND_ADDRESS or TLS_PORT: %w", err)
+		}
+	}
+	if err := s.sockets.Unused(); err != nil {
+		return err
+	}
+	s.devicesAddress = plain[0].Addr()
+	s.serveDevices(plain, forDevices, s.plainFront())
+	s.serveDevices(secure, forTLS, &front{gate: s.gate, tls: s.tls})
+	return nil
+}
+
+// plainFront is what stands before the protocol on the plain port: nothing, if nothing is configured.
+func (s *service) plainFront() ingest.Transport {
+	switch {
+	case s.config.TLSDetect:
+		return &front{gate: s.gate, tls: s.tls, detect: true}
+	case !s.gate.balancers.Empty():
+		return &front{gate: s.gate}
+	}
+	return nil
+}
+
+func (s *service) serveDevices(listeners []net.Listener, what string, via ingest.Transport) {
+	for _, l := range listeners {
+		s.server.Serve(l, via)
+		s.logger.Info("listening", "for", what, "address", l.Addr().String(), "max_connections", maxConnections(s.config))
+	}
+}
+
+// retire leaves new connections to the process that takes over the shared ports, if there is one.
+func (s *service) retire(ctx context.Context) error {
+	if !s.config.ReusePort {
+		return nil
+	}
+	others, err := s.sockets.Retire(ctx, listen.Settle)
+	if others {
+		s.logger.Info("ports handed over to another process")
+	}
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("ports not handed over: %w", err)
+	}
+	return nil
+}

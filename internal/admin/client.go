@@ -1,0 +1,205 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Client asks a server. Its errors are a [Problem] if the server answers that something is wrong, else those of the
+// network.
+type Client struct {
+	base  string // scheme, host and port
+	token string
+	http  http.Client
+}
+
+// answerTimeout is how long a server may take beyond the wait that it is asked for.
+const answerTimeout = 20 * time.Second
+
+// How a result is asked for once more when a server gives none although the wait is not over.
+const askAgain = 500 * time.Millisecond
+
+// ErrNoPort is an address whose port is known to the server only.
+var ErrNoPort = errors.New("the port is any free one")
+
+// NewClient returns a client of the server at the address, which is ADMIN_ADDRESS as the server has it: all addresses
+// stand for the loopback one. The token is empty if none is needed.
+func NewClient(address, token string) (*Client, error) {
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		return nil, err
+	case port == "0":
+		return nil, ErrNoPort
+	case host == "":
+		host = "127.0.0.1"
+	case net.ParseIP(host).IsUnspecified():
+		host = loopbackOf(host)
+	}
+	return &Client{base: "http://" + net.JoinHostPort(host, port), token: token, http: http.Client{
+		Transport:     &http.Transport{ResponseHeaderTimeout: MaxWait + answerTimeout}, // through no proxy
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func loopbackOf(unspecified string) string {
+	if net.ParseIP(unspecified).To4() == nil {
+		return "::1"
+	}
+	return "127.0.0.1"
+}
+
+// URL is where the server is.
+func (c *Client) URL() string { return c.base }
+
+// Close closes the connections that are kept.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Submit sends a command. WaitMS says how long it waits for the result, however long. If r has no ID it gets one, so
+// that what was accepted can be found again.
+func (c *Client) Submit(ctx context.Context, imei string, r *Request) (Entry, error) {
+	if r.ID == nil {
+		r.ID = new(NewID())
+	}
+	if r.WaitMS == nil {
+		return c.post(ctx, imei, r)
+	}
+	end := time.Now().Add(time.Duration(*r.WaitMS) * time.Millisecond)
+	first := *r
+	first.WaitMS = new(min(*r.WaitMS, MaxWait.Milliseconds()))
+	e, err := c.post(ctx, imei, &first)
+	for err == nil && !e.State.Final() && time.Until(end) > askAgain {
+		select {
+		case <-time.After(askAgain):
+			e, err = c.Command(ctx, imei, e.ID, min(time.Until(end), MaxWait))
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+	return e, err
+}
+
+func (c *Client) post(ctx context.Context, imei string, r *Request) (e Entry, err error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return e, err
+	}
+	err = c.do(ctx, http.MethodPost, devicePath(imei)+"/commands", body, &e)
+	return e, err
+}
+
+// Command returns a command when it is final, or as it is after the wait, MaxWait at most.
+func (c *Client) Command(ctx context.Context, imei, id string, wait time.Duration) (e Entry, err error) {
+	path := commandPath(imei, id) + "?wait_ms=" + strconv.FormatInt(max(wait.Milliseconds(), 0), 10)
+	err = c.do(ctx, http.MethodGet, path, nil, &e)
+	return e, err
+}
+
+// Cancel takes a command back that is still queued.
+func (c *Client) Cancel(ctx context.Context, imei, id string) (e Entry, err error) {
+	err = c.do(ctx, http.MethodDelete, commandPath(imei, id), nil, &e)
+	return e, err
+}
+
+// Devices are those connected to the server, by IMEI; only one of them if imei is not empty. An error is the last.
+func (c *Client) Devices(ctx context.Context, imei string) iter.Seq2[Device, error] {
+	return func(yield func(Device, error) bool) {
+		path := "/v1/devices"
+		if imei != "" {
+			path += "?imei=" + url.QueryEscape(imei)
+		}
+		response, err := c.send(ctx, http.MethodGet, path, nil)
+		if err != nil {
+			yield(Device{}, err)
+			return
+		}
+		defer response.Body.Close()
+		if err := eachDevice(response.Body, func(d Device) bool { return yield(d, nil) }); err != nil {
+			yield(Device{}, fmt.Errorf("not this API: %w", err))
+		}
+	}
+}
+
+// eachDevice reads {"devices":[…]} one by one until fn has enough.
+func eachDevice(body io.Reader, fn func(Device) bool) error {
+	decoder := json.NewDecoder(body)
+	for _, want := range []json.Token{json.Delim('{'), "devices", json.Delim('[')} {
+		if got, err := decoder.Token(); err != nil {
+			return err
+		} else if got != want {
+			return fmt.Errorf("not a list of devices: %v where %v should be", got, want)
+		}
+	}
+	for decoder.More() {
+		var d Device
+		if err := decoder.Decode(&d); err != nil {
+			return err
+		}
+		if !fn(d) {
+			return nil
+		}
+	}
+	_, err := decoder.Token() // the end of the list, without which it is cut off
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) error {
+	response, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		return fmt.Errorf("not this API: %w", err)
+	}
+	return nil
+}
+
+// send returns a response of success.
+func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		var named *url.Error // by what the caller knows
+		errors.As(err, &named)
+		return nil, named.Err
+	}
+	if response.StatusCode/100 == 2 {
+		return response, nil
+	}
+	defer response.Body.Close()
+	return nil, readProblem(response)
+}
+
+// readProblem takes what does not come from the API for what it is.
+func readProblem(response *http.Response) *Problem {
+	p := &Problem{}
+	b, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	if json.Unmarshal(b, p) != nil || p.Text == "" {
+		p = problem(0, "not this API: %s: %.200s", response.Status, b)
+	}
+	p.Status = response.StatusCode
+	return p
+}

@@ -1,0 +1,238 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+// submit takes a command, and waits for its result as long as asked.
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	c, wait, err := parseCommand(body, r.PathValue("imei"), time.Now().UTC().Truncate(time.Millisecond))
+	if err != nil {
+		return err
+	}
+	done, err := s.mayWait(wait)
+	if err != nil {
+		return err
+	}
+	defer done()
+	e, err := s.accept(r, c)
+	if err != nil {
+		return err
+	}
+	e = s.await(r.Context(), e, wait)
+	if e.State.Final() {
+		writeJSON(w, http.StatusOK, entryOf(&e))
+		return nil
+	}
+	w.Header().Set("Location", commandPath(e.IMEI, e.ID))
+	writeJSON(w, http.StatusAccepted, entryOf(&e))
+	return nil
+}
+
+// readBody returns the whole body. From then on the connection is read without a deadline, to notice its end.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, problem(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", tooLarge.Limit)
+	case err != nil:
+		return nil, problem(http.StatusBadRequest, "the body cannot be read: %v", err)
+	}
+	return body, http.NewResponseController(w).SetReadDeadline(time.Time{})
+}
+
+// accept submits the command. If its id is known it must be the same one.
+func (s *Server) accept(r *http.Request, c command.Command) (command.Entry, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	e, _, err := s.Commands.Submit(ctx, c, "http "+r.RemoteAddr)
+	var refusal *command.RefusedError
+	switch {
+	case errors.As(err, &refusal):
+		return e, refused(refusal)
+	case err != nil:
+		p := s.storeFailed("submit", err)
+		p.ID = c.ID
+		return e, p
+	case e.IMEI != c.IMEI || !bytes.Equal(e.Payload, c.Payload):
+		return e, problem(http.StatusConflict, "the id is another command's: give each command an id of its own, or none")
+	}
+	return e, nil
+}
+
+func (s *Server) storeFailed(call string, err error) *Problem {
+	s.Logger.Error("command store failed", "call", call, "error", err)
+	return again("the store of commands does not answer")
+}
+
+// mayWait takes one of the places for requests that wait, if one is needed. It is taken before the command is, so that no
+// command is accepted whose sender is then told to try again.
+func (s *Server) mayWait(wait time.Duration) (done func(), err error) {
+	if wait == 0 {
+		return func() {}, nil
+	}
+	select {
+	case s.waiting <- struct{}{}:
+		return func() { <-s.waiting }, nil
+	default:
+		return nil, again("too many requests wait for results: try again, or with wait_ms 0")
+	}
+}
+
+// await returns the entry when it is final, or as it is known after the wait, and at Close.
+func (s *Server) await(ctx context.Context, e command.Entry, wait time.Duration) command.Entry {
+	if e.State.Final() || wait == 0 {
+		return e
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	now, err := s.Commands.Await(ctx, e.ID)
+	if err != nil && ctx.Err() == nil {
+		s.storeFailed("await", err)
+	}
+	if now.ID == "" {
+		return e
+	}
+	return now
+}
+
+// follow returns a command, when it is final or after the wait.
+func (s *Server) follow(w http.ResponseWriter, r *http.Request) error {
+	wait, err := waitParameter(r)
+	if err != nil {
+		return err
+	}
+	done, err := s.mayWait(wait)
+	if err != nil {
+		return err
+	}
+	defer done()
+	e, err := s.find(r)
+	if err != nil {
+		return err
+	}
+	e = s.await(r.Context(), e, wait)
+	writeJSON(w, http.StatusOK, entryOf(&e))
+	return nil
+}
+
+// cancel takes a command back.
+func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	e, err := s.find(r)
+	if err != nil {
+		return err
+	}
+	if e, err = s.takeBack(r.Context(), e); err != nil {
+		return err
+	}
+	if e.State != command.Cancelled {
+		p := problem(http.StatusConflict, "the command is not queued any more, it is %s", e.State)
+		p.Entry = entryOf(&e)
+		return p
+	}
+	writeJSON(w, http.StatusOK, entryOf(&e))
+	return nil
+}
+
+// takeBack cancels what has no final state yet.
+func (s *Server) takeBack(ctx context.Context, e command.Entry) (command.Entry, error) {
+	if e.State.Final() {
+		return e, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	e, err := s.Commands.Cancel(ctx, e.ID)
+	if err != nil {
+		return e, s.lookupFailed("cancel", err)
+	}
+	return e, nil
+}
+
+// find returns the command that the path names, if it is one of the path's device.
+func (s *Server) find(r *http.Request) (command.Entry, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	e, err := s.Commands.Lookup(ctx, r.PathValue("id"))
+	if err == nil && e.IMEI != r.PathValue("imei") {
+		err = command.ErrUnknown
+	}
+	if err != nil {
+		return e, s.lookupFailed("lookup", err)
+	}
+	return e, nil
+}
+
+func (s *Server) lookupFailed(call string, err error) *Problem {
+	if errors.Is(err, command.ErrUnknown) {
+		return problem(http.StatusNotFound, "the device has no command of this id")
+	}
+	return s.storeFailed(call, err)
+}
+
+// waitParameter reads ?wait_ms=.
+func waitParameter(r *http.Request) (time.Duration, error) {
+	q, err := query(r, "wait_ms")
+	if err != nil || !q.Has("wait_ms") {
+		return 0, err
+	}
+	wrong := make(map[string]string)
+	n, err := strconv.ParseInt(q.Get("wait_ms"), 10, 64)
+	if err != nil {
+		wrong["wait_ms"] = "must be a whole number"
+	}
+	return millis(&n, "wait_ms", 0, MaxWait, wrong), wrongFields(wrong)
+}
+
+// query returns the parameters, which must be among those known: one that is misspelt must not be taken for one that
+// is in force.
+func query(r *http.Request, known ...string) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, "the parameters are not well formed: %v", err)
+	}
+	wrong := make(map[string]string)
+	for name, values := range q {
+		switch known := strings.Join(known, " or "); {
+		case known != name:
+			wrong[name] = "is unknown"
+		case len(values) > 1:
+			wrong[name] = "must be given once"
+		}
+	}
+	return q, wrongFields(wrong)
+}
+
+// commandPath is where the entry of a command is.
+func commandPath(imei, id string) string { return devicePath(imei) + "/commands/" + segment(id) }
+
+func devicePath(imei string) string { return "/v1/devices/" + segment(imei) }
+
+// segment is one part of a path. Dots alone would be taken for a way up.
+func segment(s string) string {
+	if s == "." || s == ".." {
+		return strings.ReplaceAll(s, ".", "%2E")
+	}
+	return url.PathEscape(s)
+}

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// tracker is a connected device that answers every command, unless it is silent.
+type tracker struct {
+	desk *command.Desk
+	command.Device
+	silent bool
+}
+
+func (l *tracker) Describe() command.Device { return l.Device }
+
+func (l *tracker) Send(_ context.Context, frame []byte) error {
+	if l.silent {
+		return nil
+	}
+	in, err := teltonika.DecodeMessages(teltonika.Frame(frame).Body())
+	if err != nil {
+		return err
+	}
+	go l.desk.Message(&command.Message{
+		IMEI: l.IMEI, Codec: in.Codec, Type: teltonika.TypeResponse, Named: in.Messages[0].IMEI,
+		Payload: append([]byte("answer to "), in.Messages[0].Payload...), Received: time.Now(),
+	})
+	return nil
+}
+
+// startDesk runs the API before a real desk with a real store.
+func startDesk(t *testing.T) (*command.Desk, *Client) {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	store, err := sqlitestore.New(sqlitestore.Options{Dir: t.TempDir(), Instance: "one", Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk := command.NewDesk(command.Options{
+		Store: store, Policy: command.DefaultPolicy(), Metrics: command.NewMetrics(prometheus.NewRegistry()), Logger: logger,
+		Patience: command.Patience{Send: time.Second, Quarantine: time.Second, Gap: time.Millisecond},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); desk.Run(ctx) }()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(Options{Commands: desk, Devices: desk, Logger: logger})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close(context.Background())
+		cancel()
+		<-ended
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return desk, clientOf(t, l.Addr().String(), "")
+}
+
+func TestWithDesk(t *testing.T) {
+	desk, c := startDesk(t)
+	wait := new(int64(20_000))
+	desk.Connected(present, &tracker{desk: desk, Device: device(present)})
+	for _, codec := range []int{12, 14} {
+		e, err := c.Submit(t.Context(), present, &Request{Command: new("getver"), Codec: &codec, WaitMS: wait})
+		if err != nil || e.State != command.Answered || *e.Response != "answer to getver" || e.Attempts != 1 || e.Instance != "one" ||
+			e.FinishedAt.Before(e.SentAt.Time) || e.SentAt.Before(e.CreatedAt.Time) {
+			t.Fatalf("codec %d: %+v, %v", codec, e, err)
+		}
+		again, err := c.Submit(t.Context(), present, &Request{ID: &e.ID, Command: new("getver"), WaitMS: wait})
+		if err != nil || again.SentAt != e.SentAt || again.FinishedAt != e.FinishedAt {
+			t.Errorf("again %+v, %v", again, err)
+		}
+	}
+	if _, err := c.Submit(t.Context(), present, &Request{Command: new("defaultcfg"), WaitMS: wait}); err == nil || err.(*Problem).Status != 428 {
+		t.Errorf("%v", err)
+	}
+	for d, err := range c.Devices(t.Context(), "") {
+		if err != nil || d.IMEI != present || d.Records != 371 {
+			t.Errorf("%+v, %v", d, err)
+		}
+	}
+}
+
+func TestWithDeskAndNoDevice(t *testing.T) {
+	desk, c := startDesk(t)
+	e, err := c.Submit(t.Context(), absent, &Request{Command: new("getver"), WaitMS: new(int64(0))})
+	if err != nil || e.State != command.Queued {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if e, err = c.Cancel(t.Context(), absent, e.ID); err != nil || e.State != command.Cancelled || e.FinishedAt.IsZero() {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if e, err = c.Cancel(t.Context(), absent, e.ID); err != nil || e.State != command.Cancelled {
+		t.Errorf("cancelled twice: %+v, %v", e, err)
+	}
+	e, err = c.Submit(t.Context(), absent, &Request{Command: new("getver"), ExpiresInMS: new(int64(1)), WaitMS: new(int64(20_000))})
+	if err != nil || e.State != command.Expired || e.Attempts != 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	desk.Connected(absent, &tracker{desk: desk, Device: device(absent), silent: true})
+	e, err = c.Submit(t.Context(), absent, &Request{Command: new("getver"), TimeoutMS: new(int64(100)), WaitMS: new(int64(20_000))})
+	if err != nil || e.State != command.TimedOut || e.Attempts != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

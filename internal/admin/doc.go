@@ -1,0 +1,125 @@
+// Package admin is the HTTP API for commands to devices, its server and its client.
+//
+// # Send a command
+//
+//	POST /v1/devices/{imei}/commands
+//
+// The body is a JSON object, sent as Content-Type application/json, of 64 KiB at most:
+//
+//	command        text for the device, printable ASCII; or
+//	hex            bytes for the device
+//	id             the sender's, 1 to 128 printable ASCII characters without spaces (default: a random one)
+//	codec          12, or 14: the device confirms that it is the one meant (default 12)
+//	timeout_ms     how long the answer is awaited once the command is sent, 100 to 600000 (default 30000)
+//	expires_at     RFC 3339; the command is never sent later; or
+//	expires_in_ms  the same from now on, 30 days at most (default 600000)
+//	idempotent     true if the command may be sent twice where it is not known whether it was sent (default false)
+//	confirm        true if it is meant although the policy asks for confirmation (default false)
+//	wait_ms        how long the request waits for the result, 0 to 60000; 0 does not wait
+//	               (default: 5000 more than timeout_ms, 60000 at most)
+//
+// The answer is 200 with the entry if the command has its final state, else 202 with the entry, and its address in
+// Location. Once a command is accepted it is carried out whoever waits for it.
+//
+//	$ curl --json '{"command":"getinfo","id":"info-1"}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
+//	200 {"id":"info-1","imei":"356307042441013","state":"answered","codec":12,"payload":"getinfo","encoding":"text",
+//	     "timeout_ms":30000,"created_at":"2026-11-22T11:00:00.000Z","expires_at":"2026-11-22T11:10:00.000Z",
+//	     "idempotent":false,"attempts":1,"sent_at":"2026-11-22T11:00:00.004Z","finished_at":"2026-11-22T11:00:00.311Z",
+//	     "response":"RTC:2026/11/22 11:00 Init:…","response_encoding":"text","instance":"tcp-ingestion-1"}
+//
+// An id is executed once: whoever sends it again gets the entry that is kept, waiting for its result as asked. So
+// whoever gave an id may repeat a request whose answer was lost.
+//
+//	$ curl --json '{"command":"getinfo","id":"info-1"}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
+//	200 {"id":"info-1",…}
+//
+//	$ curl --json '{"command":"getver","id":"info-1"}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
+//	409 {"error":"the id is another command's: …"}
+//
+// What the policy asks confirmation for, and what is wrong:
+//
+//	$ curl --json '{"command":"defaultcfg"}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
+//	428 {"error":"…","reason":"confirm_needed"}
+//
+//	$ curl --json '{"command":"getinfo","codec":13,"wait":1}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
+//	400 {"error":"invalid fields: codec, wait","fields":{"codec":"must be 12 or 14","wait":"is unknown"}}
+//
+// # Follow it, take it back
+//
+//	GET    /v1/devices/{imei}/commands/{id}   the entry; ?wait_ms= waits for its final state, 0 to 60000 (default 0)
+//	DELETE /v1/devices/{imei}/commands/{id}   cancels it, if it is queued; 409 with the entry if it is not any more
+//
+// In the path an id is percent-encoded; one that is a single slash cannot be asked for.
+//
+//	$ curl --json '{"command":"setdigout 1","id":"door/7","wait_ms":0}' http://127.0.0.1:9091/v1/devices/356307042441014/commands
+//	202 {"id":"door/7","imei":"356307042441014","state":"queued",…}
+//
+//	$ curl http://127.0.0.1:9091/v1/devices/356307042441014/commands/door%2F7
+//	200 {"id":"door/7",…}
+//
+//	$ curl -X DELETE http://127.0.0.1:9091/v1/devices/356307042441014/commands/door%2F7
+//	200 {"id":"door/7","state":"cancelled",…}
+//
+//	$ curl -X DELETE http://127.0.0.1:9091/v1/devices/356307042441013/commands/info-1
+//	409 {"error":"the command is not queued any more, it is answered","entry":{"id":"info-1",…}}
+//
+//	$ curl http://127.0.0.1:9091/v1/devices/356307042441014/commands/info-1
+//	404 {"error":"the device has no command of this id"}
+//
+// # The entry
+//
+//	id, imei, codec, timeout_ms, expires_at, idempotent   as sent
+//	state                        queued, sent, or a final one: answered, nacked, timed_out, expired, failed, cancelled
+//	payload, encoding            of the command: text, or hex if it is not printable ASCII
+//	attempts                     how often it may have been sent
+//	created_at, sent_at, finished_at
+//	response, response_encoding  the device's answer, as payload
+//	reason                       of a final state other than answered, in words
+//	instance                     that sent it last or, if none did, finished it
+//
+// Times are RFC 3339, UTC, with milliseconds. What is not known or did not happen is left out.
+//
+// # The devices
+//
+//	GET /v1/devices          those connected to this instance now, by IMEI; ?imei= one of them, if it is there
+//	GET /v1/devices/{imei}   one of them, or 404
+//
+//	$ curl http://127.0.0.1:9091/v1/devices
+//	200 {"devices":[{"imei":"356307042441013","since":"2026-11-22T10:12:01.512Z","remote":"198.51.100.7:40312",
+//	     "transport":"tcp","codec":"8E","frames":120,"records":371,"last_seen":"2026-11-22T10:59:58.020Z","model":"FMB120"}]}
+//
+//	$ curl http://127.0.0.1:9091/v1/devices/356307042441014
+//	404 {"error":"the device is not connected to this instance"}
+//
+// frames and records are those acknowledged on this connection; codec is missing before the first of them, and model
+// if the device was never asked for it.
+//
+// # Errors
+//
+// Their body is {"error":"…"}, with what else is known: fields, reason, id, entry.
+//
+//	400  wrong fields or parameters, all of them named in fields; not JSON
+//	401  the token is missing or wrong
+//	403  denied by the policy (reason denied); a request that a web page may have made
+//	404  no such command, device or path
+//	405  no such method
+//	409  the id is another command's; not queued any more
+//	413  the body is too large
+//	415  the body is not said to be JSON
+//	428  confirmation needed: the same again with "confirm": true (reason confirm_needed)
+//	429  too many commands for the device (reasons rate_limited and queue_full); again after Retry-After
+//	503  the store does not answer, and the command with the id given may have been accepted: send that id again;
+//	     or too many requests wait: again after Retry-After
+//
+// # Who may
+//
+// With a token every request needs it:
+//
+//	curl -H "Authorization: Bearer $ADMIN_TOKEN" http://127.0.0.1:9091/v1/devices
+//
+// Without one, whoever is on this machine may, but no web page that is shown on it: requests are answered only if they are made to
+// localhost or a loopback address by name, which those of a rebound DNS name are not; commands only if they are JSON,
+// which no page of another origin sends unasked; and no origin is given leave to (CORS).
+//
+// The API speaks plain HTTP. Between machines, put a proxy with TLS before it, or a tunnel.
+package admin

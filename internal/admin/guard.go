@@ -1,0 +1,106 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// guard lets through who may use the API; see the package's documentation.
+func (s *Server) guard(next http.Handler) http.Handler {
+	crossOrigin := http.NewCrossOriginProtection()
+	return handler(func(w http.ResponseWriter, r *http.Request) error {
+		if p := s.denies(crossOrigin, r); p != nil {
+			s.Logger.Warn("admin request refused", "remote", r.RemoteAddr, "reason", p.Text)
+			if p.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="tcp-ingestion"`)
+			}
+			return p
+		}
+		next.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+func (s *Server) denies(crossOrigin *http.CrossOriginProtection, r *http.Request) *Problem {
+	switch {
+	case s.Token != "" && !s.authorized(r):
+		return problem(http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer and ADMIN_TOKEN")
+	case s.Token == "" && !isLoopback(r.Host):
+		return problem(http.StatusForbidden, "without ADMIN_TOKEN only requests to localhost or a loopback address are answered")
+	case crossOrigin.Check(r) != nil:
+		return problem(http.StatusForbidden, "the request comes from a web page of another origin")
+	}
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost &&
+		(err != nil || mediaType != "application/json") {
+		return problem(http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
+	}
+	return nil
+}
+
+const hashSize = sha256.Size
+
+// hash makes tokens equally long, so that comparing them tells nothing.
+func hash(token string) [hashSize]byte { return sha256.Sum256([]byte(token)) }
+
+func (s *Server) authorized(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := hash(strings.TrimSpace(token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], s.tokenHash[:]) == 1
+}
+
+// isLoopback reports whether a Host header names this machine in a way that no DNS server can have made up.
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// contain keeps a panic to the request that it happened in, and a body that does not come to its time.
+func (s *Server) contain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := &startedWriter{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			s.Logger.Error("admin request panicked", "remote", r.RemoteAddr, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if started.yes {
+				panic(http.ErrAbortHandler) // whoever reads must not take what is written for all
+			}
+			writeProblem(w, problem(http.StatusInternalServerError, "the request failed; see the server's log"))
+		}()
+		if r.ContentLength != 0 {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
+		next.ServeHTTP(started, r)
+	})
+}
+
+// startedWriter knows whether an answer has begun.
+type startedWriter struct {
+	http.ResponseWriter
+	yes bool
+}
+
+func (w *startedWriter) WriteHeader(status int) {
+	w.yes = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *startedWriter) Write(b []byte) (int, error) {
+	w.yes = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *startedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

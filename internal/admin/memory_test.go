@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+const (
+	present = "356307042441013" // answers at once
+	absent  = "356307042441014" // its commands stay queued
+)
+
+// memory keeps commands in memory.
+type memory struct {
+	mu      sync.Mutex
+	kept    map[string]command.Entry
+	changed chan struct{} // closed at each change
+	source  string        // of the last command
+
+	refuse error // by Submit
+	fail   error // by every call
+	broken bool  // panics
+}
+
+func newMemory() *memory {
+	return &memory{kept: make(map[string]command.Entry), changed: make(chan struct{})}
+}
+
+func (m *memory) set(e command.Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept[e.ID] = e
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func (m *memory) get(id string) (command.Entry, <-chan struct{}, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken {
+		panic("a bug")
+	}
+	if m.fail != nil {
+		return command.Entry{}, nil, m.fail
+	}
+	e, ok := m.kept[id]
+	if !ok {
+		return e, m.changed, command.ErrUnknown
+	}
+	return e, m.changed, nil
+}
+
+func (m *memory) Submit(_ context.Context, c command.Command, source string) (command.Entry, bool, error) {
+	e, _, err := m.get(c.ID)
+	switch {
+	case err == nil:
+		return e, false, nil
+	case m.fail != nil:
+		return e, false, err
+	case m.refuse != nil:
+		return e, false, m.refuse
+	case string(c.Payload) == "defaultcfg" && !c.Confirm:
+		return e, false, &command.RefusedError{Reason: command.RefusedConfirm, Text: "it has to be confirmed"}
+	}
+	m.source = source
+	e = command.Entry{Command: c, State: command.Queued}
+	if c.IMEI == present {
+		e.Attempts, e.SentAt, e.Response, e.Instance = 1, c.Created.Add(5*time.Millisecond), []byte("RTC:2026/11/22"), "one"
+		e = e.Finished(command.Answered, "", c.Created.Add(300*time.Millisecond))
+	}
+	m.set(e)
+	return e, true, nil
+}
+
+func (m *memory) Lookup(_ context.Context, id string) (command.Entry, error) {
+	e, _, err := m.get(id)
+	return e, err
+}
+
+func (m *memory) Cancel(_ context.Context, id string) (command.Entry, error) {
+	e, _, err := m.get(id)
+	if err == nil && e.State == command.Queued {
+		e = e.Finished(command.Cancelled, "cancelled by its sender", time.Now())
+		m.set(e)
+	}
+	return e, err
+}
+
+func (m *memory) Await(ctx context.Context, id string) (command.Entry, error) {
+	for {
+		e, changed, err := m.get(id)
+		if err != nil || e.State.Final() {
+			return e, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+}
+
+// fleet is who is connected.
+type fleet []command.Device
+
+func (f fleet) Devices() iter.Seq[command.Device] { return slices.Values(f) }
+
+func device(imei string) command.Device {
+	at := time.Date(2026, 11, 22, 10, 12, 1, 512_000_000, time.UTC)
+	return command.Device{
+		IMEI: imei, Since: at, Remote: "198.51.100.7:40312", Transport: "tcp", Codec: "8E", Frames: 120, Records: 371,
+		LastSeen: at.Add(time.Hour), Model: "FMB120",
+	}
+}
+
+// journal is a log that may be read while it is written.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(b)
+}
+
+func (j *journal) has(text string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Contains(j.b.String(), text)
+}
+
+// running is a server and what is behind it.
+type running struct {
+	*Server
+	t       *testing.T
+	memory  *memory
+	log     *journal
+	address string
+}
+
+func start(t *testing.T, o Options) *running {
+	t.Helper()
+	r := &running{t: t, memory: newMemory(), log: &journal{}}
+	o.Commands, o.Logger = r.memory, slog.New(slog.NewTextHandler(r.log, nil))
+	if o.Devices == nil {
+		o.Devices = fleet{device(present)}
+	}
+	r.Server = NewServer(o)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.address = l.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(l) }()
+	t.Cleanup(func() {
+		r.Close(t.Context())
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// answer is a response and its body.
+type answer struct {
+	*http.Response
+	body []byte
+}
+
+// ask sends a request; a body is JSON unless a header says otherwise. The header Host is the request's host.
+func (r *running) ask(method, path, body string, header ...string) answer {
+	r.t.Helper()
+	request, err := http.NewRequest(method, "http://"+r.address+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			request.Host = header[i+1]
+		}
+		request.Header.Set(header[i], header[i+1])
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		r.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return answer{response, b}
+}
+
+// want fails unless the answer has the status, and returns its problem, if it is one.
+func (a answer) want(t *testing.T, status int) (p Problem) {
+	t.Helper()
+	if a.StatusCode != status {
+		t.Fatalf("status %d, want %d: %s", a.StatusCode, status, a.body)
+	}
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	if status >= 400 && p.Text == "" {
+		t.Errorf("the answer does not say what is wrong: %s", a.body)
+	}
+	return p
+}
+
+func (a answer) entry(t *testing.T, status int) (e Entry) {
+	t.Helper()
+	a.want(t, status)
+	if err := json.Unmarshal(a.body, &e); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	return e
+}
+
+func commandsOf(imei string) string { return "/v1/devices/" + imei + "/commands" }

@@ -1,0 +1,138 @@
+package admin
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+// Commands is what the API does with commands; a [command.Desk] is one. Their errors that are not named here are the
+// store's: the call may have had its effect, and may be repeated.
+type Commands interface {
+	// Submit takes a command that is complete and valid. source is who sent it. If the id is known, created is false and the entry is the
+	// one that is kept. It may fail with a [command.RefusedError].
+	Submit(ctx context.Context, c command.Command, source string) (e command.Entry, created bool, err error)
+	// Lookup may fail with [command.ErrUnknown].
+	Lookup(ctx context.Context, id string) (command.Entry, error)
+	// Cancel takes a queued command back, and returns it as it is then. It may fail with [command.ErrUnknown].
+	Cancel(ctx context.Context, id string) (command.Entry, error)
+	// Await returns the command when it has its final state, or with ctx's error as it is.
+	Await(ctx context.Context, id string) (command.Entry, error)
+}
+
+// Devices lists who is connected to this instance now, in any order.
+type Devices interface {
+	Devices() iter.Seq[command.Device]
+}
+
+// Options are what the API is made of.
+type Options struct {
+	Commands Commands
+	Devices  Devices
+	Token    string // if it is empty no token is needed: listen on a loopback address only
+	Logger   *slog.Logger
+}
+
+// What is bounded.
+const (
+	maxConnections = 512
+	maxWaiting     = 256      // requests that wait for a result
+	maxListings    = 4        // of all devices, each of which holds a few hundred bytes a device
+	maxBody        = 64 << 10 // bytes
+	bodyTimeout    = 10 * time.Second
+	storeTimeout   = 10 * time.Second
+)
+
+// Server answers over HTTP.
+type Server struct {
+	Options
+	http      http.Server
+	open      atomic.Int64  // connections
+	waiting   chan struct{} // one for each that waits
+	listing   chan struct{}
+	closing   context.Context // ends at Close
+	endWaits  context.CancelFunc
+	tokenHash [hashSize]byte
+}
+
+// NewServer returns a server that listens to nobody yet.
+func NewServer(o Options) *Server {
+	s := &Server{
+		Options: o, waiting: make(chan struct{}, maxWaiting), listing: make(chan struct{}, maxListings), tokenHash: hash(o.Token),
+	}
+	s.closing, s.endWaits = context.WithCancel(context.Background())
+	s.http = http.Server{
+		Handler:           s.contain(s.guard(s.routes())),
+		ReadHeaderTimeout: 5 * time.Second, // no ReadTimeout: it would end requests that wait
+		WriteTimeout:      MaxWait + 30*time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ConnState:         s.limitConnections,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/devices", methods{http.MethodGet: s.listDevices})
+	mux.Handle("/v1/devices/{imei}", methods{http.MethodGet: s.showDevice})
+	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodPost: s.submit})
+	mux.Handle("/v1/devices/{imei}/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
+	mux.Handle("/", handler(func(http.ResponseWriter, *http.Request) error {
+		return problem(http.StatusNotFound, "no such path; it begins with /v1/devices")
+	}))
+	return mux
+}
+
+// methods are what may be done with a path.
+type methods map[string]handler
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, ok := m[r.Method]
+	if !ok {
+		allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+		w.Header().Set("Allow", allowed)
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "use %s", allowed))
+		return
+	}
+	h.ServeHTTP(w, r)
+}
+
+// Serve answers until Close.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+// Close lets the requests that wait for results go with what is known, finishes those at hand, or gives them up when
+// ctx ends.
+func (s *Server) Close(ctx context.Context) {
+	s.endWaits()
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+}
+
+// limitConnections closes connections above the limit at once.
+func (s *Server) limitConnections(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.open.Add(1) > maxConnections {
+			c.Close()
+		}
+	case http.StateClosed:
+		s.open.Add(-1)
+	}
+}

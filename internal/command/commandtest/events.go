@@ -1,0 +1,41 @@
+package commandtest
+
+import (
+	"bytes"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+var eventCases = []testCase{
+	{"published", published},
+}
+
+func published(t *testing.T, b Backend) {
+	n := start(t, b, "a")
+	want := []command.Event{
+		{Message: *answer(deviceA, "too late"), Kind: command.MatchLate, Command: "command-7"},
+		{Message: *message(deviceB, teltonika.Codec12, teltonika.TypeCamera, "", "\x00\xff\xd8"), Kind: command.MatchNone},
+		{Message: *message(deviceB, teltonika.Codec15, 0x0B, deviceB, "RS232 \r\n"), Kind: command.MatchNone},
+		{Message: *message(deviceA, teltonika.Codec13, teltonika.TypeResponse, "", ""), Kind: command.MatchNone},
+	}
+	want[2].Sent, want[3].Sent = 1_795_345_200, 1
+	for i := range want {
+		if err := n.Publish(t.Context(), &want[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := b.Events(t)
+	if len(got) != len(want) {
+		t.Fatalf("%d events, want %d", len(got), len(want))
+	}
+	for i, g := range got {
+		w := want[i]
+		same := g.IMEI == w.IMEI && g.Codec == w.Codec && g.Type == w.Type && g.Named == w.Named && g.Sent == w.Sent &&
+			bytes.Equal(g.Payload, w.Payload) && sameTime(g.Received, w.Received) && g.Kind == w.Kind && g.Command == w.Command
+		if !same {
+			t.Errorf("event %d is\n%+v, want\n%+v", i, g, w)
+		}
+	}
+}

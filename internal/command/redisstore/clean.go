@@ -1,0 +1,188 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+// janitor cleans up after instances that have died, and after the runs of this one before. Every instance does it; what it does it does
+// only as long as the dead one stays dead, and any of it may be done by several.
+type janitor struct {
+	store    *Store
+	receiver command.Receiver
+	buried   map[string]float64 // whose devices have been removed, by when it was last alive
+}
+
+func (s *Store) clean(ctx context.Context, r command.Receiver) {
+	j := janitor{store: s, receiver: r, buried: map[string]float64{}}
+	s.repeat(ctx, workClean, nil, j.work)
+}
+
+func (j *janitor) work(ctx context.Context) (time.Duration, error) {
+	s := j.store
+	if err := j.buryOnce(ctx, s.opt.Instance, 0); err != nil {
+		return 0, err
+	}
+	if s.settled() {
+		if err := j.claim(ctx); err != nil {
+			return 0, err
+		}
+		if err := j.cleanDead(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return s.opt.Timing.Janitor, nil
+}
+
+func (j *janitor) cleanDead(ctx context.Context) error {
+	s := j.store
+	instances, err := s.client.ZRangeWithScores(ctx, instancesKey, 0, -1).Result()
+	if err != nil {
+		return err
+	}
+	for _, z := range instances {
+		instance, _ := z.Member.(string)
+		if instance == s.opt.Instance {
+			continue
+		}
+		lives, err := s.client.Exists(ctx, heartbeatKey(instance)).Result()
+		if err != nil {
+			return err
+		}
+		if lives == 1 {
+			continue
+		}
+		if err := j.cleanAfter(ctx, instance, z.Score); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cleanAfter removes what a dead instance owns: its devices first, so that nothing is routed to it any more.
+func (j *janitor) cleanAfter(ctx context.Context, instance string, lastAlive float64) error {
+	s := j.store
+	if err := j.buryOnce(ctx, instance, lastAlive); err != nil {
+		return err
+	}
+	moved, err := j.moveOn(ctx, instance)
+	if moved > 0 {
+		s.metrics.takenOver.Add(float64(moved))
+		s.opt.Logger.Info("commands of a dead instance moved on", "dead", instance, "commands", moved)
+	}
+	if err != nil {
+		return err
+	}
+	answer, err := s.eval(ctx, scriptRetire, instance, s.opt.Timing.Retire.Milliseconds())
+	if number(answer) == 1 {
+		delete(j.buried, instance)
+	}
+	return err
+}
+
+// buryOnce removes the devices of the instance's dead runs from the registry, unless that has been done since it was last alive.
+func (j *janitor) buryOnce(ctx context.Context, instance string, lastAlive float64) error {
+	if at, done := j.buried[instance]; done && at == lastAlive {
+		return nil
+	}
+	count, err := j.bury(ctx, instance)
+	if count > 0 {
+		j.store.opt.Logger.Info("devices of a dead instance removed from the registry", "dead", instance, "devices", count)
+	}
+	if err == nil {
+		j.buried[instance] = lastAlive
+	}
+	return err
+}
+
+// scanPage is about how many devices one look at the registry returns.
+const scanPage = 1000
+
+func (j *janitor) bury(ctx context.Context, instance string) (count int64, err error) {
+	s := j.store
+	for cursor := uint64(0); ; {
+		page, next, err := s.client.HScan(ctx, registryKey, cursor, "", scanPage).Result()
+		if err != nil {
+			return count, err
+		}
+		args := []any{instance}
+		for i := 0; i+1 < len(page); i += 2 {
+			if page[i+1] == instance {
+				args = append(args, page[i])
+			}
+		}
+		if len(args) > 1 {
+			answer, err := s.eval(ctx, scriptBury, args...)
+			if err != nil {
+				return count, err
+			}
+			count += number(answer)
+		}
+		if cursor = next; cursor == 0 {
+			return count, nil
+		}
+	}
+}
+
+// moveOn routes what is left in the dead instance's stream. What may have been sent and must not be sent again stays there until
+// its time is over.
+func (j *janitor) moveOn(ctx context.Context, dead string) (moved int, err error) {
+	s := j.store
+	stream := outboundStream(dead)
+	for after := "-"; ; {
+		page, err := s.client.XRangeN(ctx, stream, after, "+", readBatch).Result()
+		if err != nil {
+			return moved, err
+		}
+		for _, m := range page {
+			done, err := j.move(ctx, stream, dead, m)
+			if err != nil {
+				return moved, err
+			}
+			if done {
+				moved++
+			}
+		}
+		if len(page) < readBatch {
+			return moved, nil
+		}
+		after = "(" + page[len(page)-1].ID
+	}
+}
+
+func (j *janitor) move(ctx context.Context, stream, dead string, m redis.XMessage) (bool, error) {
+	in := parseInbound(m)
+	if in.err != nil || in.cancel {
+		return false, j.store.handle(ctx, j.receiver, stream, m)
+	}
+	return j.store.route(ctx, stream, m.ID, dead, &in)
+}
+
+// claim takes over what readers of the inbox have taken and not done.
+func (j *janitor) claim(ctx context.Context) error {
+	s := j.store
+	for start := "0-0"; ; {
+		entries, next, err := s.client.XAutoClaim(ctx, &redis.XAutoClaimArgs{
+			Stream: inboxStream, Group: group, Consumer: s.opt.Instance, MinIdle: s.opt.Timing.Claim, Start: start, Count: readBatch,
+		}).Result()
+		if lost(err) || errors.Is(err, redis.Nil) {
+			return nil // the reader makes the group
+		}
+		if err != nil {
+			return err
+		}
+		for _, m := range entries {
+			if err := s.handle(ctx, j.receiver, inboxStream, m); err != nil {
+				return err
+			}
+		}
+		if start = next; start == "0-0" {
+			return nil
+		}
+	}
+}

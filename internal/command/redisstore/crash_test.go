@@ -1,0 +1,206 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+// TestRestartOfTheSameInstance leaves commands in every state behind, with another instance that must leave them alone.
+func TestRestartOfTheSameInstance(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := start(t, r, "a"), start(t, r, "b")
+	a.connect(deviceA)
+	a.connect(deviceB)
+	queued, sent, again := newCommand(deviceA), brief(deviceA), newCommand(deviceB)
+	again.Idempotent = true
+	for _, c := range []command.Command{sent, queued, again} {
+		b.submit(t, c)
+		a.wantTaken(t, c.ID)
+	}
+	a.grant(t, sent.ID, hasty)
+	a.grant(t, again.ID, patient)
+	a.crash()
+
+	a = start(t, r, "a")
+	a.connect(deviceA)
+	a.connect(deviceB)
+	a.wantTaken(t, queued.ID)
+	if e := a.wantTaken(t, again.ID); e.State != command.Sent || e.Attempts != 1 {
+		t.Errorf("taken: %+v", e)
+	}
+	if e := a.wantEnd(t, r, sent.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown {
+		t.Errorf("the reason is %q", e.Reason)
+	}
+	if _, taken := a.took(sent.ID); taken {
+		t.Error("what may have been sent was handed out again")
+	}
+	if e := a.grant(t, again.ID, patient); e.Attempts != 2 {
+		t.Errorf("begun again: %+v", e)
+	}
+	eventually(t, "the turn", func() bool {
+		turn, err := a.Begin(context.Background(), queued.ID, patient)
+		return err == nil && turn.Granted
+	})
+	for _, imei := range []string{deviceA, deviceB} {
+		if _, _, err := a.Settle(context.Background(), answer(imei, "yes"), patient); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.wantEnd(t, r, queued.ID, command.Answered)
+	a.wantEnd(t, r, again.ID, command.Answered)
+}
+
+// TestDeathIsNotTakenForATimeout has the heartbeat of the dead instance still be there when its command's time is over: only later
+// is it known that it had died before.
+func TestDeathIsNotTakenForATimeout(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := open(t, r, "a")
+	a.opt.Timing.Heartbeat = time.Second // believed for 3 s
+	dying := run(t, a)
+	dying.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	b := start(t, r, "b")
+	c := brief(deviceA)
+	b.submit(t, c)
+	dying.wantTaken(t, c.ID)
+	dying.grant(t, c.ID, hasty)
+	dying.crash()
+	if e := b.wantEnd(t, r, c.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown || e.Instance != "a" {
+		t.Errorf("it ended as %+v", e)
+	}
+}
+
+// TestDeadInstanceIsCleanedUp looks at all that it owned.
+func TestDeadInstanceIsCleanedUp(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	short := open(t, r, "b")
+	short.opt.Timing.Retire = 2 * time.Second
+	b := run(t, short)
+	b.connect(deviceB)
+	a.connect(deviceA)
+	for i := range 2500 { // more than one page
+		a.connect(fmt.Sprint("device", i))
+	}
+	eventually(t, "the registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2502) })
+	parked, moved, lost := newCommand(deviceA), newCommand("device7"), brief(deviceA)
+	for _, c := range []command.Command{parked, moved, lost} {
+		b.submit(t, c)
+		a.wantTaken(t, c.ID)
+	}
+	a.grant(t, lost.ID, hasty)
+	a.crash()
+	// What is added after its death is found, too.
+	eventually(t, "the death", func() bool { return r.Do("EXISTS", "instance:heartbeat:a") == int64(0) })
+	r.Do("XADD", "commands:outbound:a", "*", "id", "late", "imei", deviceB, "payload", "getinfo")
+
+	b.wantTaken(t, "late")
+	b.connect("device7")
+	b.wantTaken(t, moved.ID)
+	b.wantEnd(t, r, lost.ID, command.Failed)
+	eventually(t, "a clean registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2) })
+	if n := r.Do("HLEN", "connections:sessions"); n != int64(2) {
+		t.Errorf("%v sessions are left", n)
+	}
+	b.connect(deviceA)
+	b.wantTaken(t, parked.ID)
+	eventually(t, "a being forgotten", func() bool {
+		return r.Do("ZSCORE", "commands:instances", "a") == nil && r.Do("EXISTS", "commands:outbound:a") == int64(0)
+	})
+	consumers := r.Do("XINFO", "CONSUMERS", "commands:inbox", "tcp-ingestion").([]any)
+	if len(consumers) != 1 {
+		t.Errorf("consumers of the inbox: %v", consumers)
+	}
+}
+
+// TestParkedCommandExpiresOnce has every instance see to it.
+func TestParkedCommandExpiresOnce(t *testing.T) {
+	r := testkit.StartRedis(t)
+	nodes := []*node{start(t, r, "a"), start(t, r, "b"), start(t, r, "c")}
+	var all []command.Command
+	for range 3 * sweepBatch {
+		c := newCommand(deviceA)
+		c.Expires = c.Created.Add(500 * time.Millisecond)
+		nodes[0].submit(t, c)
+		all = append(all, c)
+	}
+	for _, c := range all {
+		eventually(t, "the end", func() bool { return nodes[0].lookup(t, c.ID).State == command.Expired })
+	}
+	if n := len(results(t, r)); n != len(all) {
+		t.Errorf("%d results of %d commands", n, len(all))
+	}
+	told := func() (count int) {
+		for _, n := range nodes {
+			n.mu.Lock()
+			count += len(n.finished)
+			n.mu.Unlock()
+		}
+		return count
+	}
+	eventually(t, "everybody being told", func() bool { return told() >= len(all) })
+	if told() != len(all) {
+		t.Errorf("told %d times", told())
+	}
+	nodes[0].wantEnd(t, r, all[0].ID, command.Expired)
+	if r.Do("EXISTS", "commands:parked:"+deviceA) != int64(0) {
+		t.Error("the list of waiting commands is left")
+	}
+}
+
+// TestOneResultWhateverHappensAtOnce has three instances end the same commands in every way there is, while they sweep.
+func TestOneResultWhateverHappensAtOnce(t *testing.T) {
+	r := testkit.StartRedis(t)
+	nodes := []*node{start(t, r, "a"), start(t, r, "b"), start(t, r, "c")}
+	const commands = 60
+	ctx := context.Background()
+	var all []command.Command
+	for i := range commands {
+		c := brief(fmt.Sprintf("device%03d", i))
+		c.Idempotent = i%2 == 0
+		c.Expires = c.Created.Add(10 * time.Second)
+		nodes[0].submit(t, c)
+		all = append(all, c)
+	}
+	var running sync.WaitGroup
+	for i, c := range all {
+		p := command.Patience{Send: time.Duration(i) * time.Millisecond}
+		e := nodes[i%3].grant(t, c.ID, p)
+		due, cancel := context.WithDeadline(ctx, e.Deadline.Add(quick.Grace)) // when the sweep comes
+		defer cancel()
+		for w := range 9 {
+			n := nodes[w%3]
+			running.Go(func() {
+				<-due.Done()
+				var err error
+				switch w / 3 {
+				case 0:
+					_, err = n.Finish(ctx, e.Finished(command.TimedOut, fmt.Sprint(w), time.Now()), p)
+				case 1:
+					_, _, err = n.Settle(ctx, answer(c.IMEI, fmt.Sprint(w)), p)
+				case 2:
+					if _, err = n.Cancel(ctx, c.ID); err == nil {
+						err = n.Return(ctx, c.ID)
+					}
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	running.Wait()
+	for _, c := range all {
+		wantOneResult(t, r, nodes[0].lookup(t, c.ID))
+		wantNoTrace(t, r, nodes[0].lookup(t, c.ID))
+	}
+	if n := len(results(t, r)); n != commands {
+		t.Errorf("%d results of %d commands", n, commands)
+	}
+}

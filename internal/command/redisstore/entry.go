@@ -1,0 +1,74 @@
+package redisstore
+
+import (
+	"strconv"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// commandArgs is a command as the scripts read it: the fields of a stream's entry, and created, in this order.
+func commandArgs(c *command.Command) []any {
+	payload, encoding := command.EncodePayload(c.Payload)
+	return []any{
+		c.ID, c.IMEI, strconv.Itoa(int(c.Codec)), payload, string(encoding), c.Timeout.Milliseconds(),
+		milliseconds(c.Created), milliseconds(c.Expires), strconv.FormatBool(c.Idempotent), strconv.FormatBool(c.Confirm),
+	}
+}
+
+// milliseconds since 1970, or nothing for the zero time.
+func milliseconds(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.UnixMilli(), 10)
+}
+
+// fields are a command's hash.
+type fields map[string]string
+
+// fieldsOf reads HGETALL's answer in a script.
+func fieldsOf(answer any) fields {
+	flat := list(answer)
+	f := make(fields, len(flat)/2)
+	for i := 0; i+1 < len(flat); i += 2 {
+		name, _ := flat[i].(string)
+		f[name], _ = flat[i+1].(string)
+	}
+	return f
+}
+
+// entry reads what the scripts have written. What somebody else has spoilt is zero.
+func (f fields) entry() command.Entry {
+	e := command.Entry{
+		Command: command.Command{
+			ID: f["id"], IMEI: f["imei"], Codec: teltonika.Codec(f.number("codec")), Payload: f.bytes("payload", "encoding"),
+			Timeout: time.Duration(f.number("timeout_ms")) * time.Millisecond, Created: f.time("created"), Expires: f.time("expires_at"),
+			Idempotent: f["idempotent"] == "true", Confirm: f["confirm"] == "true",
+		},
+		State: command.State(f["state"]), Attempts: int(f.number("attempts")), SentAt: f.time("sent_at"), Deadline: f.time("deadline"),
+		FinishedAt: f.time("finished_at"), Reason: f["reason"], Instance: f["instance"],
+	}
+	if e.State == command.Answered || f["response"] != "" {
+		e.Response = f.bytes("response", "response_encoding")
+	}
+	return e
+}
+
+func (f fields) number(name string) int64 {
+	n, _ := strconv.ParseInt(f[name], 10, 64)
+	return n
+}
+
+func (f fields) time(name string) time.Time {
+	if f[name] == "" {
+		return time.Time{}
+	}
+	return time.UnixMilli(f.number(name)).UTC()
+}
+
+func (f fields) bytes(name, encoding string) []byte {
+	b, _ := command.DecodePayload(f[name], command.Encoding(f[encoding]))
+	return b
+}

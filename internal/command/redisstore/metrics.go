@@ -1,0 +1,38 @@
+package redisstore
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// The work that goes on in the background, by which failures are counted.
+const (
+	workBeat  = "heartbeat"
+	workRead  = "read"
+	workSweep = "sweep"
+	workClean = "clean"
+)
+
+// metrics are the store's figures. What becomes of commands is counted where they are carried out.
+type metrics struct {
+	failures  *prometheus.CounterVec
+	takenOver prometheus.Counter
+}
+
+// newMetrics registers them, unless there is nobody to register with.
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "teltonika_command_redis_failures_total",
+			Help: "Failures of the command store's work in the background, which is repeated, by work.",
+		}, []string{"work"}),
+		takenOver: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "teltonika_commands_taken_over_total",
+			Help: "Commands that this instance has moved on from the streams of dead instances.",
+		}),
+	}
+	for _, work := range []string{workBeat, workRead, workSweep, workClean} {
+		m.failures.WithLabelValues(work)
+	}
+	if r != nil {
+		r.MustRegister(m.failures, m.takenOver)
+	}
+	return m
+}

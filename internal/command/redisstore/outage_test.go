@@ -1,0 +1,233 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+// TestRedisKilled has commands in every state survive it.
+func TestRedisKilled(t *testing.T) {
+	r := testkit.StartRedis(t, "--appendonly", "yes")
+	a, b := start(t, r, "a"), start(t, r, "b")
+	a.connect(deviceA)
+	parked, queued, sent := newCommand(deviceB), newCommand(deviceA), newCommand(deviceA)
+	for _, c := range []command.Command{sent, queued} {
+		b.submit(t, c)
+		a.wantTaken(t, c.ID)
+	}
+	b.submit(t, parked)
+	a.grant(t, sent.ID, patient)
+	for range 2 {
+		r.Kill()
+		if _, err := a.Lookup(context.Background(), sent.ID); err == nil {
+			t.Error("a dead Redis answers")
+		}
+		r.Restart()
+	}
+	eventually(t, "the answer", func() bool {
+		match, e, err := b.Settle(context.Background(), answer(deviceA, "yes"), hasty)
+		return err == nil && match == command.MatchAnswer && e.ID == sent.ID
+	})
+	a.wantEnd(t, r, sent.ID, command.Answered)
+	eventually(t, "the next turn", func() bool {
+		turn, err := a.Begin(context.Background(), queued.ID, patient)
+		return err == nil && turn.Granted
+	})
+	b.connect(deviceB)
+	b.wantTaken(t, parked.ID)
+	wantHolder(t, r, deviceA, "a")
+}
+
+// TestRedisLosesEverything restarts it without its data. A command in hand is finished all the same.
+func TestRedisLosesEverything(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	a.connect(deviceA)
+	c := newCommand(deviceA)
+	a.submit(t, c)
+	a.wantTaken(t, c.ID)
+	e := a.grant(t, c.ID, patient)
+	r.Kill()
+	r.Restart()
+	wantHolder(t, r, deviceA, "a")
+	if _, err := a.Lookup(context.Background(), c.ID); !errors.Is(err, command.ErrUnknown) {
+		t.Errorf("lookup: %v", err)
+	}
+	if _, err := a.Finish(context.Background(), e.Finished(command.TimedOut, "no answer", time.Now()), patient); err != nil {
+		t.Fatal(err)
+	}
+	a.wantEnd(t, r, c.ID, command.TimedOut)
+	next := newCommand(deviceA)
+	a.submit(t, next)
+	a.wantTaken(t, next.ID)
+	if turn, err := a.Begin(context.Background(), next.ID, patient); err != nil || turn.Granted || turn.Wait == 0 {
+		t.Errorf("the lost command's answer may still come: %+v, %v", turn, err)
+	}
+}
+
+// TestRedisAwayAtTheStart has it come later, and tells of it in few lines.
+func TestRedisAwayAtTheStart(t *testing.T) {
+	r := testkit.StartRedis(t)
+	r.Kill()
+	var log lockedBuffer
+	s := open(t, r, "a")
+	s.opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	a := run(t, s)
+	connection := a.connect(deviceA)
+	a.connect(deviceB)
+	a.disconnect(connection)
+	eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "does not work") })
+	r.Restart()
+	wantHolder(t, r, deviceB, "a")
+	wantHolder(t, r, deviceA, nil)
+	c := newCommand(deviceB)
+	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
+	a.wantTaken(t, c.ID)
+	eventually(t, "the recovery in the log", func() bool { return strings.Contains(log.String(), "works again") })
+	if lines := strings.Count(log.String(), "\n"); lines > 8 {
+		t.Errorf("%d lines:\n%s", lines, log.String())
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestEndWhileRedisHangs must not wait for it for long.
+func TestEndWhileRedisHangs(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	a.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	r.Freeze()
+	began := time.Now()
+	a.stop()
+	if took := time.Since(began); took > commandTimeout+leavePatience+5*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	r.Thaw()
+}
+
+// unanswered makes a call whose effect comes after it has failed.
+func unanswered(t *testing.T, r *testkit.Redis, call func(ctx context.Context) error) {
+	t.Helper()
+	r.Freeze()
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := call(ctx); err == nil {
+		t.Fatal("the call succeeded while nobody answers")
+	}
+	r.Thaw()
+}
+
+// warmUp makes Redis know the scripts: one that it does not know has no effect before it has answered.
+func warmUp(t *testing.T, n *node) {
+	t.Helper()
+	c := newCommand(deviceB)
+	n.submit(t, c)
+	n.grant(t, c.ID, patient)
+	if _, _, err := n.Settle(context.Background(), answer(deviceB, "yes"), patient); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCallsMayBeRepeated has each call's answer be lost, its effect not.
+func TestCallsMayBeRepeated(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := open(t, r, "a")
+	defer func() { _ = a.Close() }()
+	ctx := context.Background()
+	n := &node{Store: a}
+	in := func(id string, s command.State) func() bool {
+		return func() bool { return n.lookup(t, id).State == s }
+	}
+	warmUp(t, n)
+
+	c := newCommand(deviceA)
+	unanswered(t, r, func(ctx context.Context) error { _, _, err := a.Submit(ctx, c); return err })
+	eventually(t, "the effect", func() bool { _, err := a.Lookup(ctx, c.ID); return err == nil })
+	if _, created, err := a.Submit(ctx, c); err != nil || created {
+		t.Errorf("submit: created = %v, %v", created, err)
+	}
+
+	unanswered(t, r, func(ctx context.Context) error { _, err := a.Begin(ctx, c.ID, patient); return err })
+	eventually(t, "the effect", in(c.ID, command.Sent))
+	if e := n.grant(t, c.ID, patient); e.Attempts != 1 {
+		t.Errorf("begun: %+v", e)
+	}
+	if turn, err := a.Begin(ctx, c.ID, patient); err != nil || turn.Granted || turn.Wait != 0 {
+		t.Errorf("begun twice: %+v, %v", turn, err)
+	}
+
+	yes := answer(deviceA, "yes")
+	unanswered(t, r, func(ctx context.Context) error { _, _, err := a.Settle(ctx, yes, patient); return err })
+	eventually(t, "the effect", in(c.ID, command.Answered))
+	for _, want := range []command.Match{command.MatchAnswer, command.MatchLate} {
+		if match, _, err := a.Settle(ctx, yes, patient); err != nil || match != want {
+			t.Errorf("the message is %q, want %q, %v", match, want, err)
+		}
+	}
+	wantOneResult(t, r, n.lookup(t, c.ID))
+}
+
+// TestBeginThatNobodyHeardOfIsGivenBack has the device go before the call is repeated.
+func TestBeginThatNobodyHeardOfIsGivenBack(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := open(t, r, "a")
+	defer func() { _ = a.Close() }()
+	n := &node{Store: a}
+	warmUp(t, n)
+	c, next := newCommand(deviceA), newCommand(deviceA)
+	n.submit(t, c)
+	n.submit(t, next)
+	unanswered(t, r, func(ctx context.Context) error { _, err := a.Begin(ctx, c.ID, patient); return err })
+	eventually(t, "the effect", func() bool { return n.lookup(t, c.ID).State == command.Sent })
+	if err := a.Return(context.Background(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if e := n.lookup(t, c.ID); e.State != command.Queued || e.Attempts != 0 {
+		t.Errorf("given back: %+v", e)
+	}
+	n.grant(t, next.ID, patient)
+}
+
+// TestMessageOfBeforeIsNoAnswer asks about it after the next command was begun, as when Redis was away meanwhile.
+func TestMessageOfBeforeIsNoAnswer(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := open(t, r, "a")
+	defer func() { _ = a.Close() }()
+	n := &node{Store: a}
+	old := answer(deviceA, "of something else")
+	old.Received = old.Received.Add(-time.Second)
+	c := newCommand(deviceA)
+	n.submit(t, c)
+	n.grant(t, c.ID, patient)
+	if match, _, err := a.Settle(context.Background(), old, patient); err != nil || match != command.MatchNone {
+		t.Errorf("it is %q, %v", match, err)
+	}
+	if match, _, err := a.Settle(context.Background(), answer(deviceA, "yes"), patient); err != nil || match != command.MatchAnswer {
+		t.Errorf("the answer is %q, %v", match, err)
+	}
+}

@@ -1,0 +1,64 @@
+package redisstore
+
+import (
+	"context"
+	"embed"
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed scripts/*.lua
+var sources embed.FS
+
+// The transitions. What each is given and answers is said in its file.
+var (
+	scriptSubmit   = script("submit")
+	scriptTake     = script("take")
+	scriptRoute    = script("route")
+	scriptReject   = script("reject")
+	scriptCancel   = script("cancel")
+	scriptBegin    = script("begin")
+	scriptWithdraw = script("withdraw")
+	scriptReturn   = script("return")
+	scriptSettle   = script("settle")
+	scriptFinish   = script("finish")
+	scriptSweep    = script("sweep")
+	scriptSessions = script("sessions")
+	scriptBeat     = script("beat")
+	scriptFarewell = script("farewell")
+	scriptBury     = script("bury")
+	scriptRetire   = script("retire")
+)
+
+func script(name string) *redis.Script {
+	return redis.NewScript(source("prelude") + source(name))
+}
+
+func source(name string) string {
+	b, err := sources.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(b)
+}
+
+// eval runs a script in the name of this run. Its answer is nil if that is what the script says.
+func (s *Store) eval(ctx context.Context, script *redis.Script, args ...any) (any, error) {
+	answer, err := script.Run(ctx, s.client, nil, append([]any{s.opt.Instance, s.runID}, args...)...).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	return answer, err
+}
+
+// list is the answer as a list, which is empty for nil. The scripts answer with nothing else where it is used.
+func list(answer any) []any {
+	all, _ := answer.([]any)
+	return all
+}
+
+func number(answer any) int64 {
+	n, _ := answer.(int64)
+	return n
+}

@@ -1,0 +1,20 @@
+-- begin asks for the device's turn. ARGV: id, the call's token, ms to send, ms of quarantine. Answers granted, ms to wait, the command.
+local token, send, quarantine = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local c = read(ARGV[3])
+if not c then return false end
+local repeated = c.state == 'sent' and c.run == RUN and c.begun == token and now <= tonumber(c.deadline)
+if final(c) or c.state == 'sent' and not repeated and not resendable(c) then return { 0, 0, answer(c) } end
+if overdue(c) then
+  if c.state == 'queued' then expire(c) end
+  return { 0, 0, answer(c) }
+end
+local whose = redis.call('GET', turn(c.imei))
+if whose and whose ~= c.id then return { 0, math.max(1, redis.call('PTTL', turn(c.imei))), answer(c) } end
+
+local deadline = now + send + c.timeout_ms
+redis.call('SET', turn(c.imei), c.id, 'PX', send + c.timeout_ms + quarantine)
+write(c, 'state', 'sent', 'instance', SELF, 'run', RUN, 'begun', token, 'attempts', c.attempts + (repeated and 0 or 1),
+  'sent_at', c.sent_at == '' and now or c.sent_at, 'deadline', deadline)
+redis.call('ZADD', DUE, deadline, c.id)
+redis.call('PEXPIREAT', hash(c.id), math.max(deadline, tonumber(c.expires_at)) + quarantine + DAY)
+return { 1, 0, answer(c) }

@@ -1,0 +1,206 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+func TestLateCloseLeavesNewerSessionAlone(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := start(t, r, "a"), start(t, r, "b")
+	older := a.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	newer := b.connect(deviceA)
+	wantHolder(t, r, deviceA, "b")
+
+	a.disconnect(older)
+	marker := a.connect(deviceB)
+	wantHolder(t, r, deviceB, "a") // what was said before is written by now
+	wantHolder(t, r, deviceA, "b")
+
+	b.disconnect(newer)
+	wantHolder(t, r, deviceA, nil)
+	a.disconnect(marker)
+	wantHolder(t, r, deviceB, nil)
+	if left := r.Do("EXISTS", "connections:registry", "connections:sessions"); left != int64(0) {
+		t.Error("something is left of sessions that have ended")
+	}
+}
+
+// TestOldSessionDoesNotWinByRepetition has both instances believe that the device is theirs, as after a connection that broke without
+// a word.
+func TestOldSessionDoesNotWinByRepetition(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := start(t, r, "a"), start(t, r, "b")
+	a.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	newer := b.connect(deviceA)
+	wantHolder(t, r, deviceA, "b")
+	for beats := range 3 {
+		a.connect(fmt.Sprint("marker", beats))
+		a.shake()
+		wantHolder(t, r, fmt.Sprint("marker", beats), "a")
+		if holder := r.Do("HGET", "connections:registry", deviceA); holder != "b" {
+			t.Fatalf("the holder is %v", holder)
+		}
+	}
+	b.disconnect(newer) // the older one is all that is left, as far as anybody knows
+	wantHolder(t, r, deviceA, "a")
+}
+
+// TestSessionOfADeadRunIsNoObstacle has the dead run's clock have been ahead.
+func TestSessionOfADeadRunIsNoObstacle(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	ahead := command.Connection{IMEI: deviceA, Since: time.Now().Add(time.Hour), Number: 1}
+	a.Connected(ahead)
+	wantHolder(t, r, deviceA, "a")
+	a.crash()
+	b := start(t, r, "b")
+	b.connect(deviceA)
+	wantHolder(t, r, deviceA, "b")
+}
+
+func TestFlushedRegistryIsWrittenAgain(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	const devices = 3 * sessionBatch
+	for i := range devices {
+		a.connect(fmt.Sprint("device", i))
+	}
+	whole := func() bool { return r.Do("HLEN", "connections:registry") == int64(devices) }
+	eventually(t, "the registry", whole)
+	for _, flush := range []string{"FLUSHALL", "FLUSHDB"} {
+		r.Do(flush)
+		eventually(t, "the registry after "+flush, whole)
+	}
+	c := newCommand("device7")
+	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
+	a.wantTaken(t, c.ID)
+}
+
+// TestFlushIsNoticedAtOnce uses the usual times: heartbeats are too rare to notice it.
+func TestFlushIsNoticedAtOnce(t *testing.T) {
+	r := testkit.StartRedis(t)
+	s := open(t, r, "a")
+	s.opt.Timing = Timing{}.complete()
+	a := run(t, s)
+	a.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	eventually(t, "the reader", func() bool { return r.Do("EXISTS", "commands:inbox") == int64(1) })
+	r.Do("FLUSHALL")
+	wantHolder(t, r, deviceA, "a")
+	if life := r.Do("TTL", "instance:heartbeat:a").(int64); life < 60 || life > 90 {
+		t.Errorf("the heartbeat is believed for %d s", life)
+	}
+}
+
+func TestOrderlyEndLeavesNothing(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := start(t, r, "a"), start(t, r, "b")
+	a.connect(deviceA)
+	b.connect(deviceB)
+	wantHolder(t, r, deviceA, "a")
+	wantHolder(t, r, deviceB, "b")
+	a.stop()
+	if holder := r.Do("HGET", "connections:registry", deviceA); holder != nil {
+		t.Errorf("the holder is %v", holder)
+	}
+	if r.Do("EXISTS", "instance:heartbeat:a") != int64(0) {
+		t.Error("the heartbeat is left")
+	}
+	wantHolder(t, r, deviceB, "b")
+}
+
+// TestEndLeavesTheNextRunAlone ends a process whose successor of the same name is there already.
+func TestEndLeavesTheNextRunAlone(t *testing.T) {
+	r := testkit.StartRedis(t)
+	first := start(t, r, "a")
+	first.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	second := start(t, r, "a")
+	second.connect(deviceA)
+	second.connect(deviceB)
+	wantHolder(t, r, deviceB, "a")
+	first.stop()
+	for _, imei := range []string{deviceA, deviceB} {
+		if holder := r.Do("HGET", "connections:registry", imei); holder != "a" {
+			t.Errorf("the holder of %s is %v", imei, holder)
+		}
+	}
+}
+
+// TestManyDevicesComeAndGo has the registry be what the connections are in the end.
+func TestManyDevicesComeAndGo(t *testing.T) {
+	r := testkit.StartRedis(t)
+	nodes := []*node{start(t, r, "a"), start(t, r, "b"), start(t, r, "c")}
+	const devices, moves = 50, 12
+	begin := time.Now()
+	ended := make(chan struct{})
+	for d := range devices {
+		go func() {
+			imei := fmt.Sprintf("device%03d", d)
+			var last command.Connection
+			var at *node
+			for i := range moves {
+				next := nodes[(d+i*i)%3]
+				c := next.connectSince(imei, begin.Add(time.Duration(i)*10*time.Millisecond))
+				if at != nil {
+					at.disconnect(last)
+				}
+				at, last = next, c
+			}
+			if d%5 == 0 {
+				at.disconnect(last)
+			}
+			ended <- struct{}{}
+		}()
+	}
+	for range devices {
+		<-ended
+	}
+	for d := range devices {
+		var want any = nodes[(d+(moves-1)*(moves-1))%3].opt.Instance
+		if d%5 == 0 {
+			want = nil
+		}
+		wantHolder(t, r, fmt.Sprintf("device%03d", d), want)
+	}
+}
+
+func TestNotesNeedNoMoreRoomThanDevices(t *testing.T) {
+	s := newSessions()
+	for i := range uint64(1000) {
+		c := session{Connection: command.Connection{IMEI: fmt.Sprint(i), Number: i}}
+		s.note(c)
+		c.gone = true
+		s.note(c)
+	}
+	if len(s.noted) != 0 {
+		t.Errorf("%d devices are noted that Redis never heard of", len(s.noted))
+	}
+}
+
+func TestReturnedCommandIsNotBroughtBack(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	c := newCommand(deviceA)
+	here := a.connect(deviceA)
+	a.submit(t, c)
+	a.wantTaken(t, c.ID)
+	a.disconnect(here)
+	if err := a.Return(context.Background(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if at := r.Do("HGET", "commands:command:"+c.ID, "at"); at != "parked" {
+		t.Errorf("it is at %v", at)
+	}
+	if n := r.Do("XLEN", "commands:outbound:a"); n != int64(0) {
+		t.Errorf("%v entries are left", n)
+	}
+}

@@ -1,0 +1,143 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// schemaVersion is kept in the file's user_version.
+const schemaVersion = 1
+
+// schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
+// STRICT, which SQLite clients before 3.37 refuse to open.
+//
+// run is the process that has the command in hand while it is sent, and answers how many messages came for it. In turns a
+// device's row says whose answer its next message is, if it was received after since and before until.
+const schema = `
+CREATE TABLE commands (
+	seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, imei TEXT NOT NULL, codec INTEGER NOT NULL,
+	payload TEXT NOT NULL, encoding TEXT NOT NULL, timeout_ms INTEGER NOT NULL,
+	created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, idempotent INTEGER NOT NULL, confirm INTEGER NOT NULL,
+	state TEXT NOT NULL, attempts INTEGER NOT NULL, sent_at INTEGER, deadline INTEGER,
+	finished_at INTEGER, response TEXT, response_encoding TEXT, reason TEXT NOT NULL, instance TEXT NOT NULL,
+	run TEXT NOT NULL, answers INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX commands_open ON commands (imei, seq) WHERE state IN ('queued', 'sent');
+CREATE INDEX commands_queued ON commands (expires_at) WHERE state = 'queued';
+CREATE INDEX commands_sent ON commands (deadline) WHERE state = 'sent';
+CREATE INDEX commands_finished ON commands (finished_at) WHERE finished_at IS NOT NULL;
+CREATE TABLE turns (
+	imei TEXT PRIMARY KEY, id TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+	seq INTEGER PRIMARY KEY AUTOINCREMENT, received_at INTEGER NOT NULL, imei TEXT NOT NULL, kind TEXT NOT NULL,
+	command TEXT NOT NULL, codec INTEGER NOT NULL, type INTEGER NOT NULL, named TEXT NOT NULL, sent INTEGER NOT NULL,
+	payload TEXT NOT NULL, encoding TEXT NOT NULL);`
+
+// pragmas are set on the connection. Memory mapping stays off: a failing disk would then end the process with a signal.
+var pragmas = []string{
+	"busy_timeout(5000)", // another process's write lock, in ms
+	"journal_mode(WAL)",
+	"synchronous(FULL)",
+	"journal_size_limit(67108864)",
+	"mmap_size(0)",
+}
+
+// database is one open connection.
+type database struct{ pool *sql.DB }
+
+// transaction is what work is done in. Its errors are SQLite's.
+type transaction struct{ *sql.Tx }
+
+// open opens or creates the file. Commands may hold passwords: only the owner may read a new one.
+func open(path string) (_ *database, err error) {
+	if err := makeDirectory(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	settings := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
+	name := url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}
+	pool, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(1)
+	d := &database{pool}
+	if err := d.createSchema(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// makeDirectory creates the data directory for its owner and group. A new directory's own entry is made durable too, or
+// the file in it would not be.
+func makeDirectory(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+func (d *database) close() error {
+	if d == nil {
+		return nil
+	}
+	return d.pool.Close()
+}
+
+// createSchema writes only to a file that is new.
+func (d *database) createSchema() error {
+	_, err := inTransaction(d, func(tx *transaction) (struct{}, error) {
+		var found int
+		if err := tx.QueryRow("PRAGMA user_version").Scan(&found); err != nil {
+			return struct{}{}, err
+		}
+		switch {
+		case found == schemaVersion:
+			return struct{}{}, nil
+		case found > schemaVersion:
+			return struct{}{}, fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, schemaVersion)
+		}
+		return struct{}{}, tx.do(fmt.Sprintf("%s PRAGMA user_version = %d", schema, schemaVersion))
+	})
+	return err
+}
+
+// inTransaction commits what work did, unless it fails.
+func inTransaction[T any](d *database, work func(tx *transaction) (T, error)) (value T, err error) {
+	tx, err := d.pool.BeginTx(context.Background(), nil)
+	if err != nil {
+		return value, err
+	}
+	if value, err = work(&transaction{tx}); err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		_ = tx.Rollback() // fails when the commit has ended it
+	}
+	return value, err
+}
+
+// do runs SQL that returns nothing of interest.
+func (tx *transaction) do(query string, args ...any) error {
+	_, err := tx.Exec(query, args...)
+	return err
+}

@@ -1,0 +1,113 @@
+package sqlitestore
+
+import (
+	"database/sql"
+	"errors"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+// columns of a command, in the order of row.
+const columns = `seq, id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm,
+	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers`
+
+// row is a command as it is kept.
+type row struct {
+	seq     int64
+	run     string
+	answers int
+	command.Entry
+}
+
+// byID returns a command, or ErrUnknown.
+func (tx *transaction) byID(id string) (row, error) {
+	return scan(tx.QueryRow(`SELECT `+columns+` FROM commands WHERE id = ?`, id))
+}
+
+// rows returns the commands that a condition selects.
+func (tx *transaction) rows(condition string, args ...any) (all []row, err error) {
+	found, err := tx.Query(`SELECT `+columns+` FROM commands WHERE `+condition, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, found.Close()) }()
+	for found.Next() {
+		r, err := scan(found)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, found.Err()
+}
+
+func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
+	var timeout, created, expires int64
+	var sent, deadline, finished sql.NullInt64
+	var payload, encoding string
+	var response, responseEncoding sql.NullString
+	err = from.Scan(&r.seq, &r.ID, &r.IMEI, &r.Codec, &payload, &encoding, &timeout, &created, &expires, &r.Idempotent, &r.Confirm,
+		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run, &r.answers)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return row{}, command.ErrUnknown
+	case err != nil:
+		return row{}, err
+	}
+	r.Timeout = time.Duration(timeout) * time.Millisecond
+	r.Created, r.Expires = time.UnixMilli(created), time.UnixMilli(expires)
+	r.SentAt, r.Deadline, r.FinishedAt = fromMillis(sent), fromMillis(deadline), fromMillis(finished)
+	if r.Payload, err = command.DecodePayload(payload, command.Encoding(encoding)); err != nil || !response.Valid {
+		return r, err
+	}
+	r.Response, err = command.DecodePayload(response.String, command.Encoding(responseEncoding.String))
+	return r, err
+}
+
+// insert keeps an entry, unless its id is known.
+func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
+	payload, encoding := command.EncodePayload(e.Payload)
+	response, responseEncoding := encodeResponse(e.Response)
+	result, err := tx.Exec(`INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at,
+			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'') ON CONFLICT (id) DO NOTHING`,
+		e.ID, e.IMEI, e.Codec, payload, encoding, e.Timeout.Milliseconds(), e.Created.UnixMilli(), e.Expires.UnixMilli(),
+		e.Idempotent, e.Confirm, e.State, e.Attempts, toMillis(e.SentAt), toMillis(e.Deadline), toMillis(e.FinishedAt),
+		response, responseEncoding, e.Reason, e.Instance)
+	if err != nil {
+		return false, err
+	}
+	changed, err := result.RowsAffected()
+	return changed > 0, err
+}
+
+// update keeps what has become of a command.
+func (tx *transaction) update(r *row) error {
+	response, encoding := encodeResponse(r.Response)
+	return tx.do(`UPDATE commands SET state = ?, attempts = ?, sent_at = ?, deadline = ?, finished_at = ?, response = ?,
+		response_encoding = ?, reason = ?, instance = ?, run = ?, answers = ? WHERE seq = ?`,
+		r.State, r.Attempts, toMillis(r.SentAt), toMillis(r.Deadline), toMillis(r.FinishedAt), response,
+		encoding, r.Reason, r.Instance, r.run, r.answers, r.seq)
+}
+
+// encodeResponse returns NULLs for a response that is not there.
+func encodeResponse(response []byte) (text, encoding sql.NullString) {
+	if response == nil {
+		return text, encoding
+	}
+	encoded, how := command.EncodePayload(response)
+	return sql.NullString{String: encoded, Valid: true}, sql.NullString{String: string(how), Valid: true}
+}
+
+// toMillis returns NULL for the zero time.
+func toMillis(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}
+}
+
+func fromMillis(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms.Int64)
+}

@@ -1,0 +1,169 @@
+// Package sqlitestore keeps commands for the embedded engine: one SQLite file, commands.db, for the one process that has the
+// data directory. Any SQLite client may read it while the process runs.
+//
+// The file is another one than the engine's. SQLite has one writer at a time, and whoever stores records would have to wait
+// for whoever stores a command; with two files they share nothing but the disk.
+//
+// Every method is one transaction, on disk when it returns. One connection does everything, in turns.
+package sqlitestore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+// FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with the endings -wal and -shm
+// beside it while it is open.
+const FileName = "commands.db"
+
+const (
+	defaultSweep = time.Second
+	// grace is how much longer than whoever sent a command the store waits before it ends the command itself.
+	grace     = 2 * time.Second
+	closeWait = 5 * time.Second        // for a transaction that is still running at Close
+	lastWord  = 100 * time.Millisecond // for a transaction's own answer once its context has ended
+)
+
+// Options configure the store.
+type Options struct {
+	Dir       string        // holds the database; created if missing
+	Instance  string        // the name of this process in entries
+	Retention time.Duration // how long final commands and events are kept, 0 = for ever. An id is known for as long
+	Logger    *slog.Logger  // nil = slog.Default
+	Sweep     time.Duration // how often Run looks for commands that nobody carries out, 0 = 1 s
+}
+
+// Store is the commands' store.
+type Store struct {
+	path      string
+	instance  string
+	run       string // this process among all that had the file: what another one has sent is out of anybody's hands
+	retention time.Duration
+	sweepTime time.Duration
+	grace     time.Duration
+	maxEvents int64
+	log       *slog.Logger
+	now       func() time.Time
+
+	turn    chan *database // holds the connection while nobody works with it
+	devices devices
+	opened  sync.Once
+}
+
+var _ command.Store = (*Store)(nil)
+
+// New returns a store on the directory's database. It fails only on options that cannot work: the file is opened by the
+// first call that needs it, and again after a fault.
+func New(o Options) (*Store, error) {
+	switch {
+	case o.Dir == "":
+		return nil, errors.New("no data directory given")
+	case o.Instance == "":
+		return nil, errors.New("no instance given")
+	case o.Retention < 0:
+		return nil, fmt.Errorf("retention %v is negative", o.Retention)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %q: %w", o.Dir, err)
+	}
+	s := &Store{
+		path:      filepath.Join(dir, FileName),
+		instance:  o.Instance,
+		run:       rand.Text(),
+		retention: o.Retention,
+		sweepTime: o.Sweep,
+		grace:     grace,
+		maxEvents: maxEvents,
+		log:       o.Logger,
+		now:       time.Now,
+		turn:      make(chan *database, 1),
+		devices:   newDevices(),
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.sweepTime <= 0 {
+		s.sweepTime = defaultSweep
+	}
+	s.turn <- nil
+	return s, nil
+}
+
+// Close closes the database. It waits a few seconds for a transaction that is still running, and leaves it behind if the
+// disk does not answer.
+func (s *Store) Close() error {
+	select {
+	case db := <-s.turn:
+		return db.close()
+	case <-time.After(closeWait):
+		return fmt.Errorf("close %s: a transaction has not ended within %v", s.path, closeWait)
+	}
+}
+
+// transact runs work as one transaction. When ctx ends it leaves the work behind, because a disk that hangs cannot be
+// interrupted; so work uses only what never changes. Work that fails changes nothing.
+func transact[T any](ctx context.Context, s *Store, work func(tx *transaction) (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	var none T
+	var db *database
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	select {
+	case db = <-s.turn:
+	case <-ctx.Done():
+		return none, fmt.Errorf("%s: an earlier transaction is still running: %w", s.path, context.Cause(ctx))
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, db, err := inDatabase(s, db, work)
+		s.turn <- db
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-time.After(lastWord):
+		return none, fmt.Errorf("%s: no answer from the disk: %w", s.path, context.Cause(ctx))
+	}
+}
+
+// inDatabase opens the file if need be and runs work. After a fault it closes the file, so that the next use opens it
+// anew.
+func inDatabase[T any](s *Store, db *database, work func(tx *transaction) (T, error)) (value T, _ *database, err error) {
+	if db == nil {
+		if db, err = open(s.path); err != nil {
+			return value, nil, classify(s.path, err)
+		}
+		s.opened.Do(func() { s.log.Info("command database opened", "path", s.path) })
+		s.devices.handOutAll() // it may be another file than before
+	}
+	value, err = inTransaction(db, work)
+	switch {
+	case err == nil || errors.Is(err, command.ErrUnknown):
+		return value, db, err
+	case isBusy(err):
+		return value, db, classify(s.path, err)
+	}
+	if closing := db.close(); closing != nil {
+		s.log.Debug("command database did not close cleanly", "path", s.path, "error", closing)
+	}
+	return value, nil, classify(s.path, err)
+}

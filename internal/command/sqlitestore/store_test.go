@@ -1,0 +1,203 @@
+package sqlitestore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+)
+
+// TestManyCommands hands out more than one transaction reads, in order.
+func TestManyCommands(t *testing.T) {
+	dir := t.TempDir()
+	n := startRunning(t, dir)
+	var want []string
+	for i := range 2*page + 7 {
+		want = append(want, fmt.Sprint("command-", i))
+	}
+	submit(t, n, want...)
+	n.Connected(command.Connection{IMEI: deviceA, Number: 1})
+	eventually(t, func() error {
+		if got := n.ids(); len(got) < len(want) {
+			return fmt.Errorf("%d of %d are taken", len(got), len(want))
+		}
+		return nil
+	})
+	if got := n.ids(); !slices.Equal(got, want) {
+		t.Errorf("taken in another order than submitted, or more than once: %v", got)
+	}
+}
+
+// TestManyExpire ends more than one transaction does.
+func TestManyExpire(t *testing.T) {
+	s := start(t, t.TempDir())
+	for i := range 2*page + 7 {
+		submit(t, s, fmt.Sprint("command-", i))
+	}
+	s.now = func() time.Time { return time.Now().Add(time.Hour) }
+	var told ends
+	if err := s.sweep(t.Context(), &told); err != nil {
+		t.Fatal(err)
+	}
+	if len(told.ended) != 2*page+7 || told.ended["command-0"].State != command.Expired {
+		t.Errorf("%d are ended", len(told.ended))
+	}
+}
+
+// ends notes what it is told of.
+type ends struct {
+	running
+	ended map[string]command.Entry
+}
+
+func (n *ends) Finished(e command.Entry) {
+	if n.ended == nil {
+		n.ended = map[string]command.Entry{}
+	}
+	n.ended[e.ID] = e
+}
+
+// TestReturnedWhileHandedOut returns a command between the store's reading and the receiver's taking of the others.
+func TestReturnedWhileHandedOut(t *testing.T) {
+	d := newDevices()
+	d.connected[deviceA] = &device{connection: 1, handed: 5}
+	first := row{seq: 3}
+	first.IMEI = deviceA
+	d.waiting[deviceA] = struct{}{}
+	imei, at, ok := d.next()
+	if !ok || imei != deviceA || at.handed != 5 {
+		t.Fatalf("next is %q, %+v, %v", imei, at, ok)
+	}
+	d.returned(&first)
+	if d.claim(imei, at, 8) {
+		t.Error("the commands after 5 are claimed, though 3 was returned")
+	}
+	if _, at, ok = d.next(); !ok || at.handed != 2 {
+		t.Fatalf("next is %+v, %v, want all after 2", at, ok)
+	}
+	if !d.claim(imei, at, 8) {
+		t.Error("the commands after 2 cannot be claimed")
+	}
+	if _, _, ok = d.next(); ok {
+		t.Error("the device still waits")
+	}
+}
+
+// TestAskedLater settles a message only when the next command has begun, as after a fault: it cannot be its answer.
+func TestAskedLater(t *testing.T) {
+	s := start(t, t.TempDir())
+	message := answer(deviceA)
+	message.Received = time.Now().Add(-time.Second)
+	submit(t, s, "first")
+	if turn, err := s.Begin(t.Context(), "first", command.Patience{}); err != nil || !turn.Granted {
+		t.Fatalf("begin: %v, %+v", err, turn)
+	}
+	if match, e, err := s.Settle(t.Context(), message, command.Patience{}); err != nil || match != command.MatchNone || e.ID != "" {
+		t.Errorf("a message from before the command is %v of %q, %v", match, e.ID, err)
+	}
+	if match, e, err := s.Settle(t.Context(), answer(deviceA), command.Patience{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
+		t.Errorf("the answer is %v of %q, %v", match, e.ID, err)
+	}
+}
+
+// TestNewestEvents keeps so many and no more.
+func TestNewestEvents(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	s.maxEvents = 10
+	for i := range 25 {
+		m := answer(deviceA)
+		m.Payload = fmt.Append(nil, i)
+		if err := s.Publish(t.Context(), &command.Event{Message: *m, Kind: command.MatchNone}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events := readEvents(t, dir)
+	if len(events) != 10 || string(events[0].Payload) != "15" || string(events[9].Payload) != "24" {
+		t.Errorf("%d events are kept: %+v", len(events), events)
+	}
+}
+
+// TestRetention removes what is old and final, and nothing else.
+func TestRetention(t *testing.T) {
+	for _, retention := range []time.Duration{0, time.Hour} {
+		t.Run(retention.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			s := start(t, dir)
+			s.retention = retention
+			now := time.Now()
+			s.now = func() time.Time { return now }
+			submit(t, s, "old", "queued")
+			finish(t, s, "old")
+			if err := s.Publish(t.Context(), &command.Event{Message: *answer(deviceA)}); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(2 * time.Hour)
+			submit(t, s, "new")
+			finish(t, s, "new")
+			if err := s.clean(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if retention == 0 {
+				wantKnown(t, dir, "old", "queued", "new")
+				return
+			}
+			wantKnown(t, dir, "queued", "new")
+			if events := readEvents(t, dir); len(events) != 0 {
+				t.Errorf("events are kept: %+v", events)
+			}
+			if _, err := s.Lookup(t.Context(), "old"); !errors.Is(err, command.ErrUnknown) {
+				t.Errorf("lookup of a removed command: %v", err)
+			}
+		})
+	}
+}
+
+func finish(t *testing.T, s *Store, id string) {
+	t.Helper()
+	e := command.Entry{Command: newCommand(id)}
+	if _, err := s.Finish(t.Context(), e.Finished(command.Failed, "denied", s.now()), command.Patience{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTurnsEnd removes turns that have ended, and no others.
+func TestTurnsEnd(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	submit(t, s, "first")
+	if turn, err := s.Begin(t.Context(), "first", command.Patience{}); err != nil || !turn.Granted {
+		t.Fatalf("begin: %v, %+v", err, turn)
+	}
+	for _, want := range []int{1, 0} {
+		if err := s.clean(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var turns int
+		each(t, dir, "SELECT count(*) FROM turns", func(scan func(into ...any)) { scan(&turns) })
+		if turns != want {
+			t.Errorf("%d turns, want %d", turns, want)
+		}
+		now = now.Add(time.Hour)
+	}
+}
+
+// TestNotFinal refuses to finish a command with a state that is no end.
+func TestNotFinal(t *testing.T) {
+	s := start(t, t.TempDir())
+	submit(t, s, "first")
+	for _, state := range []command.State{command.Queued, command.Sent, ""} {
+		e := command.Entry{Command: newCommand("first")}
+		if _, err := s.Finish(t.Context(), e.Finished(state, "", time.Now()), command.Patience{}); !errors.Is(err, errNotFinal) {
+			t.Errorf("finish as %q: %v", state, err)
+		}
+	}
+	if e, err := s.Lookup(t.Context(), "first"); err != nil || e.State != command.Queued {
+		t.Errorf("%v, %+v", err, e)
+	}
+}

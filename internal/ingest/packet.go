@@ -1,0 +1,191 @@
+package ingest
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+)
+
+// PacketAdapter speaks a device protocol whose messages are datagrams.
+type PacketAdapter interface {
+	// Take takes a datagram without waiting for anything. It returns what is left to be waited for, nil if nothing is.
+	// p.Data is no longer its own when it returns.
+	Take(p Packet) Pending
+}
+
+// Pending is a datagram that waits for its answer.
+type Pending interface {
+	// Settle waits, not for ever, and answers the datagram, or leaves it without an answer.
+	Settle()
+}
+
+// Packet is a datagram and where its answer goes.
+type Packet struct {
+	Data   []byte
+	From   netip.AddrPort // nobody vouches for it
+	size   int            // of Data
+	conn   PacketConn
+	server *PacketServer
+}
+
+var errLargerAnswer = errors.New("the answer is larger than the datagram")
+
+// Answer sends b to where the datagram came from. An answer that is larger than the datagram is refused: it would
+// make the server a lever for attacks on others.
+func (p *Packet) Answer(b []byte) error {
+	err := errLargerAnswer
+	if len(b) <= p.size {
+		_, err = p.conn.WriteToUDPAddrPort(b, p.From)
+	}
+	if err != nil {
+		p.server.options.Metrics.answersFailed.Inc()
+	}
+	return err
+}
+
+// PacketConn is a UDP socket. *net.UDPConn is one.
+type PacketConn interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	SetReadDeadline(t time.Time) error
+	SetReadBuffer(bytes int) error
+	Close() error
+}
+
+// PacketOptions are the settings of a PacketServer. All fields are needed.
+type PacketOptions struct {
+	Adapter  PacketAdapter
+	MaxBytes int // of a datagram
+	Metrics  *PacketMetrics
+	Logger   *slog.Logger
+}
+
+// PacketServer is the UDP shell around a device protocol: it reads datagrams, limits how many are in hand and how many
+// of them may be one address's, contains panics, and stops in order.
+//
+// One goroutine reads a socket and takes each datagram as far as it goes without waiting; so the number of sockets is
+// how many processors datagrams can take, whoever sends how many of them. What waits to be stored waits apart.
+type PacketServer struct {
+	options  PacketOptions
+	places   *places
+	draining chan struct{}  // closed when Drain begins
+	reading  sync.WaitGroup // sockets
+	pending  sync.WaitGroup // datagrams
+	warnings warnings
+
+	mu    sync.Mutex
+	conns []PacketConn
+}
+
+// NewPacketServer returns a server without sockets.
+func NewPacketServer(o PacketOptions) *PacketServer {
+	return &PacketServer{options: o, places: newPlaces(), draining: make(chan struct{})}
+}
+
+const (
+	// largestDatagram is the most that UDP can carry, so no datagram is cut off when it is read.
+	largestDatagram = 1 << 16
+	// receiveBuffer is asked of the kernel, which grants as much as it is set to allow. It bridges moments in which
+	// many devices send at once.
+	receiveBuffer = 4 << 20
+)
+
+// Serve reads the socket in the background. The server closes it, at once if it is stopping.
+func (s *PacketServer) Serve(c PacketConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isDraining() {
+		c.Close()
+		return
+	}
+	s.conns = append(s.conns, c)
+	_ = c.SetReadBuffer(receiveBuffer) // what the system has set is a size too
+	s.reading.Go(func() {
+		defer logging.ExitOnPanic(s.options.Logger)
+		s.read(c)
+	})
+}
+
+func (s *PacketServer) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *PacketServer) read(c PacketConn) {
+	buffer := make([]byte, largestDatagram)
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(buffer)
+		switch {
+		case err == nil:
+			s.handle(Packet{Data: buffer[:n:n], From: from, size: n, conn: c, server: s})
+		case s.isDraining(), errors.Is(err, net.ErrClosed):
+			return
+		default:
+			s.options.Logger.Error("cannot read datagrams", "error", err, "retry_in", maxAcceptPause)
+			select {
+			case <-time.After(maxAcceptPause):
+			case <-s.draining:
+				return
+			}
+		}
+	}
+}
+
+// handle has the adapter take the datagram if there is a place for it.
+func (s *PacketServer) handle(p Packet) {
+	s.options.Metrics.received.Inc()
+	if p.size > s.options.MaxBytes {
+		s.drop(&p, dropTooLarge)
+		return
+	}
+	place, full := s.places.take(p.From.Addr())
+	if full != "" {
+		s.drop(&p, full)
+		return
+	}
+	pending := s.take(p)
+	if pending == nil {
+		s.places.give(place)
+		return
+	}
+	s.options.Metrics.inHand.Inc()
+	s.pending.Add(1)
+	go func() {
+		defer s.pending.Done()
+		defer s.options.Metrics.inHand.Dec()
+		defer s.places.give(place)
+		defer s.contain(p.From)
+		pending.Settle()
+	}()
+}
+
+func (s *PacketServer) take(p Packet) Pending {
+	defer s.contain(p.From)
+	return s.options.Adapter.Take(p)
+}
+
+// contain is deferred: a panic ends the datagram and nothing else.
+func (s *PacketServer) contain(from netip.AddrPort) {
+	if p := recover(); p != nil {
+		s.options.Metrics.dropped(dropPanic)
+		s.options.Logger.Error("datagram panicked", "panic", p, "remote", from.String(), "stack", string(debug.Stack()))
+	}
+}
+
+// drop counts a datagram that is not looked at. Its device sends it again.
+func (s *PacketServer) drop(p *Packet, reason dropReason) {
+	s.options.Metrics.dropped(reason)
+	if s.warnings.due(reason, time.Now()) {
+		s.options.Logger.Warn("datagrams dropped", "reason", string(reason), "remote", p.From.String(), "bytes", p.size)
+	}
+}

@@ -1,0 +1,58 @@
+package ingest
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// dropReason says why a datagram was not looked at, or not to its end. It is a metric's label, so the set is closed.
+type dropReason string
+
+const (
+	dropBusy        dropReason = "busy"         // maxInHand
+	dropAddressBusy dropReason = "address_busy" // maxInHandOfAnOrigin
+	dropTooLarge    dropReason = "too_large"    // above the largest size
+	dropPanic       dropReason = "panic"        // a bug in the adapter, contained
+)
+
+var dropReasons = []dropReason{dropBusy, dropAddressBusy, dropTooLarge, dropPanic}
+
+func (r dropReason) index() int { return slices.Index(dropReasons, r) }
+
+// PacketMetrics are the datagrams' figures.
+type PacketMetrics struct {
+	received      prometheus.Counter
+	drops         []prometheus.Counter // as dropReasons
+	inHand        prometheus.Gauge
+	answersFailed prometheus.Counter
+}
+
+// NewPacketMetrics registers the datagrams' metrics. The registerer adds the prefix that names the protocol.
+func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
+	drops := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "udp_dropped_total",
+		Help: "Datagrams dropped, by reason; the device sends them again.",
+	}, []string{"reason"})
+	m := &PacketMetrics{
+		received: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "udp_datagrams_total",
+			Help: "Datagrams read.",
+		}),
+		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "udp_in_hand",
+			Help: "Datagrams that wait to be stored and answered.",
+		}),
+		answersFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "udp_answers_failed_total",
+			Help: "Answers to datagrams that could not be sent; the device sends its datagram again.",
+		}),
+	}
+	r.MustRegister(m.received, drops, m.inHand, m.answersFailed)
+	for _, reason := range dropReasons {
+		m.drops = append(m.drops, drops.WithLabelValues(string(reason)))
+	}
+	return m
+}
+
+func (m *PacketMetrics) dropped(reason dropReason) { m.drops[reason.index()].Inc() }

@@ -1,0 +1,35 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+)
+
+// Drain stops taking datagrams, and returns when those in hand are settled and the sockets closed, or ctx ends. What a
+// socket has received and nobody has read yet is lost: its devices send it again.
+func (s *PacketServer) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.isDraining() {
+		close(s.draining)
+	}
+	for _, c := range s.conns {
+		c.SetReadDeadline(past)
+	}
+	s.mu.Unlock()
+	s.reading.Wait()
+	if err := wait(ctx, &s.pending); err != nil {
+		return fmt.Errorf("datagrams still in hand: %w", err)
+	}
+	s.Close()
+	return nil
+}
+
+// Close closes the sockets, after Drain: nothing is answered any more.
+func (s *PacketServer) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.Close()
+	}
+	s.conns = nil
+}

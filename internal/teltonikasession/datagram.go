@@ -1,0 +1,132 @@
+package teltonikasession
+
+import (
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// datagramParts says which part of the queue datagrams may take, one in so many. Anybody can send them under any name, so
+// they must not take the room of the devices that are connected.
+const datagramParts = 2
+
+// datagrams is what the adapter keeps for those who send datagrams. An IMEI in a datagram is only a claim, so what it
+// does is held neither against the device that is connected under it nor to its credit: the dead letters are counted
+// apart, and there are no penalties.
+type datagrams struct {
+	share       *publish.Share
+	deadLetters allowance
+	devices     *datagramDevices
+}
+
+func newDatagrams(p *publish.Publisher, idle time.Duration) datagrams {
+	return datagrams{share: p.Share(datagramParts), deadLetters: newAllowance(), devices: newDatagramDevices(idle)}
+}
+
+// Take implements ingest.PacketAdapter: it takes a datagram through the steps of a frame until it is on its way to the
+// engine. The CRC apart, which a datagram does not have: it is left to UDP's checksum.
+func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
+	received := time.Now()
+	if skipped(p.Data) {
+		return nil
+	}
+	d, err := teltonika.ParseDatagram(p.Data)
+	if err != nil {
+		a.Metrics.udp.handshake("malformed", false)
+		a.Logger.Warn("datagram malformed", "remote", p.From.String(), "error", err)
+		return nil
+	}
+	if !d.LengthOK() {
+		a.Metrics.lengthMismatch.Inc()
+	}
+	known := a.Authority.Known(d.IMEI)
+	if !known && a.StrictAuth {
+		a.Metrics.udp.handshake("rejected", known)
+		a.Logger.Warn("datagram refused, device is unknown", "imei", d.IMEI, "remote", p.From.String())
+		return nil
+	}
+	w := a.work.Get().(*work)
+	defer a.putBack(w) // also if a bug makes a step panic
+	w.origin = origin{imei: d.IMEI, received: received, figures: a.Metrics.udp,
+		deadLetters: &a.datagrams.deadLetters, share: a.datagrams.share}
+	w.hold(p.Data, d.Body, d.BodyOffset())
+	o := newOwed(a, p, &d, known)
+	if !a.start(w, o) {
+		return nil
+	}
+	return o
+}
+
+// skipped reports whether the datagram is nothing but keep-alives.
+func skipped(b []byte) bool {
+	for _, c := range b {
+		if c != teltonika.KeepAlive {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// start takes the datagram up to its submission, as session.carry and session.bury do with a frame. It reports whether
+// something is still owed.
+func (a *Adapter) start(w *work, o *owed) bool {
+	err := a.submit(w, o)
+	if err != nil {
+		v := a.judge(&w.origin, w.data.Count, err)
+		if v.deadLetter != "" {
+			err = a.submitDeadLetter(w, o, v)
+		}
+	}
+	o.origin, o.dead = w.origin, w.dead
+	if o.frame == nil && err == nil { // nothing to store
+		o.end(publish.Outcome{}, nil)
+	} else if o.frame == nil {
+		o.see(notAcknowledged)
+	}
+	return o.frame != nil
+}
+
+// submit decodes and encodes the datagram and hands it to the publisher.
+func (a *Adapter) submit(w *work, o *owed) error {
+	w.dead, w.data.Count = 0, 0
+	if w.codec.IsMessage() {
+		o.records = notAcknowledged
+		return a.message(w)
+	}
+	if err := w.data.Decode(w.body); err != nil {
+		return teltonika.At(w.offset, err)
+	}
+	o.records = w.data.Count
+	w.figures.received(w.codec, o.records)
+	w.unaccounted = o.records
+	if o.records == 0 {
+		return nil
+	}
+	f, err := a.admit(w, o.records, a.fill)
+	if err == nil {
+		err = a.Publisher.Submit(f)
+	}
+	w.unaccounted = 0
+	if err != nil {
+		return err
+	}
+	o.frame = f
+	return nil
+}
+
+// submitDeadLetter hands the datagram to the publisher as a dead letter.
+func (a *Adapter) submitDeadLetter(w *work, o *owed, v *verdict) error {
+	o.verdict, o.records = v, a.condemn(w, v)
+	f, err := a.admit(w, max(1, o.records), v.bury)
+	if err == nil {
+		err = a.Publisher.Submit(f)
+	}
+	if err != nil {
+		a.buried(&w.origin, v, o.records, err)
+		return err
+	}
+	o.frame = f
+	return nil
+}

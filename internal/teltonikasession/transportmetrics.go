@@ -1,0 +1,100 @@
+package teltonikasession
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// The transports, as labels.
+const (
+	transportTCP = "tcp"
+	transportTLS = "tls"
+	transportUDP = "udp"
+)
+
+// transportMetrics are the figures of the frames that come by one transport.
+type transportMetrics struct {
+	*Metrics
+	transport string
+
+	// The counters of good frames, looked up once.
+	byCodec map[teltonika.Codec]codecCounters
+}
+
+type codecCounters struct{ ok, received, published prometheus.Counter }
+
+func (m *Metrics) newTransport(name string) *transportMetrics {
+	t := &transportMetrics{Metrics: m, transport: name, byCodec: make(map[teltonika.Codec]codecCounters)}
+	for _, c := range []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
+		codec := c.String()
+		t.byCodec[c] = codecCounters{
+			ok:        m.framesTotal.WithLabelValues(codec, "ok", name),
+			received:  m.receivedTotal.WithLabelValues(codec, name),
+			published: m.publishedTotal.WithLabelValues(codec, name),
+		}
+	}
+	t.beginAtZero()
+	return t
+}
+
+// beginAtZero shows what has not happened yet, because an increase is not seen in a series that begins with it.
+func (t *transportMetrics) beginAtZero() {
+	logins := [][]string{{"rejected", "unknown"}, {"malformed", "unknown"}}
+	if t.transport != transportUDP { // where nobody logs in
+		logins = append(logins, []string{"accepted", "known"}, []string{"accepted", "unknown"})
+	}
+	for _, l := range logins {
+		t.handshakes.WithLabelValues(l[0], l[1], t.transport)
+	}
+	for _, codec := range []string{"unknown", teltonika.Codec7.String()} {
+		t.framesTotal.WithLabelValues(codec, "unknown_codec", t.transport)
+	}
+}
+
+// of are the figures of the transport with that name.
+func (m *Metrics) of(transport string) *transportMetrics {
+	switch transport {
+	case transportTLS:
+		return m.tls
+	case transportUDP:
+		return m.udp
+	}
+	return m.tcp
+}
+
+func (t *transportMetrics) handshake(result string, known bool) {
+	label := "unknown"
+	if known {
+		label = "known"
+	}
+	t.handshakes.WithLabelValues(result, label, t.transport).Inc()
+}
+
+func (t *transportMetrics) frame(codec teltonika.Codec, result string) {
+	if c, ok := t.byCodec[codec]; ok && result == "ok" {
+		c.ok.Inc()
+		return
+	}
+	name := "unknown"
+	if codec.IsAVL() || codec.IsMessage() || codec == teltonika.Codec7 {
+		name = codec.String()
+	}
+	t.framesTotal.WithLabelValues(name, result, t.transport).Inc()
+}
+
+func (t *transportMetrics) received(codec teltonika.Codec, records int) {
+	t.byCodec[codec].received.Add(float64(records))
+}
+
+// stored counts the records of an acknowledged frame, dead of which could not be published.
+func (t *transportMetrics) stored(codec teltonika.Codec, o publish.Outcome, dead int) {
+	t.byCodec[codec].published.Add(float64(o.Published))
+	if o.Duplicates > 0 {
+		t.duplicateTotal.Add(float64(o.Duplicates))
+	}
+	if dead > 0 {
+		t.deadLettered(reasonTimestamp, dead)
+	}
+}

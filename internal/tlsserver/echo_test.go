@@ -1,0 +1,229 @@
+package tlsserver
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if serveIdle() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patienceOfTests is how long a test waits for what comes soon.
+const patienceOfTests = 30 * time.Second
+
+// buffer is a log that may be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// service is a server that sends back what devices send.
+type service struct {
+	*Server
+	address string
+	log     *buffer
+	timeout time.Duration // of handshakes
+	detect  bool
+	stop    context.CancelFunc
+	results chan error // of handshakes
+	conns   chan *Conn // after their handshakes
+}
+
+type serviceOption func(*service, *Options)
+
+func detecting(s *service, _ *Options) { s.detect = true }
+
+func timeout(d time.Duration) serviceOption { return func(s *service, _ *Options) { s.timeout = d } }
+
+func minVersion(v uint16) serviceOption { return func(_ *service, o *Options) { o.MinVersion = v } }
+
+func clientAuth(auth ClientAuth, ca string) serviceOption {
+	return func(_ *service, o *Options) { o.ClientAuth, o.ClientCAFile = auth, ca }
+}
+
+// startService serves with the certificate files in dir until the test ends.
+func startService(t testing.TB, dir string, change ...serviceOption) *service {
+	t.Helper()
+	s := &service{log: &buffer{}, timeout: patienceOfTests, results: make(chan error, 1024), conns: make(chan *Conn, 1024)}
+	o := Options{
+		CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: NewMetrics(prometheus.NewRegistry()),
+		Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(s, &o)
+	}
+	var err error
+	if s.Server, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.address = l.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	var all sync.WaitGroup
+	all.Go(func() { s.accept(ctx, l, &all) })
+	t.Cleanup(func() {
+		cancel()
+		l.Close()
+		all.Wait()
+	})
+	return s
+}
+
+func (s *service) accept(ctx context.Context, l net.Listener, all *sync.WaitGroup) {
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			return
+		}
+		conn := s.Wrap(raw)
+		if s.detect {
+			conn = s.Detect(raw)
+		}
+		all.Go(func() { s.serve(ctx, conn) })
+	}
+}
+
+func (s *service) serve(ctx context.Context, conn *Conn) {
+	defer conn.Close()
+	handshake, cancel := context.WithTimeout(ctx, s.timeout)
+	err := conn.Handshake(handshake)
+	cancel()
+	s.tell(conn, err)
+	if err != nil {
+		return
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+}
+
+// tell is for tests that ask; those of many connections do not.
+func (s *service) tell(conn *Conn, err error) {
+	select {
+	case s.results <- err:
+	default:
+	}
+	if err == nil {
+		select {
+		case s.conns <- conn:
+		default:
+		}
+	}
+}
+
+// result is how the next handshake ends.
+func (s *service) result(t testing.TB) error {
+	t.Helper()
+	select {
+	case err := <-s.results:
+		return err
+	case <-time.After(patienceOfTests):
+		t.Fatal("no handshake has ended")
+		return nil
+	}
+}
+
+// fails expects the next handshake to fail for the reason, with a cause that holds the text, counted and logged.
+func (s *service) fails(t testing.TB, reason Reason, cause string) {
+	t.Helper()
+	err := s.result(t)
+	var e *HandshakeError
+	if !errors.As(err, &e) {
+		t.Fatalf("handshake ended with %v, not a HandshakeError", err)
+	}
+	if e.Reason != reason || !strings.Contains(e.Cause, cause) {
+		t.Errorf("reason %s, cause %q (%v), want %s, %q", e.Reason, e.Cause, e.Err, reason, cause)
+	}
+	if n := testutil.ToFloat64(s.options.Metrics.handshakes.WithLabelValues(string(reason))); n != 1 {
+		t.Errorf("counted %v times", n)
+	}
+	if reason != ReasonShutdown && !strings.Contains(s.log.String(), "reason="+string(reason)) {
+		t.Errorf("not logged: %s", s.log)
+	}
+}
+
+// dial opens a TLS connection to the service.
+func (s *service) dial(t testing.TB, c *tls.Config) (*tls.Conn, error) {
+	t.Helper()
+	raw, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	raw.SetDeadline(time.Now().Add(patienceOfTests))
+	conn := tls.Client(raw, c)
+	return conn, conn.Handshake()
+}
+
+// echo sends a message and expects it back.
+func echo(t testing.TB, conn net.Conn, message string) {
+	t.Helper()
+	if err := exchange(conn, message); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exchange(conn net.Conn, message string) error {
+	if _, err := io.WriteString(conn, message); err != nil {
+		return err
+	}
+	answer := make([]byte, len(message))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	if string(answer) != message {
+		return errors.New("another answer: " + string(answer))
+	}
+	return nil
+}
+
+// eventually waits until the condition holds.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patienceOfTests); !condition(); {
+		if time.Now().After(end) {
+			t.Fatal("not in time: " + what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// isTimeout reports whether a read ended at its deadline.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+var discard = slog.New(slog.DiscardHandler)
+
+func newTestMetrics() *Metrics { return NewMetrics(prometheus.NewRegistry()) }
