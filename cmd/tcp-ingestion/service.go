@@ -184,9 +184,7 @@ func (s *service) stop(ctx context.Context) error {
 	}
 	s.publisher.Close()
 	s.server.Close(ctx)
-	if commandsErr := s.commands.stop(ctx); commandsErr != nil {
-		err = errors.Join(err, fmt.Errorf("commands: %w", commandsErr))
-	}
+	s.commands.stop(ctx, s.logger)
 	s.stopWatch()
 	s.watching.Wait()
 	if s.allowList != nil {

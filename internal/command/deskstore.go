@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -62,14 +63,18 @@ func (d *Desk) giveBack(ctx context.Context, id string) {
 
 // settle finds out what a message is: an answer, whose command it returns, or an event, which is published.
 func (d *Desk) settle(ctx context.Context, m *Message) (answered string, ok bool) {
-	match, e := MatchNone, Entry{}
+	match, e, tries := MatchNone, Entry{}, 0
 	if m.MayAnswer() {
 		err := d.insist(ctx, "settle", func() (err error) {
+			tries++
 			match, e, err = d.Store.Settle(ctx, m, d.Patience)
 			return err
 		})
 		if err != nil {
 			return "", false
+		}
+		if tries > 1 && match == MatchLate && bytes.Equal(e.Response, m.Payload) {
+			match = MatchAnswer // of the try before, whose own answer was lost
 		}
 	}
 	d.Metrics.message(match)

@@ -1,6 +1,9 @@
 package command
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is where a command is on its way. It goes from queued to sent to one of the final ones, or from queued to a final
 // one at once; back from sent to queued only when it is certain that nothing of it reached the device.
@@ -22,7 +25,7 @@ const (
 var FinalStates = []State{Answered, Nacked, TimedOut, Expired, Failed, Cancelled}
 
 // Final reports whether nothing follows.
-func (s State) Final() bool { return s != Queued && s != Sent }
+func (s State) Final() bool { return slices.Contains(FinalStates, s) }
 
 // ReasonDeliveryUnknown is the reason of a command that failed because the instance that was to send it died: it may have
 // been executed.

@@ -171,6 +171,7 @@ func (q *queue) carryOut(e Entry) {
 	for q.ctx.Err() == nil {
 		line := q.line()
 		if line == nil {
+			q.drop(e.ID) // first: it may be handed over again at once
 			d.giveBack(q.ctx, e.ID)
 			return
 		}
@@ -187,6 +188,7 @@ func (q *queue) carryOut(e Entry) {
 		case err != nil:
 			d.storeFailed("begin", err)
 			q.wait(storePause)
+			d.withdraw(q.ctx, e.ID) // it may have begun
 		case turn.Granted:
 			q.pace.take(time.Now())
 			if q.send(line, turn.Entry) {
@@ -195,8 +197,8 @@ func (q *queue) carryOut(e Entry) {
 		case turn.Wait > 0:
 			q.wait(min(turn.Wait, time.Until(e.Expires)+time.Millisecond))
 		default:
-			if turn.Entry.State.Final() && !e.State.Final() && turn.Entry.Attempts == 0 {
-				d.finished(&turn.Entry) // it has expired just now
+			if turn.Ended {
+				d.finished(&turn.Entry)
 			}
 			return
 		}

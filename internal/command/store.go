@@ -33,7 +33,8 @@ type Store interface {
 	Begin(ctx context.Context, id string, p Patience) (Turn, error)
 
 	// Withdraw takes Begin back, because nothing of the command reached the device: it is Queued again, and the turn is
-	// free. It does nothing to a command that this run has not begun.
+	// free. A command of several attempts stays Sent, for an earlier one may have reached the device. It does nothing to a
+	// command that this run has not begun.
 	Withdraw(ctx context.Context, id string) error
 
 	// Return gives a command back that the Receiver took and cannot send, because the device is not connected here any
@@ -84,6 +85,7 @@ type Patience struct {
 type Turn struct {
 	Granted bool
 	Wait    time.Duration // not granted: the turn is another command's for so long at most. 0: this command is not to be sent
+	Ended   bool          // this call has given the command its final state
 	Entry   Entry         // as it is now
 }
 

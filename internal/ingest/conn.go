@@ -29,6 +29,15 @@ type Conn struct {
 // Transport is how the connection came in: tcp or tls.
 func (c *Conn) Transport() string { return c.transport }
 
+// Verify reports whether the device may be who it says, where the transport knows better; TLS does, if certificates are
+// bound to devices.
+func (c *Conn) Verify(device string) error {
+	if v, ok := c.Conn.(interface{ VerifyIMEI(string) error }); ok {
+		return v.VerifyIMEI(device)
+	}
+	return nil
+}
+
 // past is a deadline that wakes a reader at once.
 var past = time.Unix(1, 0)
 

@@ -141,17 +141,25 @@ func (s *PacketServer) read(c PacketConn) {
 	}
 }
 
-// handle has the adapter take the datagram if there is a place for it.
+// handle has the adapter take the datagram when there is a place for it. While it waits for one the kernel keeps what
+// comes, and drops what is too much, which costs the connections nothing.
 func (s *PacketServer) handle(p Packet) {
 	s.options.Metrics.received.Inc()
 	if p.size > s.options.MaxBytes {
 		s.drop(&p, dropTooLarge)
 		return
 	}
-	place, full := s.places.take(p.From.Addr())
-	if full != "" {
-		s.drop(&p, full)
+	place, ok := s.places.reserve(p.From.Addr())
+	if !ok {
+		s.drop(&p, dropAddressBusy)
 		return
+	}
+	if !s.places.take() {
+		s.options.Metrics.waits.Inc()
+		if !s.places.wait(s.draining) {
+			s.places.forget(place)
+			return
+		}
 	}
 	pending := s.take(p)
 	if pending == nil {

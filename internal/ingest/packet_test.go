@@ -84,8 +84,8 @@ func newPacketShell(t *testing.T, maxBytes int) *packetShell {
 	t.Cleanup(func() {
 		s.release()
 		s.drain()
-		if n := testutil.ToFloat64(s.options.Metrics.inHand); n != 0 || s.places.taken.Load() != 0 {
-			t.Errorf("%v datagrams in hand, %d places taken at the end", n, s.places.taken.Load())
+		if n := testutil.ToFloat64(s.options.Metrics.inHand); n != 0 || len(s.places.taken) != 0 {
+			t.Errorf("%v datagrams in hand, %d places taken at the end", n, len(s.places.taken))
 		}
 		for i := range s.places.cells {
 			if n := s.places.cells[i].Load(); n != 0 {
@@ -212,8 +212,8 @@ func TestDropsAreLoggedOnceASecond(t *testing.T) {
 		after  time.Duration
 		want   bool
 	}{
-		{dropBusy, 0, true}, {dropBusy, 0, false}, {dropPanic, 0, true}, {dropBusy, time.Second - 1, false},
-		{dropBusy, time.Second, true}, {dropBusy, 2*time.Second - 1, false}, {dropBusy, -time.Hour, true},
+		{dropTooLarge, 0, true}, {dropTooLarge, 0, false}, {dropPanic, 0, true}, {dropTooLarge, time.Second - 1, false},
+		{dropTooLarge, time.Second, true}, {dropTooLarge, 2*time.Second - 1, false}, {dropTooLarge, -time.Hour, true},
 	} {
 		if got := w.due(c.reason, now.Add(c.after)); got != c.want {
 			t.Errorf("%s after %v: %v, want %v", c.reason, c.after, got, c.want)
@@ -258,9 +258,10 @@ func TestPanicOfADatagramIsContained(t *testing.T) {
 	}
 }
 
-// One address may have a part of the places, and all together no more than there are.
+// One address may have a part of the places, and all together no more than there are. What finds none waits in the socket.
 func TestDatagramsInHandAreBounded(t *testing.T) {
 	s := newPacketShell(t, 100)
+	inHand := func() int { return int(testutil.ToFloat64(s.options.Metrics.inHand)) }
 	greedy := s.dial("127.0.0.1")
 	greedy.say("hold", maxInHandOfAnOrigin+50)
 	s.until("drops", 50, func() int { return s.dropped(dropAddressBusy) })
@@ -268,25 +269,35 @@ func TestDatagramsInHandAreBounded(t *testing.T) {
 	other.say("hello", 1)
 	other.expect("hello")
 
-	for i, ip := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.5"} {
-		s.dial(ip).say("hold", maxInHandOfAnOrigin)
-		s.until("in hand", (i+2)*maxInHandOfAnOrigin, func() int { return int(testutil.ToFloat64(s.options.Metrics.inHand)) })
-	}
+	s.dial("127.0.0.3").say("hold", maxInHand-maxInHandOfAnOrigin)
+	s.until("in hand", maxInHand, inHand)
 	other.say("hello", 1)
-	s.until("drops", 1, func() int { return s.dropped(dropBusy) })
-	if n := testutil.ToFloat64(s.options.Metrics.inHand); n != maxInHand {
-		t.Errorf("%v in hand, want %d", n, maxInHand)
+	s.until("waits", 1, func() int { return int(testutil.ToFloat64(s.options.Metrics.waits)) })
+	if n := inHand(); n != maxInHand || s.adapter.taken.Load() != maxInHand+1 {
+		t.Errorf("%d in hand, %d taken", n, s.adapter.taken.Load())
 	}
 	s.release()
-	greedy.expect("hold")
-	s.until("room", 1, func() int {
-		if s.places.taken.Load() == 0 {
-			return 1
-		}
-		return 0
-	})
-	other.say("hello", 1)
 	other.expect("hello")
+	greedy.expect("hold")
+}
+
+// A server that waits for a place stops all the same.
+func TestDrainWhileAllPlacesAreTaken(t *testing.T) {
+	s := newPacketShell(t, 100)
+	for _, ip := range []string{"127.0.0.1", "127.0.0.2"} {
+		s.dial(ip).say("hold", maxInHand/2)
+	}
+	late := s.dial("127.0.0.3")
+	late.say("hello", 1)
+	s.until("waits", 1, func() int { return int(testutil.ToFloat64(s.options.Metrics.waits)) })
+	short, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if err := s.Drain(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("drain: %v", err)
+	}
+	if n := s.adapter.taken.Load(); n != maxInHand {
+		t.Errorf("%d datagrams taken, want %d", n, maxInHand)
+	}
 }
 
 // An address of IPv6 is as good as any other of its /64; one of IPv4 is the same in either notation.

@@ -10,13 +10,12 @@ import (
 type dropReason string
 
 const (
-	dropBusy        dropReason = "busy"         // maxInHand
 	dropAddressBusy dropReason = "address_busy" // maxInHandOfAnOrigin
 	dropTooLarge    dropReason = "too_large"    // above the largest size
 	dropPanic       dropReason = "panic"        // a bug in the adapter, contained
 )
 
-var dropReasons = []dropReason{dropBusy, dropAddressBusy, dropTooLarge, dropPanic}
+var dropReasons = []dropReason{dropAddressBusy, dropTooLarge, dropPanic}
 
 func (r dropReason) index() int { return slices.Index(dropReasons, r) }
 
@@ -24,6 +23,7 @@ func (r dropReason) index() int { return slices.Index(dropReasons, r) }
 type PacketMetrics struct {
 	received      prometheus.Counter
 	drops         []prometheus.Counter // as dropReasons
+	waits         prometheus.Counter
 	inHand        prometheus.Gauge
 	answersFailed prometheus.Counter
 }
@@ -39,6 +39,10 @@ func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
 			Name: "udp_datagrams_total",
 			Help: "Datagrams read.",
 		}),
+		waits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "udp_waits_total",
+			Help: "Times that reading datagrams waited because too many were in hand; the kernel keeps what comes meanwhile, or drops it.",
+		}),
 		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "udp_in_hand",
 			Help: "Datagrams that wait to be stored and answered.",
@@ -48,7 +52,7 @@ func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
 			Help: "Answers to datagrams that could not be sent; the device sends its datagram again.",
 		}),
 	}
-	r.MustRegister(m.received, drops, m.inHand, m.answersFailed)
+	r.MustRegister(m.received, drops, m.waits, m.inHand, m.answersFailed)
 	for _, reason := range dropReasons {
 		m.drops = append(m.drops, drops.WithLabelValues(string(reason)))
 	}

@@ -82,7 +82,7 @@ func TestAnswers(t *testing.T) {
 func TestWhereCommandsStand(t *testing.T) {
 	o := small("", 1, 0)
 	o.Rate, o.Duration, o.RecordsPerFrame, o.Start = 0.1, time.Hour, Range{Min: 1, Max: 1}, time.Time{}
-	o.CommandLatency = DurationRange{}
+	o.CommandLatency = DurationRange{Min: 100 * time.Millisecond, Max: 100 * time.Millisecond}
 	p := &platform{login: commandFrame("", "setparam 1:1")}
 	withPlatform(t, o, p, func(t *testing.T, p *platform) {
 		c := p.connection(0)
@@ -207,7 +207,7 @@ func mustCatalogues(t *testing.T) map[teltonika.Codec]*catalogue {
 func TestConnectionEndsBeforeTheAnswer(t *testing.T) {
 	for _, carry := range []float64{0, 1} {
 		o := idle()
-		o.CommandLatency, o.CommandCarry = DurationRange{time.Second, time.Second}, carry
+		o.CommandLatency, o.CommandTwice, o.CommandCarry = DurationRange{time.Second, time.Second}, 1, carry
 		withPlatform(t, o, new(platform), func(t *testing.T, p *platform) {
 			first := p.connection(0)
 			first.out <- commandFrame("", "setparam 5:1")

@@ -10,7 +10,7 @@ import (
 
 // datagramParts says which part of the queue datagrams may take, one in so many. Anybody can send them under any name, so
 // they must not take the room of the devices that are connected.
-const datagramParts = 2
+const datagramParts = 4
 
 // datagrams is what the adapter keeps for those who send datagrams. An IMEI in a datagram is only a claim, so what it
 // does is held neither against the device that is connected under it nor to its credit: the dead letters are counted

@@ -3,24 +3,34 @@ package teltonikasession
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"os"
+	"os/exec"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// BenchmarkDatagrams is many devices at once on one socket or several of one port: 32 for each processor, each waiting for its answer
-// to a datagram of 10 records, as in BenchmarkSessions.
+// benchPacketService has the queue of a real service and an engine that forgets.
+func benchPacketService(b *testing.B) *packetService {
+	s := newPacketServiceOf(b, 10_000, func(o *Options) { o.Logger = logging.New(io.Discard, slog.LevelInfo, true) })
+	s.engine.Forget()
+	return s
+}
+
+// BenchmarkDatagrams is many devices at once on one socket or several of one port: 32 for each processor, each waiting
+// for its answer to a datagram of 10 records, as in BenchmarkSessions.
 func BenchmarkDatagrams(b *testing.B) {
 	for _, sockets := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("sockets%d", sockets), func(b *testing.B) {
-			s := newPacketService(b)
-			s.engine.Forget()
+			s := benchPacketService(b)
 			address := s.listenShared(sockets)
 			b.ReportAllocs()
 			b.SetParallelism(32)
@@ -36,35 +46,24 @@ func BenchmarkDatagrams(b *testing.B) {
 	}
 }
 
-// BenchmarkFlood is what BenchmarkSessions' devices notice of a flood of datagrams that nobody answers for: sent as fast as
-// one goroutine can to a socket that nobody reads, which is what sending them costs on this machine, or to the service.
+// BenchmarkFlood is what BenchmarkSessions' devices notice of a flood of datagrams from many addresses, sent by a process of
+// its own as fast as it can: to a socket that nobody reads, which is what sending them costs on this machine, or to
+// the service.
 func BenchmarkFlood(b *testing.B) {
-	records := func(i int) []byte { return datagramOf(spoofed(i), 1, goodFrame(1)) }
-	for _, c := range []struct {
-		name    string
-		service bool
-		flood   func(i int) []byte
-	}{
-		{"none", false, nil},
-		{"nobody reads", false, records},
-		{"records", true, records},
-		{"garbage", true, func(i int) []byte { return []byte("GET / HTTP/1.1\r\nHost: example\r\n\r\n") }},
-		{"malformed", true, func(i int) []byte { return datagramOf(spoofed(i), 1, malformed(1)) }},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			s := newPacketService(b)
-			s.engine.Forget()
+	for _, kind := range []string{"none", "unread", "records", "garbage", "malformed"} {
+		b.Run(kind, func(b *testing.B) {
+			s := benchPacketService(b)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
 			}
 			s.server.Serve(l, nil)
-			target, sink := s.listenShared(1), unread(b)
-			if !c.service {
-				target = sink
+			target := s.listenShared(1)
+			if kind == "unread" {
+				target = unread(b)
 			}
-			if c.flood != nil {
-				defer flood(b, target, c.flood)()
+			if kind != "none" {
+				defer startFlood(b, kind, target)()
 			}
 			latency := exchangeAll(b, l.Addr().String())
 			b.ReportMetric(float64(b.N*benchRecords)/b.Elapsed().Seconds(), "records/s")
@@ -97,34 +96,58 @@ func exchangeAll(b *testing.B, address string) func(float64) float64 {
 	return func(q float64) float64 { return all[int(q*float64(len(all)-1))] }
 }
 
-// flood sends datagrams from many addresses until the returned function is called.
-func flood(b *testing.B, address string, datagram func(int) []byte) (stop func()) {
+// floodVar makes the test binary a flood: its kind and where it goes.
+const floodVar = "TELTONIKASESSION_TEST_FLOOD"
+
+func startFlood(b *testing.B, kind, target string) (stop func()) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), floodVar+"="+kind+" "+target)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // it has begun
+		b.Error(err)
+	}
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// floodAway is the flood's process. It reports false in a process that is none, and else does not return.
+func floodAway() bool {
+	var kind, target string
+	if n, _ := fmt.Sscan(os.Getenv(floodVar), &kind, &target); n != 2 {
+		return false
+	}
+	frame := func() []byte { return goodFrame(1) }
+	if kind == "malformed" {
+		frame = func() []byte { return malformed(1) }
+	}
 	var conns []net.Conn
 	for i := range 64 {
 		d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 1, 0, byte(i))}}
-		conn, err := d.Dial("udp", address)
+		conn, err := d.Dial("udp", target)
 		if err != nil {
-			b.Fatal(err)
+			panic(err)
 		}
 		conns = append(conns, conn)
 	}
-	datagrams := make([][]byte, 4096)
+	datagrams := make([][]byte, 1<<16)
 	for i := range datagrams {
-		datagrams[i] = datagram(i)
+		datagrams[i] = datagramOf(spoofed(i), 1, frame())
+		if kind == "garbage" {
+			datagrams[i] = []byte("GET / HTTP/1.1\r\nHost: example\r\n\r\n")
+		}
 	}
-	var stopped atomic.Bool
-	var sending sync.WaitGroup
-	sending.Go(func() {
-		for i := 0; !stopped.Load(); i++ {
-			_, _ = conns[i%len(conns)].Write(datagrams[i%len(datagrams)])
-		}
-	})
-	return func() {
-		stopped.Store(true)
-		sending.Wait()
-		for _, conn := range conns {
-			conn.Close()
-		}
+	fmt.Println("begun")
+	for i := 0; ; i++ {
+		_, _ = conns[i%len(conns)].Write(datagrams[i%len(datagrams)])
 	}
 }
 

@@ -25,8 +25,12 @@ type packetService struct {
 }
 
 func newPacketService(tb testing.TB, change ...func(*Options)) *packetService {
+	return newPacketServiceOf(tb, queueCapacity, change...)
+}
+
+func newPacketServiceOf(tb testing.TB, capacity int, change ...func(*Options)) *packetService {
 	tb.Helper()
-	s := &packetService{service: newService(tb, change...)}
+	s := &packetService{service: newServiceOf(tb, capacity, change...)}
 	s.packets = ingest.NewPacketServer(ingest.PacketOptions{
 		Adapter: s.adapter, MaxBytes: maxFrameBytes, Logger: s.adapter.Logger,
 		Metrics: ingest.NewPacketMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", s.registry)),

@@ -21,15 +21,13 @@ func (s *session) login() ingest.CloseReason {
 		}
 	}
 	known := s.Authority.Known(imei)
+	if err := s.conn.Verify(imei); err != nil {
+		s.Logger.Warn("login refused, the certificate is another device's", "imei", imei, "remote", s.conn.RemoteAddr().String(), "error", err)
+		return s.reject(imei, known)
+	}
 	if !known && s.StrictAuth {
-		s.Metrics.of(s.conn.Transport()).handshake("rejected", known)
-		s.penalties.add(imei, time.Now())
 		s.Logger.Warn("login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
-		s.head[0] = teltonika.LoginRefuse
-		if err := s.answer(1); err != nil {
-			return s.writeFailed(err)
-		}
-		return ReasonRejected
+		return s.reject(imei, known)
 	}
 	s.imei = imei
 	s.conn.TakeOver(imei)
@@ -42,6 +40,17 @@ func (s *session) login() ingest.CloseReason {
 	s.Commands.Connected(imei, s)
 	s.rest(0)
 	return ""
+}
+
+// reject refuses the device.
+func (s *session) reject(imei string, known bool) ingest.CloseReason {
+	s.Metrics.of(s.conn.Transport()).handshake("rejected", known)
+	s.penalties.add(imei, time.Now())
+	s.head[0] = teltonika.LoginRefuse
+	if err := s.answer(1); err != nil {
+		return s.writeFailed(err)
+	}
+	return ReasonRejected
 }
 
 // readLogin reads `length u16 | identifier` behind any number of keep-alives, all within the handshake timeout.

@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if serveIdle() {
+	if serveIdle() || floodAway() {
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -66,11 +66,15 @@ func serve(t *testing.T, test func(*service), change ...func(*Options)) {
 }
 
 func newService(tb testing.TB, change ...func(*Options)) *service {
+	return newServiceOf(tb, queueCapacity, change...)
+}
+
+func newServiceOf(tb testing.TB, capacity int, change ...func(*Options)) *service {
 	s := &service{TB: tb, engine: testkit.NewEngine(2), registry: prometheus.NewRegistry(),
 		listener: ingesttest.NewListener(), log: &logBuffer{}}
 	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	s.publisher = publish.New(publish.Options{
-		Engine: s.engine, Capacity: queueCapacity, Timeout: publishTimeout,
+		Engine: s.engine, Capacity: capacity, Timeout: publishTimeout,
 		Metrics: publish.NewMetrics(s.registry), Logger: logger,
 	})
 	o := Options{

@@ -1,7 +1,7 @@
 package tlsserver
 
 import (
-	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/tls"
 	"slices"
 	"strings"
@@ -27,9 +27,9 @@ func (cr *credentials) compare(minVersion uint16, o *offer, err error) *Handshak
 
 // agrees reports whether a suite of the device's is one of ours that fits the certificate.
 func (cr *credentials) agrees(o *offer) bool {
-	_, isECDSA := cr.leaf.PublicKey.(*ecdsa.PublicKey)
+	_, isRSA := cr.leaf.PublicKey.(*rsa.PublicKey)
 	return slices.ContainsFunc(o.suites, func(id uint16) bool {
-		return isTLS13(id) && slices.Contains(o.versions, tls.VersionTLS13) || slices.Contains(suites, id) && signedSuite(id) == isECDSA
+		return isTLS13(id) && slices.Contains(o.versions, tls.VersionTLS13) || slices.Contains(suites, id) && needsECDSA(id) != isRSA
 	})
 }
 
@@ -39,7 +39,7 @@ func isTLS13(suite uint16) bool { return suite >= 0x1301 && suite <= 0x1303 }
 func (cr *credentials) noSuite(o *offer) string {
 	for _, id := range o.suites {
 		if slices.Contains(suites, id) {
-			if signedSuite(id) {
+			if needsECDSA(id) {
 				return "the device offers only suites for ECDSA certificates, and ours is of another key"
 			}
 			return "the device offers only suites for RSA certificates, and ours is of another key"

@@ -122,9 +122,10 @@ func TestDeviceThatNamesNoSignature(t *testing.T) {
 	writePair(t, dir, root.issue(t, "server", rsaKey()))
 	s := startService(t, dir)
 	conn := s.connect(t)
-	// TLS 1.2, no session, ECDHE_RSA_WITH_AES_128_CBC_SHA and RSA_WITH_AES_128_CBC_SHA, no compression, no extensions.
-	hello := append([]byte{1, 0, 0, 43, 3, 3}, make([]byte, 32)...)
-	hello = append(hello, 0, 0, 4, 0xC0, 0x13, 0x00, 0x2F, 1, 0)
+	// TLS 1.2, no session, ECDHE_RSA_WITH_AES_128_CBC_SHA and RSA_WITH_AES_128_CBC_SHA, no compression, and of the
+	// extensions only the curves: P-256.
+	hello := append([]byte{1, 0, 0, 53, 3, 3}, make([]byte, 32)...)
+	hello = append(hello, 0, 0, 4, 0xC0, 0x13, 0x00, 0x2F, 1, 0, 0, 8, 0, 10, 0, 4, 0, 2, 0, 23)
 	conn.Write(append([]byte{handshakeRecord, 3, 1, 0, byte(len(hello))}, hello...))
 	answer := readRecord(t, conn)
 	if len(answer) < 40 || answer[0] != 2 || answer[4+34+1+int(answer[38])-1] != 0 {

@@ -38,8 +38,8 @@ var unsignedSuites = []uint16{
 	tls.TLS_RSA_WITH_AES_128_CBC_SHA256,
 }
 
-// signedSuite reports whether the suite needs a signature of the server, and whether by ECDSA.
-func signedSuite(id uint16) (ecdsa bool) {
+// needsECDSA reports whether the suite needs a certificate with an elliptic curve's key; the others need RSA.
+func needsECDSA(id uint16) bool {
 	switch id {
 	case tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
 		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,

@@ -59,7 +59,7 @@ func (w *watcher) look() {
 	if err := w.Reload(); err != nil {
 		var early *tooEarlyError
 		if errors.As(err, &early) {
-			_ = early.valid
+			w.again = early.valid
 		}
 		w.options.Logger.Error("tls certificate not usable, the one in use stays", "error", err)
 	}

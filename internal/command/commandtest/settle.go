@@ -15,6 +15,7 @@ var settleCases = []testCase{
 	{"nobody's", settleNobodys},
 	{"again within the gap", settleAgain},
 	{"the gap ends", settleGap},
+	{"the gap ends, whatever else comes", settleGapOnce},
 	{"late", settleLate},
 	{"late ends the turn", settleLateEnds},
 	{"after the quarantine", settleQuarantine},
@@ -135,6 +136,20 @@ func settleGap(t *testing.T, b Backend) {
 	n.wantMatch(t, answer(deviceA, "yes"), short, command.MatchAnswer, c.ID)
 	n.wantGrantSoon(t, next.ID)
 	n.wantMatch(t, answer(deviceA, "me too"), patient, command.MatchAnswer, next.ID)
+}
+
+// settleGapOnce has a device that repeats its answer. That does not keep the next command waiting.
+func settleGapOnce(t *testing.T, b Backend) {
+	n := start(t, b, "a")
+	c, next := newCommand(deviceA), newCommand(deviceA)
+	n.begun(t, c, patient)
+	n.submit(t, next)
+	short := patient
+	short.Gap = hasty.Gap
+	n.wantMatch(t, answer(deviceA, "yes"), short, command.MatchAnswer, c.ID)
+	n.settle(t, answer(deviceA, "yes again"), patient)
+	n.settle(t, answer(deviceA, "yes again"), patient)
+	n.wantGrantSoon(t, next.ID)
 }
 
 // settleLate has the answer come after the timeout, while it may still come.

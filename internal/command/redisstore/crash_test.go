@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +74,47 @@ func TestDeathIsNotTakenForATimeout(t *testing.T) {
 	dying.crash()
 	if e := b.wantEnd(t, r, c.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown || e.Instance != "a" {
 		t.Errorf("it ended as %+v", e)
+	}
+}
+
+// TestMissingHeartbeatIsNoDeathAtFirst has it be missing as after an outage, when nobody had the chance to beat again.
+func TestMissingHeartbeatIsNoDeathAtFirst(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := alone(t, r, "a")
+	c := brief(deviceA)
+	a.submit(t, c)
+	e := a.grant(t, c.ID, hasty)
+	r.Do("DEL", "instance:heartbeat:a")
+	s := open(t, r, "b")
+	s.opt.Timing.Settling = time.Hour
+	b := run(t, s)
+	eventually(t, "a sweep that has looked at it", func() bool {
+		due, err := strconv.ParseFloat(r.Do("ZSCORE", "commands:due", c.ID).(string), 64)
+		return err == nil && due > float64(e.Deadline.Add(quick.Grace+500*time.Millisecond).UnixMilli())
+	})
+	if e := b.lookup(t, c.ID); e.State != command.Sent {
+		t.Fatalf("it is %s (%s)", e.State, e.Reason)
+	}
+	h := heart{store: a.Store, receiver: a}
+	eventually(t, "the end, while the heart beats", func() bool {
+		return h.beat(context.Background()) == nil && b.lookup(t, c.ID).State.Final()
+	})
+	b.wantEnd(t, r, c.ID, command.TimedOut)
+}
+
+// TestComebackStopsTheTakeOver has the janitor read the stream of an instance that comes back before it moves anything.
+func TestComebackStopsTheTakeOver(t *testing.T) {
+	r := testkit.StartRedis(t)
+	alone(t, r, "a")
+	b := alone(t, r, "b")
+	r.Do("XADD", "commands:outbound:a", "*", "id", "x", "imei", deviceA, "payload", "getinfo")
+	m := stream(t, r, "commands:outbound:a")[0]
+	j := janitor{store: b.Store, receiver: b}
+	for _, instance := range []string{"a", "dead"} {
+		moved, err := j.move(context.Background(), "commands:outbound:a", instance, m)
+		if err != nil || moved != (instance == "dead") {
+			t.Errorf("%s: moved = %v, %v", instance, moved, err)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ type node struct {
 	done chan struct{}
 
 	mu          sync.Mutex
+	last        uint64 // number of a connection
 	taken       []command.Entry
 	finished    []command.Entry
 	connections map[string]command.Connection
@@ -48,6 +49,7 @@ func run(t testing.TB, s *Store) *node {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &node{Store: s, end: cancel, done: make(chan struct{}), connections: map[string]command.Connection{}}
+	n.last = uint64(1_000_000 - 1000*lastNode.Add(1)) // numbers say nothing about those of other processes
 	go func() {
 		defer close(n.done)
 		n.Run(ctx, n)
@@ -87,14 +89,15 @@ func (n *node) Connections() iter.Seq[command.Connection] {
 	return maps.Values(maps.Clone(n.connections))
 }
 
-var lastNumber atomic.Uint64
+var lastNode atomic.Int64
 
 // connect connects the device here, now.
 func (n *node) connect(imei string) command.Connection { return n.connectSince(imei, time.Now()) }
 
 func (n *node) connectSince(imei string, since time.Time) command.Connection {
-	c := command.Connection{IMEI: imei, Since: since, Number: lastNumber.Add(1)}
 	n.mu.Lock()
+	n.last++
+	c := command.Connection{IMEI: imei, Since: since, Number: n.last}
 	n.connections[imei] = c
 	n.mu.Unlock()
 	n.Connected(c)

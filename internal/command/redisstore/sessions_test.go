@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,13 +25,30 @@ func TestLateCloseLeavesNewerSessionAlone(t *testing.T) {
 	wantHolder(t, r, deviceB, "a") // what was said before is written by now
 	wantHolder(t, r, deviceA, "b")
 
+	newest := b.connect(deviceA)
+	eventually(t, "the newest session", func() bool { return sessionNumber(t, r, deviceA) == newest.Number })
 	b.disconnect(newer)
+	b.connect("marker")
+	wantHolder(t, r, "marker", "b")
+	wantHolder(t, r, deviceA, "b")
+
+	b.stop()
 	wantHolder(t, r, deviceA, nil)
 	a.disconnect(marker)
 	wantHolder(t, r, deviceB, nil)
 	if left := r.Do("EXISTS", "connections:registry", "connections:sessions"); left != int64(0) {
 		t.Error("something is left of sessions that have ended")
 	}
+}
+
+// sessionNumber is the number of the connection that has the device.
+func sessionNumber(t *testing.T, r *testkit.Redis, imei string) (number uint64) {
+	t.Helper()
+	token, _ := r.Do("HGET", "connections:sessions", imei).(string)
+	if parts := strings.Split(token, "-"); len(parts) == 3 {
+		number, _ = strconv.ParseUint(parts[1], 10, 64)
+	}
+	return number
 }
 
 // TestOldSessionDoesNotWinByRepetition has both instances believe that the device is theirs, as after a connection that broke without
@@ -61,7 +80,9 @@ func TestSessionOfADeadRunIsNoObstacle(t *testing.T) {
 	a.Connected(ahead)
 	wantHolder(t, r, deviceA, "a")
 	a.crash()
-	b := start(t, r, "b")
+	s := open(t, r, "b")
+	s.opt.Timing.Settling = time.Hour // it does not clean up
+	b := run(t, s)
 	b.connect(deviceA)
 	wantHolder(t, r, deviceA, "b")
 }
@@ -186,21 +207,77 @@ func TestNotesNeedNoMoreRoomThanDevices(t *testing.T) {
 	}
 }
 
+// TestEndOfAConnectionIsFinal has it be said to be there, by somebody who asked before it ended.
+func TestEndOfAConnectionIsFinal(t *testing.T) {
+	s := newSessions()
+	c := session{Connection: command.Connection{IMEI: deviceA, Number: 7}}
+	s.note(c)
+	s.done(s.take(), nil)
+	gone := c
+	gone.gone = true
+	s.note(gone)
+	s.note(c)
+	if noted := s.noted[deviceA]; !noted.gone {
+		t.Errorf("noted: %+v", noted)
+	}
+}
+
+// alone returns a store whose heart beats once, and that does nothing else in the background.
+func alone(t *testing.T, r *testkit.Redis, instance string) *node {
+	t.Helper()
+	n := &node{Store: open(t, r, instance), connections: map[string]command.Connection{}}
+	t.Cleanup(func() { _ = n.Close() })
+	h := heart{store: n.Store, receiver: n}
+	if err := h.beat(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestReturnedCommandIsNotBroughtBack(t *testing.T) {
 	r := testkit.StartRedis(t)
-	a := start(t, r, "a")
+	a := alone(t, r, "a")
 	c := newCommand(deviceA)
 	here := a.connect(deviceA)
+	if err := a.writeSessions(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	a.submit(t, c)
-	a.wantTaken(t, c.ID)
+	wantAt(t, r, c.ID, "commands:outbound:a")
 	a.disconnect(here)
 	if err := a.Return(context.Background(), c.ID); err != nil {
 		t.Fatal(err)
 	}
-	if at := r.Do("HGET", "commands:command:"+c.ID, "at"); at != "parked" {
-		t.Errorf("it is at %v", at)
-	}
+	wantAt(t, r, c.ID, "parked")
 	if n := r.Do("XLEN", "commands:outbound:a"); n != int64(0) {
 		t.Errorf("%v entries are left", n)
+	}
+}
+
+func wantAt(t *testing.T, r *testkit.Redis, id, want string) {
+	t.Helper()
+	if at := r.Do("HGET", "commands:command:"+id, "at"); at != want {
+		t.Errorf("%s is at %v, want %s", id, at, want)
+	}
+}
+
+// TestNothingIsRoutedToTheDead has the registry still name an instance that is dead, and one that runs again without the device.
+func TestNothingIsRoutedToTheDead(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := alone(t, r, "a"), alone(t, r, "b")
+	a.connect(deviceA)
+	if err := a.writeSessions(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for state, change := range map[string]func(){
+		"dead":    func() { r.Do("DEL", "instance:heartbeat:a") },
+		"another": func() { alone(t, r, "a") },
+	} {
+		change()
+		c := newCommand(deviceA)
+		b.submit(t, c)
+		if at := r.Do("HGET", "commands:command:"+c.ID, "at"); at != "parked" {
+			t.Errorf("%s: it is at %v", state, at)
+		}
 	}
 }

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestStore runs the suite of all command stores. Nothing is done by Close that a killed process would not have done;
-// that nothing else is, is for TestKilledProcess to show.
+// TestStore runs the suite of all command stores. Close writes nothing that a killed process would not have written;
+// TestKilledProcess kills a real one.
 func TestStore(t *testing.T) {
 	commandtest.Run(t, func(t *testing.T) commandtest.Backend {
 		dir := t.TempDir()

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -86,15 +87,89 @@ func TestReturnedWhileHandedOut(t *testing.T) {
 	}
 }
 
+// TestAnotherFile has the file be another one after a fault, in which everything is counted from the start.
+func TestAnotherFile(t *testing.T) {
+	dir := t.TempDir()
+	n := startRunning(t, dir)
+	n.Connected(command.Connection{IMEI: deviceA, Number: 1})
+	submit(t, n, "first", "second", "third")
+	n.wantTaken(t, "third", 0)
+	fault := errors.New("the disk is gone")
+	if _, err := transact(t.Context(), n.Store, func(*transaction) (int, error) { return 0, fault }); !errors.Is(err, fault) {
+		t.Fatal(err)
+	}
+	if err := os.Rename(n.path, n.path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, n, "other")
+	n.wantTaken(t, "other", 0)
+	wantKnown(t, dir, "other")
+}
+
+// TestExpiredAfterCrash leaves an idempotent command that was sent, and whose time is over when it could be sent again.
+func TestExpiredAfterCrash(t *testing.T) {
+	dir := t.TempDir()
+	first := openStore(t, dir, "a")
+	c := newCommand("idempotent")
+	c.Idempotent = true
+	if _, _, err := first.Submit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, first, c.ID)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, dir)
+	var told ends
+	for _, taken := range []int{1, 0} {
+		s.Connected(command.Connection{IMEI: deviceA, Number: uint64(2 - taken)})
+		told.taken = nil
+		if err := s.handOut(t.Context(), &told); err != nil || len(told.taken) != taken {
+			t.Errorf("%d commands are taken, %v, want %d", len(told.taken), err, taken)
+		}
+		s.now = func() time.Time { return c.Expires.Add(time.Second) }
+	}
+	if turn, err := s.Begin(t.Context(), c.ID, command.Patience{}); err != nil || turn.Granted || turn.Wait != 0 {
+		t.Errorf("begin: %v, %+v", err, turn)
+	}
+	if err := s.sweep(t.Context(), &told); err != nil || told.ended[c.ID].Reason != command.ReasonDeliveryUnknown {
+		t.Errorf("ended are %+v, %v", told.ended, err)
+	}
+}
+
+func begin(t *testing.T, s *Store, id string) {
+	t.Helper()
+	if turn, err := s.Begin(t.Context(), id, command.Patience{Quarantine: time.Minute}); err != nil || !turn.Granted {
+		t.Fatalf("begin %s: %v, %+v", id, err, turn)
+	}
+}
+
+// TestTurnIsOver has a message come after the turn, which nobody else has taken.
+func TestTurnIsOver(t *testing.T) {
+	s := start(t, t.TempDir())
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	submit(t, s, "first")
+	begin(t, s, "first")
+	e := command.Entry{Command: newCommand("first")}
+	if _, err := s.Finish(t.Context(), e.Finished(command.TimedOut, "no answer", now), command.Patience{Quarantine: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Minute)
+	m := answer(deviceA)
+	m.Received = now
+	if match, e, err := s.Settle(t.Context(), m, command.Patience{}); err != nil || match != command.MatchNone {
+		t.Errorf("the message is %v of %q, %v", match, e.ID, err)
+	}
+}
+
 // TestAskedLater settles a message only when the next command has begun, as after a fault: it cannot be its answer.
 func TestAskedLater(t *testing.T) {
 	s := start(t, t.TempDir())
 	message := answer(deviceA)
 	message.Received = time.Now().Add(-time.Second)
 	submit(t, s, "first")
-	if turn, err := s.Begin(t.Context(), "first", command.Patience{}); err != nil || !turn.Granted {
-		t.Fatalf("begin: %v, %+v", err, turn)
-	}
+	begin(t, s, "first")
 	if match, e, err := s.Settle(t.Context(), message, command.Patience{}); err != nil || match != command.MatchNone || e.ID != "" {
 		t.Errorf("a message from before the command is %v of %q, %v", match, e.ID, err)
 	}
@@ -171,9 +246,7 @@ func TestTurnsEnd(t *testing.T) {
 	now := time.Now()
 	s.now = func() time.Time { return now }
 	submit(t, s, "first")
-	if turn, err := s.Begin(t.Context(), "first", command.Patience{}); err != nil || !turn.Granted {
-		t.Fatalf("begin: %v, %+v", err, turn)
-	}
+	begin(t, s, "first")
 	for _, want := range []int{1, 0} {
 		if err := s.clean(t.Context()); err != nil {
 			t.Fatal(err)

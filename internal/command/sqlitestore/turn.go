@@ -20,7 +20,7 @@ func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (comma
 			return command.Turn{}, err
 		case r.State == command.Queued && expired:
 			s.end(&r, r.Finished(command.Expired, reasonExpired, now))
-			return command.Turn{Entry: r.Entry}, tx.update(&r)
+			return command.Turn{Ended: true, Entry: r.Entry}, tx.update(&r)
 		case !s.mayBegin(&r) || expired:
 			return command.Turn{Entry: r.Entry}, nil
 		}
