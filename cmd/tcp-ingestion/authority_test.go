@@ -62,9 +62,9 @@ func TestDevicesAreLabelled(t *testing.T) {
 	unknown := login(t, s, second, teltonika.LoginAccept)
 	sends(unknown, 1)
 	for labels, want := range map[string]float64{
-		`teltonika_handshake_total{known="known",result="accepted"}`:   1,
-		`teltonika_handshake_total{known="unknown",result="accepted"}`: 1,
-		"teltonika_allow_list_devices":                                 1,
+		`teltonika_handshake_total{known="known",result="accepted",transport="tcp"}`:   1,
+		`teltonika_handshake_total{known="unknown",result="accepted",transport="tcp"}`: 1,
+		"teltonika_allow_list_devices": 1,
 	} {
 		if n := s.metric(labels); n != want {
 			t.Errorf("%s is %v, want %v", labels, n, want)
@@ -92,7 +92,7 @@ func TestStrictAllowListInRedis(t *testing.T) {
 	r.Do("SADD", "devices:allowlist", third)
 	eventually(t, "the new device is on the list", patience, func() bool { return s.metric("teltonika_allow_list_devices") == 2 })
 	login(t, s, third, teltonika.LoginAccept)
-	if n := s.metric(`teltonika_connections_closed_total{reason="revoked"}`); n != 1 {
+	if n := s.metric(`teltonika_connections_closed_total{reason="revoked",transport="tcp"}`); n != 1 {
 		t.Errorf("%v connections revoked", n)
 	}
 
@@ -197,7 +197,7 @@ func TestServerWithoutItsAllowList(t *testing.T) {
 	}
 	s := startServer(t, settings)
 	sends(login(t, s, first, teltonika.LoginAccept), 1)
-	if n := s.metric(`teltonika_handshake_total{known="unknown",result="accepted"}`); n != 1 {
+	if n := s.metric(`teltonika_handshake_total{known="unknown",result="accepted",transport="tcp"}`); n != 1 {
 		t.Errorf("%v unknown devices", n)
 	}
 	if err := os.WriteFile(path, []byte(first), 0o644); err != nil {
@@ -205,7 +205,7 @@ func TestServerWithoutItsAllowList(t *testing.T) {
 	}
 	eventually(t, "the list is read", patience, func() bool { return s.metric("teltonika_allow_list_devices") == 1 })
 	login(t, s, first, teltonika.LoginAccept)
-	if n := s.metric(`teltonika_handshake_total{known="known",result="accepted"}`); n != 1 {
+	if n := s.metric(`teltonika_handshake_total{known="known",result="accepted",transport="tcp"}`); n != 1 {
 		t.Errorf("%v known devices", n)
 	}
 }

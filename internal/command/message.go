@@ -9,7 +9,8 @@ import (
 // Message is what a device sends beside its records: the answer to a command, or something of its own accord, such as data
 // of its serial port.
 type Message struct {
-	IMEI     string          // of the connection
+	IMEI     string          // of the connection, or as a datagram claims
+	Claimed  bool            // it came in a datagram, so nobody vouches for the IMEI
 	Codec    teltonika.Codec // 12 to 15
 	Type     byte
 	Named    string // the IMEI in it, Codec 14 and 15 only
@@ -21,7 +22,7 @@ type Message struct {
 // MayAnswer reports whether the message has the form of an answer to some command.
 func (m *Message) MayAnswer() bool {
 	switch {
-	case m.Codec == teltonika.Codec15:
+	case m.Codec == teltonika.Codec15, m.Claimed:
 		return false
 	case m.Type == teltonika.TypeNack:
 		return m.Codec == teltonika.Codec14

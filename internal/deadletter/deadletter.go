@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // Letter is one dead letter of an engine.
@@ -17,12 +16,13 @@ type Letter struct {
 	engine.DeadLetter
 }
 
-// Claimed is how many records the frame says that it has, by its field number of data 1; 0 if it is too short.
+// Claimed is how many records the frame or datagram says that it has, by its field number of data 1; 0 if it is neither.
 func (l *Letter) Claimed() int {
-	if len(l.Frame) < teltonika.HeaderSize+2 {
+	body, _, err := dataField(l.Frame)
+	if err != nil {
 		return 0
 	}
-	return teltonika.Frame(l.Frame).Count()
+	return int(body[1])
 }
 
 // Selection says which dead letters are meant. What is empty selects all.

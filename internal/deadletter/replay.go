@@ -68,23 +68,41 @@ func (r *Replayer) Replay(l *Letter) (publish.Outcome, error) {
 
 // decode does what a session does with a frame. The result is valid as long as the frame.
 func (r *Replayer) decode(b []byte) error {
-	frame, rest, err := teltonika.ParseFrame(b, len(b))
+	body, offset, err := dataField(b)
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 {
-		return errTooLong
-	}
-	if err := frame.Verify(); err != nil {
-		return err
-	}
-	if frame.Codec().IsMessage() {
+	if teltonika.Codec(body[0]).IsMessage() {
 		return errMessages
 	}
-	if err := r.data.Decode(frame.Body()); err != nil {
-		return teltonika.At(teltonika.HeaderSize, err)
+	if err := r.data.Decode(body); err != nil {
+		return teltonika.At(offset, err)
 	}
 	return nil
+}
+
+// dataField is the data field of a frame or datagram, and where it begins. What is no frame may be a datagram; both may begin
+// with zeros.
+func dataField(b []byte) (body []byte, offset int, err error) {
+	frame, err := wholeFrame(b)
+	if err == nil {
+		return frame.Body(), teltonika.HeaderSize, nil
+	}
+	if d, datagramErr := teltonika.ParseDatagram(b); datagramErr == nil {
+		return d.Body, d.BodyOffset(), nil
+	}
+	return nil, 0, err
+}
+
+func wholeFrame(b []byte) (teltonika.Frame, error) {
+	frame, rest, err := teltonika.ParseFrame(b, len(b))
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, errTooLong
+	}
+	return frame, frame.Verify()
 }
 
 // unpublished are those of the frame's records that were not published when it came.

@@ -76,6 +76,26 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// A dead letter of a datagram is the whole datagram, which has no CRC. It may begin like a frame.
+func TestReplayOfADatagram(t *testing.T) {
+	for _, id := range []uint16{0xCAFE, 0} {
+		r, e := replayer(t)
+		d := teltonika.Datagram{PacketID: id, Type: 1, IMEI: "356307042441013", Body: teltonika.Frame(frame(t, 1000, 2000)).Body()}
+		b, err := d.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[0], b[1] = 0, 0 // a wrong length, as some devices send
+		l := letter("malformed", b)
+		if n := l.Claimed(); n != 2 {
+			t.Errorf("%d records claimed, want 2", n)
+		}
+		if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Published: 2}) || len(e.Records()) != 2 {
+			t.Errorf("%+v, %v, stored %+v", outcome, err, e.Records())
+		}
+	}
+}
+
 // TestReplayStays has what cannot be published, by now or ever.
 func TestReplayStays(t *testing.T) {
 	good := frame(t, 1000)

@@ -49,7 +49,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	}
 	w := a.work.Get().(*work)
 	defer a.putBack(w) // also if a bug makes a step panic
-	w.origin = origin{imei: d.IMEI, received: received, figures: a.Metrics.udp,
+	w.origin = origin{imei: d.IMEI, claimedOnly: true, received: received, figures: a.Metrics.udp,
 		deadLetters: &a.datagrams.deadLetters, share: a.datagrams.share}
 	w.hold(p.Data, d.Body, d.BodyOffset())
 	o := newOwed(a, p, &d, known)

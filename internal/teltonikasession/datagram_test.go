@@ -200,7 +200,7 @@ func TestDatagramOfAnUnknownDevice(t *testing.T) {
 	})
 }
 
-// Messages go where those of connections go, and get no answer.
+// Messages go where those of connections go, but pass for no command's answer; and they get none.
 func TestMessageInADatagram(t *testing.T) {
 	b := &switchboard{}
 	servePackets(t, func(s *packetService) {
@@ -208,6 +208,9 @@ func TestMessageInADatagram(t *testing.T) {
 		s.expect()
 		if len(b.messages) != 1 || b.messages[0].IMEI != imei || string(b.messages[0].Payload) != "getinfo" || b.messages[0].Codec != teltonika.Codec12 {
 			t.Errorf("messages %+v", b.messages)
+		}
+		if m := b.messages[0]; m.MayAnswer() || m.Type != teltonika.TypeResponse {
+			t.Errorf("a message that anybody can send passes for an answer: %+v", m)
 		}
 		s.send(datagramOf(imei, 2, bodyFrame(0x0C, 1, 6)))
 		s.expect()

@@ -243,7 +243,7 @@ func (a *Adapter) message(w *work) error {
 	for i := range messages.Messages {
 		m := &messages.Messages[i]
 		a.Commands.Message(&command.Message{
-			IMEI: w.imei, Codec: messages.Codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp,
+			IMEI: w.imei, Claimed: w.claimedOnly, Codec: messages.Codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp,
 			Payload: bytes.Clone(m.Payload), Received: w.received,
 		})
 	}

@@ -10,6 +10,7 @@ import (
 // origin says whose a frame is, how it came, and what it is: what is still known of it when its bytes are gone.
 type origin struct {
 	imei        string
+	claimedOnly bool            // by a datagram, without a login
 	codec       teltonika.Codec // 0 if the frame was not read to its end
 	received    time.Time       // when its last byte was read
 	figures     *transportMetrics

@@ -31,12 +31,12 @@ type sessions struct {
 
 	mu      sync.Mutex
 	noted   map[string]session
-	written map[string]struct{} // those that Redis may believe to be here
+	written map[string]uint64 // those that Redis may believe to be here, by the newest connection's number
 	wake    chan struct{}
 }
 
 func newSessions() sessions {
-	return sessions{noted: map[string]session{}, written: map[string]struct{}{}, wake: make(chan struct{}, 1)}
+	return sessions{noted: map[string]session{}, written: map[string]uint64{}, wake: make(chan struct{}, 1)}
 }
 
 // Connected implements command.Store.
@@ -55,9 +55,14 @@ func (n *sessions) note(c session) {
 	if other, ok := n.noted[c.IMEI]; ok && !c.supersedes(&other) {
 		return
 	}
-	if _, known := n.written[c.IMEI]; c.gone && !known {
-		delete(n.noted, c.IMEI)
-		return
+	if c.gone {
+		switch newest, known := n.written[c.IMEI]; {
+		case !known:
+			delete(n.noted, c.IMEI)
+			return
+		case newest > c.Number:
+			return
+		}
 	}
 	n.noted[c.IMEI] = c
 	signal(n.wake)
@@ -74,7 +79,9 @@ func (n *sessions) take() []session {
 		}
 		batch = append(batch, c)
 		delete(n.noted, imei)
-		n.written[imei] = struct{}{}
+		if !c.gone {
+			n.written[imei] = max(n.written[imei], c.Number)
+		}
 	}
 	return batch
 }
@@ -83,7 +90,7 @@ func (n *sessions) take() []session {
 func (n *sessions) done(batch []session, again []any) {
 	n.mu.Lock()
 	for _, c := range batch {
-		if c.gone {
+		if c.gone && n.written[c.IMEI] <= c.Number {
 			delete(n.written, c.IMEI)
 		}
 	}

@@ -200,6 +200,30 @@ func TestNotesNeedNoMoreRoomThanDevices(t *testing.T) {
 	}
 }
 
+// TestManyWaitingCommands has more of them than one script takes over.
+func TestManyWaitingCommands(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	var all []string
+	for range 450 {
+		c := newCommand(deviceA)
+		a.submit(t, c)
+		all = append(all, c.ID)
+	}
+	a.connect(deviceA)
+	a.wantTaken(t, all[len(all)-1])
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, e := range a.taken {
+		if i >= len(all) || e.ID != all[i] {
+			t.Fatalf("the %d. that is taken is %s", i, e.ID)
+		}
+	}
+	if len(a.taken) != len(all) {
+		t.Errorf("%d are taken", len(a.taken))
+	}
+}
+
 // TestEndOfAConnectionIsFinal has it be said to be there, by somebody who asked before it ended.
 func TestEndOfAConnectionIsFinal(t *testing.T) {
 	s := newSessions()
