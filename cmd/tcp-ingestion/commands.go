@@ -40,7 +40,7 @@ func newCommands(c *config.Config, r prometheus.Registerer, logger *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
-	store, err := newCommandStore(c, logger)
+	store, err := newCommandStore(c, r, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +52,9 @@ func newCommands(c *config.Config, r prometheus.Registerer, logger *slog.Logger)
 }
 
 // newCommandStore keeps commands beside the records: in the same Redis, or in a file of the same directory.
-func newCommandStore(c *config.Config, logger *slog.Logger) (command.Store, error) {
+func newCommandStore(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (command.Store, error) {
 	if c.Engine == config.EngineRedis {
-		store, err := redisstore.New(redisstore.Options{URL: c.RedisURL, Instance: c.InstanceID, Logger: logger})
+		store, err := redisstore.New(redisstore.Options{URL: c.RedisURL, Instance: c.InstanceID, Logger: logger, Metrics: r})
 		if err != nil {
 			return nil, invalid("REDIS_URL", err)
 		}
@@ -118,15 +118,16 @@ func (s *service) startAdmin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ADMIN_ADDRESS: %w", err)
 	}
-	l := listeners[0]
-	s.commands.address = l.Addr()
+	s.commands.address = listeners[0].Addr()
 	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.desk, Devices: s.commands.desk, Token: s.config.AdminToken, Logger: s.logger})
-	s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
-	go func() {
-		if err := s.commands.admin.Serve(l); err != nil {
-			s.logger.Error("admin server failed", "error", err)
-		}
-	}()
+	for _, l := range listeners {
+		s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
+		go func() {
+			if err := s.commands.admin.Serve(l); err != nil {
+				s.logger.Error("admin server failed", "error", err)
+			}
+		}()
+	}
 	return nil
 }
 

@@ -35,15 +35,21 @@ type desk struct {
 // withDesk runs a test in virtual time: the store is real, but however slow its disk is, everything happens when it is to.
 func withDesk(t *testing.T, test func(*desk)) {
 	t.Helper()
+	withStore(t, func(s command.Store) command.Store { return s }, test)
+}
+
+// withStore is withDesk with something between the desk and its store.
+func withStore(t *testing.T, wrap func(command.Store) command.Store, test func(*desk)) {
+	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, dir)
+		d := newDesk(t, dir, wrap)
 		defer d.stop()
 		test(d)
 	})
 }
 
-func newDesk(t *testing.T, dir string) *desk {
+func newDesk(t *testing.T, dir string, wrap func(command.Store) command.Store) *desk {
 	d := &desk{TB: t, registry: prometheus.NewRegistry()}
 	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := sqlitestore.New(sqlitestore.Options{Dir: dir, Instance: "a", Logger: logger, Sweep: time.Second})
@@ -52,7 +58,7 @@ func newDesk(t *testing.T, dir string) *desk {
 	}
 	d.store = store
 	d.Desk = command.NewDesk(command.Options{
-		Store: store, Policy: command.DefaultPolicy(), Patience: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
+		Store: wrap(store), Policy: command.DefaultPolicy(), Patience: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -179,7 +185,10 @@ func (l *line) Describe() command.Device { return command.Device{IMEI: l.imei} }
 var errHungUp = errors.New("hung up")
 
 // Send implements command.Line.
-func (l *line) Send(_ context.Context, frame []byte) error {
+func (l *line) Send(ctx context.Context, frame []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	f, _, err := teltonika.ParseFrame(frame, 65536)
 	if err != nil {
 		return err

@@ -70,8 +70,11 @@ func (q *queue) run() {
 		e, ok := q.first()
 		switch {
 		case ok:
-			q.carryOut(e)
+			over := q.carryOut(e)
 			q.drop(e.ID)
+			if !over { // not before it is dropped: it may be handed over again at once
+				q.desk.giveBack(q.ctx, e.ID)
+			}
 		case q.end():
 			return
 		default:
@@ -88,6 +91,7 @@ func (q *queue) contain() {
 	}
 	q.desk.Logger.Error("command queue panicked", "imei", q.imei, "panic", p, "stack", string(debug.Stack()))
 	q.desk.mu.Lock()
+	q.desk.inHand -= len(q.messages)
 	delete(q.desk.queues, q.imei)
 	q.desk.mu.Unlock()
 }
@@ -161,59 +165,61 @@ func (q *queue) settle(m *Message) {
 	}
 }
 
-// carryOut does everything for a command until it is off our hands: finished, or given back to the store.
-func (q *queue) carryOut(e Entry) {
+// carryOut does everything for a command until it is off our hands. It reports false if the device is not connected here
+// any more, so that somebody else has to.
+func (q *queue) carryOut(e Entry) bool {
 	d := q.desk
 	if reason := d.forbids(&e); reason != "" {
 		d.finish(q.ctx, e, Failed, reason)
-		return
+		return true
 	}
 	for q.ctx.Err() == nil {
 		line := q.line()
 		if line == nil {
-			q.drop(e.ID) // first: it may be handed over again at once
-			d.giveBack(q.ctx, e.ID)
-			return
+			return false
 		}
 		if pause := q.pace.due(time.Now()); pause > 0 {
 			q.wait(pause)
 			continue
 		}
 		q.hearOut()
+		asked := time.Now()
 		turn, err := d.Store.Begin(q.ctx, e.ID, d.Patience)
 		switch {
 		case errors.Is(err, ErrUnknown):
 			d.finish(q.ctx, e, Failed, "the store has lost the command")
-			return
+			return true
 		case err != nil:
 			d.storeFailed("begin", err)
 			q.wait(storePause)
 			d.withdraw(q.ctx, e.ID) // it may have begun
 		case turn.Granted:
 			q.pace.take(time.Now())
-			if q.send(line, turn.Entry) {
-				return
+			if q.send(line, turn.Entry, asked.Add(d.Patience.Send)) {
+				return true
 			}
 		case turn.Wait > 0:
-			q.wait(min(turn.Wait, time.Until(e.Expires)+time.Millisecond))
+			// The store's clock decides when it has expired: by ours it may have, long ago.
+			q.wait(max(sendPause, min(turn.Wait, time.Until(e.Expires))))
 		default:
 			if turn.Ended {
 				d.finished(&turn.Entry)
 			}
-			return
+			return true
 		}
 	}
+	return true
 }
 
-// send sends the command whose turn it is and waits for its answer. It reports whether the command is off our hands.
-func (q *queue) send(line Line, e Entry) bool {
+// send sends the command whose turn it is, by then, and waits for its answer. It reports whether the command is off our hands.
+func (q *queue) send(line Line, e Entry, by time.Time) bool {
 	d := q.desk
 	frame, err := e.Frame()
 	if err != nil {
 		d.finish(q.ctx, e, Failed, err.Error())
 		return true
 	}
-	ctx, cancel := context.WithDeadline(q.ctx, earlier(time.Now().Add(d.Patience.Send), e.Expires))
+	ctx, cancel := context.WithDeadline(q.ctx, earlier(by, e.Expires))
 	err = line.Send(ctx, frame)
 	cancel()
 	if err != nil {
@@ -222,16 +228,15 @@ func (q *queue) send(line Line, e Entry) bool {
 		return false
 	}
 	q.answered = ""
-	for deadline := time.Now().Add(e.Timeout); q.answered != e.ID; {
-		left := time.Until(deadline)
-		switch {
-		case q.ctx.Err() != nil:
-			return true
-		case left <= 0:
-			d.finish(q.ctx, e, TimedOut, "no answer within "+e.Timeout.String())
-			return true
+	for deadline := time.Now().Add(e.Timeout); q.answered != e.ID && q.ctx.Err() == nil; {
+		if left := time.Until(deadline); left > 0 {
+			q.wait(left)
+			continue
 		}
-		q.wait(left)
+		if q.hearOut(); q.answered != e.ID { // it may have come in time and not been looked at
+			d.finish(q.ctx, e, TimedOut, "no answer within "+e.Timeout.String())
+		}
+		return true
 	}
 	return true
 }

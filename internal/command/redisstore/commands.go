@@ -72,11 +72,11 @@ func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (comma
 	switch all := list(answer); {
 	case err != nil:
 		return command.Turn{}, fmt.Errorf("begin: %w", err)
-	case len(all) != 3:
+	case len(all) < 3:
 		return command.Turn{}, command.ErrUnknown
 	default:
-		wait := time.Duration(number(all[1])) * time.Millisecond
-		return command.Turn{Granted: number(all[0]) == 1, Wait: wait, Entry: fieldsOf(all[2]).entry()}, nil
+		wait, ended := time.Duration(number(all[1]))*time.Millisecond, len(all) == 4 && number(all[3]) == 1
+		return command.Turn{Granted: number(all[0]) == 1, Wait: wait, Ended: ended, Entry: fieldsOf(all[2]).entry()}, nil
 	}
 }
 

@@ -56,8 +56,10 @@ func TestMalformedEntryNamesEveryField(t *testing.T) {
 		pairs []string
 		wrong string // the fields, in order
 	}{
-		"nothing":           {nil, "imei payload"},
-		"everything":        {[]string{"id", "a b", "imei", "x-y", "codec", "8", "payload", "6g", "encoding", "hex", "timeout_ms", "soon", "expires_at", "later", "idempotent", "2", "confirm", "?", "cancel", "!"}, "codec payload timeout_ms expires_at idempotent confirm cancel id imei"},
+		"nothing": {nil, "imei payload"},
+		"everything": {[]string{"id", "a b", "imei", "x-y", "codec", "8", "payload", "6g", "encoding", "hex",
+			"timeout_ms", "soon", "expires_at", "later", "idempotent", "2", "confirm", "?", "cancel", "!"},
+			"codec payload timeout_ms expires_at idempotent confirm cancel id imei"},
 		"encoding":          {[]string{"imei", deviceA, "payload", "x", "encoding", "base64"}, "encoding"},
 		"payload too long":  {[]string{"imei", deviceA, "payload", strings.Repeat("x", 4097)}, "payload"},
 		"timeout 0":         {[]string{"imei", deviceA, "payload", "x", "timeout_ms", "0"}, "timeout_ms"},

@@ -115,6 +115,82 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// TestRedisOutOfMemory has every transition be refused whole, and happen when there is memory again.
+func TestRedisOutOfMemory(t *testing.T) {
+	r := testkit.StartRedis(t, "--enable-debug-command", "yes")
+	a := alone(t, r, "a")
+	ctx := context.Background()
+	a.connect(deviceA)
+	if err := a.writeSessions(ctx); err != nil {
+		t.Fatal(err)
+	}
+	begun, cancelled, finished, given, over := newCommand(deviceA), newCommand(deviceA), newCommand(deviceA), newCommand(deviceA), newCommand(deviceA)
+	over.Expires = over.Created
+	for _, c := range []command.Command{begun, cancelled, finished, given, over} {
+		a.submit(t, c)
+	}
+	entry := r.Do("XADD", "commands:inbox", "*", "cancel", "true", "id", cancelled.ID).(string)
+	sent := newCommand(deviceB)
+	a.submit(t, sent)
+	a.grant(t, sent.ID, patient)
+	more := newCommand(deviceB)
+	yes := answer(deviceB, "yes")
+	failed := a.lookup(t, finished.ID).Finished(command.Failed, "denied", time.Now())
+	calls := map[string]func() error{
+		"submit": func() error { _, _, err := a.Submit(ctx, more); return err },
+		"begin":  func() error { _, err := a.Begin(ctx, begun.ID, patient); return err },
+		"cancel": func() error { _, _, err := a.cancel(ctx, cancelled.ID, "commands:inbox", entry); return err },
+		"finish": func() error { _, err := a.Finish(ctx, failed, patient); return err },
+		"return": func() error { return a.Return(ctx, given.ID) },
+		"settle": func() error { _, _, err := a.Settle(ctx, yes, patient); return err },
+		"sweep":  func() error { _, err := a.eval(ctx, scriptSweep, sweepBatch, 0, "1"); return err },
+	}
+	before := r.Do("DEBUG", "DIGEST")
+	r.Do("CONFIG", "SET", "maxmemory", "1")
+	for name, call := range calls {
+		if err := call(); err == nil || !strings.Contains(err.Error(), "OOM") {
+			t.Errorf("%s without memory: %v", name, err)
+		}
+	}
+	if r.Do("DEBUG", "DIGEST") != before {
+		t.Error("something has changed all the same")
+	}
+	r.Do("CONFIG", "SET", "maxmemory", "0")
+	for name, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s with memory: %v", name, err)
+		}
+	}
+	if n := len(results(t, r)); n != 4 {
+		t.Errorf("%d results", n)
+	}
+	if n := r.Do("XLEN", "commands:inbox"); n != int64(0) {
+		t.Errorf("%v entries are left", n)
+	}
+}
+
+// TestTwoProcessesOfOneName are told of in the log, and a restart is not.
+func TestTwoProcessesOfOneName(t *testing.T) {
+	r := testkit.StartRedis(t)
+	var log lockedBuffer
+	hearts := make([]heart, 2)
+	for i := range hearts {
+		s := open(t, r, "a")
+		defer func() { _ = s.Close() }()
+		s.opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		hearts[i] = heart{store: s, receiver: &node{Store: s}}
+		if err := hearts[i].beat(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log.String() != "" {
+		t.Errorf("logged: %s", log.String())
+	}
+	if err := hearts[0].beat(context.Background()); err != nil || !strings.Contains(log.String(), "another process uses this instance id") {
+		t.Errorf("logged: %s, %v", log.String(), err)
+	}
+}
+
 // TestEndWhileRedisHangs must not wait for it for long.
 func TestEndWhileRedisHangs(t *testing.T) {
 	r := testkit.StartRedis(t)

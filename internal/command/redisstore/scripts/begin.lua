@@ -1,12 +1,14 @@
--- begin asks for the device's turn. ARGV: id, the call's token, ms to send, ms of quarantine. Answers granted, ms to wait, the command.
+-- begin asks for the device's turn. ARGV: id, the call's token, ms to send, ms of quarantine. Answers granted, ms to wait, the
+-- command, and whether it has expired just now.
 local token, send, quarantine = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local c = read(ARGV[3])
 if not c then return false end
 local repeated = c.state == 'sent' and c.run == RUN and c.begun == token and now <= tonumber(c.deadline)
 if final(c) or c.state == 'sent' and not repeated and not resendable(c) then return { 0, 0, answer(c) } end
 if overdue(c) then
-  if c.state == 'queued' then expire(c) end
-  return { 0, 0, answer(c) }
+  local ended = c.state == 'queued' and 1 or 0
+  if ended == 1 then expire(c) end
+  return { 0, 0, answer(c), ended }
 end
 local whose = redis.call('GET', turn(c.imei))
 if whose and whose ~= c.id then return { 0, math.max(1, redis.call('PTTL', turn(c.imei))), answer(c) } end

@@ -1,6 +1,7 @@
 -- sessions writes down which devices are connected to this instance, and which are not any more. ARGV: for each imei, token, and 1 or 0.
 -- Answers those of the devices whose waiting commands have not all been taken over yet.
 local AT_ONCE = 200
+local CONNECTION = 17 -- where in a token its login ends, and what names the connection begins
 
 -- parse takes a token apart: login in ms by Redis' clock, number of the connection in its run, run.
 local function parse(token)
@@ -9,12 +10,10 @@ local function parse(token)
 end
 
 -- newer reports whether the session wins against the one that is there.
-local function newer(s, token, other, owner)
+local function newer(s, other, owner)
   if not other then return true end
   if other.run == s.run then return s.number >= other.number end
-  if s.login ~= other.login then
-    return s.login > other.login or not alive(owner, other.run)
-  end
+  if s.login ~= other.login then return s.login > other.login or not alive(owner, other.run) end
   return s.run > other.run or not alive(owner, other.run)
 end
 
@@ -31,22 +30,34 @@ local function collect(imei)
   return #ids < AT_ONCE
 end
 
+local imeis = {}
+for i = 3, #ARGV, 3 do imeis[#imeis + 1] = ARGV[i] end
+local owners, tokens = redis.call('HMGET', REGISTRY, unpack(imeis)), redis.call('HMGET', SESSIONS, unpack(imeis))
+
+-- connect writes down a session unless a newer one is there, and reports whether nothing waits for the device any more.
+local function connect(imei, token, owner, held)
+  if owner == SELF and held and string.sub(held, CONNECTION) == string.sub(token, CONNECTION) then return collect(imei) end
+  if owner and not newer(parse(token), parse(held), owner) then return true end
+  redis.call('HSET', SESSIONS, imei, token)
+  redis.call('HSET', REGISTRY, imei, SELF)
+  return collect(imei)
+end
+
+-- disconnect removes the session, and older ones of this run, but no newer one and nobody else's.
+local function disconnect(imei, token, owner, held)
+  local gone, other = parse(token), parse(held)
+  if not other or other.run ~= RUN or other.number > gone.number then return end
+  redis.call('HDEL', SESSIONS, imei)
+  if owner == SELF then redis.call('HDEL', REGISTRY, imei) end
+end
+
 local again = {}
-for i = 3, #ARGV, 3 do
-  local imei, token, connected = ARGV[i], ARGV[i + 1], ARGV[i + 2] == '1'
-  local owner, held = redis.call('HGET', REGISTRY, imei), redis.call('HGET', SESSIONS, imei)
-  local mine, other = parse(token), parse(held)
+for n, imei in ipairs(imeis) do
+  local token, connected = ARGV[3 * n + 1], ARGV[3 * n + 2] == '1'
   if not connected then
-    if other and other.run == RUN and other.number <= mine.number then
-      redis.call('HDEL', SESSIONS, imei)
-      if owner == SELF then redis.call('HDEL', REGISTRY, imei) end
-    end
-  elseif not owner or newer(mine, token, other, owner) then
-    if owner ~= SELF or not other or other.run ~= RUN or other.number ~= mine.number then
-      redis.call('HSET', SESSIONS, imei, token)
-      redis.call('HSET', REGISTRY, imei, SELF)
-    end
-    if not collect(imei) then again[#again + 1] = imei end
+    disconnect(imei, token, owners[n], tokens[n])
+  elseif not connect(imei, token, owners[n], tokens[n]) then
+    again[#again + 1] = imei
   end
 end
 return again

@@ -1,0 +1,134 @@
+package command_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// bent is a store that does some things otherwise.
+type bent struct {
+	command.Store
+	returned  func(id string)
+	begin     func(ctx context.Context, id string) (command.Turn, error)
+	published func()
+}
+
+func (b *bent) Return(ctx context.Context, id string) error {
+	err := b.Store.Return(ctx, id)
+	if b.returned != nil {
+		b.returned(id)
+	}
+	return err
+}
+
+func (b *bent) Begin(ctx context.Context, id string, p command.Patience) (command.Turn, error) {
+	if b.begin != nil {
+		return b.begin(ctx, id)
+	}
+	return b.Store.Begin(ctx, id, p)
+}
+
+func (b *bent) Publish(ctx context.Context, e *command.Event) error {
+	if b.published != nil {
+		b.published()
+	}
+	return b.Store.Publish(ctx, e)
+}
+
+// withBent runs a test with a store that bend has changed.
+func withBent(t *testing.T, bend func(*bent), test func(*desk, *bent)) {
+	t.Helper()
+	b := &bent{}
+	withStore(t, func(s command.Store) command.Store {
+		b.Store = s
+		bend(b)
+		return b
+	}, func(d *desk) { test(d, b) })
+}
+
+// The store has the command handed over again before the desk knows that it has given it back.
+func TestCommandComesBackAtOnce(t *testing.T) {
+	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+		dev := d.newDevice(imei)
+		b.returned = func(string) {
+			b.returned = nil
+			dev.connect()
+			synctest.Wait() // the store has handed it over
+		}
+		d.Connected(imei, stuckLine{})
+		d.submit(newCommand(imei, "again"))
+		synctest.Wait()
+		dev.line = &line{device: dev}
+		d.Connected(imei, dev.line)
+		dev.disconnect()
+		if e := d.result("again"); e.State != command.Answered {
+			d.Errorf("%s: %s", e.State, e.Reason)
+		}
+	})
+}
+
+// What came before the timeout is the answer, even if it waits behind an event that the store is slow to keep.
+func TestAnswerBehindASlowEvent(t *testing.T) {
+	withBent(t, func(b *bent) {
+		b.published = func() { time.Sleep(8 * time.Second) }
+	}, func(d *desk, _ *bent) {
+		dev := d.newDevice(imei)
+		dev.plan["slow"] = staysSilent
+		c := newCommand(imei, "slow")
+		c.Timeout = 7 * time.Second
+		d.submit(c)
+		synctest.Wait()
+		dev.say(teltonika.Codec12, teltonika.TypeCamera, "", []byte("picture"))
+		dev.answer(teltonika.Codec12, teltonika.TypeResponse, "slow")
+		if e := d.result("slow"); e.State != command.Answered {
+			d.Errorf("%s: %s", e.State, e.Reason)
+		}
+	})
+}
+
+// Its turn does not come, and by our clock, which is ahead of the store's, it has expired.
+func TestStoreWithASlowerClock(t *testing.T) {
+	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+		d.newDevice(imei)
+		synctest.Wait()
+		e := command.Entry{Command: newCommand(imei, "expired"), State: command.Queued}
+		e.Expires = time.Now().Add(-time.Minute)
+		asked, end := 0, time.Now().Add(10*time.Second)
+		over := make(chan struct{})
+		b.begin = func(context.Context, string) (command.Turn, error) {
+			if asked++; asked > 1000 || time.Now().After(end) {
+				close(over)
+				return command.Turn{Entry: e}, nil
+			}
+			return command.Turn{Wait: time.Hour, Entry: e}, nil
+		}
+		d.Take(e)
+		<-over
+		if asked < 10 || asked > 200 {
+			d.Errorf("the store was asked %d times in 10 s", asked)
+		}
+	})
+}
+
+// The store grants the turn, and its answer takes so long that the command has expired.
+func TestTurnThatComesTooLate(t *testing.T) {
+	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+		dev := d.newDevice(imei)
+		b.begin = func(ctx context.Context, id string) (command.Turn, error) {
+			turn, err := b.Store.Begin(ctx, id, patience)
+			time.Sleep(2 * time.Second)
+			return turn, err
+		}
+		c := newCommand(imei, "late")
+		c.Expires = time.Now().Add(time.Second)
+		d.submit(c)
+		if e := d.result("late"); e.State != command.Expired || e.Attempts != 0 || len(dev.got["late"]) != 0 {
+			d.Errorf("%s after %d attempts, it reached the device %d times", e.State, e.Attempts, len(dev.got["late"]))
+		}
+	})
+}
