@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/proxyheader"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
 )
 
@@ -53,8 +55,13 @@ func newGate(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*g
 // Relays implements ingest.Transport.
 func (f *front) Relays(remote net.Addr) bool { return f.balancers.Covers(remote) }
 
-// Open implements ingest.Transport.
+// openMargin is how much later than the front's patience the connection's own deadline is: who gives up first says why.
+const openMargin = time.Second
+
+// Open implements ingest.Transport. All of it has to be done within the patience.
 func (f *front) Open(conn net.Conn) (net.Conn, string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
+	defer cancel()
 	conn, err := f.header(conn)
 	if err != nil {
 		return nil, "", err
@@ -67,8 +74,6 @@ func (f *front) Open(conn net.Conn) (net.Conn, string, error) {
 		secure = f.tls.Detect
 	}
 	c := secure(conn)
-	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
-	defer cancel()
 	if err := c.Handshake(ctx); err != nil {
 		return nil, "", handshakeFailed(err)
 	}
@@ -105,8 +110,11 @@ func reasonOf(err error) proxyheader.Reason {
 // port where it may be plain.
 func handshakeFailed(err error) error {
 	var failed *tlsserver.HandshakeError
-	if errors.As(err, &failed) {
+	switch {
+	case errors.As(err, &failed):
 		return &ingest.OpenError{Reason: ingest.ReasonTLS, Err: err}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &ingest.OpenError{Reason: teltonikasession.ReasonHandshakeTimeout, Err: err}
 	}
 	return err
 }

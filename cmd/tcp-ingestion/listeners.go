@@ -77,13 +77,34 @@ func (s *service) listenForDevices(ctx context.Context) error {
 			return fmt.Errorf("BIND_ADDRESS or TLS_PORT: %w", err)
 		}
 	}
+	var datagrams []*net.UDPConn
+	if s.packets != nil {
+		if datagrams, err = s.sockets.UDP(ctx, forUDP, hosts, s.config.UDPPort); err != nil {
+			return fmt.Errorf("BIND_ADDRESS or UDP_PORT: %w", err)
+		}
+	}
 	if err := s.sockets.Unused(); err != nil {
 		return err
 	}
 	s.devicesAddress = plain[0].Addr()
 	s.serveDevices(plain, forDevices, s.plainFront())
 	s.serveDevices(secure, forTLS, &front{gate: s.gate, tls: s.tls})
+	for _, c := range datagrams {
+		s.packets.Serve(c)
+		s.logger.Info("listening", "for", forUDP, "address", c.LocalAddr().String())
+	}
 	return nil
+}
+
+// newPacketServer makes what takes datagrams, if UDP_PORT is set.
+func (s *service) newPacketServer(r prometheus.Registerer) *ingest.PacketServer {
+	if s.config.UDPPort < 0 {
+		return nil
+	}
+	return ingest.NewPacketServer(ingest.PacketOptions{
+		Adapter: s.sessions, MaxBytes: s.config.MaxFrameBytes,
+		Metrics: ingest.NewPacketMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", r)), Logger: s.logger,
+	})
 }
 
 // plainFront is what stands before the protocol on the plain port: nothing, if nothing is configured.

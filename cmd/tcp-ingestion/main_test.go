@@ -121,7 +121,7 @@ func (s *server) follow(stderr io.Reader) {
 			s.admin = line.Address
 		case line.For == "pprof":
 			s.pprof = line.Address
-		case line.For == "devices":
+		case line.For == "devices" && s.devices == "":
 			s.devices = line.Address
 			close(s.listening)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/authority"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
@@ -38,7 +40,9 @@ type service struct {
 	sockets   *listen.Set
 	gate      *gate
 	tls       *tlsserver.Server // nil without TLS
+	sessions  *teltonikasession.Adapter
 	server    *ingest.Server
+	packets   *ingest.PacketServer // nil without UDP
 	monitor   *ops.Monitor
 	durable   *ops.Durability
 	ops       *ops.Server
@@ -48,14 +52,14 @@ type service struct {
 	devicesAddress net.Addr
 	opsAddress     net.Addr
 
-	opsFailed chan error         // the HTTP listener's end, if it is not ours
+	opsFailed chan error         // a HTTP listener's end, if it is not ours
 	stopWatch context.CancelFunc // ends what watches
 	watching  sync.WaitGroup
 }
 
 // newService builds the parts. Nothing is listened on or connected to yet.
 func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*service, error) {
-	s := &service{config: c, logger: logger, level: level, opsFailed: make(chan error, 1)}
+	s := &service{config: c, logger: logger, level: level}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
 
@@ -84,15 +88,16 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		s.engine.Close()
 		return nil, err
 	}
-	sessions := teltonikasession.New(teltonikasession.Options{
+	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.desk, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})
 	s.server = ingest.New(ingest.Options{
-		Adapter: sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout,
+		Adapter: s.sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout + openMargin,
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
+	s.packets = s.newPacketServer(registry)
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
 	s.durable = ops.NewDurability(s.engine.Inspect, registry, logger)
 	s.ops = ops.NewServer(registry, s.notReady, s.durable, logger)
@@ -106,7 +111,10 @@ func (s *service) start(ctx context.Context) (err error) {
 		return fmt.Errorf("METRICS_PORT: %w", err)
 	}
 	s.opsAddress = http[0].Addr()
-	go func() { s.opsFailed <- s.ops.Serve(http[0]) }()
+	s.opsFailed = make(chan error, len(http))
+	for _, l := range http {
+		go func() { s.opsFailed <- s.ops.Serve(l) }()
+	}
 	watch, stopWatch := context.WithCancel(context.Background())
 	s.stopWatch = stopWatch
 	defer func() {
@@ -179,10 +187,13 @@ func (s *service) stop(ctx context.Context) error {
 	if s.commands.admin != nil {
 		s.commands.admin.Close(drain)
 	}
-	if drainErr := errors.Join(s.server.Drain(drain), s.publisher.Drain(drain)); drainErr != nil {
+	if drainErr := errors.Join(s.drainDevices(drain), s.publisher.Drain(drain)); drainErr != nil {
 		err = errors.Join(err, fmt.Errorf("not drained within %v, %d records refused: %w", s.config.DrainTimeout, s.publisher.Queued(), drainErr))
 	}
 	s.publisher.Close()
+	if s.packets != nil {
+		s.packets.Close()
+	}
 	s.server.Close(ctx)
 	s.commands.stop(ctx, s.logger)
 	s.stopWatch()
@@ -195,6 +206,32 @@ func (s *service) stop(ctx context.Context) error {
 	}
 	s.ops.Close(ctx)
 	return err
+}
+
+// drainDevices ends what is heard of devices, on connections and in datagrams at the same time.
+func (s *service) drainDevices(ctx context.Context) error {
+	packets := make(chan error, 1)
+	go func() {
+		if s.packets == nil {
+			packets <- nil
+			return
+		}
+		packets <- s.packets.Drain(ctx)
+	}()
+	return errors.Join(s.server.Drain(ctx), <-packets)
+}
+
+// Devices are those that are connected, and those that sent datagrams lately.
+func (s *service) Devices() iter.Seq[command.Device] {
+	return func(yield func(command.Device) bool) {
+		for _, devices := range []iter.Seq[command.Device]{s.commands.desk.Devices(), s.sessions.DatagramDevices()} {
+			for d := range devices {
+				if !yield(d) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // maxConnections is the setting, or 90 % of the file descriptors, so that some are left for the engine and HTTP.

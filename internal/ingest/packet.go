@@ -94,6 +94,10 @@ const (
 	// receiveBuffer is asked of the kernel, which grants as much as it is set to allow. It bridges moments in which
 	// many devices send at once.
 	receiveBuffer = 4 << 20
+	// After so many datagrams that left nothing to wait for, as strangers' are dropped and refused, reading pauses, and the
+	// kernel drops what is too much for less. That leaves room for 30,000 of them a second.
+	idleRun   = 32
+	idlePause = time.Millisecond
 )
 
 // Serve reads the socket in the background. The server closes it, at once if it is stopping.
@@ -123,11 +127,18 @@ func (s *PacketServer) isDraining() bool {
 
 func (s *PacketServer) read(c PacketConn) {
 	buffer := make([]byte, largestDatagram)
+	idle := 0
 	for {
 		n, from, err := c.ReadFromUDPAddrPort(buffer)
 		switch {
 		case err == nil:
-			s.handle(Packet{Data: buffer[:n:n], From: from, size: n, conn: c, server: s})
+			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) // of a socket for both families
+			if s.handle(Packet{Data: buffer[:n:n], From: from, size: n, conn: c, server: s}) {
+				continue
+			}
+			if idle++; idle%idleRun == 0 {
+				time.Sleep(idlePause)
+			}
 		case s.isDraining(), errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -142,29 +153,30 @@ func (s *PacketServer) read(c PacketConn) {
 }
 
 // handle has the adapter take the datagram when there is a place for it. While it waits for one the kernel keeps what
-// comes, and drops what is too much, which costs the connections nothing.
-func (s *PacketServer) handle(p Packet) {
+// comes, and drops what is too much, which costs the connections nothing. It reports whether the datagram waits to be
+// settled.
+func (s *PacketServer) handle(p Packet) bool {
 	s.options.Metrics.received.Inc()
 	if p.size > s.options.MaxBytes {
 		s.drop(&p, dropTooLarge)
-		return
+		return false
 	}
 	place, ok := s.places.reserve(p.From.Addr())
 	if !ok {
 		s.drop(&p, dropAddressBusy)
-		return
+		return false
 	}
 	if !s.places.take() {
 		s.options.Metrics.waits.Inc()
 		if !s.places.wait(s.draining) {
 			s.places.forget(place)
-			return
+			return false
 		}
 	}
 	pending := s.take(p)
 	if pending == nil {
 		s.places.give(place)
-		return
+		return false
 	}
 	s.options.Metrics.inHand.Inc()
 	s.pending.Add(1)
@@ -175,6 +187,7 @@ func (s *PacketServer) handle(p Packet) {
 		defer s.contain(p.From)
 		pending.Settle()
 	}()
+	return true
 }
 
 func (s *PacketServer) take(p Packet) Pending {

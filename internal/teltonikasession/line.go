@@ -86,6 +86,9 @@ func (s *session) maySend() bool {
 
 // Send implements command.Line.
 func (s *session) Send(ctx context.Context, frame []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err // it is too late already
+	}
 	out := &outgoing{frame: frame, done: make(chan error, 1)}
 	if err := s.enqueue(out); err != nil {
 		return err

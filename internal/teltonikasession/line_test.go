@@ -147,6 +147,20 @@ func TestCommandTakenBackIsNotSent(t *testing.T) {
 	})
 }
 
+// Whoever asks when the time is over already gets no command sent, however free the line is.
+func TestCommandThatComesTooLate(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		d.expectAlive()
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := b.line().Send(over, commandFrame(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		d.expectAlive()
+	})
+}
+
 func TestCommandAfterTheEnd(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
