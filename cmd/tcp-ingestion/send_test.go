@@ -100,7 +100,6 @@ func TestSend(t *testing.T) {
 		{"cancelled", ends(command.Cancelled, "", 0, ""), nil, 1, "", []string{"is cancelled"}},
 		{"to be confirmed", fails(&command.RefusedError{Reason: command.RefusedConfirm, Text: "think twice"}), nil, 1, "", []string{"think twice", "--confirm"}},
 		{"denied", fails(&command.RefusedError{Reason: command.RefusedDenied, Text: "never"}), nil, 1, "", []string{"never", "COMMAND_POLICY"}},
-		{"too fast", fails(&command.RefusedError{Reason: command.RefusedRate, Text: "slowly"}), nil, 1, "", []string{"slowly", "again later"}},
 		{"no store", fails(errors.New("refused")), []string{"--id", "a1"}, 1, "", []string{"store", "--id a1"}},
 		{"another's id", func(c command.Command) (command.Entry, error) {
 			c.IMEI = "1"

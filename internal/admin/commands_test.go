@@ -192,7 +192,6 @@ func TestRefusals(t *testing.T) {
 	}{
 		{command.RefusedDenied, 403, ""},
 		{command.RefusedConfirm, 428, ""},
-		{command.RefusedRate, 429, "1"},
 		{command.RefusedQueue, 429, "10"},
 	} {
 		s.memory.refuse = fmt.Errorf("wrapped: %w", &command.RefusedError{Reason: c.reason, Text: "because"})

@@ -44,7 +44,7 @@ func wrongFields(wrong map[string]string) error {
 
 // When it makes sense to try again.
 const (
-	retrySoon  = time.Second      // after a limit that counts requests
+	retrySoon  = time.Second      // of what may be over at once
 	retryQueue = 10 * time.Second // a queue moves on by one with each answer
 )
 
@@ -55,7 +55,6 @@ var refusals = map[command.Refusal]struct {
 }{
 	command.RefusedDenied:  {http.StatusForbidden, 0},
 	command.RefusedConfirm: {http.StatusPreconditionRequired, 0},
-	command.RefusedRate:    {http.StatusTooManyRequests, retrySoon},
 	command.RefusedQueue:   {http.StatusTooManyRequests, retryQueue},
 }
 

@@ -7,7 +7,6 @@ type Refusal string
 const (
 	RefusedDenied  Refusal = "denied"         // the policy denies it
 	RefusedConfirm Refusal = "confirm_needed" // the policy asks for Command.Confirm
-	RefusedRate    Refusal = "rate_limited"   // too many commands for this device lately
 	RefusedQueue   Refusal = "queue_full"     // too many commands wait for this device
 )
 
