@@ -281,6 +281,21 @@ func (d *desk) metric(name, label string) int {
 	return 0
 }
 
+// gauge is a gauge's value.
+func (d *desk) gauge(name string) float64 {
+	families, err := d.registry.Gather()
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	d.Fatalf("no %s", name)
+	return 0
+}
+
 // Whatever devices do, each command is executed once at most and gets one final result, and an answer is never another
 // command's.
 func TestAnswersAreNeverMixedUp(t *testing.T) {
@@ -342,6 +357,7 @@ func answersAreNeverMixedUp(d *desk) {
 		return d.metric("teltonika_device_messages_total", "late_answer") == late &&
 			d.metric("teltonika_device_messages_total", "message") == chatter
 	})
+	d.eventually("none is in hand", func() bool { return d.gauge("teltonika_commands_in_hand") == 0 })
 	for _, s := range command.FinalStates {
 		if n := d.metric("teltonika_commands_total", string(s)); n != want[s] {
 			d.Errorf("%d commands counted as %s, want %d", n, s, want[s])

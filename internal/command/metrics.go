@@ -10,6 +10,7 @@ type Metrics struct {
 	finishedTotal *prometheus.CounterVec
 	messages      *prometheus.CounterVec
 	storeErrors   prometheus.Counter
+	inHand        prometheus.Gauge
 	duration      prometheus.Histogram
 }
 
@@ -28,13 +29,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "teltonika_command_store_errors_total",
 			Help: "Calls of the command store that failed and are repeated.",
 		}),
+		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "teltonika_commands_in_hand",
+			Help: "Commands of devices connected here that wait for their turn or for their answer.",
+		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "teltonika_command_answer_seconds",
 			Help:    "Time from a command sent to its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 13),
 		}),
 	}
-	r.MustRegister(m.finishedTotal, m.messages, m.storeErrors, m.duration)
+	r.MustRegister(m.finishedTotal, m.messages, m.storeErrors, m.inHand, m.duration)
 	for _, s := range FinalStates {
 		m.finishedTotal.WithLabelValues(string(s))
 	}

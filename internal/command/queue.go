@@ -42,6 +42,7 @@ func (q *queue) add(e Entry) bool {
 		return false
 	}
 	q.entries = append(q.entries, e)
+	q.desk.Metrics.inHand.Inc()
 	q.wake()
 	return true
 }
@@ -92,6 +93,7 @@ func (q *queue) contain() {
 	q.desk.Logger.Error("command queue panicked", "imei", q.imei, "panic", p, "stack", string(debug.Stack()))
 	q.desk.mu.Lock()
 	q.desk.inHand -= len(q.messages)
+	q.desk.Metrics.inHand.Sub(float64(len(q.entries)))
 	delete(q.desk.queues, q.imei)
 	q.desk.mu.Unlock()
 }
@@ -108,7 +110,9 @@ func (q *queue) first() (Entry, bool) {
 func (q *queue) drop(id string) {
 	q.desk.mu.Lock()
 	defer q.desk.mu.Unlock()
+	before := len(q.entries)
 	q.entries = slices.DeleteFunc(q.entries, func(e Entry) bool { return e.ID == id })
+	q.desk.Metrics.inHand.Sub(float64(before - len(q.entries)))
 }
 
 // end takes the queue off the desk if there is nothing left to do.
@@ -227,18 +231,44 @@ func (q *queue) send(line Line, e Entry, by time.Time) bool {
 		q.wait(sendPause)
 		return false
 	}
-	q.answered = ""
-	for deadline := time.Now().Add(e.Timeout); q.answered != e.ID && q.ctx.Err() == nil; {
-		if left := time.Until(deadline); left > 0 {
-			q.wait(left)
-			continue
-		}
-		if q.hearOut(); q.answered != e.ID { // it may have come in time and not been looked at
-			d.finish(q.ctx, e, TimedOut, "no answer within "+e.Timeout.String())
-		}
-		return true
-	}
+	q.await(line, e)
 	return true
+}
+
+// await waits for the answer to a command that has been sent by the line, and gives it its final state if there is none in time.
+func (q *queue) await(line Line, e Entry) {
+	d := q.desk
+	q.answered = ""
+	for deadline := time.Now().Add(e.Timeout); time.Now().Before(deadline); {
+		q.wait(time.Until(deadline))
+		if q.answered == e.ID || q.ctx.Err() != nil {
+			return
+		}
+		switch now := q.line(); {
+		case now == nil:
+			q.giveBackBehind()
+		case now != line:
+			line = now
+			if other, err := d.Store.Lookup(q.ctx, e.ID); err == nil && other.State.Final() {
+				return // it was answered where the device was meanwhile
+			}
+		}
+	}
+	if q.hearOut(); q.answered != e.ID { // it may have come in time and not been looked at
+		d.finish(q.ctx, e, TimedOut, "no answer within "+e.Timeout.String())
+	}
+}
+
+// giveBackBehind gives back the commands behind the first one, whose answer is awaited: the device is not connected here any
+// more, and they need not wait for that where it is.
+func (q *queue) giveBackBehind() {
+	q.desk.mu.Lock()
+	behind := q.entries[1:]
+	q.entries = q.entries[:1:1]
+	q.desk.mu.Unlock()
+	for _, e := range behind {
+		q.desk.giveBack(q.ctx, e.ID)
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +69,42 @@ func TestCommandComesBackAtOnce(t *testing.T) {
 		dev.disconnect()
 		if e := d.result("again"); e.State != command.Answered {
 			d.Errorf("%s: %s", e.State, e.Reason)
+		}
+	})
+}
+
+// While an answer is awaited the device goes, and what waits behind it is given back at once. Meanwhile the answer
+// comes elsewhere; when the device is back here nobody waits for it any more.
+func TestDeviceThatIsElsewhereForAWhile(t *testing.T) {
+	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+		dev := d.newDevice(imei)
+		dev.plan["first"] = staysSilent
+		d.submit(newCommand(imei, "first"))
+		d.submit(newCommand(imei, "behind"))
+		d.eventually("the first one is sent", func() bool {
+			e, _ := d.Lookup(context.Background(), "first")
+			return e.State == command.Sent
+		})
+		synctest.Wait()
+		var returned []string
+		b.returned = func(id string) { returned = append(returned, id) }
+		dev.disconnect()
+		synctest.Wait()
+		if !slices.Equal(returned, []string{"behind"}) {
+			d.Errorf("given back: %v", returned)
+		}
+		m := command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte("yes"), Received: time.Now()}
+		if match, _, err := b.Settle(context.Background(), &m, patience); match != command.MatchAnswer || err != nil {
+			d.Fatalf("%s, %v", match, err)
+		}
+		time.Sleep(patience.Gap)
+		start := time.Now()
+		dev.connect()
+		if e := d.result("behind"); e.State != command.Answered || time.Since(start) > 5*time.Second {
+			d.Errorf("%s after %v", e.State, time.Since(start))
+		}
+		if n := d.metric("teltonika_commands_total", "timed_out"); n != 0 {
+			d.Errorf("%d commands counted as timed out", n)
 		}
 	})
 }
