@@ -32,6 +32,8 @@ tools:
 	@command -v redis-server >/dev/null || { apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools; }
 	@command -v promtool >/dev/null || { apt-get update && apt-get install -y --no-install-recommends prometheus && { systemctl disable --now prometheus 2>/dev/null || true; }; } # for promtool; its service is not wanted
 	@command -v systemd-analyze >/dev/null || { apt-get update && apt-get install -y --no-install-recommends systemd; }
+	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { apt-get update && apt-get install -y --no-install-recommends haproxy && { systemctl disable --now haproxy 2>/dev/null || true; }; } # tests run their own
+	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 
 .PHONY: lint
 lint: ## format, vet, staticcheck, the workflow and the compose file
@@ -40,6 +42,7 @@ lint: ## format, vet, staticcheck, the workflow and the compose file
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(ACTIONLINT) .gitea/workflows/*.yaml
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml >/dev/null
+	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml deploy/compose.transports.yaml >/dev/null
 
 .PHONY: test
 test: tools ## all tests, with the race detector

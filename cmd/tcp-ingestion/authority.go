@@ -93,8 +93,9 @@ func explainAllowList(err error) error {
 
 // startExitCode is the exit code for an error of service.start.
 func startExitCode(err error) int {
+	var wrong *config.Error
 	switch {
-	case errors.Is(err, authority.ErrEmpty), errors.Is(err, authority.ErrMissing):
+	case errors.Is(err, authority.ErrEmpty), errors.Is(err, authority.ErrMissing), errors.As(err, &wrong):
 		return exitSettings
 	case errors.Is(err, context.Canceled):
 		return exitOK

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
 )
 
 // checkTimeout is how long the engine may take to answer.
@@ -21,11 +24,13 @@ const checkTimeout = 10 * time.Second
 
 func checkCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "check",
-		Usage:       "validate the settings and say how durable the engine is",
-		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the durability asked for.",
-		Flags:       settingFlags(),
-		Action:      check,
+		Name:  "check",
+		Usage: "validate the settings and say how durable the engine is; check tls looks at a server as a device does",
+		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the durability asked for, or the\n" +
+			"TLS certificate keeps devices out.",
+		Flags:    settingFlags(),
+		Commands: []*cli.Command{checkTLSCommand()},
+		Action:   withoutArguments(check),
 	}
 }
 
@@ -35,7 +40,11 @@ func check(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	out := cmd.Root().Writer
+	if err := checkDoors(c); err != nil {
+		return cli.Exit(err.Error(), exitSettings)
+	}
 	fmt.Fprintln(out, "settings:   valid")
+	certificateErr := checkCertificate(c, out)
 	logger, _ := newLogger(cmd, c)
 	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {
@@ -47,7 +56,23 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	if err := checkAllowList(ctx, c, out); err != nil {
 		return cli.Exit(err.Error(), startExitCode(err))
 	}
-	return checkEngine(ctx, c, e, out)
+	if err := checkEngine(ctx, c, e, out); err != nil {
+		return err
+	}
+	return certificateErr
+}
+
+// checkDoors tries the settings that are more than values: what they name has to be there and be sound.
+func checkDoors(c *config.Config) error {
+	unused, silent := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	_, gateErr := newGate(c, unused, silent)
+	_, tlsErr := newTLS(c, unused, silent)
+	_, policyErr := commandPolicy(c)
+	_, hostsErr := listen.ParseHosts(c.BindAddress)
+	if hostsErr != nil {
+		hostsErr = invalid("BIND_ADDRESS", hostsErr)
+	}
+	return errors.Join(gateErr, tlsErr, policyErr, hostsErr)
 }
 
 // checkEngine prints what the engine promises and whether it would store a record now.

@@ -62,7 +62,7 @@ const openMargin = time.Second
 func (f *front) Open(conn net.Conn) (net.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
-	conn, err := f.header(conn)
+	conn, err := f.header(ctx, conn)
 	if err != nil {
 		return nil, "", err
 	}
@@ -87,10 +87,14 @@ func (f *front) Open(conn net.Conn) (net.Conn, string, error) {
 var errHealthCheck = errors.New("health check of a balancer")
 
 // header takes the balancer's header, if the connection is one's.
-func (g *gate) header(conn net.Conn) (net.Conn, error) {
+func (g *gate) header(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	proxied, kind, err := g.balancers.Header(conn)
 	if err != nil {
-		g.refused.WithLabelValues(string(reasonOf(err))).Inc()
+		reason := reasonOf(err)
+		if reason == proxyheader.TimedOut && ctx.Err() == nil {
+			return nil, err // the server is stopping: the connection's own deadline is later
+		}
+		g.refused.WithLabelValues(string(reason)).Inc()
 		g.logger.Warn("proxy header refused", "remote", conn.RemoteAddr().String(), "error", err)
 		return nil, &ingest.OpenError{Reason: ingest.ReasonProxyHeader, Err: err}
 	}

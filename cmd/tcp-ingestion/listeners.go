@@ -65,7 +65,7 @@ func (s *service) startTLS(watch context.Context) {
 func (s *service) listenForDevices(ctx context.Context) error {
 	hosts, err := listen.ParseHosts(s.config.BindAddress)
 	if err != nil {
-		return fmt.Errorf("BIND_ADDRESS: %w", err)
+		return invalid("BIND_ADDRESS", err)
 	}
 	plain, err := s.sockets.TCP(ctx, forDevices, hosts, s.config.TeltonikaPort)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *service) listenForDevices(ctx context.Context) error {
 		}
 	}
 	if err := s.sockets.Unused(); err != nil {
-		return err
+		return invalid("LISTEN_FDNAMES", err)
 	}
 	s.devicesAddress = plain[0].Addr()
 	s.serveDevices(plain, forDevices, s.plainFront())

@@ -75,7 +75,13 @@ func launchServer(t testing.TB, settings map[string]string) *server {
 	for name, value := range settings {
 		all[name] = value
 	}
-	s := &server{t: t, cmd: program(t, all, "serve"), exited: make(chan struct{}), listening: make(chan struct{})}
+	return launch(t, program(t, all, "serve"))
+}
+
+// launch starts a server by the command.
+func launch(t testing.TB, cmd *exec.Cmd) *server {
+	t.Helper()
+	s := &server{t: t, cmd: cmd, exited: make(chan struct{}), listening: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
