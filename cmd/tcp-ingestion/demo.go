@@ -46,6 +46,9 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if c.TeltonikaPort < 0 {
+		return cli.Exit("TELTONIKA_PORT: is off, and the demo's devices connect to it", exitSettings)
+	}
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	defer context.AfterFunc(ctx, release)() // a second signal ends the process at once

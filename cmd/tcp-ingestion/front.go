@@ -116,7 +116,7 @@ func handshakeFailed(err error) error {
 	var failed *tlsserver.HandshakeError
 	switch {
 	case errors.As(err, &failed):
-		return &ingest.OpenError{Reason: ingest.ReasonTLS, Err: err}
+		return &ingest.OpenError{Reason: ingest.ReasonTLS, Transport: "tls", Err: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &ingest.OpenError{Reason: teltonikasession.ReasonHandshakeTimeout, Err: err}
 	}

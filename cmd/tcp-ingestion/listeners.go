@@ -67,11 +67,12 @@ func (s *service) listenForDevices(ctx context.Context) error {
 	if err != nil {
 		return invalid("BIND_ADDRESS", err)
 	}
-	plain, err := s.sockets.TCP(ctx, forDevices, hosts, s.config.TeltonikaPort)
-	if err != nil {
-		return fmt.Errorf("BIND_ADDRESS or TELTONIKA_PORT: %w", err)
+	var plain, secure []net.Listener
+	if s.config.TeltonikaPort >= 0 {
+		if plain, err = s.sockets.TCP(ctx, forDevices, hosts, s.config.TeltonikaPort); err != nil {
+			return fmt.Errorf("BIND_ADDRESS or TELTONIKA_PORT: %w", err)
+		}
 	}
-	var secure []net.Listener
 	if s.config.TLSPort >= 0 {
 		if secure, err = s.sockets.TCP(ctx, forTLS, hosts, s.config.TLSPort); err != nil {
 			return fmt.Errorf("BIND_ADDRESS or TLS_PORT: %w", err)
@@ -86,11 +87,13 @@ func (s *service) listenForDevices(ctx context.Context) error {
 	if err := s.sockets.Unused(); err != nil {
 		return invalid("LISTEN_FDNAMES", err)
 	}
-	s.devicesAddress = plain[0].Addr()
 	s.serveDevices(plain, forDevices, s.plainFront())
 	s.serveDevices(secure, forTLS, &front{gate: s.gate, tls: s.tls})
 	for _, c := range datagrams {
 		s.packets.Serve(c)
+		if s.devicesAddress == nil {
+			s.devicesAddress = c.LocalAddr()
+		}
 		s.logger.Info("listening", "for", forUDP, "address", c.LocalAddr().String())
 	}
 	return nil
@@ -121,6 +124,9 @@ func (s *service) plainFront() ingest.Transport {
 func (s *service) serveDevices(listeners []net.Listener, what string, via ingest.Transport) {
 	for _, l := range listeners {
 		s.server.Serve(l, via)
+		if s.devicesAddress == nil {
+			s.devicesAddress = l.Addr()
+		}
 		s.logger.Info("listening", "for", what, "address", l.Addr().String(), "max_connections", maxConnections(s.config))
 	}
 }

@@ -42,7 +42,7 @@ type Config struct {
 	LogLevelFile string
 	LogText      bool
 
-	TeltonikaPort int    // 0 = any free port
+	TeltonikaPort int    // 0 = any free port, negative = off
 	BindAddress   string // addresses separated by commas; empty = all
 	UDPPort       int    // 0 = any free port, negative = off
 	ReusePort     bool
@@ -167,6 +167,9 @@ func (c *Config) contradictions() []Problem {
 	}
 	problems = append(problems, c.samePorts()...)
 	problems = append(problems, c.tlsContradictions()...)
+	if c.TeltonikaPort < 0 && c.TLSPort < 0 && c.UDPPort < 0 {
+		problems = append(problems, Problem{"TELTONIKA_PORT", "is off, and so are TLS_PORT and UDP_PORT; set one of them, or no device can come in"})
+	}
 	if host, _, err := net.SplitHostPort(c.AdminAddress); err == nil && !isLoopback(host) && c.AdminToken == "" {
 		problems = append(problems, Problem{"ADMIN_TOKEN", fmt.Sprintf(
 			"not set, but ADMIN_ADDRESS is %q, which other machines reach; set it to at least %d random characters, or use a loopback address such as 127.0.0.1:9091",
@@ -201,6 +204,9 @@ func (c *Config) tlsContradictions() []Problem {
 	case c.TLSClientAuth == ClientAuthNone && c.TLSClientCAFile != "":
 		wrong("TLS_CLIENT_AUTH", "is none, so TLS_CLIENT_CA_FILE has no effect; set it to optional or require")
 	}
+	if c.TLSDetect && c.TeltonikaPort < 0 {
+		wrong("TLS_DETECT", "is of TELTONIKA_PORT, which is off; set TLS_PORT instead")
+	}
 	if c.TLSBindIMEI && c.TLSClientAuth == ClientAuthNone {
 		wrong("TLS_CLIENT_AUTH", "is none, but TLS_BIND_IMEI needs certificates; set it to optional or require")
 	}
@@ -213,7 +219,7 @@ func (c *Config) samePorts() []Problem {
 		setting string
 		port    int
 	}{
-		{"TELTONIKA_PORT", c.TeltonikaPort}, {"TLS_PORT", max(0, c.TLSPort)}, {"METRICS_PORT", c.MetricsPort},
+		{"TELTONIKA_PORT", max(0, c.TeltonikaPort)}, {"TLS_PORT", max(0, c.TLSPort)}, {"METRICS_PORT", c.MetricsPort},
 		{"ADMIN_ADDRESS", portOf(c.AdminAddress)}, {"PPROF_ADDRESS", portOf(c.PprofAddress)},
 	}
 	var problems []Problem

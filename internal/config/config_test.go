@@ -175,3 +175,31 @@ func TestPasswordsStaySecret(t *testing.T) {
 		}
 	}
 }
+
+// A port that is off needs another way in.
+func TestPlainPortOff(t *testing.T) {
+	load := func(values map[string]string) (*Config, error) {
+		return Load(func(name string) string { return values[name] })
+	}
+	if c, err := load(map[string]string{"TELTONIKA_PORT": "off", "UDP_PORT": "5027"}); err != nil || c.TeltonikaPort >= 0 || c.UDPPort != 5027 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, c := range []struct {
+		values map[string]string
+		wrong  string
+	}{
+		{map[string]string{"TELTONIKA_PORT": "off"}, "TELTONIKA_PORT"},
+		{map[string]string{"TELTONIKA_PORT": "off", "TLS_DETECT": "true", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "UDP_PORT": "1"}, "TLS_DETECT"},
+		{map[string]string{"TLS_PORT": "5028"}, "TLS_CERT_FILE"},
+		{map[string]string{"TLS_CERT_FILE": "c"}, "TLS_CERT_FILE"},
+		{map[string]string{"TLS_PORT": "5027", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k"}, "TLS_PORT"},
+		{map[string]string{"TLS_PORT": "5028", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_CLIENT_AUTH": "require"}, "TLS_CLIENT_CA_FILE"},
+		{map[string]string{"TLS_PORT": "5028", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_BIND_IMEI": "true"}, "TLS_CLIENT_AUTH"},
+	} {
+		_, err := load(c.values)
+		var invalid *Error
+		if !errors.As(err, &invalid) || invalid.Problems[0].Setting != c.wrong {
+			t.Errorf("%v: %v, want a problem of %s", c.values, err, c.wrong)
+		}
+	}
+}

@@ -125,7 +125,7 @@ func parseAddresses(dst *string, v string) error {
 const portOff = -1
 
 func parseOptionalPort(dst *int, v string) error {
-	if v == "" {
+	if v == "" || v == "off" {
 		*dst = portOff
 		return nil
 	}

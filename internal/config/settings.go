@@ -35,8 +35,8 @@ var Settings = []Setting{
 			c.LogText = v == "text"
 			return oneOf(v, "json", "text")
 		}},
-	{Name: "TELTONIKA_PORT", Default: "5027", Help: "TCP port for devices; 0 takes any free port",
-		set: func(c *Config, v string) error { return parseInt(&c.TeltonikaPort, v, 0, 65535) }},
+	{Name: "TELTONIKA_PORT", Default: "5027", Help: "TCP port for devices; 0 takes any free port, off takes none",
+		set: func(c *Config, v string) error { return parseOptionalPort(&c.TeltonikaPort, v) }},
 	{Name: "BIND_ADDRESS", Help: "addresses to listen on for devices, IPv4 or IPv6, separated by commas (default all)",
 		set: func(c *Config, v string) error { return parseAddresses(&c.BindAddress, v) }},
 	{Name: "UDP_PORT", Help: "UDP port for devices, may be the number of TELTONIKA_PORT; 0 takes any free port (default off)",

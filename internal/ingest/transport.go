@@ -19,8 +19,9 @@ type Transport interface {
 
 // OpenError says why a connection could not be opened, in the words of the metric.
 type OpenError struct {
-	Reason CloseReason
-	Err    error
+	Reason    CloseReason
+	Transport string // what it was to become, if that is known
+	Err       error
 }
 
 func (e *OpenError) Error() string { return e.Err.Error() }
@@ -72,6 +73,9 @@ func (s *Server) notOpened(c *Conn, err error) CloseReason {
 		return ReasonShutdown
 	}
 	if failed := (*OpenError)(nil); errors.As(err, &failed) {
+		if failed.Transport != "" {
+			c.transport = failed.Transport
+		}
 		return failed.Reason
 	}
 	return c.Reason(err)

@@ -40,7 +40,7 @@ func (e envelope) Open(conn net.Conn) (net.Conn, string, error) {
 	case line == "panic\n":
 		panic("a bug in the transport")
 	case ip == nil:
-		return nil, "", &OpenError{ReasonProxyHeader, errors.New("no address")}
+		return nil, "", &OpenError{Reason: ReasonProxyHeader, Err: errors.New("no address")}
 	}
 	return &spokenFor{conn, &net.TCPAddr{IP: ip, Port: 1}}, "letter", nil
 }

@@ -15,19 +15,20 @@ func (s *session) login() ingest.CloseReason {
 	if err != nil {
 		return s.loginFailed(err)
 	}
+	if err := s.conn.Verify(imei); err != nil { // before anything is held against the device, which this is not
+		s.Logger.Warn("login refused, the certificate is another device's", "imei", imei, "remote", s.conn.RemoteAddr().String(), "error", err)
+		return s.reject(s.Authority.Known(imei))
+	}
 	if wait := s.penalties.due(imei, time.Now()); wait > 0 {
 		if err := s.conn.Pause(min(wait, s.HandshakeTimeout-time.Since(s.since))); err != nil {
 			return s.conn.Reason(err)
 		}
 	}
 	known := s.Authority.Known(imei)
-	if err := s.conn.Verify(imei); err != nil {
-		s.Logger.Warn("login refused, the certificate is another device's", "imei", imei, "remote", s.conn.RemoteAddr().String(), "error", err)
-		return s.reject(imei, known)
-	}
 	if !known && s.StrictAuth {
 		s.Logger.Warn("login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
-		return s.reject(imei, known)
+		s.penalties.add(imei, time.Now())
+		return s.reject(known)
 	}
 	s.imei = imei
 	s.conn.TakeOver(imei)
@@ -42,10 +43,9 @@ func (s *session) login() ingest.CloseReason {
 	return ""
 }
 
-// reject refuses the device.
-func (s *session) reject(imei string, known bool) ingest.CloseReason {
+// reject refuses the login.
+func (s *session) reject(known bool) ingest.CloseReason {
 	s.Metrics.of(s.conn.Transport()).handshake("rejected", known)
-	s.penalties.add(imei, time.Now())
 	s.head[0] = teltonika.LoginRefuse
 	if err := s.answer(1); err != nil {
 		return s.writeFailed(err)
