@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -25,7 +26,7 @@ func simulateCommand() *cli.Command {
 		Usage: "drive a fleet of simulated trackers against an address",
 		Description: "Prints what the fleet was promised: how many records were sent and acknowledged, how fast, and what went wrong.\n" +
 			"Runs until --duration is over, --records are acknowledged, or SIGINT or SIGTERM.",
-		Flags:  append(simulateFlags(), simulatedCommandFlags()...),
+		Flags:  slices.Concat(simulateFlags(), simulatedTransportFlags(), simulatedCommandFlags()),
 		Action: runSimulate,
 	}
 }
@@ -34,11 +35,11 @@ func simulateFlags() []cli.Flag {
 	d := simulate.Defaults()
 	return []cli.Flag{
 		&cli.StringFlag{Name: "address", Value: "127.0.0.1:5027", Usage: "`host:port` of the server"},
-		&cli.IntFlag{Name: "devices", Value: d.Devices, Usage: "trackers, each with one connection"},
+		&cli.IntFlag{Name: "devices", Value: d.Devices, Usage: "trackers, each with one connection (udp: one socket)"},
 		&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: no limit)"},
 		&cli.Int64Flag{Name: "records", Usage: "end after this many acknowledged records (0: no limit)"},
 		&cli.FloatFlag{Name: "rate", Usage: "records a second of the whole fleet (0: as fast as the ACKs allow)"},
-		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(), Usage: "number or `range` like 1-35, at most 255"},
+		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(), Usage: "number or `range` like 1-35, at most 255 (udp: as far as 1300 bytes hold them)"},
 		&cli.StringFlag{Name: "codec", Value: d.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
 		&cli.StringFlag{Name: "order", Value: string(d.Order), Usage: "newest-first or oldest-first"},
 		&cli.FloatFlag{Name: "reconnect", Usage: "`probability` that a device drops its connection after an ACK"},
@@ -46,7 +47,7 @@ func simulateFlags() []cli.Flag {
 		&cli.FloatFlag{Name: "lose-ack", Usage: "`probability` that the connection is lost between a frame and its ACK"},
 		&cli.IntFlag{Name: "backlog", Value: d.Backlog, Usage: "most records that a device keeps before it sends them"},
 		&cli.DurationFlag{Name: "keepalive", Usage: "an idle device sends FF this often (0: never)"},
-		&cli.DurationFlag{Name: "response-timeout", Value: d.ResponseTimeout, Usage: "without an answer for so long a device reconnects and sends again"},
+		&cli.DurationFlag{Name: "response-timeout", Value: d.ResponseTimeout, Usage: "without an answer for so long a device reconnects (udp: does not) and sends again"},
 		&cli.DurationFlag{Name: "retry", Value: d.Retry, Usage: "pause after a failed connection; doubles up to 8 times that"},
 		&cli.DurationFlag{Name: "drain", Value: d.Drain, Usage: "how long the ended run waits for the ACKs of what was sent"},
 		&cli.FloatFlag{Name: "ramp", Value: d.Ramp, Usage: "connections a second at the start (0: all at once)"},
@@ -142,8 +143,10 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 		SourceAddresses: cmd.Int("source-addresses"),
 		IMEIBase:        cmd.Uint64("imei-base"),
 	}
-	if err := setCommandOptions(&o, cmd); err != nil {
-		errs = append(errs, err)
+	for _, set := range []func(*simulate.Options, *cli.Command) error{setTransportOptions, setCommandOptions} {
+		if err := set(&o, cmd); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if !cmd.Bool("quiet") {
 		o.Progress = cmd.Root().ErrWriter
@@ -192,6 +195,8 @@ func flagOf(field string) string {
 		return "keepalive"
 	case "IMEIBase":
 		return "imei-base"
+	case "TLS":
+		return "tls"
 	case "LoseACK":
 		return "lose-ack"
 	}

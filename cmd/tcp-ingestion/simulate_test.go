@@ -23,16 +23,28 @@ type acknowledger struct {
 	address string
 	frames  atomic.Int64
 	answers atomic.Int64
+	missing int
 	command []byte
 }
 
 func startAcknowledger(t *testing.T, missing int) *acknowledger {
 	t.Helper()
+	a := &acknowledger{missing: missing}
+	a.start(t, listenTCP(t))
+	return a
+}
+
+func listenTCP(t *testing.T) net.Listener {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &acknowledger{address: listener.Addr().String()}
+	return listener
+}
+
+func (a *acknowledger) start(t *testing.T, listener net.Listener) {
+	a.address = listener.Addr().String()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -42,7 +54,7 @@ func startAcknowledger(t *testing.T, missing int) *acknowledger {
 			}
 			wg.Go(func() {
 				defer conn.Close()
-				a.serve(conn, missing)
+				a.serve(conn)
 			})
 		}
 	})
@@ -50,10 +62,9 @@ func startAcknowledger(t *testing.T, missing int) *acknowledger {
 		listener.Close()
 		wg.Wait()
 	})
-	return a
 }
 
-func (a *acknowledger) serve(conn net.Conn, missing int) {
+func (a *acknowledger) serve(conn net.Conn) {
 	login := make([]byte, 17)
 	if _, err := io.ReadFull(conn, login); err != nil {
 		return
@@ -77,7 +88,7 @@ func (a *acknowledger) serve(conn net.Conn, missing int) {
 			continue
 		}
 		a.frames.Add(1)
-		conn.Write(append(teltonika.AppendAck(nil, frame.Count()-missing), a.command...))
+		conn.Write(append(teltonika.AppendAck(nil, frame.Count()-a.missing), a.command...))
 	}
 }
 
@@ -104,14 +115,14 @@ func TestSimulate(t *testing.T) {
 
 // TestSimulateCommands has a server command every device after its one frame, and the fleet answer all twice.
 func TestSimulateCommands(t *testing.T) {
-	a := startAcknowledger(t, 0)
-	var err error
-	a.command, err = teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{
+	command, err := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{
 		{Type: teltonika.TypeCommand, Payload: []byte("getver")},
 	}}.AppendFrame(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	a := &acknowledger{command: command}
+	a.start(t, listenTCP(t))
 	list := filepath.Join(t.TempDir(), "executed")
 	cmd := program(t, nil, "simulate", "--address", a.address, "--devices=20", "--rate=20", "--records-per-frame=1", "--json", "--quiet",
 		"--command-ledger", list, "--command-latency=1ms-2ms", "--command-twice=1")

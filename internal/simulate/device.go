@@ -3,7 +3,6 @@ package simulate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -26,6 +25,8 @@ type device struct {
 	refusals int      // of the login, in a row
 	settled  bool     // nothing left to do until the run ends
 	line     []byte   // of the list of acknowledged records
+
+	datagrams *datagrams // nil = it sends over connections
 
 	speech     []utterance       // what it will say beside its records, in order
 	parameters map[string]string // that were set, by id
@@ -69,26 +70,24 @@ func (d *device) session() error {
 	defer cancel()
 	conn, err := d.fleet.dial(ctx, d.number)
 	if err != nil {
-		d.shard.count(connectFailures, 1)
-		return d.fleet.failed(err)
+		return d.notConnected(err)
 	}
 	defer conn.Close()
-	l := &link{conn: conn, timeout: d.fleet.options.ResponseTimeout}
+	c := d.newChannel(conn)
 	defer context.AfterFunc(d.fleet.aborting, func() { conn.Close() })()
-	defer context.AfterFunc(d.fleet.stopping, l.wake)()
-	if err := l.login(d.login); err != nil {
-		return d.notLoggedIn(err)
+	defer context.AfterFunc(d.fleet.stopping, func() { wake(conn) })()
+	if err := c.open(); err != nil {
+		return d.notConnected(err)
 	}
-	d.failures, d.refusals = 0, 0
 	d.shard.count(connections, 1)
 	d.shard.count(connected, 1)
 	defer d.shard.count(connected, -1)
 	defer d.forget()
 	d.restarting = false
-	return d.converse(l)
+	return d.converse(c)
 }
 
-// broken counts what ended an idle link, if anything did.
+// broken counts what ended an idle channel, if anything did.
 func (d *device) broken(err error) error {
 	if err == nil || errors.Is(err, errDisrupted) {
 		return err
@@ -100,9 +99,16 @@ func (d *device) broken(err error) error {
 	return d.fleet.failed(err)
 }
 
-func (d *device) notLoggedIn(err error) error {
+// notConnected counts why there is no connection, or none with a login.
+func (d *device) notConnected(err error) error {
+	var handshake *handshakeError
 	var wrong *wrongAnswer
 	switch {
+	case errors.As(err, &handshake):
+		d.shard.count(handshakeFailures, 1)
+	case isAlert(err):
+		d.shard.count(handshakeFailures, 1)
+		err = &handshakeError{err}
 	case errors.Is(err, errRefused):
 		d.shard.count(loginsRefused, 1)
 	case errors.As(err, &wrong):
@@ -113,22 +119,25 @@ func (d *device) notLoggedIn(err error) error {
 	return d.fleet.failed(err)
 }
 
-// converse sends frames until the device has finished or the link ends.
-func (d *device) converse(l *link) error {
+// converse sends frames until the device has finished or the channel ends.
+func (d *device) converse(c channel) error {
 	for {
 		if d.frame.count == 0 {
 			if d.finished() {
-				d.broken(l.farewell())
+				d.broken(c.farewell())
 				return nil
 			}
 			if !d.nextFrame() {
-				if err := d.rest(l); err != nil {
+				if err := d.rest(c); err != nil {
 					return d.broken(err)
 				}
 				continue
 			}
 		}
-		if err := d.deliver(l); err != nil {
+		switch err := d.deliver(c); {
+		case errors.Is(err, errNoAnswer) && d.datagrams != nil:
+			continue // a datagram that is not answered is sent again
+		case err != nil:
 			return err
 		}
 		if p := d.fleet.options.Reconnect; p > 0 && d.happens(p) && !d.fleet.stopped() {
@@ -149,12 +158,13 @@ func (d *device) nextFrame() bool {
 		}
 		return false
 	}
-	d.frame.build(&d.model, d.identity, positions, reversed, d.fleet.acknowledged != nil)
+	fits := d.frame.build(&d.model, d.identity, positions, reversed, d.fleet.acknowledged != nil)
+	d.journal.giveBack(len(positions) - fits)
 	return true
 }
 
 // rest waits until the next record is due, or something is to be heard or to be said, sending keep-alives.
-func (d *device) rest(l *link) error {
+func (d *device) rest(c channel) error {
 	until := time.Time{}
 	if due, scheduled := d.journal.due(); scheduled {
 		until = d.fleet.meter.start.Add(due)
@@ -166,50 +176,30 @@ func (d *device) rest(l *link) error {
 	if pinging {
 		until = ping
 	}
-	if err := l.wait(until, d.fleet.stopped); err != nil || d.fleet.stopped() {
+	if err := c.wait(until, d.fleet.stopped); err != nil || d.fleet.stopped() {
 		return err
 	}
 	if pinging && !time.Now().Before(ping) {
 		d.shard.count(keepAlives, 1)
-		if err := l.keepAlive(); err != nil {
+		if err := c.keepAlive(); err != nil {
 			return err
 		}
 	}
-	return d.attend(l)
-}
-
-// attend obeys the commands that have arrived while no frame waited for its ACK, and says what is due.
-func (d *device) attend(l *link) error {
-	for l.held > 0 {
-		records, command, err := l.receive(l.soon())
-		switch {
-		case errors.Is(err, errNoAnswer):
-			return &wrongAnswer{fmt.Sprintf("% x and nothing more, without a frame to answer", l.buffer[:l.held])}
-		case err != nil:
-			return err
-		case command == nil:
-			return &wrongAnswer{fmt.Sprintf("ACK of %d records without a frame to answer", records)}
-		}
-		if err := d.obey(command); err != nil {
-			return err
-		}
-	}
-	return d.speak(l)
+	return c.attend()
 }
 
 // deliver sends the frame and waits for its ACK.
-func (d *device) deliver(l *link) error {
+func (d *device) deliver(c channel) error {
 	sent := time.Now()
 	d.shard.sent(&d.frame, sent.Sub(d.fleet.meter.start))
-	d.shard.count(bytesSent, len(d.frame.bytes))
 	d.frame.sent++
-	err := l.send(d.frame.bytes, sent)
+	err := c.transmit(sent)
 	if p := d.fleet.options.LoseACK; err == nil && p > 0 && d.happens(p) {
 		d.shard.count(interrupted, 1)
 		return errDisrupted
 	}
 	if err == nil {
-		err = d.awaitACK(l, sent)
+		sent, err = c.awaitACK(sent)
 	}
 	if err != nil {
 		return d.notAcknowledged(err)
@@ -221,33 +211,6 @@ func (d *device) deliver(l *link) error {
 	}
 	d.frame.count = 0
 	return nil
-}
-
-// awaitACK waits for the answer to the frame that was sent at the given time. Meanwhile it obeys commands, which may come
-// before it, and says what is due.
-func (d *device) awaitACK(l *link, sent time.Time) error {
-	deadline := sent.Add(l.timeout)
-	for {
-		if err := d.speak(l); err != nil {
-			return err
-		}
-		until := d.sooner(deadline)
-		records, command, err := l.receive(until)
-		switch {
-		case errors.Is(err, errNoAnswer) && until.Before(deadline):
-			// Something is to be said.
-		case err != nil:
-			return err
-		case command != nil:
-			if err := d.obey(command); err != nil {
-				return err
-			}
-		case records != uint32(d.frame.count):
-			return &wrongAnswer{fmt.Sprintf("frame of %d records answered with %d", d.frame.count, records)}
-		default:
-			return nil
-		}
-	}
 }
 
 func (d *device) notAcknowledged(err error) error {

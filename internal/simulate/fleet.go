@@ -57,11 +57,8 @@ func Run(ctx context.Context, options Options) (Ledger, error) {
 		options.Start = time.Now()
 	}
 	f := &fleet{
-		options: &options, meter: newMeter(4 * runtime.GOMAXPROCS(0)), dial: options.Dial,
+		options: &options, meter: newMeter(4 * runtime.GOMAXPROCS(0)), dial: newDialer(&options),
 		stopping: stopping, aborting: aborting, stop: stop, abort: abort,
-	}
-	if f.dial == nil {
-		f.dial = newDialer(&options)
 	}
 	f.acknowledged = newList("list of acknowledged records", options.Acknowledged)
 	f.executed = newList("list of executed commands", options.Executed)
@@ -123,6 +120,9 @@ func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *dev
 	d.journal = journal{
 		perFrame: o.RecordsPerFrame, order: o.Order, left: share(o.Records, o.Devices, i),
 		interval: interval, next: f.now(), capacity: o.Backlog, rng: rng,
+	}
+	if o.Transport == UDP {
+		d.datagrams, d.frame.limit = newDatagrams(d), maxBody
 	}
 	d.journal.begin()
 	d.planMessage(time.Now())

@@ -103,6 +103,15 @@ func (j *journal) take() (positions []position, reversed bool) {
 	return positions, true
 }
 
+// giveBack undoes taking the last n of the positions that were taken latest.
+func (j *journal) giveBack(n int) {
+	if j.order == OldestFirst {
+		j.first -= n
+		return
+	}
+	j.positions = j.positions[:len(j.positions)+n]
+}
+
 func (j *journal) waiting() int { return len(j.positions) - j.first }
 
 // complete reports whether all that ever will be recorded is taken.

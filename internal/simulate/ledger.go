@@ -10,10 +10,15 @@ import (
 // Ledger is the account of a run.
 type Ledger struct {
 	Devices         int   `json:"devices"`
-	Connections     int64 `json:"connections"`      // that were opened and whose login was accepted
+	Connections     int64 `json:"connections"`      // that were opened and whose login was accepted; over UDP, sockets
 	ConnectFailures int64 `json:"connect_failures"` // connections that could not be opened or ended during the login
 	LoginsRefused   int64 `json:"logins_refused"`
-	GivenUp         int64 `json:"devices_given_up"` // that stayed away after eight refusals in a row
+
+	// HandshakeFailures are TLS connections that did not come about, or whose client certificate was refused. They
+	// are not among ConnectFailures.
+	HandshakeFailures int64 `json:"tls_handshake_failures"`
+
+	GivenUp int64 `json:"devices_given_up"` // that stayed away after eight refusals in a row
 
 	FramesSent          int64 `json:"frames_sent"` // each counted once, however often it was sent
 	FramesAcknowledged  int64 `json:"frames_acknowledged"`
@@ -35,6 +40,13 @@ type Ledger struct {
 	CommandsOverlapping int64 `json:"commands_overlapping"` // received while the answer to one before was still to be sent
 	AnswersCopied       int64 `json:"answers_copied"`       // answers that were sent once more
 	MessagesSent        int64 `json:"messages_sent"`        // of the devices' own accord
+
+	// Datagrams of both directions, as the options wanted it, and answers to a transmission of a frame that another answer
+	// had acknowledged already.
+	DatagramsLost    int64 `json:"datagrams_lost"`
+	DatagramsCopied  int64 `json:"datagrams_copied"`
+	DatagramsDelayed int64 `json:"datagrams_delayed"` // copies counted apart
+	AnswersLate      int64 `json:"answers_late"`
 
 	Elapsed time.Duration `json:"-"` // of the whole run
 	Active  time.Duration `json:"-"` // from the first frame sent to the last ACK
@@ -75,6 +87,7 @@ func (f *fleet) ledger() Ledger {
 		Devices:             f.options.Devices,
 		Connections:         m.sum(connections),
 		ConnectFailures:     m.sum(connectFailures),
+		HandshakeFailures:   m.sum(handshakeFailures),
 		LoginsRefused:       m.sum(loginsRefused),
 		GivenUp:             m.sum(givenUp),
 		FramesSent:          m.sum(framesSent),
@@ -95,6 +108,10 @@ func (f *fleet) ledger() Ledger {
 		CommandsOverlapping: m.sum(commandsOverlapping),
 		AnswersCopied:       m.sum(answersCopied),
 		MessagesSent:        m.sum(messagesSent),
+		DatagramsLost:       m.sum(datagramsLost),
+		DatagramsCopied:     m.sum(datagramsCopied),
+		DatagramsDelayed:    m.sum(datagramsDelayed),
+		AnswersLate:         m.sum(answersLate),
 		Elapsed:             time.Since(m.start),
 		Active:              m.active(),
 		Latency: Latency{
@@ -155,6 +172,13 @@ latency       p50 %v, p90 %v, p99 %v, p99.9 %v, max %v
 	if err == nil && l.CommandsReceived+l.MessagesSent > 0 {
 		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, %d unanswered, %d overlapping; %d other messages sent\n",
 			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(), l.CommandsOverlapping, l.MessagesSent)
+	}
+	if err == nil && l.HandshakeFailures > 0 {
+		_, err = fmt.Fprintf(w, "handshakes    %d failed\n", l.HandshakeFailures)
+	}
+	if err == nil && l.DatagramsLost+l.DatagramsCopied+l.DatagramsDelayed+l.AnswersLate > 0 {
+		_, err = fmt.Fprintf(w, "datagrams     %d lost, %d copied, %d delayed on purpose, %d answers late\n",
+			l.DatagramsLost, l.DatagramsCopied, l.DatagramsDelayed, l.AnswersLate)
 	}
 	if err == nil && l.LastFailure != "" {
 		_, err = fmt.Fprintf(w, "last failure  %s\n", l.LastFailure)

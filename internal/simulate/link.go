@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -29,14 +28,10 @@ func (e *wrongAnswer) Error() string { return e.detail }
 type link struct {
 	conn    net.Conn
 	timeout time.Duration // to wait for an answer
-	idle    atomic.Bool   // wait is reading, so wake may end it
 	expiry  time.Time     // of the write deadline
 	buffer  [8]byte       // what has been received and not been taken; enough for what comes often
 	held    int           // bytes in it
 }
-
-// past is a deadline that ends a read at once.
-var past = time.Unix(1, 0)
 
 // wholeness is how soon the rest of what has begun to arrive must be there, at most: a server writes it at once.
 const wholeness = 5 * time.Second
@@ -154,15 +149,12 @@ func (l *link) read(b []byte, deadline time.Time) (int, error) {
 		case !time.Now().Before(deadline):
 			return 0, errNoAnswer
 		}
-		// It was wake, which came just after the link had stopped waiting.
+		// It was wake, which is for waits only.
 	}
 }
 
-// wait lets time pass until the deadline, or for ever if it is zero, until something is received, or until stopped tells so
-// when wake is called. It returns the reason if the link ends meanwhile.
+// wait is what channel says of it.
 func (l *link) wait(deadline time.Time, stopped func() bool) error {
-	l.idle.Store(true)
-	defer l.idle.Store(false)
 	if err := l.conn.SetReadDeadline(deadline); err != nil {
 		return err
 	}
@@ -180,14 +172,6 @@ func (l *link) wait(deadline time.Time, stopped func() bool) error {
 	return err
 }
 
-// wake ends a wait. Any goroutine may call it.
-func (l *link) wake() {
-	if l.idle.Load() {
-		l.conn.SetReadDeadline(past) // fails only if the link has ended by itself
-	}
-}
-
-// keepAlive sends the byte of an idle tracker ("network ping").
 func (l *link) keepAlive() error {
 	return l.send([]byte{teltonika.KeepAlive}, time.Now())
 }

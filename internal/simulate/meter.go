@@ -26,6 +26,7 @@ const (
 	connections event = iota
 	connected         // now
 	connectFailures
+	handshakeFailures
 	loginsRefused
 	givenUp    // devices that stay away after being refused again and again
 	framesSent // each once
@@ -46,7 +47,11 @@ const (
 	commandsOverlapping // that came before the answer to the one before was sent
 	answersCopied       // sent after the same answer
 	messagesSent
-	events // their number
+	datagramsLost
+	datagramsCopied
+	datagramsDelayed
+	answersLate // to a transmission of a frame that another answer has acknowledged
+	events      // their number
 )
 
 func newMeter(shards int) *meter { return &meter{start: time.Now(), shards: make([]shard, shards)} }

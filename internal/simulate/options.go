@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +29,22 @@ type Dialer func(ctx context.Context, device int) (net.Conn, error)
 // Options describe a fleet and what it does. Start from Defaults.
 type Options struct {
 	Address string // host:port of the server
-	Devices int    // number of trackers, each with one connection
+	Devices int    // number of trackers, each with one connection, or one socket of UDP
 	Seed    uint64 // everything random follows from it
+
+	Transport Transport
+
+	// TLS is the client's side of the transport TLS; nil = trust the system's CAs. An empty ServerName is the Address's
+	// host. Without a ClientSessionCache every device resumes its own sessions, unless SessionTicketsDisabled.
+	TLS *tls.Config
+
+	// Loss, Duplicate and Reorder, 0 to 1, are what the network does to datagrams of the transport UDP, in each
+	// direction: the share Loss is lost; of the others, the share Duplicate arrives twice, and of these copies the share
+	// Reorder arrives late, by up to ReorderDelay, so that datagrams sent after them arrive before them.
+	Loss         float64
+	Duplicate    float64
+	Reorder      float64
+	ReorderDelay time.Duration
 
 	// The run ends when either is reached, or with the context. Zero is no limit. Duration counts from the first
 	// connection, the ramp included.
@@ -37,12 +52,12 @@ type Options struct {
 	Records  int64 // to be acknowledged, divided evenly among the devices
 
 	Rate            float64 // records a second of the whole fleet; 0 = as fast as the ACKs allow
-	RecordsPerFrame Range   // 1 to 255
+	RecordsPerFrame Range   // 1 to 255; over UDP fewer if they would not fit into a datagram
 	Codecs          Mix
 	Order           Order
 
 	// Reconnect is the probability, 0 to 1, that a device drops its connection after an ACK and
-	// connects anew. With Burst it was in a coverage gap meanwhile, and comes back with that many
+	// connects anew, over UDP from another port. With Burst it was in a coverage gap meanwhile, and comes back with that many
 	// records recorded in the gap. LoseACK is the probability that it drops the connection after
 	// sending a frame, so that it never learns of the ACK and sends the same bytes again.
 	Reconnect float64
@@ -52,9 +67,12 @@ type Options struct {
 	Backlog   int           // most records that a device keeps before it sends them; more are not recorded
 	KeepAlive time.Duration // an idle device sends the byte FF so often; 0 = never
 
-	ResponseTimeout time.Duration // without an answer for so long a device closes, connects and sends again
-	Retry           time.Duration // pause after the first failure to connect; doubles up to 8 times that
-	Drain           time.Duration // how long the ended run waits for the ACKs of what was sent
+	// ResponseTimeout is how long a device waits for an answer. Then it closes, connects and sends again; over UDP it
+	// sends again.
+	ResponseTimeout time.Duration
+
+	Retry time.Duration // pause after the first failure to connect; doubles up to 8 times that
+	Drain time.Duration // how long the ended run waits for the ACKs of what was sent
 
 	// Every command is executed and answered, in the codec that it came in, after the latency, except that of all commands the
 	// device executes the share CommandSilence and never answers, executes CommandLate and answers it only after
@@ -83,7 +101,7 @@ type Options struct {
 	Executed     io.Writer // gets one line for each executed command, see Run; nil = none
 	Progress     io.Writer // gets one line a second; nil = none
 
-	// Dial opens connections in place of plain TCP to Address.
+	// Dial opens connections in place of plain TCP, or of a UDP socket, to Address. TLS is made on top of it.
 	Dial Dialer
 }
 
@@ -92,6 +110,8 @@ func Defaults() Options {
 	return Options{
 		Devices:         100,
 		Seed:            1,
+		Transport:       TCP,
+		ReorderDelay:    200 * time.Millisecond,
 		RecordsPerFrame: Range{Min: 1, Max: 10},
 		Codecs: Mix{
 			{Codec: teltonika.Codec8, Weight: 80},
@@ -139,6 +159,7 @@ func (o *Options) Validate() error {
 		_, port, err := net.SplitHostPort(o.Address)
 		check(err == nil && port != "", "Address", "%q is not host:port", o.Address)
 	}
+	o.validateTransport(check)
 	check(o.Devices >= 1 && o.Devices <= maxDevices, "Devices", "%d, expected 1 to %d", o.Devices, maxDevices)
 	check(o.Duration >= 0, "Duration", "%v is negative", o.Duration)
 	check(o.Records >= 0, "Records", "%d is negative", o.Records)

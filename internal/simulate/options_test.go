@@ -1,8 +1,11 @@
 package simulate
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +28,7 @@ func TestValidate(t *testing.T) {
 		Backlog: 1, KeepAlive: -1, ResponseTimeout: 0, Retry: 0, Drain: -1, Ramp: -1, SourceAddresses: 255, IMEIBase: 1,
 		Start: time.Unix(-1, 0), CommandLatency: DurationRange{Min: 2, Max: 1}, CommandSilence: -1, CommandLate: 2, CommandLateBy: -1,
 		CommandNack: -1, CommandTwice: 0.5, CommandCarry: 2, Messages: -1,
+		Transport: "pigeon", TLS: new(tls.Config), Loss: 1, Duplicate: 2, Reorder: -1, ReorderDelay: -1,
 	}
 	err := wrong.Validate()
 	named := make(map[string]bool)
@@ -50,6 +54,29 @@ func TestValidate(t *testing.T) {
 	gap.Address, gap.Burst = "h:1", 10
 	if err := gap.Validate(); err == nil {
 		t.Error("a burst without reconnections is accepted")
+	}
+}
+
+// TestOptionsOfOtherTransports expects what would have no effect to be refused.
+func TestOptionsOfOtherTransports(t *testing.T) {
+	for field, set := range map[string]func(o *Options){
+		"TLS":            func(o *Options) { o.Transport, o.TLS = UDP, new(tls.Config) },
+		"Loss":           func(o *Options) { o.Loss = 0.1 },
+		"Duplicate":      func(o *Options) { o.Transport, o.Duplicate = TLS, 0.1 },
+		"Reorder":        func(o *Options) { o.Reorder = 0.1 },
+		"CommandSilence": func(o *Options) { o.Transport, o.CommandSilence = UDP, 0.1 },
+		"CommandLate":    func(o *Options) { o.Transport, o.CommandLate = UDP, 0.1 },
+		"CommandNack":    func(o *Options) { o.Transport, o.CommandNack = UDP, 0.1 },
+		"CommandTwice":   func(o *Options) { o.Transport, o.CommandTwice = UDP, 0.1 },
+		"Messages":       func(o *Options) { o.Transport, o.Messages = UDP, 1 },
+		"Executed":       func(o *Options) { o.Transport, o.Executed = UDP, io.Discard },
+	} {
+		o := Defaults()
+		o.Address = "127.0.0.1:5027"
+		set(&o)
+		if err := o.Validate(); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
+			t.Errorf("%s: error is %v", field, err)
+		}
 	}
 }
 

@@ -18,12 +18,12 @@ import (
 
 // server is a strict server: every login, frame, CRC and record must be right. What it answers is up to the test.
 type server struct {
-	tb       testing.TB
-	login    func(imei string) []byte     // nil = accept
-	answer   func(arrival arrival) answer // nil = acknowledge
-	late     []byte                       // written to devices that have said goodbye
-	listener net.Listener
-	wg       sync.WaitGroup
+	tb     testing.TB
+	login  func(imei string) []byte     // nil = accept
+	answer func(arrival arrival) answer // nil = acknowledge
+	late   []byte                       // written to devices that have said goodbye
+	stop   io.Closer                    // ends listening
+	wg     sync.WaitGroup
 
 	mu         sync.Mutex
 	arrivals   map[string][]arrival // by IMEI
@@ -52,13 +52,18 @@ func ack(n int) answer { return answer{bytes: teltonika.AppendAck(nil, n)} }
 
 // listen starts the server on TCP. It ends with the test, after every connection.
 func (s *server) listen() (address string) {
-	var err error
-	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		s.tb.Fatal(err)
 	}
+	return s.listenOn(listener)
+}
+
+func (s *server) listenOn(listener net.Listener) (address string) {
+	s.stop = listener
 	s.wg.Go(func() {
 		for {
-			conn, err := s.listener.Accept()
+			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
@@ -66,11 +71,11 @@ func (s *server) listen() (address string) {
 		}
 	})
 	s.tb.Cleanup(s.close)
-	return s.listener.Addr().String()
+	return listener.Addr().String()
 }
 
 func (s *server) close() {
-	s.listener.Close()
+	s.stop.Close()
 	s.wg.Wait()
 }
 
