@@ -39,6 +39,7 @@ func only(t *testing.T, path, pattern string) string {
 const (
 	dockerfilePath = "deploy/Dockerfile"
 	composePath    = "deploy/compose.yaml"
+	transportsPath = "deploy/compose.transports.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
 	workflowPath   = ".gitea/workflows/ci.yaml"
@@ -81,6 +82,7 @@ func TestSettingsExist(t *testing.T) {
 		dockerfilePath: `(?m)^ENV ([A-Z_]+)=`,
 		envPath:        `(?m)^#?([A-Z_]+)=`,
 		unitPath:       `(?m)^Environment=([A-Z_]+)=`,
+		transportsPath: `(?m)^      ([A-Z_]+): `,
 	} {
 		names := regexp.MustCompile(pattern).FindAllStringSubmatch(contents(t, path), -1)
 		if len(names) == 0 {
@@ -152,7 +154,7 @@ func TestCompose(t *testing.T) {
 func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	// A value that does not come from a variable, or that is a variable's default; and a password in an address.
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
-	for _, path := range []string{dockerfilePath, composePath, unitPath, workflowPath} {
+	for _, path := range []string{dockerfilePath, composePath, transportsPath, unitPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
 )
 
 // operations is the on-call's page. The tests here and in cmd/tcp-ingestion and internal/teltonikasession hold it to
@@ -34,16 +36,17 @@ func TestSettingsAreDocumented(t *testing.T) {
 	testkit.Section(t, operations, "settings", b.String(), *update)
 }
 
-// chapter is what stands below a heading of the page, up to the next one that is not below it.
+// chapter is what stands below a heading of the on-call's page, up to the next one that is not below it.
 func chapter(t *testing.T, heading string) string {
 	t.Helper()
-	b, err := os.ReadFile(operations)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut("\n"+string(b), "\n"+heading+"\n")
+	return chapterOf(t, operations, heading)
+}
+
+func chapterOf(t *testing.T, page, heading string) string {
+	t.Helper()
+	_, rest, found := strings.Cut("\n"+readText(t, page), "\n"+heading+"\n")
 	if !found {
-		t.Fatalf("%s has no heading %q", operations, heading)
+		t.Fatalf("%s has no heading %q", page, heading)
 	}
 	depth := strings.IndexByte(heading, ' ')
 	if next := regexp.MustCompile(fmt.Sprintf(`(?m)^#{1,%d} `, depth)).FindStringIndex(rest); next != nil {
@@ -83,18 +86,27 @@ func firstCells(text string) map[string]bool {
 }
 
 // wantSame fails for what is in one of the two sets only.
-func wantSame(t *testing.T, inCode, onPage map[string]bool, what string) {
+func wantSame(t *testing.T, inCode, onPage map[string]bool, page, what string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(inCode)) {
 		if !onPage[name] {
-			t.Errorf("%s %q is not in %s", what, name, operations)
+			t.Errorf("%s %q is not in %s", what, name, page)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(onPage)) {
 		if !inCode[name] {
-			t.Errorf("%s has the %s %q, which the code does not", operations, what, name)
+			t.Errorf("%s has the %s %q, which the code does not", page, what, name)
 		}
 	}
+}
+
+// The page for fleet owners explains every reason for which a TLS handshake fails, and no other.
+func TestTLSReasonsAreDocumented(t *testing.T) {
+	inCode := make(map[string]bool)
+	for _, reason := range tlsserver.Reasons {
+		inCode[string(reason)] = true
+	}
+	wantSame(t, inCode, firstCells(chapterOf(t, "docs/tls.md", "## What fails how")), "docs/tls.md", "TLS reason")
 }
 
 func TestCloseReasonsAreDocumented(t *testing.T) {
@@ -114,27 +126,36 @@ func TestCloseReasonsAreDocumented(t *testing.T) {
 	if len(inCode) < 10 {
 		t.Fatalf("only %d reasons found", len(inCode))
 	}
-	wantSame(t, inCode, firstCells(chapter(t, "## Close reasons")), "close reason")
+	wantSame(t, inCode, firstCells(chapter(t, "## Close reasons")), operations, "close reason")
 }
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// Links to files and headings lead somewhere.
-func TestLinksOfThePage(t *testing.T) {
-	b, err := os.ReadFile(operations)
-	if err != nil {
-		t.Fatal(err)
-	}
-	anchors := anchors(string(b))
-	for _, m := range link.FindAllStringSubmatch(string(b), -1) {
-		target, anchor, _ := strings.Cut(m[1], "#")
-		if strings.Contains(target, "://") {
-			continue
+// Links of the pages for people lead to files and headings that are there.
+func TestLinks(t *testing.T) {
+	pages := []string{"README.md", operations, "ARCHITECTURE.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/decisions/*.md", "deploy/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: no pages, %v", pattern, err)
 		}
-		if target == "" && !anchors[anchor] {
-			t.Errorf("%s: no heading for %q", operations, m[1])
-		} else if _, err := os.Stat(target); target != "" && err != nil {
-			t.Errorf("%s: %v", operations, err)
+		pages = append(pages, found...)
+	}
+	for _, page := range pages {
+		for _, m := range link.FindAllStringSubmatch(readText(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			target, anchor, _ := strings.Cut(m[1], "#")
+			file := page
+			if target != "" {
+				file = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s: %v", page, err)
+			} else if anchor != "" && !anchors(readText(t, file))[anchor] {
+				t.Errorf("%s: no heading for %q", page, m[1])
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"maps"
 	"os"
 	"path/filepath"
@@ -40,9 +41,19 @@ func everyMetric(t *testing.T) map[string][]string {
 	if err := os.WriteFile(list, []byte("356307042441013\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	ca := newCertificateAuthority(t)
+	ca.renew(30)
 	s := startServer(t, map[string]string{
-		"REDIS_URL": redis.URL(), "DEVICE_AUTHORITY_MODE": "file_allow_list", "DEVICE_ALLOW_LIST": list,
+		"REDIS_URL": redis.URL(), "DEVICE_AUTHORITY_MODE": "file_allow_list", "DEVICE_ALLOW_LIST": list, "UDP_PORT": "0",
+		"TLS_DETECT": "true", "TLS_CERT_FILE": ca.path("server.crt"), "TLS_KEY_FILE": ca.path("server.key"),
+		"PROXY_PROTOCOL_FROM": "192.0.2.1", // a balancer that never comes
 	})
+	leave, err := tls.Dial("tcp", s.devices, ca.trusting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave.Close()
+
 	d := testkit.Dial(t, s.devices)
 	d.MustLogin("356307042441013")
 	d.SendFrame(teltonika.Codec8E, teltonika.Record{Timestamp: 1560161086000, Priority: 1})
@@ -59,7 +70,8 @@ func everyMetric(t *testing.T) map[string][]string {
 	eventually(t, "the engine's figures are shown", patience, func() bool {
 		_, body := s.get("/metrics")
 		all = exported(body)
-		return all["telemetry_memory_exhausted_in_seconds"] != nil && all["telemetry_engine_info"] != nil
+		return all["telemetry_memory_exhausted_in_seconds"] != nil && all["telemetry_engine_info"] != nil &&
+			all["teltonika_tls_unused_total"] != nil
 	})
 	return all
 }

@@ -35,7 +35,7 @@ func (r *Report) Has(code string) bool {
 
 // WriteTo prints the report for people, facts first.
 func (r *Report) WriteTo(w io.Writer) (written int64, err error) {
-	print := func(format string, args ...any) {
+	add := func(format string, args ...any) {
 		if err == nil {
 			var n int
 			n, err = fmt.Fprintf(w, format, args...)
@@ -43,10 +43,10 @@ func (r *Report) WriteTo(w io.Writer) (written int64, err error) {
 		}
 	}
 	for _, f := range r.Facts {
-		print("%-22s %s\n", f.Name, f.Value)
+		add("%-22s %s\n", f.Name, f.Value)
 	}
 	for _, p := range r.Problems {
-		print("%s: %s\n  remedy: %s\n", p.Severity, p.What, p.Remedy)
+		add("%s: %s\n  remedy: %s\n", p.Severity, p.What, p.Remedy)
 	}
 	return written, err
 }
