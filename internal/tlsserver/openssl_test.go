@@ -110,9 +110,13 @@ func TestVersionsOfModems(t *testing.T) {
 func TestOpenSSLThatDoesNotTrust(t *testing.T) {
 	_, dir := newPKI(t)
 	ca := write(t, dir+"/ca.crt", certificatePEM(newRoot(t, "another")))
-	s := startService(t, dir)
-	s.sClient(t, ca, "-tls1_2")
-	s.fails(t, ReasonUntrustedCA, "trust our CA")
+	for _, version := range []string{"-tls1_2", "-tls1_3"} {
+		t.Run(version, func(t *testing.T) {
+			s := startService(t, dir)
+			s.sClient(t, ca, version)
+			s.fails(t, ReasonUntrustedCA, "trust our CA")
+		})
+	}
 }
 
 // TestDeviceThatNamesNoSignature has the hello of a stack that is older than the extension, in which TLS 1.2 means SHA-1.

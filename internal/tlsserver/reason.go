@@ -98,6 +98,9 @@ func (s *Server) classify(c *Conn, a *attempt, err error) *HandshakeError {
 	var plain *notTLSError
 	var header tls.RecordHeaderError
 	alert, alerted := alertOf(err)
+	if !alerted && a.alert != 0 {
+		alert, alerted = tls.AlertError(a.alert), true
+	}
 	switch {
 	case errors.Is(err, errBusy):
 		return &HandshakeError{Reason: ReasonBusy, Cause: "the server had more handshakes to do than it could in that time"}

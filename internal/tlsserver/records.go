@@ -15,8 +15,13 @@ import (
 //	type u8 | version u16 | length u16 | length bytes
 const headerSize = 5
 
-// handshakeRecord is the type of the record that a TLS connection begins with.
-const handshakeRecord = 0x16
+// handshakeRecord is the type of the record that a TLS connection begins with, alertRecord of one that says what is
+// wrong: `level u8 | code u8`, if it is not encrypted.
+const (
+	handshakeRecord = 0x16
+	alertRecord     = 0x15
+	alertSize       = 2
+)
 
 // closePatience is how long Close may take to say goodbye to a device that has stopped reading.
 const closePatience = 20 * time.Millisecond
@@ -50,6 +55,7 @@ type attempt struct {
 	inside   bool   // the gate
 	hello    *offer // nil until the device's hello was read
 	answered bool   // something was sent, an alert at the least
+	alert    byte   // the code of an alert that was not encrypted, 0 if there was none
 }
 
 // offer is what a device's hello offers.
@@ -99,7 +105,16 @@ func (r *records) Read(p []byte) (int, error) {
 	}
 	n, err := r.Conn.Read(p[:min(len(p), r.left)])
 	r.left -= n
+	if n > 0 && r.left == 0 && r.attempt != nil && r.isPlainAlert() {
+		r.attempt.alert = p[n-1]
+	}
 	return n, r.endOfRead(err)
+}
+
+// isPlainAlert reports whether the record is an alert that was not encrypted. In TLS 1.3 that is how OpenSSL refuses a
+// certificate, which a tls.Conn, for which everything is encrypted by then, takes for a forgery.
+func (r *records) isPlainAlert() bool {
+	return r.head[0] == alertRecord && binary.BigEndian.Uint16(r.head[3:]) == alertSize
 }
 
 // giveBack passes on what was received of the header.
