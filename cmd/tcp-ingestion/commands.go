@@ -118,6 +118,9 @@ func (s *service) startAdmin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ADMIN_ADDRESS: %w", err)
 	}
+	if err := s.mayServe(listeners); err != nil {
+		return err
+	}
 	s.commands.address = listeners[0].Addr()
 	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.desk, Devices: s, Token: s.config.AdminToken, Logger: s.logger})
 	for _, l := range listeners {
@@ -127,6 +130,20 @@ func (s *service) startAdmin(ctx context.Context) error {
 				s.logger.Error("admin server failed", "error", err)
 			}
 		}()
+	}
+	return nil
+}
+
+// mayServe refuses to take commands without a token from whoever reaches the machine: a socket that the service manager hands
+// over need not be at ADMIN_ADDRESS, nor a name's address where it was thought to be.
+func (s *service) mayServe(listeners []net.Listener) error {
+	for _, l := range listeners {
+		if address := l.Addr().(*net.TCPAddr); s.config.AdminToken == "" && !address.IP.IsLoopback() {
+			for _, l := range listeners {
+				l.Close()
+			}
+			return invalid("ADMIN_TOKEN", fmt.Errorf("not set, but the API's socket is %v, which other machines reach; set it, or use a loopback address", address))
+		}
 	}
 	return nil
 }

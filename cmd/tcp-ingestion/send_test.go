@@ -43,6 +43,15 @@ func (o oracle) Await(ctx context.Context, _ string) (command.Entry, error) {
 	return command.Entry{}, ctx.Err()
 }
 
+func (o oracle) Device(imei string) (command.Device, bool) {
+	for d := range o.Devices() {
+		if d.IMEI == imei {
+			return d, true
+		}
+	}
+	return command.Device{}, false
+}
+
 func (o oracle) Devices() iter.Seq[command.Device] { return slices.Values(o.connected) }
 
 // serveAdmin runs the API of the oracle, and returns its address.

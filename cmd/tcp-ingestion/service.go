@@ -234,6 +234,19 @@ func (s *service) Devices() iter.Seq[command.Device] {
 	}
 }
 
+// Device is the one of that IMEI.
+func (s *service) Device(imei string) (command.Device, bool) {
+	if d, ok := s.commands.desk.Device(imei); ok {
+		return d, true
+	}
+	for d := range s.sessions.DatagramDevices() {
+		if d.IMEI == imei {
+			return d, true
+		}
+	}
+	return command.Device{}, false
+}
+
 // maxConnections is the setting, or 90 % of the file descriptors, so that some are left for the engine and HTTP.
 func maxConnections(c *config.Config) int {
 	if c.MaxConnections > 0 {

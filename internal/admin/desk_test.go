@@ -23,19 +23,20 @@ type tracker struct {
 
 func (l *tracker) Describe() command.Device { return l.Device }
 
-func (l *tracker) Send(_ context.Context, frame []byte) error {
+func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {
 	if l.silent {
-		return nil
+		return time.Now(), nil
 	}
 	in, err := teltonika.DecodeMessages(teltonika.Frame(frame).Body())
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
+	written := time.Now()
 	go l.desk.Message(&command.Message{
 		IMEI: l.IMEI, Codec: in.Codec, Type: teltonika.TypeResponse, Named: in.Messages[0].IMEI,
 		Payload: append([]byte("answer to "), in.Messages[0].Payload...), Received: time.Now(),
 	})
-	return nil
+	return written, nil
 }
 
 // startDesk runs the API before a real desk with a real store.
@@ -77,7 +78,7 @@ func startDesk(t *testing.T) (*command.Desk, *Client) {
 func TestWithDesk(t *testing.T) {
 	desk, c := startDesk(t)
 	wait := new(int64(20_000))
-	desk.Connected(present, &tracker{desk: desk, Device: device(present)})
+	desk.Connected(present, 1, &tracker{desk: desk, Device: device(present)})
 	for _, codec := range []int{12, 14} {
 		e, err := c.Submit(t.Context(), present, &Request{Command: new("getver"), Codec: &codec, WaitMS: wait})
 		if err != nil || e.State != command.Answered || *e.Response != "answer to getver" || e.Attempts != 1 || e.Instance != "one" ||
@@ -115,7 +116,7 @@ func TestWithDeskAndNoDevice(t *testing.T) {
 	if err != nil || e.State != command.Expired || e.Attempts != 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	desk.Connected(absent, &tracker{desk: desk, Device: device(absent), silent: true})
+	desk.Connected(absent, 2, &tracker{desk: desk, Device: device(absent), silent: true})
 	e, err = c.Submit(t.Context(), absent, &Request{Command: new("getver"), TimeoutMS: new(int64(100)), WaitMS: new(int64(20_000))})
 	if err != nil || e.State != command.TimedOut || e.Attempts != 1 {
 		t.Errorf("%+v, %v", e, err)

@@ -24,7 +24,7 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request) error {
 	}
 	var devices []command.Device
 	if q.Has("imei") {
-		if d, ok := s.connected(q.Get("imei")); ok {
+		if d, ok := s.Devices.Device(q.Get("imei")); ok {
 			devices = append(devices, d)
 		}
 	} else {
@@ -57,19 +57,10 @@ func (s *Server) showDevice(w http.ResponseWriter, r *http.Request) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	d, ok := s.connected(r.PathValue("imei"))
+	d, ok := s.Devices.Device(r.PathValue("imei"))
 	if !ok {
 		return problem(http.StatusNotFound, "the device is not connected to this instance")
 	}
 	writeJSON(w, http.StatusOK, deviceOf(&d))
 	return nil
-}
-
-func (s *Server) connected(imei string) (command.Device, bool) {
-	for d := range s.Devices.Devices() {
-		if d.IMEI == imei {
-			return d, true
-		}
-	}
-	return command.Device{}, false
 }

@@ -60,6 +60,15 @@ func (p *pieces) Write(b []byte) (int, error) {
 // crowd is a large fleet, in no order.
 type crowd int
 
+func (c crowd) Device(imei string) (command.Device, bool) {
+	for d := range c.Devices() {
+		if d.IMEI == imei {
+			return d, true
+		}
+	}
+	return command.Device{}, false
+}
+
 func (c crowd) Devices() iter.Seq[command.Device] {
 	return func(yield func(command.Device) bool) {
 		for i := range int(c) {

@@ -116,6 +116,15 @@ func (m *memory) Await(ctx context.Context, id string) (command.Entry, error) {
 // fleet is who is connected.
 type fleet []command.Device
 
+func (f fleet) Device(imei string) (command.Device, bool) {
+	for d := range f.Devices() {
+		if d.IMEI == imei {
+			return d, true
+		}
+	}
+	return command.Device{}, false
+}
+
 func (f fleet) Devices() iter.Seq[command.Device] { return slices.Values(f) }
 
 func device(imei string) command.Device {

@@ -29,9 +29,10 @@ type Commands interface {
 	Await(ctx context.Context, id string) (command.Entry, error)
 }
 
-// Devices lists who is connected to this instance now, in any order.
+// Devices are those connected to this instance now: all in any order, or one.
 type Devices interface {
 	Devices() iter.Seq[command.Device]
+	Device(imei string) (command.Device, bool)
 }
 
 // Options are what the API is made of.

@@ -14,9 +14,9 @@ import (
 // Line is the connection of a device, as far as commands go.
 type Line interface {
 	// Send writes a frame to the device, at a moment at which no frame of the device is in hand and its first one is
-	// acknowledged. When it fails, also because ctx ended before that moment came, the device cannot have got
-	// the whole frame.
-	Send(ctx context.Context, frame []byte) error
+	// acknowledged, and returns when that was: what the device said before is not the answer. When it fails, also
+	// because ctx ended before that moment came, the device cannot have got the whole frame.
+	Send(ctx context.Context, frame []byte) (time.Time, error)
 	// Describe tells what is known of the device, its model apart.
 	Describe() Device
 }
@@ -33,16 +33,19 @@ type Options struct {
 // Desk carries out the commands of the devices that are connected to this instance.
 type Desk struct {
 	Options
-	policy   atomic.Pointer[Policy]
-	surplus  chan Entry // of queues that are full
-	running  sync.WaitGroup
-	mu       sync.Mutex      // never taken while a frame of records is in hand
-	ctx      context.Context // of Run, nil before and after it
-	lines    map[string]connection
-	queues   map[string]*queue
-	inHand   int // messages
-	lastConn uint64
-	models   models
+	audit   *slog.Logger
+	policy  atomic.Pointer[Policy]
+	surplus chan Entry // of queues that are full
+	running sync.WaitGroup
+	models  models
+
+	mu      sync.Mutex      // never taken while a frame of records is in hand
+	ctx     context.Context // of Run, nil before and after it
+	lines   map[string]connection
+	queues  map[string]*queue
+	chatter chatter
+	said    int // messages in hand
+	bytes   int // of their payloads
 }
 
 // connection is a connected device.
@@ -52,18 +55,20 @@ type connection struct {
 	number uint64
 }
 
-// How many messages of devices, and commands beyond what a queue takes, may be in hand. What is more is dropped: a message
-// with a count, for nobody was promised anything for it, while a command stays with the store until it expires.
+// How many messages of devices, with how many bytes, and commands beyond what a queue takes, may be in hand. What is more
+// is dropped: a message with a count, for nobody was promised anything for it, while a command stays with the store until it
+// expires.
 const (
 	maxMessages     = 4096
+	maxMessageBytes = 16 << 20
 	surplusCommands = 1024
 )
 
 // NewDesk returns a desk that does nothing before Run.
 func NewDesk(o Options) *Desk {
 	d := &Desk{
-		Options: o, surplus: make(chan Entry, surplusCommands),
-		lines: make(map[string]connection), queues: make(map[string]*queue), models: newModels(),
+		Options: o, audit: logging.Audit(o.Logger), surplus: make(chan Entry, surplusCommands), models: newModels(),
+		lines: make(map[string]connection), queues: make(map[string]*queue), chatter: newChatter(),
 	}
 	d.policy.Store(o.Policy)
 	return d
@@ -93,12 +98,15 @@ func (d *Desk) background(run func()) {
 	})
 }
 
-// Connected says that a device is connected by this line. An older one of the device is forgotten.
-func (d *Desk) Connected(imei string, l Line) {
+// Connected says that a device is connected by this line. The one with the highest number counts, in whatever order they
+// are told of.
+func (d *Desk) Connected(imei string, number uint64, l Line) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lastConn++
-	c := connection{line: l, since: time.Now(), number: d.lastConn}
+	if d.lines[imei].number > number {
+		return
+	}
+	c := connection{line: l, since: time.Now(), number: number}
 	d.lines[imei] = c
 	d.Store.Connected(c.of(imei))
 	if q := d.queues[imei]; q != nil {
@@ -161,6 +169,19 @@ func (d *Desk) Devices() iter.Seq[Device] {
 	}
 }
 
+// Device is the one of that IMEI, if it is connected here.
+func (d *Desk) Device(imei string) (Device, bool) {
+	d.mu.Lock()
+	line := d.lines[imei].line
+	d.mu.Unlock()
+	if line == nil {
+		return Device{}, false
+	}
+	info := line.Describe()
+	info.Model = d.models.of(imei)
+	return info, true
+}
+
 // Take implements Receiver.
 func (d *Desk) Take(e Entry) {
 	d.mu.Lock()
@@ -185,16 +206,35 @@ func (d *Desk) Finished(e Entry) { d.finished(&e) }
 func (d *Desk) Message(m *Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx == nil {
-		d.Metrics.message(messageDropped)
-		return
-	}
-	if d.inHand < maxMessages && d.queue(m.IMEI).say(m) {
-		d.inHand++
+	if d.ctx != nil && d.hasRoom(m) && d.queue(m.IMEI).say(m) {
+		d.said++
+		d.bytes += len(m.Payload)
 		return
 	}
 	d.Metrics.message(messageDropped)
-	d.Logger.Warn("message of a device dropped, too many in hand", "imei", m.IMEI)
+	d.Logger.Warn("message of a device dropped, too many in hand or too often", "imei", m.IMEI)
+}
+
+// hasRoom reports whether a message may be taken in hand. Half of the room is kept for what may be an answer, and what is
+// awaited is not held to how much the device may say.
+func (d *Desk) hasRoom(m *Message) bool {
+	room := 2
+	if m.MayAnswer() {
+		room = 1
+	}
+	if d.said >= maxMessages/room || d.bytes+len(m.Payload) > maxMessageBytes/room {
+		return false
+	}
+	q := d.queues[m.IMEI]
+	return q != nil && len(q.entries) > 0 && m.MayAnswer() || d.chatter.take(m.IMEI, m.Received)
+}
+
+// heard takes a message out of hand.
+func (d *Desk) heard(m *Message) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.said--
+	d.bytes -= len(m.Payload)
 }
 
 // queue is the device's, which begins if there is none. The lock is held.

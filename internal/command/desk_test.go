@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 const imei = "356307042441013"
@@ -87,7 +90,7 @@ func TestExpiredWithoutADevice(t *testing.T) {
 func TestLineWithoutAMoment(t *testing.T) {
 	withDesk(t, func(d *desk) {
 		dev := d.newDevice(imei)
-		d.Connected(imei, stuckLine{})
+		d.Connected(imei, nextNumber(), stuckLine{})
 		c := newCommand(imei, "patient")
 		d.submit(c)
 		c = newCommand(imei, "impatient")
@@ -106,8 +109,12 @@ func TestLineWithoutAMoment(t *testing.T) {
 // stuckLine is the connection of a device that sends a frame without an end.
 type stuckLine struct{}
 
-func (stuckLine) Send(ctx context.Context, _ []byte) error { <-ctx.Done(); return ctx.Err() }
-func (stuckLine) Describe() command.Device                 { return command.Device{} }
+func (stuckLine) Send(ctx context.Context, _ []byte) (time.Time, error) {
+	<-ctx.Done()
+	return time.Time{}, ctx.Err()
+}
+
+func (stuckLine) Describe() command.Device { return command.Device{} }
 
 func TestSameIDIsExecutedOnce(t *testing.T) {
 	withDesk(t, func(d *desk) {
@@ -171,13 +178,13 @@ func TestPolicyIsAskedTwice(t *testing.T) {
 // More commands than may wait for a device fail, each with its result, or are not taken.
 func TestQueueIsBounded(t *testing.T) {
 	withDesk(t, func(d *desk) {
-		d.Connected(imei, stuckLine{})
-		for i := range 70 {
+		d.Connected(imei, nextNumber(), stuckLine{})
+		for i := range 262 {
 			if _, _, err := d.store.Submit(context.Background(), newCommand(imei, fmt.Sprint("c", i))); err != nil {
 				d.Fatal(err)
 			}
 		}
-		for i := 64; i < 70; i++ {
+		for i := 256; i < 262; i++ {
 			if e := d.result(fmt.Sprint("c", i)); e.State != command.Failed {
 				d.Errorf("command %d is %s", i, e.State)
 			}
@@ -219,6 +226,73 @@ func TestLateEndOfAnOlderLine(t *testing.T) {
 		d.submit(newCommand(imei, "still-here"))
 		if e := d.result("still-here"); e.State != command.Answered {
 			d.Errorf("%s", e.State)
+		}
+	})
+}
+
+// An older login that is told of later takes nothing away from the newer one.
+func TestLoginsToldOutOfOrder(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		older, newer := nextNumber(), nextNumber()
+		dev := &device{desk: d, imei: imei, plan: map[string]manner{}, got: map[string][]time.Time{}}
+		first, second := &line{device: dev}, &line{device: dev}
+		d.Connected(imei, newer, second)
+		d.Connected(imei, older, first)
+		d.Disconnected(imei, first)
+		d.submit(newCommand(imei, "there"))
+		if e := d.result("there"); e.State != command.Answered {
+			d.Errorf("%s", e.State)
+		}
+		if _, ok := d.Device(imei); !ok {
+			d.Error("the device is not connected")
+		}
+	})
+}
+
+// A device that talks without end is heard so much and no more, and its answer all the same.
+func TestChatterIsBounded(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		dev.plan["asked"] = staysSilent
+		d.submit(newCommand(imei, "asked"))
+		d.eventually("it is sent", func() bool {
+			dev.mu.Lock()
+			defer dev.mu.Unlock()
+			return len(dev.got["asked"]) == 1
+		})
+		const messages = 2000
+		for range messages {
+			dev.say(teltonika.Codec12, teltonika.TypeCamera, "", make([]byte, 1000))
+			synctest.Wait()
+		}
+		dev.answer(teltonika.Codec12, teltonika.TypeResponse, "asked")
+		if e := d.result("asked"); e.State != command.Answered {
+			d.Errorf("%s", e.State)
+		}
+		if heard := d.metric("teltonika_device_messages_total", "message"); heard < 100 || heard > 300 {
+			d.Errorf("%d of %d messages were kept", heard, messages)
+		}
+		if dropped := d.metric("teltonika_device_messages_total", "dropped"); dropped < messages-300 {
+			d.Errorf("%d of %d messages were dropped", dropped, messages)
+		}
+	})
+}
+
+// The policy is asked when a command is about to be sent, however long it has waited.
+func TestPolicyChangesWhileACommandWaits(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		dev.plan["first"] = staysSilent
+		d.submit(newCommand(imei, "first"))
+		d.submit(newCommand(imei, "second"))
+		d.result("first")
+		policy, err := command.ReadPolicy(strings.NewReader("deny *"))
+		if err != nil {
+			d.Fatal(err)
+		}
+		d.SetPolicy(policy)
+		if e := d.result("second"); e.State != command.Failed || len(dev.got["second"]) != 0 {
+			d.Errorf("%s: %q", e.State, e.Reason)
 		}
 	})
 }

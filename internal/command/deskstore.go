@@ -62,9 +62,9 @@ func (d *Desk) giveBack(ctx context.Context, id string) {
 }
 
 // settle finds out what a message is: an answer, whose command it returns, or an event, which is published.
-func (d *Desk) settle(ctx context.Context, m *Message) (answered string, ok bool) {
+func (d *Desk) settle(ctx context.Context, m *Message, mayAnswer bool) (answered string, ok bool) {
 	match, e, tries := MatchNone, Entry{}, 0
-	if m.MayAnswer() {
+	if mayAnswer {
 		err := d.insist(ctx, "settle", func() (err error) {
 			tries++
 			match, e, err = d.Store.Settle(ctx, m, d.Patience)
@@ -97,6 +97,6 @@ func (d *Desk) finished(e *Entry) {
 	if e.State == Answered {
 		d.models.learn(e.IMEI, e.Response)
 	}
-	d.Logger.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
+	d.audit.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
 		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts, "took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,6 +142,11 @@ func (m manner) late() int {
 	return 0
 }
 
+var lastNumber atomic.Uint64
+
+// nextNumber is a new login's.
+func nextNumber() uint64 { return lastNumber.Add(1) }
+
 // device is a scripted device with its connection.
 type device struct {
 	*desk
@@ -169,7 +175,7 @@ func (d *device) connect() {
 	d.line = &line{device: d}
 	l := d.line
 	d.mu.Unlock()
-	d.Connected(d.imei, l)
+	d.Connected(d.imei, nextNumber(), l)
 }
 
 func (d *device) disconnect() {
@@ -185,36 +191,37 @@ func (l *line) Describe() command.Device { return command.Device{IMEI: l.imei} }
 var errHungUp = errors.New("hung up")
 
 // Send implements command.Line.
-func (l *line) Send(ctx context.Context, frame []byte) error {
+func (l *line) Send(ctx context.Context, frame []byte) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	f, _, err := teltonika.ParseFrame(frame, 65536)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	messages, err := teltonika.DecodeMessages(f.Body())
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	var id string
 	if _, err := fmt.Sscanf(string(messages.Messages[0].Payload), "echo %s", &id); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return errHungUp
+		return time.Time{}, errHungUp
 	}
 	m := l.plan[id]
 	if m == hangsUp {
 		l.plan[id] = answers
 		l.pending.Go(func() { l.disconnect(); l.connect() })
-		return errHungUp
+		return time.Time{}, errHungUp
 	}
-	l.got[id] = append(l.got[id], time.Now())
+	written := time.Now()
+	l.got[id] = append(l.got[id], written)
 	l.pending.Go(func() { l.act(m, id, messages.Codec, rand.N(patience.Quarantine-time.Second)) })
-	return nil
+	return written, nil
 }
 
 // act does what the device does with the command. delay is how late it is when it answers late.

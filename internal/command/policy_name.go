@@ -10,8 +10,8 @@ const (
 
 // Name names a payload for an audit log, in up to 64 printable characters: the name of each command in it, and behind
 // setparam and getparam the ids of the parameters. It never has a value, because a value may be a password, and of words that
-// may be a text message's login and password it takes the one that is a command's name. Where none is, it is the
-// first one; "unknown" stands for one that begins with a digit. A payload that is not text is "binary".
+// may be a text message's login and password it takes the one that is a command's name. Where none is, it is the only word; "unknown"
+// stands for one that begins with a digit, and for several. A payload that is not text is "binary".
 func Name(payload []byte) string {
 	payload = trimEnd(payload)
 	if !isText(payload) {
@@ -41,7 +41,7 @@ func lineName(words []string) string {
 		}
 	}
 	name := undecorated(words)[0]
-	if name == "" || isDigit(name[0]) {
+	if name == "" || isDigit(name[0]) || len(words) > 1 {
 		return unknownName
 	}
 	return name

@@ -9,7 +9,7 @@ import (
 )
 
 // maxQueued is how many commands may wait for one device at an instance.
-const maxQueued = 64
+const maxQueued = 256
 
 const tooManyWait = "too many commands wait for this device"
 
@@ -26,7 +26,8 @@ type queue struct {
 	changed  chan struct{} // the line has come or gone, or an entry was added
 	messages chan *Message
 	pace     pace
-	answered string // the command that a message has just settled
+	answered string    // the command that a message has just settled
+	unasked  time.Time // when the last command was sent, or zero: what the device had said before answers nothing
 }
 
 func newQueue(ctx context.Context, d *Desk, imei string) *queue {
@@ -47,8 +48,11 @@ func (q *queue) add(e Entry) bool {
 	return true
 }
 
-// say adds a message. It reports whether there was room. desk.mu is held.
+// say adds a message. It reports whether there was room, half of which is kept for what may be an answer. desk.mu is held.
 func (q *queue) say(m *Message) bool {
+	if !m.MayAnswer() && len(q.messages) >= maxSaid/2 {
+		return false
+	}
 	select {
 	case q.messages <- m:
 		return true
@@ -71,10 +75,11 @@ func (q *queue) run() {
 		e, ok := q.first()
 		switch {
 		case ok:
-			over := q.carryOut(e)
-			q.drop(e.ID)
-			if !over { // not before it is dropped: it may be handed over again at once
-				q.desk.giveBack(q.ctx, e.ID)
+			if q.carryOut(e) {
+				q.drop(e.ID)
+			} else {
+				q.giveBackFrom(0)
+				q.wait(sendPause) // the store may think that the device is here
 			}
 		case q.end():
 			return
@@ -92,10 +97,12 @@ func (q *queue) contain() {
 	}
 	q.desk.Logger.Error("command queue panicked", "imei", q.imei, "panic", p, "stack", string(debug.Stack()))
 	q.desk.mu.Lock()
-	q.desk.inHand -= len(q.messages)
 	q.desk.Metrics.inHand.Sub(float64(len(q.entries)))
 	delete(q.desk.queues, q.imei)
 	q.desk.mu.Unlock()
+	for len(q.messages) > 0 {
+		q.desk.heard(<-q.messages)
+	}
 }
 
 func (q *queue) first() (Entry, bool) {
@@ -159,12 +166,8 @@ func (q *queue) hearOut() {
 }
 
 func (q *queue) settle(m *Message) {
-	defer func() {
-		q.desk.mu.Lock()
-		q.desk.inHand--
-		q.desk.mu.Unlock()
-	}()
-	if id, ok := q.desk.settle(q.ctx, m); ok {
+	defer q.desk.heard(m)
+	if id, ok := q.desk.settle(q.ctx, m, m.MayAnswer() && !m.Received.Before(q.unasked)); ok {
 		q.answered = id
 	}
 }
@@ -173,10 +176,6 @@ func (q *queue) settle(m *Message) {
 // any more, so that somebody else has to.
 func (q *queue) carryOut(e Entry) bool {
 	d := q.desk
-	if reason := d.forbids(&e); reason != "" {
-		d.finish(q.ctx, e, Failed, reason)
-		return true
-	}
 	for q.ctx.Err() == nil {
 		line := q.line()
 		if line == nil {
@@ -185,6 +184,10 @@ func (q *queue) carryOut(e Entry) bool {
 		if pause := q.pace.due(time.Now()); pause > 0 {
 			q.wait(pause)
 			continue
+		}
+		if reason := d.forbids(&e); reason != "" {
+			d.finish(q.ctx, e, Failed, reason)
+			return true
 		}
 		q.hearOut()
 		asked := time.Now()
@@ -223,13 +226,17 @@ func (q *queue) send(line Line, e Entry, by time.Time) bool {
 		d.finish(q.ctx, e, Failed, err.Error())
 		return true
 	}
-	ctx, cancel := context.WithDeadline(q.ctx, earlier(by, e.Expires))
-	err = line.Send(ctx, frame)
+	ctx, cancel := context.WithDeadline(q.ctx, earlier(by, e.Expires).Round(0)) // by the clock on the wall, whatever stops this process
+	written, err := line.Send(ctx, frame)
 	cancel()
 	if err != nil {
 		d.withdraw(q.ctx, e.ID)
 		q.wait(sendPause)
 		return false
+	}
+	d.audit.Info("command sent", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(), "attempts", e.Attempts)
+	if q.unasked = written; e.Attempts > 1 {
+		q.unasked = time.Time{} // it may be the answer to the attempt before
 	}
 	q.await(line, e)
 	return true
@@ -246,7 +253,7 @@ func (q *queue) await(line Line, e Entry) {
 		}
 		switch now := q.line(); {
 		case now == nil:
-			q.giveBackBehind()
+			q.giveBackFrom(1)
 		case now != line:
 			line = now
 			if other, err := d.Store.Lookup(q.ctx, e.ID); err == nil && other.State.Final() {
@@ -259,14 +266,15 @@ func (q *queue) await(line Line, e Entry) {
 	}
 }
 
-// giveBackBehind gives back the commands behind the first one, whose answer is awaited: the device is not connected here any
-// more, and they need not wait for that where it is.
-func (q *queue) giveBackBehind() {
+// giveBackFrom gives back all commands but so many in front, whose answers are awaited: the device is not connected here any more,
+// and they need not wait for that where it is. They leave the queue before, because they may be handed over again at once.
+func (q *queue) giveBackFrom(n int) {
 	q.desk.mu.Lock()
-	behind := q.entries[1:]
-	q.entries = q.entries[:1:1]
+	back := q.entries[n:]
+	q.entries = q.entries[:n:n]
+	q.desk.Metrics.inHand.Sub(float64(len(back)))
 	q.desk.mu.Unlock()
-	for _, e := range behind {
+	for _, e := range back {
 		q.desk.giveBack(q.ctx, e.ID)
 	}
 }

@@ -61,11 +61,11 @@ func TestCommandComesBackAtOnce(t *testing.T) {
 			dev.connect()
 			synctest.Wait() // the store has handed it over
 		}
-		d.Connected(imei, stuckLine{})
+		d.Connected(imei, nextNumber(), stuckLine{})
 		d.submit(newCommand(imei, "again"))
 		synctest.Wait()
 		dev.line = &line{device: dev}
-		d.Connected(imei, dev.line)
+		d.Connected(imei, nextNumber(), dev.line)
 		dev.disconnect()
 		if e := d.result("again"); e.State != command.Answered {
 			d.Errorf("%s: %s", e.State, e.Reason)
@@ -105,6 +105,33 @@ func TestDeviceThatIsElsewhereForAWhile(t *testing.T) {
 		}
 		if n := d.metric("teltonika_commands_total", "timed_out"); n != 0 {
 			d.Errorf("%d commands counted as timed out", n)
+		}
+	})
+}
+
+// lateLine has its moment some time after it was asked.
+type lateLine struct{ *line }
+
+const untilTheMoment = 3 * time.Second
+
+func (l lateLine) Send(ctx context.Context, frame []byte) (time.Time, error) {
+	time.Sleep(untilTheMoment)
+	return l.line.Send(ctx, frame)
+}
+
+// What a device says while its command waits for its moment on the connection is not the answer.
+func TestWordsBeforeTheCommandIsSent(t *testing.T) {
+	withDesk(t, func(d *desk) {
+		dev := d.newDevice(imei)
+		d.Connected(imei, nextNumber(), lateLine{dev.line})
+		d.submit(newCommand(imei, "asked"))
+		time.Sleep(untilTheMoment / 2)
+		dev.answer(teltonika.Codec12, teltonika.TypeResponse, "nobody")
+		if e := d.result("asked"); e.State != command.Answered || string(e.Response) != "answer to asked" {
+			d.Errorf("%s: %q", e.State, e.Response)
+		}
+		if n := d.metric("teltonika_device_messages_total", "message"); n != 1 {
+			d.Errorf("%d messages of its own accord", n)
 		}
 	})
 }

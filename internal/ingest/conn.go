@@ -73,14 +73,17 @@ func (c *Conn) Pause(d time.Duration) error {
 func (c *Conn) Renew() { c.renew = true }
 
 // TakeOver makes the connection the device's only one: an older connection of the device is closed before
-// TakeOver returns, so that it can acknowledge nothing any more. It is called once, at the login.
-func (c *Conn) TakeOver(device string) {
+// TakeOver returns, so that it can acknowledge nothing any more. It is called once, at the login, and returns a number that is
+// higher than those of all older logins.
+func (c *Conn) TakeOver(device string) (number uint64) {
 	s := c.server
 	s.guard.note(c.RemoteAddr(), true, time.Now())
 	s.mu.Lock()
 	c.device = device
 	older := s.devices[device]
 	s.devices[device] = c
+	s.logins++
+	number = s.logins
 	delete(s.conns, older) // what it still has in hand holds no place of the limit
 	s.options.Metrics.active.Set(float64(len(s.conns)))
 	s.mu.Unlock()
@@ -88,6 +91,7 @@ func (c *Conn) TakeOver(device string) {
 		older.takenOver.Store(true)
 		older.Close()
 	}
+	return number
 }
 
 // Reason says why reading from or writing to the connection failed.

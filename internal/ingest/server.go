@@ -55,6 +55,7 @@ type Server struct {
 	listeners []net.Listener
 	conns     map[*Conn]struct{}
 	devices   map[string]*Conn
+	logins    uint64
 }
 
 // New returns a server that does not listen yet.

@@ -19,7 +19,16 @@ func New(w io.Writer, level slog.Leveler, text bool) *slog.Logger {
 	if text {
 		h = slog.NewTextHandler(w, options)
 	}
-	return slog.New(&throttle{Handler: h, state: &state{lines: make(map[line]*window)}})
+	return slog.New(newThrottle(h, linesPerSecond))
+}
+
+// Audit returns a logger like l for lines of which hardly any must be missing: its limit is auditLinesPerSecond.
+func Audit(l *slog.Logger) *slog.Logger {
+	t, ok := l.Handler().(*throttle)
+	if !ok {
+		return l
+	}
+	return slog.New(newThrottle(t.Handler, auditLinesPerSecond))
 }
 
 // replace writes LevelFatal by its name, and durations for people: 1m30s instead of 90000000000.
@@ -37,7 +46,10 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 
 // linesPerSecond is how often the same message may be logged at the same level. Messages are constants, so
 // their number is bounded.
-const linesPerSecond = 50
+const (
+	linesPerSecond      = 50
+	auditLinesPerSecond = 1000
+)
 
 // throttle drops lines above the limit and adds their number, as "suppressed", to the next one that is written.
 type throttle struct {
@@ -45,7 +57,12 @@ type throttle struct {
 	*state
 }
 
+func newThrottle(h slog.Handler, limit int) *throttle {
+	return &throttle{Handler: h, state: &state{limit: limit, lines: make(map[line]*window)}}
+}
+
 type state struct {
+	limit int // lines a second
 	mu    sync.Mutex
 	lines map[line]*window
 }
@@ -85,7 +102,7 @@ func (t *throttle) admit(r slog.Record) (suppressed int, ok bool) {
 		suppressed = w.suppressed
 		*w = window{begin: r.Time}
 	}
-	if w.written >= linesPerSecond {
+	if w.written >= t.limit {
 		w.suppressed++
 		return 0, false
 	}

@@ -89,7 +89,7 @@ func (s *session) End(reason ingest.CloseReason) {
 
 func (s *session) logEnd(reason ingest.CloseReason) {
 	s.Logger.Info("device disconnected", "imei", s.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.line.frames, "records", s.line.records)
+		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.line.figures.frames, "records", s.line.figures.records)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that

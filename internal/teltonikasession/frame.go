@@ -227,7 +227,7 @@ func (s *session) ack(w *work, records int) error {
 		return &writeError{err}
 	}
 	s.Metrics.ackLatency.Observe(time.Since(w.received).Seconds())
-	if s.line.frames == 0 {
+	if !s.line.acked {
 		s.penalties.end(s.imei)
 	}
 	w.acknowledged = records

@@ -14,7 +14,7 @@ import (
 // Commands are told of the devices that are connected, and of what they say beside their records. None of the methods
 // waits for anything. *command.Desk is one.
 type Commands interface {
-	Connected(imei string, l command.Line)
+	Connected(imei string, number uint64, l command.Line)
 	Disconnected(imei string, l command.Line)
 	Message(m *command.Message)
 }
@@ -22,9 +22,9 @@ type Commands interface {
 // noCommands is for sessions without commands.
 type noCommands struct{}
 
-func (noCommands) Connected(string, command.Line)    {}
-func (noCommands) Disconnected(string, command.Line) {}
-func (noCommands) Message(*command.Message)          {}
+func (noCommands) Connected(string, uint64, command.Line) {}
+func (noCommands) Disconnected(string, command.Line)      {}
+func (noCommands) Message(*command.Message)               {}
 
 // firstACKPatience is how long after the login a command waits for the device's first frame to be acknowledged: many devices
 // ignore commands before that.
@@ -39,21 +39,45 @@ var (
 // session's; otherwise a command may be written to it, so an ACK neither gets into a command nor waits behind one that
 // waits.
 type line struct {
+	loggedIn time.Time
+	figures  figures
+
+	mu      sync.Mutex
+	busy    bool // a frame is in hand: what is to be sent comes after its ACK
+	ended   bool
+	acked   bool // the device's first frame is acknowledged
+	broken  bool // a command was not written in time, or in part
+	waiting *outgoing
+}
+
+// figures are what is told of a device that is connected. Their lock is their own: a device that does not read holds up nobody
+// who asks for them.
+type figures struct {
 	mu       sync.Mutex
-	busy     bool // a frame is in hand: what is to be sent comes after its ACK
-	ended    bool
-	broken   bool // a command was not written in time, or in part
-	waiting  *outgoing
 	codec    teltonika.Codec // of the last frame of records
 	frames   uint64          // acknowledged
 	records  uint64          // acknowledged
 	lastSeen time.Time
 }
 
+// add takes down a frame.
+func (f *figures) add(w *work) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lastSeen = w.received
+	if w.acknowledged >= 0 {
+		f.codec = w.frame.Codec()
+		f.frames++
+		f.records += uint64(w.acknowledged)
+	}
+}
+
 // outgoing is a command that waits for its moment.
 type outgoing struct {
-	frame []byte
-	done  chan error
+	frame   []byte
+	late    func(now time.Time) bool // it is not to be sent any more
+	written time.Time                // when writing began; read after done
+	done    chan error
 }
 
 // begin takes the socket for a frame.
@@ -66,14 +90,10 @@ func (s *session) begin() {
 // end gives the socket back after a frame and sends the command that has waited.
 func (s *session) end(w *work) {
 	l := &s.line
+	l.figures.add(w)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy, l.lastSeen = false, w.received
-	if w.acknowledged >= 0 {
-		l.codec = w.frame.Codec()
-		l.frames++
-		l.records += uint64(w.acknowledged)
-	}
+	l.busy, l.acked = false, l.acked || w.acknowledged >= 0
 	if l.waiting != nil && s.maySend() {
 		s.sendWaiting()
 	}
@@ -81,33 +101,40 @@ func (s *session) end(w *work) {
 
 // maySend reports whether now is a moment to send a command. The lock is held.
 func (s *session) maySend() bool {
-	return !s.line.busy && (s.line.frames > 0 || time.Since(s.since) >= firstACKPatience)
+	return !s.line.busy && (s.line.acked || time.Since(s.line.loggedIn) >= firstACKPatience)
 }
 
 // Send implements command.Line.
-func (s *session) Send(ctx context.Context, frame []byte) error {
+func (s *session) Send(ctx context.Context, frame []byte) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
-		return err // it is too late already
+		return time.Time{}, err // it is too late already
 	}
-	out := &outgoing{frame: frame, done: make(chan error, 1)}
+	out := &outgoing{frame: frame, late: lateBy(ctx), done: make(chan error, 1)}
 	if err := s.enqueue(out); err != nil {
-		return err
+		return time.Time{}, err
 	}
-	patience := time.NewTimer(firstACKPatience - time.Since(s.since))
+	patience := time.NewTimer(firstACKPatience - time.Since(s.line.loggedIn))
 	defer patience.Stop()
 	for {
 		select {
 		case err := <-out.done:
-			return err
+			return out.written, err
 		case <-patience.C:
 			s.sendNow(out)
 		case <-ctx.Done():
 			if s.takeBack(out) {
-				return ctx.Err()
+				return time.Time{}, ctx.Err()
 			}
-			return <-out.done
+			err := <-out.done
+			return out.written, err
 		}
 	}
+}
+
+// lateBy judges by ctx's deadline itself: whoever waits for its end may learn of it some time later.
+func lateBy(ctx context.Context) func(now time.Time) bool {
+	deadline, ok := ctx.Deadline()
+	return func(now time.Time) bool { return ok && !now.Before(deadline) }
 }
 
 // enqueue sends the command, or has it wait for its moment.
@@ -152,7 +179,12 @@ func (s *session) takeBack(out *outgoing) bool {
 func (s *session) sendWaiting() {
 	out := s.line.waiting
 	s.line.waiting = nil
-	err := s.conn.SetWriteDeadline(time.Now().Add(s.WriteTimeout))
+	out.written = time.Now()
+	if out.late(out.written) {
+		out.done <- context.DeadlineExceeded
+		return
+	}
+	err := s.conn.SetWriteDeadline(out.written.Add(s.WriteTimeout))
 	if err == nil {
 		_, err = s.conn.Write(out.frame)
 	}
@@ -176,14 +208,15 @@ func (s *session) hangUp() {
 
 // Describe implements command.Line.
 func (s *session) Describe() command.Device {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
+	f := &s.line.figures
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	d := command.Device{
-		IMEI: s.imei, Since: s.since, Remote: s.conn.RemoteAddr().String(), Transport: s.conn.Transport(),
-		Frames: s.line.frames, Records: s.line.records, LastSeen: s.line.lastSeen,
+		IMEI: s.imei, Since: s.line.loggedIn, Remote: s.conn.RemoteAddr().String(), Transport: s.conn.Transport(),
+		Frames: f.frames, Records: f.records, LastSeen: f.lastSeen,
 	}
-	if s.line.codec != 0 {
-		d.Codec = s.line.codec.String()
+	if f.codec != 0 {
+		d.Codec = f.codec.String()
 	}
 	if d.LastSeen.IsZero() {
 		d.LastSeen = d.Since

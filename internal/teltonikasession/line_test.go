@@ -22,7 +22,7 @@ type switchboard struct {
 	messages []*command.Message
 }
 
-func (b *switchboard) Connected(_ string, l command.Line) {
+func (b *switchboard) Connected(_ string, _ uint64, l command.Line) {
 	b.add(func() { b.lines = append(b.lines, l) })
 }
 func (b *switchboard) Disconnected(_ string, l command.Line) {
@@ -66,7 +66,10 @@ func commandFrame(t testing.TB) []byte {
 // sendLater sends in the background and returns where the result will be.
 func sendLater(ctx context.Context, l command.Line, frame []byte) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- l.Send(ctx, frame) }()
+	go func() {
+		_, err := l.Send(ctx, frame)
+		done <- err
+	}()
 	synctest.Wait()
 	return done
 }
@@ -75,7 +78,7 @@ func TestCommandIsSentToAWaitingDevice(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		d.expectAlive()
-		if err := b.line().Send(context.Background(), commandFrame(t)); err != nil {
+		if _, err := b.line().Send(context.Background(), commandFrame(t)); err != nil {
 			t.Fatal(err)
 		}
 		d.expect("000000000000000f0c010500000007676574696e666f0100004312")
@@ -101,10 +104,21 @@ func TestCommandWaitsForTheFirstACK(t *testing.T) {
 func TestCommandDoesNotWaitForEverForTheFirstACK(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
-		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		asked := time.Now()
+		written := make(chan time.Time, 1)
+		done := make(chan error, 1)
+		line := b.line()
+		go func() {
+			at, err := line.Send(context.Background(), commandFrame(t))
+			written <- at
+			done <- err
+		}()
 		pass(firstACKPatience - time.Millisecond)
 		d.expect("")
 		pass(time.Millisecond)
+		if at := <-written; at.Sub(asked) != firstACKPatience {
+			t.Errorf("it says that it was sent after %v", at.Sub(asked))
+		}
 		d.expect(hex.EncodeToString(commandFrame(t)))
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -139,7 +153,7 @@ func TestCommandTakenBackIsNotSent(t *testing.T) {
 		d.send(goodFrame(3))
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		if err := b.line().Send(ctx, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.line().Send(ctx, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		s.engine.Release()
@@ -154,7 +168,23 @@ func TestCommandThatComesTooLate(t *testing.T) {
 		d.expectAlive()
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		if err := b.line().Send(over, commandFrame(t)); !errors.Is(err, context.Canceled) {
+		if _, err := b.line().Send(over, commandFrame(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		d.expectAlive()
+	})
+}
+
+// unnoticed is a context whose deadline has passed without anybody having been told yet.
+type unnoticed struct{ context.Context }
+
+func (unnoticed) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func TestCommandWhoseTimeIsJustOver(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		d.expectAlive()
+		if _, err := b.line().Send(unnoticed{context.Background()}, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		d.expectAlive()
@@ -169,7 +199,7 @@ func TestCommandAfterTheEnd(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, errLineEnded) {
 			t.Errorf("the waiting command: %v", err)
 		}
-		if err := b.line().Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+		if _, err := b.line().Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
 			t.Errorf("a later command: %v", err)
 		}
 		if !slices.Equal(b.lines, b.ended) {
@@ -188,7 +218,7 @@ func TestLinesOfATakeOver(t *testing.T) {
 			t.Error("the newer connection has the older one's line")
 		}
 		d.expectAlive()
-		if err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+		if _, err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
 			t.Errorf("sent on the older line: %v", err)
 		}
 		if !slices.Equal(b.ended, []command.Line{older}) {
@@ -212,7 +242,7 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		}
 		pass(firstACKPatience)
 		begun := time.Now()
-		if err := b.line().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
+		if _, err := b.line().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
 			t.Errorf("error %v after %v", err, time.Since(begun))
 		}
 		synctest.Wait()

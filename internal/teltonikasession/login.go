@@ -31,14 +31,15 @@ func (s *session) login() ingest.CloseReason {
 		return s.reject(known)
 	}
 	s.imei = imei
-	s.conn.TakeOver(imei)
+	number := s.conn.TakeOver(imei)
 	s.Metrics.of(s.conn.Transport()).handshake("accepted", known)
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "known", known)
 	s.head[0] = teltonika.LoginAccept
 	if err := s.answer(1); err != nil {
 		return s.writeFailed(err)
 	}
-	s.Commands.Connected(imei, s)
+	s.line.loggedIn = time.Now()
+	s.Commands.Connected(imei, number, s)
 	s.rest(0)
 	return ""
 }
