@@ -58,9 +58,15 @@ type orders map[string]time.Time
 // underWay is how long a command that was sent in time may take until it is executed, on a busy machine.
 const underWay = time.Second
 
+// outcome is a command's final state, and what its device answered.
+type outcome struct {
+	command.State
+	response string
+}
+
 // wantEach fails unless each command has the one final state that is given by its text, was executed once at most, never after it
-// expired, and not at all if it is said so.
-func (o orders) wantEach(t *testing.T, states map[string][]command.State, executed map[string][]time.Time) {
+// expired, and not at all if it is said so, and has got its own answer.
+func (o orders) wantEach(t *testing.T, states map[string][]outcome, executed map[string][]time.Time) {
 	t.Helper()
 	count := make(map[command.State]int)
 	for text, expires := range o {
@@ -68,7 +74,11 @@ func (o orders) wantEach(t *testing.T, states map[string][]command.State, execut
 			t.Errorf("%q has %d results: %v", text, n, states[text])
 			continue
 		}
-		state, times := states[text][0], executed[text]
+		state, times := states[text][0].State, executed[text]
+		if response := states[text][0].response; state == command.Answered &&
+			!strings.Contains(response, "Param ID:"+strings.TrimPrefix(text, "getparam ")+" ") {
+			t.Errorf("%q has got the answer %q", text, response)
+		}
 		count[state]++
 		if len(times) > 1 {
 			t.Errorf("%q is %s and was executed %d times: %v", text, state, len(times), times)
@@ -86,6 +96,9 @@ func (o orders) wantEach(t *testing.T, states map[string][]command.State, execut
 		}
 	}
 	t.Logf("%d commands: %v", len(o), count)
+	if count[command.Answered] < len(o)/5 {
+		t.Errorf("only %d of %d are answered", count[command.Answered], len(o))
+	}
 }
 
 // TestCommandsAmidKills gives a fleet commands by every way in, while one instance after the other is killed and started again, and
@@ -143,13 +156,13 @@ func TestCommandsAmidKills(t *testing.T) {
 		}
 		f.awaitProgress(t, 100)
 	}
-	states := make(map[string][]command.State)
+	states := make(map[string][]outcome)
 	eventually(t, "every command has its result", patience, func() bool { return len(p.responses()) == len(given) })
 	f.end(t)
 	for id, all := range p.responses() {
 		for _, r := range all {
 			text := "getparam " + strings.TrimPrefix(id, "c")
-			states[text] = append(states[text], command.State(r["status"]))
+			states[text] = append(states[text], outcome{command.State(r["status"]), r["response"]})
 		}
 	}
 	given.wantEach(t, states, executed.times(t))
@@ -206,7 +219,7 @@ func TestFleetWithCommands(t *testing.T) {
 			settings := maps.Clone(c.open(t).settings)
 			settings["COMMAND_QUARANTINE"] = "2s"
 			s := startServer(t, settings)
-			given, states := make(orders), make(map[string][]command.State)
+			given, states := make(orders), make(map[string][]outcome)
 			var sending sync.WaitGroup
 			sending.Go(func() { orderForAll(t, s, c.each, given, states) })
 			fleet, executed := runSimulateWithCommands(t, s, 15, append([]string{"--devices", "200", "--rate", "400", "--reconnect", "0.03",
@@ -230,7 +243,7 @@ func TestFleetWithCommands(t *testing.T) {
 }
 
 // orderForAll gives each device so many commands, waits for what becomes of them, and writes it down.
-func orderForAll(t *testing.T, s *server, each int, given orders, states map[string][]command.State) {
+func orderForAll(t *testing.T, s *server, each int, given orders, states map[string][]outcome) {
 	client := s.client()
 	type one struct{ imei, id, text string }
 	var all []one
@@ -257,6 +270,10 @@ func orderForAll(t *testing.T, s *server, each int, given orders, states map[str
 		if e, err = client.Command(t.Context(), c.imei, c.id, patience); err != nil || !e.State.Final() {
 			t.Errorf("%s is %s, %v", c.id, e.State, err)
 		}
-		states[c.text] = append(states[c.text], e.State)
+		end := outcome{State: e.State}
+		if e.Response != nil {
+			end.response = *e.Response
+		}
+		states[c.text] = append(states[c.text], end)
 	}
 }

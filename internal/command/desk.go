@@ -33,11 +33,11 @@ type Options struct {
 // Desk carries out the commands of the devices that are connected to this instance.
 type Desk struct {
 	Options
-	audit   *slog.Logger
-	policy  atomic.Pointer[Policy]
-	surplus chan Entry // of queues that are full
-	running sync.WaitGroup
-	models  models
+	auditLog *slog.Logger
+	policy   atomic.Pointer[Policy]
+	surplus  chan Entry // of queues that are full
+	running  sync.WaitGroup
+	models   models
 
 	mu      sync.Mutex      // never taken while a frame of records is in hand
 	ctx     context.Context // of Run, nil before and after it
@@ -67,7 +67,7 @@ const (
 // NewDesk returns a desk that does nothing before Run.
 func NewDesk(o Options) *Desk {
 	d := &Desk{
-		Options: o, audit: logging.Audit(o.Logger), surplus: make(chan Entry, surplusCommands), models: newModels(),
+		Options: o, auditLog: logging.Audit(o.Logger), surplus: make(chan Entry, surplusCommands), models: newModels(),
 		lines: make(map[string]connection), queues: make(map[string]*queue), chatter: newChatter(),
 	}
 	d.policy.Store(o.Policy)

@@ -97,6 +97,6 @@ func (d *Desk) finished(e *Entry) {
 	if e.State == Answered {
 		d.models.learn(e.IMEI, e.Response)
 	}
-	d.audit.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
+	d.auditLog.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
 		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts, "took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
 }

@@ -48,6 +48,9 @@ const (
 	MatchNone   Match = "message"     // of the device's own accord
 )
 
+// MaxEventPayload is how much of an event's payload a store keeps, in bytes.
+const MaxEventPayload = 1 << 10
+
 // Event is a message that is nobody's answer, or came too late to be.
 type Event struct {
 	Message

@@ -234,7 +234,7 @@ func (q *queue) send(line Line, e Entry, by time.Time) bool {
 		q.wait(sendPause)
 		return false
 	}
-	d.audit.Info("command sent", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(), "attempts", e.Attempts)
+	d.auditLog.Info("command sent", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(), "attempts", e.Attempts)
 	if q.unasked = written; e.Attempts > 1 {
 		q.unasked = time.Time{} // it may be the answer to the attempt before
 	}

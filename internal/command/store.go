@@ -29,7 +29,8 @@ type Store interface {
 
 	// Begin asks for the device's turn to send the command now. When it is granted the command is Sent: whatever
 	// happens from now on, nobody sends it again unless it is withdrawn, or idempotent and its instance dies. A
-	// command that has expired is given its final state instead. It may fail with ErrUnknown.
+	// command that has expired is given its final state instead, and one whose device another instance holds is taken there.
+	// It may fail with ErrUnknown.
 	Begin(ctx context.Context, id string, p Patience) (Turn, error)
 
 	// Withdraw takes Begin back, because nothing of the command reached the device: it is Queued again, and the turn is
@@ -48,12 +49,12 @@ type Store interface {
 	// sent more than once may be answered more than once: its turn goes on for p.Quarantine.
 	Settle(ctx context.Context, m *Message, p Patience) (Match, Entry, error)
 
-	// Finish gives the command the final state, reason and time of e, if it has none yet, and returns the entry as it
-	// is then. A command that was Sent keeps its device's turn for p.Quarantine, because its answer may still come. A
+	// Finish gives the command the final state and reason of e now, by the store's clock, if it has none yet, and returns the
+	// entry as it is then. A command that was Sent keeps its device's turn for p.Quarantine, because its answer may still come. A
 	// command that the store has lost is finished all the same, from what e says.
 	Finish(ctx context.Context, e Entry, p Patience) (Entry, error)
 
-	// Publish keeps an event for whoever reads them.
+	// Publish keeps an event for whoever reads them, with the first MaxEventPayload bytes of its payload and its real size.
 	Publish(ctx context.Context, e *Event) error
 
 	// Connected says that a device is connected here, Disconnected that this connection of it has ended. They return at
@@ -84,7 +85,7 @@ type Patience struct {
 // Turn is what Begin says.
 type Turn struct {
 	Granted bool
-	Wait    time.Duration // not granted: the turn is another command's for so long at most. 0: this command is not to be sent
+	Wait    time.Duration // not granted: the turn is another command's for so long at most. 0: this command is not to be sent here
 	Ended   bool          // this call has given the command its final state
 	Entry   Entry         // as it is now
 }

@@ -17,7 +17,7 @@ func (d *Desk) Submit(ctx context.Context, c Command, source string) (e Entry, c
 		return Entry{}, false, err
 	}
 	if e, created, err = d.Store.Submit(ctx, c); err == nil && created {
-		d.audit.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(), "source", source)
+		d.auditLog.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(), "source", source)
 	}
 	return e, created, err
 }

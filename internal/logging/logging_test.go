@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,5 +57,26 @@ func TestDurationsAreForPeople(t *testing.T) {
 	New(&out, slog.LevelInfo, false).Info("stopped", "took", 90*time.Second)
 	if line := decodeLines(t, out.Bytes())[0]; line["took"] != "1m30s" {
 		t.Errorf("took %v", line["took"])
+	}
+}
+
+// An audit log has a limit of its own, far above the others'.
+func TestAudit(t *testing.T) {
+	var b bytes.Buffer
+	usual := New(&b, slog.LevelInfo, true)
+	audit := Audit(usual.With("instance", "a"))
+	for range 2 * auditLinesPerSecond {
+		usual.Info("usual")
+		audit.Info("audited")
+	}
+	lines := b.String()
+	if n := strings.Count(lines, "msg=usual"); n < linesPerSecond || n > 10*linesPerSecond {
+		t.Errorf("%d usual lines", n)
+	}
+	if n := strings.Count(lines, "msg=audited instance=a"); n < auditLinesPerSecond || n == 2*auditLinesPerSecond {
+		t.Errorf("%d audit lines", n)
+	}
+	if plain := slog.New(slog.DiscardHandler); Audit(plain) != plain {
+		t.Error("a logger without a limit was changed")
 	}
 }
