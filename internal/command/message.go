@@ -49,7 +49,7 @@ const (
 )
 
 // MaxEventPayload is how much of an event's payload a store keeps, in bytes.
-const MaxEventPayload = 1 << 10
+const MaxEventPayload = 4 << 10
 
 // Event is a message that is nobody's answer, or came too late to be.
 type Event struct {

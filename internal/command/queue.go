@@ -208,6 +208,8 @@ func (q *queue) carryOut(e Entry) bool {
 		case turn.Wait > 0:
 			// The store's clock decides when it has expired: by ours it may have, long ago.
 			q.wait(max(sendPause, min(turn.Wait, time.Until(e.Expires))))
+		case turn.Entry.State == Queued:
+			return false // the device is elsewhere by now
 		default:
 			if turn.Ended {
 				d.finished(&turn.Entry)
@@ -262,7 +264,7 @@ func (q *queue) await(line Line, e Entry) {
 		}
 	}
 	if q.hearOut(); q.answered != e.ID { // it may have come in time and not been looked at
-		d.finish(q.ctx, e, TimedOut, "no answer within "+e.Timeout.String())
+		d.finish(q.ctx, e, TimedOut, ReasonNoAnswer)
 	}
 }
 

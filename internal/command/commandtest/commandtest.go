@@ -25,13 +25,19 @@ type Backend struct {
 	// Results returns the final results as they were announced, a command that was announced twice twice, and Events what
 	// was published, in order. Both are read by an independent client while the store may be open.
 	Results func(t *testing.T) []command.Entry
-	Events  func(t *testing.T) []command.Event
+	Events  func(t *testing.T) []Event
 
 	// Shared says that several instances may have the store open at the same time.
 	Shared bool
 
 	// Takeover is how long after a crash the other instances have noticed it at the latest, if the backend is Shared.
 	Takeover time.Duration
+}
+
+// Event is an event as it was published.
+type Event struct {
+	command.Event
+	Size int // of the whole payload
 }
 
 // Run runs the whole suite. newBackend is called once for every case and cleans up after itself with t.Cleanup.

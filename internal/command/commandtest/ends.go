@@ -35,7 +35,7 @@ func expiresAlone(t *testing.T, b Backend) {
 	soon.Expires = soon.Created.Add(150 * time.Millisecond)
 	n.submit(t, soon, later)
 	e := n.wantEnd(t, soon.ID, command.Expired)
-	if e.Attempts != 0 || !e.SentAt.IsZero() || e.FinishedAt.Before(soon.Expires.Truncate(time.Millisecond)) {
+	if e.Reason != command.ReasonNotConnected || e.Attempts != 0 || !e.SentAt.IsZero() || e.FinishedAt.Before(soon.Expires.Truncate(time.Millisecond)) {
 		t.Errorf("expired: %+v", e)
 	}
 	n.wantTold(t, soon.ID)
@@ -49,7 +49,10 @@ func expiresTaken(t *testing.T, b Backend) {
 	c := newCommand(deviceA)
 	c.Expires = c.Created.Add(150 * time.Millisecond)
 	n.submit(t, c)
-	n.wantEnd(t, c.ID, command.Expired)
+	n.wantTaken(t, c.ID)
+	if e := n.wantEnd(t, c.ID, command.Expired); e.Reason != command.ReasonNoTurn {
+		t.Errorf("the reason is %q", e.Reason)
+	}
 	n.wantTold(t, c.ID)
 }
 
@@ -70,7 +73,7 @@ func sentAndGivenUp(t *testing.T, b Backend) {
 	c.Timeout = command.MinTimeout
 	sent := n.begun(t, c, hasty)
 	n.submit(t, next)
-	if e := n.wantEnd(t, c.ID, command.TimedOut); e.FinishedAt.Before(sent.SentAt.Add(c.Timeout).Truncate(time.Millisecond)) || e.Attempts != 1 {
+	if e := n.wantEnd(t, c.ID, command.TimedOut); e.Reason != command.ReasonNoAnswer || e.FinishedAt.Before(sent.SentAt.Add(c.Timeout).Truncate(time.Millisecond)) || e.Attempts != 1 {
 		t.Errorf("timed out: %+v", e)
 	}
 	n.wantTold(t, c.ID)

@@ -92,7 +92,9 @@ func settleForms(t *testing.T, b Backend) {
 			continue
 		}
 		n.wantMatch(t, m, p, command.MatchAnswer, c.ID)
-		n.wantFinal(t, c.ID, form.want)
+		if e := n.wantFinal(t, c.ID, form.want); (e.Reason == command.ReasonOtherDevice) != (form.want == command.Nacked) {
+			t.Errorf("%s for the reason %q", e.State, e.Reason)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package commandtest
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 
@@ -14,6 +15,7 @@ var sharedCases = []testCase{
 	{"answered elsewhere", answeredElsewhere},
 	{"withdrawn elsewhere", withdrawnElsewhere},
 	{"given back after the device moved", movedAway},
+	{"begun after the device moved", begunAfterMove},
 	{"an older connection ends elsewhere", olderElsewhere},
 	{"queued at an instance that died", diedQueued},
 	{"sent by an instance that died", diedSent},
@@ -111,6 +113,31 @@ func movedAway(t *testing.T, b Backend) {
 		there.wantTaken(t, c.ID)
 	}
 	there.grant(t, commands[0].ID, patient)
+}
+
+// begunAfterMove has an instance not know that the connection it has is dead.
+func begunAfterMove(t *testing.T, b Backend) {
+	here, there := start(t, b, "a"), start(t, b, "b")
+	here.connect(deviceA)
+	first, withdrawn := newCommand(deviceA), newCommand(deviceA)
+	here.submit(t, first, withdrawn)
+	here.wantOrder(t, deviceA, ids([]command.Command{first, withdrawn}))
+	here.grant(t, withdrawn.ID, patient)
+	there.connect(deviceA)
+	eventually(t, b, "the device being known to have moved", func() error {
+		if len(there.order(deviceA)) > 0 {
+			return nil
+		}
+		there.submit(t, newCommand(deviceA))
+		return errors.New("nothing is taken there")
+	})
+	here.withdraw(t, withdrawn.ID)
+	for _, c := range []command.Command{first, withdrawn} {
+		here.wantNotToBeSent(t, c.ID, command.Queued)
+		there.wantTaken(t, c.ID)
+		there.grant(t, c.ID, patient)
+		there.wantMatch(t, answer(deviceA, "yes"), command.Patience{}, command.MatchAnswer, c.ID)
+	}
 }
 
 func olderElsewhere(t *testing.T, b Backend) {

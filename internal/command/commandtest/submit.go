@@ -143,7 +143,7 @@ func cancel(t *testing.T, b Backend) {
 	n.submit(t, c)
 	for range 2 {
 		e, err := n.Cancel(t.Context(), c.ID)
-		if err != nil || e.State != command.Cancelled || e.Reason == "" || e.FinishedAt.IsZero() {
+		if err != nil || e.State != command.Cancelled || e.Reason != command.ReasonTakenBack || e.FinishedAt.IsZero() {
 			t.Fatalf("cancel: %v, %+v", err, e)
 		}
 	}

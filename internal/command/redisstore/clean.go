@@ -40,47 +40,72 @@ func (j *janitor) work(ctx context.Context) (time.Duration, error) {
 }
 
 func (j *janitor) cleanDead(ctx context.Context) error {
+	dead, err := j.dead(ctx)
+	for _, d := range dead {
+		if err == nil {
+			err = j.cleanAfter(ctx, &d)
+		}
+	}
+	return err
+}
+
+// deceased is an instance that has no heartbeat.
+type deceased struct {
+	instance  string
+	lastAlive float64 // as commands:instances has it
+	left      int64   // entries in its stream
+	forget    bool    // it need not be remembered any more
+}
+
+// dead finds them, all in two questions however many there are.
+func (j *janitor) dead(ctx context.Context) (all []deceased, err error) {
 	s := j.store
 	instances, err := s.client.ZRangeWithScores(ctx, instancesKey, 0, -1).Result()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, z := range instances {
+	pipe := s.client.Pipeline()
+	clock := pipe.Time(ctx)
+	lives, left := make([]*redis.IntCmd, len(instances)), make([]*redis.IntCmd, len(instances))
+	for i, z := range instances {
 		instance, _ := z.Member.(string)
-		if instance == s.opt.Instance {
-			continue
-		}
-		lives, err := s.client.Exists(ctx, heartbeatKey(instance)).Result()
-		if err != nil {
-			return err
-		}
-		if lives == 1 {
-			continue
-		}
-		if err := j.cleanAfter(ctx, instance, z.Score); err != nil {
-			return err
+		lives[i], left[i] = pipe.Exists(ctx, heartbeatKey(instance)), pipe.XLen(ctx, outboundStream(instance))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	long := float64(clock.Val().Add(-s.opt.Timing.Retire).UnixMilli())
+	for i, z := range instances {
+		instance, _ := z.Member.(string)
+		if instance != s.opt.Instance && lives[i].Val() == 0 {
+			all = append(all, deceased{instance: instance, lastAlive: z.Score, left: left[i].Val(), forget: z.Score <= long})
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // cleanAfter removes what a dead instance owns: its devices first, so that nothing is routed to it any more.
-func (j *janitor) cleanAfter(ctx context.Context, instance string, lastAlive float64) error {
+func (j *janitor) cleanAfter(ctx context.Context, d *deceased) error {
 	s := j.store
-	if err := j.buryOnce(ctx, instance, lastAlive); err != nil {
+	if err := j.buryOnce(ctx, d.instance, d.lastAlive); err != nil {
 		return err
 	}
-	moved, err := j.moveOn(ctx, instance)
-	if moved > 0 {
-		s.metrics.takenOver.Add(float64(moved))
-		s.opt.Logger.Info("commands of a dead instance moved on", "dead", instance, "commands", moved)
+	if d.left > 0 {
+		moved, err := j.moveOn(ctx, d.instance)
+		if moved > 0 {
+			s.metrics.takenOver.Add(float64(moved))
+			s.opt.Logger.Info("commands of a dead instance moved on", "dead", d.instance, "commands", moved)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	if !d.forget {
+		return nil
 	}
-	answer, err := s.eval(ctx, scriptRetire, instance, s.opt.Timing.Retire.Milliseconds())
+	answer, err := s.eval(ctx, scriptRetire, d.instance, s.opt.Timing.Retire.Milliseconds())
 	if number(answer) == 1 {
-		delete(j.buried, instance)
+		delete(j.buried, d.instance)
 	}
 	return err
 }

@@ -101,8 +101,6 @@ func (s *Store) Return(ctx context.Context, id string) error {
 	return nil
 }
 
-const otherDevice = "the device has another IMEI than the command names"
-
 // Settle implements command.Store.
 func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
@@ -110,7 +108,7 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patien
 	}
 	state, reason := command.Answered, ""
 	if m.Type == teltonika.TypeNack {
-		state, reason = command.Nacked, otherDevice
+		state, reason = command.Nacked, command.ReasonOtherDevice
 	}
 	payload, encoding := command.EncodePayload(m.Payload)
 	token := s.doubts.token(m)
@@ -140,7 +138,7 @@ func age(m *command.Message) time.Duration {
 func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience) (command.Entry, error) {
 	response, encoding := command.EncodePayload(e.Response)
 	args := []any{
-		string(e.State), e.Reason, milliseconds(e.FinishedAt), response, string(encoding), p.Quarantine.Milliseconds(),
+		string(e.State), e.Reason, response, string(encoding), p.Quarantine.Milliseconds(),
 		e.Attempts, milliseconds(e.SentAt), milliseconds(e.Deadline),
 	}
 	answer, err := s.eval(ctx, scriptFinish, append(args, commandArgs(&e.Command)...)...)
@@ -152,14 +150,14 @@ func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience)
 }
 
 // maxEvents is about how many events are kept.
-const maxEvents = 100_000
+const maxEvents = 10_000
 
 // timeLayout is ISO 8601 in UTC with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // Publish implements command.Store.
 func (s *Store) Publish(ctx context.Context, e *command.Event) error {
-	payload, encoding := command.EncodePayload(e.Payload)
+	payload, encoding := command.EncodePayload(e.Payload[:min(len(e.Payload), command.MaxEventPayload)])
 	sent := ""
 	if e.Sent != 0 {
 		sent = time.Unix(int64(e.Sent), 0).UTC().Format(timeLayout)
@@ -167,6 +165,7 @@ func (s *Store) Publish(ctx context.Context, e *command.Event) error {
 	err := s.client.XAdd(ctx, &redis.XAddArgs{Stream: s.opt.Events, MaxLen: maxEvents, Approx: true, Values: []any{
 		"ts", e.Received.UTC().Format(timeLayout), "device_id", e.IMEI, "codec", e.Codec.String(), "type", strconv.Itoa(int(e.Type)),
 		"timestamp", sent, "payload", payload, "encoding", string(encoding), "kind", string(e.Kind), "id", e.Command, "named", e.Named,
+		"size", strconv.Itoa(len(e.Payload)),
 	}}).Err()
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)

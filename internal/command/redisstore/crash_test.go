@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
@@ -158,6 +160,66 @@ func TestDeadInstanceIsCleanedUp(t *testing.T) {
 	consumers := r.Do("XINFO", "CONSUMERS", "commands:inbox", "tcp-ingestion").([]any)
 	if len(consumers) != 1 {
 		t.Errorf("consumers of the inbox: %v", consumers)
+	}
+}
+
+// TestEndedInstanceIsForgottenSoon has one end in order, with an entry added by a sender that had looked it up just before.
+func TestEndedInstanceIsForgottenSoon(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := start(t, r, "a"), start(t, r, "b")
+	b.connect(deviceA)
+	wantHolder(t, r, deviceA, "b")
+	c := newCommand(deviceA)
+	a.stop()
+	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
+	b.wantTaken(t, c.ID)
+	eventually(t, "a being forgotten", func() bool {
+		return r.Do("ZSCORE", "commands:instances", "a") == nil && r.Do("EXISTS", "commands:outbound:a") == int64(0)
+	})
+}
+
+// TestDeadAreFoundAtOnce has many of them, and counts the questions to Redis.
+func TestDeadAreFoundAtOnce(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := alone(t, r, "a")
+	long := time.Now().Add(-a.opt.Timing.Retire - time.Second)
+	for i := range 100 {
+		r.Do("ZADD", "commands:instances", time.Now().UnixMilli(), fmt.Sprint("dead", i))
+	}
+	j := janitor{store: a.Store, receiver: a, buried: map[string]float64{}}
+	if err := j.cleanDead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var asked questions
+	a.client.AddHook(&asked)
+	if err := j.cleanDead(t.Context()); err != nil || asked != 2 {
+		t.Errorf("%d questions, %v", asked, err)
+	}
+	r.Do("ZADD", "commands:instances", long.UnixMilli(), "dead0", long.UnixMilli(), "dead1")
+	if err := j.cleanDead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := r.Do("ZCARD", "commands:instances"); left != int64(99) {
+		t.Errorf("%v instances are remembered", left)
+	}
+}
+
+// questions counts what Redis is asked.
+type questions int
+
+func (q *questions) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (q *questions) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, c redis.Cmder) error {
+		*q++
+		return next(ctx, c)
+	}
+}
+
+func (q *questions) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, c []redis.Cmder) error {
+		*q++
+		return next(ctx, c)
 	}
 }
 

@@ -23,19 +23,22 @@ func (h *heart) work(ctx context.Context) (time.Duration, error) {
 	s := h.store
 	if s.shaken.Swap(false) || !time.Now().Before(h.next) {
 		if err := h.beat(ctx); err != nil {
-			return 0, h.lost(err)
+			return 0, h.lost(ctx, err)
 		}
 		s.assert(h.receiver)
 		h.next = time.Now().Add(s.opt.Timing.Heartbeat)
 	}
 	if err := s.writeSessions(ctx); err != nil {
-		return 0, h.lost(err)
+		return 0, h.lost(ctx, err)
 	}
 	return time.Until(h.next), nil
 }
 
-// lost sees to it that everything is said again.
-func (h *heart) lost(err error) error {
+// lost sees to it that everything is said again, unless it was our own end that broke it off.
+func (h *heart) lost(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
 	h.store.reachedAt.Store(nil)
 	h.next = time.Time{}
 	return err
@@ -44,30 +47,29 @@ func (h *heart) lost(err error) error {
 // beat is one heartbeat.
 func (h *heart) beat(ctx context.Context) error {
 	s := h.store
-	asked := time.Now()
 	answer, err := s.eval(ctx, scriptBeat, (3 * s.opt.Timing.Heartbeat).Milliseconds())
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	if all := list(answer); len(all) == 2 {
-		s.setClock(time.UnixMilli(number(all[1])), asked.Add(now.Sub(asked)/2))
-		before, _ := all[0].(string)
-		h.compare(before)
+	if err := s.readClock(ctx); err != nil {
+		return err
 	}
-	if s.reachedAt.Load() == nil {
+	before, _ := answer.(string)
+	h.compare(ctx, before)
+	if now := time.Now(); s.reachedAt.Load() == nil {
 		s.reachedAt.Store(&now)
 	}
 	return nil
 }
 
 // compare tells what it means whose heartbeat was there before.
-func (h *heart) compare(before string) {
+func (h *heart) compare(ctx context.Context, before string) {
 	s := h.store
 	select {
 	case <-s.present:
 	default:
 		close(s.present) // the first one
+		s.warnOfLoss(ctx)
 		return
 	}
 	switch before {
@@ -79,11 +81,26 @@ func (h *heart) compare(before string) {
 	}
 }
 
-// setClock notes how far Redis' clock is from ours.
-func (s *Store) setClock(redis, ours time.Time) {
+// warnOfLoss says that Redis keeps commands in memory only. It says nothing if Redis does not tell.
+func (s *Store) warnOfLoss(ctx context.Context) {
+	if c, err := s.client.ConfigGet(ctx, "appendonly").Result(); err == nil && c["appendonly"] == "no" {
+		s.opt.Logger.Warn("commands in redis do not survive its restart, appendonly is off")
+	}
+}
+
+// readClock notes how far Redis' clock is from ours. It is asked over a connection that is open, because the time that
+// opening one takes would make our logins look older than they are.
+func (s *Store) readClock(ctx context.Context) error {
+	asked := time.Now()
+	redis, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return err
+	}
+	ours := asked.Add(time.Since(asked) / 2)
 	s.sessions.writing.Lock()
 	defer s.sessions.writing.Unlock()
 	s.sessions.offset = redis.Sub(ours)
+	return nil
 }
 
 // shake makes the heart beat at once, because Redis may have lost what it knew of this instance.
@@ -99,7 +116,7 @@ func (s *Store) settled() bool {
 }
 
 // leavePatience bounds what an orderly end may take.
-const leavePatience = 3 * time.Second
+const leavePatience = time.Second
 
 // leave makes known that this instance has ended, so that others need not wait until its heartbeat is missing.
 func (s *Store) leave() {
@@ -111,7 +128,8 @@ func (s *Store) leave() {
 	s.sessions.abandon()
 	err := s.writeSessions(ctx)
 	if err == nil {
-		_, err = s.eval(ctx, scriptFarewell)
+		t := s.opt.Timing
+		_, err = s.eval(ctx, scriptFarewell, (t.Retire - t.Ended).Milliseconds())
 	}
 	if err != nil {
 		s.opt.Logger.Warn("command store did not end in order, others find out by themselves", "error", err)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // quick is a hundred times as fast as usual, and slow enough for a busy machine.
 var quick = Timing{
 	Heartbeat: 300 * time.Millisecond, Settling: 500 * time.Millisecond, Sweep: 20 * time.Millisecond, Grace: 100 * time.Millisecond,
-	Janitor: 50 * time.Millisecond, Claim: 300 * time.Millisecond, MaxRetry: 200 * time.Millisecond,
+	Janitor: 50 * time.Millisecond, Claim: 300 * time.Millisecond, Ended: 500 * time.Millisecond, MaxRetry: 200 * time.Millisecond,
 }
 
 // takeover is how long after a crash the other instances have noticed it.
@@ -35,7 +35,7 @@ func TestStore(t *testing.T) {
 			Open:     func(t *testing.T, instance string) command.Store { return open(t, r, instance) },
 			Crash:    func(_ *testing.T, s command.Store) { crash(s.(*Store)) },
 			Results:  func(t *testing.T) []command.Entry { return results(t, r) },
-			Events:   func(t *testing.T) []command.Event { return events(t, r) },
+			Events:   func(t *testing.T) []commandtest.Event { return events(t, r) },
 			Shared:   true,
 			Takeover: takeover,
 		}
@@ -114,7 +114,7 @@ func results(t testing.TB, r *testkit.Redis) (all []command.Entry) {
 	return all
 }
 
-func events(t testing.TB, r *testkit.Redis) (all []command.Event) {
+func events(t testing.TB, r *testkit.Redis) (all []commandtest.Event) {
 	t.Helper()
 	for _, m := range stream(t, r, "commands:events") {
 		codec, err := strconv.Atoi(text(t, m, "codec"))
@@ -132,7 +132,11 @@ func events(t testing.TB, r *testkit.Redis) (all []command.Event) {
 		if sent := text(t, m, "timestamp"); sent != "" {
 			e.Sent = uint32(isoTime(t, sent).Unix())
 		}
-		all = append(all, e)
+		size, err := strconv.Atoi(text(t, m, "size"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, commandtest.Event{Event: e, Size: size})
 	}
 	return all
 }

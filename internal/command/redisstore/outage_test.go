@@ -171,7 +171,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 
 // TestTwoProcessesOfOneName are told of in the log, and a restart is not.
 func TestTwoProcessesOfOneName(t *testing.T) {
-	r := testkit.StartRedis(t)
+	r := testkit.StartRedis(t, "--appendonly", "yes")
 	var log lockedBuffer
 	hearts := make([]heart, 2)
 	for i := range hearts {
@@ -206,6 +206,56 @@ func TestEndWhileRedisHangs(t *testing.T) {
 	r.Thaw()
 }
 
+// TestFarewellToAHangingRedis is over before whoever waits for it gives up.
+func TestFarewellToAHangingRedis(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := alone(t, r, "a")
+	a.connect(deviceA)
+	if err := a.writeSessions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.Freeze()
+	began := time.Now()
+	a.leave()
+	if took := time.Since(began); took < leavePatience || took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	r.Thaw()
+}
+
+// TestWarnsOfARedisThatForgets does so once, and not if Redis does not tell.
+func TestWarnsOfARedisThatForgets(t *testing.T) {
+	const warning = "commands in redis do not survive its restart, appendonly is off"
+	for name, c := range map[string]struct {
+		appendonly string
+		user       []any
+		want       int
+	}{
+		"off":     {"no", []any{"+@all"}, 1},
+		"on":      {"yes", []any{"+@all"}, 0},
+		"refused": {"no", []any{"+@all", "-config"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := testkit.StartRedis(t, "--appendonly", c.appendonly)
+			r.Do(append([]any{"ACL", "SETUSER", "u", "on", ">p", "~*"}, c.user...)...)
+			var log lockedBuffer
+			s, err := New(Options{URL: "redis://u:p@" + r.Addr(), Instance: "a", Logger: slog.New(slog.NewTextHandler(&log, nil)), Timing: quick})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := run(t, s)
+			a.connect(deviceA)
+			wantHolder(t, r, deviceA, "a")
+			first := r.Do("ZSCORE", "commands:instances", "a")
+			eventually(t, "another heartbeat", func() bool { return r.Do("ZSCORE", "commands:instances", "a") != first })
+			a.stop()
+			if got := strings.Count(log.String(), warning); got != c.want || strings.Count(log.String(), "\n") != c.want {
+				t.Errorf("logged:\n%s", log.String())
+			}
+		})
+	}
+}
+
 // unanswered makes a call whose effect comes after it has failed.
 func unanswered(t *testing.T, r *testkit.Redis, call func(ctx context.Context) error) {
 	t.Helper()
@@ -226,6 +276,19 @@ func warmUp(t *testing.T, n *node) {
 	n.grant(t, c.ID, patient)
 	if _, _, err := n.Settle(context.Background(), answer(deviceB, "yes"), patient); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFewEventsAreKept has more of them than that from before.
+func TestFewEventsAreKept(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := alone(t, r, "a")
+	r.Do("EVAL", "for i = 1, 12000 do redis.call('XADD', 'commands:events', '*', 'payload', i) end", 0)
+	if err := a.Publish(t.Context(), &command.Event{Message: *answer(deviceA, "x"), Kind: command.MatchNone}); err != nil {
+		t.Fatal(err)
+	}
+	if kept := r.Do("XLEN", "commands:events").(int64); kept < 10_000 || kept > 10_200 {
+		t.Errorf("%d events are kept", kept)
 	}
 }
 

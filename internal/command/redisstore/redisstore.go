@@ -53,7 +53,8 @@ type Timing struct {
 	Grace     time.Duration // how long after its deadline whoever has sent a command must end it (2 s)
 	Janitor   time.Duration // between looks at what dead instances have left (10 s)
 	Claim     time.Duration // how long an entry of the inbox may be in one reader's hands (60 s)
-	Retire    time.Duration // for how long a dead instance is remembered at least (24 h)
+	Retire    time.Duration // for how long a dead instance is remembered at least (1 h)
+	Ended     time.Duration // for how long one is that has ended in order (60 s)
 	MaxRetry  time.Duration // longest pause between attempts of what fails (5 s)
 }
 
@@ -63,7 +64,8 @@ func (t Timing) complete() Timing {
 		usual time.Duration
 	}{
 		{&t.Heartbeat, 30 * time.Second}, {&t.Settling, 60 * time.Second}, {&t.Sweep, time.Second}, {&t.Grace, 2 * time.Second},
-		{&t.Janitor, 10 * time.Second}, {&t.Claim, 60 * time.Second}, {&t.Retire, 24 * time.Hour}, {&t.MaxRetry, 5 * time.Second},
+		{&t.Janitor, 10 * time.Second}, {&t.Claim, 60 * time.Second}, {&t.Retire, time.Hour}, {&t.Ended, 60 * time.Second},
+		{&t.MaxRetry, 5 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.usual

@@ -4,8 +4,11 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
 //go:embed scripts/*.lua
@@ -32,8 +35,12 @@ var (
 )
 
 func script(name string) *redis.Script {
-	return redis.NewScript(source("prelude") + source(name))
+	return redis.NewScript(reasons + source("prelude") + source(name))
 }
+
+// reasons are those that the scripts give. Lua reads the same quotes as Go.
+var reasons = fmt.Sprintf("local NO_ANSWER, NOT_CONNECTED, NO_TURN, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n",
+	command.ReasonNoAnswer, command.ReasonNotConnected, command.ReasonNoTurn, command.ReasonTakenBack, command.ReasonDeliveryUnknown)
 
 func source(name string) string {
 	b, err := sources.ReadFile("scripts/" + name + ".lua")

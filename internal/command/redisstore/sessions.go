@@ -29,10 +29,11 @@ type sessions struct {
 	writing sync.Mutex    // held while some are written, so that they are written in the order in which they came to be
 	offset  time.Duration // of Redis' clock; under writing
 
-	mu      sync.Mutex
-	noted   map[string]session
-	written map[string]uint64 // those that Redis may believe to be here, by the newest connection's number
-	wake    chan struct{}
+	mu        sync.Mutex
+	noted     map[string]session
+	written   map[string]uint64 // those that Redis may believe to be here, by the newest connection's number
+	asserting bool              // somebody may be about to note what has ended meanwhile
+	wake      chan struct{}
 }
 
 func newSessions() sessions {
@@ -48,7 +49,7 @@ func (s *Store) Disconnected(c command.Connection) {
 }
 
 // note takes down what is to be written. It needs no more room than there are devices that are connected, or were when
-// Redis was last told.
+// Redis was last told, or when assert asked.
 func (n *sessions) note(c session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -57,7 +58,7 @@ func (n *sessions) note(c session) {
 	}
 	if c.gone {
 		switch newest, known := n.written[c.IMEI]; {
-		case !known:
+		case !known && !n.asserting:
 			delete(n.noted, c.IMEI)
 			return
 		case newest > c.Number:
@@ -129,20 +130,30 @@ func (s *Store) writeSessions(ctx context.Context) error {
 	}
 }
 
-// token orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed width.
+// token orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed width. The login is counted
+// back from now, because this process' clock may have been set since.
 func (s *Store) token(c command.Connection) string {
-	login := max(0, c.Since.Add(s.sessions.offset).UnixMilli())
-	return fmt.Sprintf("%015d-%020d-%s", login, c.Number, s.runID)
+	login := time.Now().Add(s.sessions.offset).Add(-time.Since(c.Since))
+	return fmt.Sprintf("%015d-%020d-%s", max(0, login.UnixMilli()), c.Number, s.runID)
 }
 
 // assert notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays noted as gone until
 // this is over, and so is not brought back.
 func (s *Store) assert(r command.Receiver) {
-	s.sessions.writing.Lock()
-	defer s.sessions.writing.Unlock()
+	n := &s.sessions
+	n.writing.Lock()
+	defer n.writing.Unlock()
+	n.setAsserting(true)
+	defer n.setAsserting(false)
 	for c := range r.Connections() {
-		s.sessions.note(session{Connection: c})
+		n.note(session{Connection: c})
 	}
+}
+
+func (n *sessions) setAsserting(is bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asserting = is
 }
 
 // abandon notes all that Redis may believe to be here as gone.

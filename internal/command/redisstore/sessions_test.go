@@ -3,8 +3,12 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"iter"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -237,6 +241,102 @@ func TestEndOfAConnectionIsFinal(t *testing.T) {
 	if noted := s.noted[deviceA]; !noted.gone {
 		t.Errorf("noted: %+v", noted)
 	}
+}
+
+// endsMeanwhile is a receiver whose device's connection ends when it has just been asked for its connections.
+type endsMeanwhile struct {
+	*node
+	c command.Connection
+}
+
+func (n endsMeanwhile) Connections() iter.Seq[command.Connection] {
+	all := n.node.Connections()
+	n.disconnect(n.c)
+	return all
+}
+
+// TestEndWhileAsserting has a connection end that Redis has not heard of, and one that it has.
+func TestEndWhileAsserting(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := alone(t, r, "a")
+	for _, known := range []bool{false, true} {
+		c := a.connect(deviceA)
+		if known {
+			if err := a.writeSessions(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.assert(endsMeanwhile{a, c})
+		if err := a.writeSessions(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if holder := r.Do("HGET", "connections:registry", deviceA); holder != nil {
+			t.Errorf("known = %v: the holder is %v", known, holder)
+		}
+		if len(a.sessions.noted) != 0 || len(a.sessions.written) != 0 {
+			t.Errorf("known = %v: noted are %v, written %v", known, a.sessions.noted, a.sessions.written)
+		}
+	}
+}
+
+// TestOneScriptMovesFewCommands has many devices come back for which a few commands wait each.
+func TestOneScriptMovesFewCommands(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := alone(t, r, "a")
+	const devices, each, most = 100, 5, 200
+	args := []any{}
+	for i := range devices {
+		c := command.Connection{IMEI: fmt.Sprint("device", i), Since: time.Now(), Number: uint64(i)}
+		for range each {
+			a.submit(t, newCommand(c.IMEI))
+		}
+		args = append(args, c.IMEI, a.token(c), "1")
+	}
+	for moved, round := 0, 1; moved < devices*each; round++ {
+		again, err := a.eval(t.Context(), scriptSessions, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := moved
+		moved = int(r.Do("XLEN", "commands:outbound:a").(int64))
+		if moved-before > most || moved == before {
+			t.Fatalf("round %d has moved %d commands", round, moved-before)
+		}
+		if (len(list(again)) > 0) != (moved < devices*each) {
+			t.Errorf("round %d: %d commands are moved, and %d devices have more", round, moved, len(list(again)))
+		}
+	}
+}
+
+// TestLoginIsCountedBack has this process' clock be set back by an hour after the login.
+func TestLoginIsCountedBack(t *testing.T) {
+	s := &Store{runID: "0", sessions: newSessions()}
+	before := command.Connection{Since: clockSet(t, time.Now(), time.Hour), Number: 1}
+	if login := parseLogin(t, s.token(before)); time.Since(login).Abs() > time.Minute {
+		t.Errorf("the login was at %v", login)
+	}
+}
+
+// clockSet returns the moment as it was read before the clock was set back by d: what the clock on the wall said is another time.
+func clockSet(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	moved := at.Add(d)
+	// A time's second word is its monotonic part, if it has one.
+	*(*int64)(unsafe.Add(unsafe.Pointer(&moved), 8)) -= int64(d)
+	if moved.Sub(at) != 0 || !moved.Round(0).Equal(at.Round(0).Add(d)) {
+		t.Fatalf("times are not what they were: %v", moved)
+	}
+	return moved
+}
+
+func parseLogin(t *testing.T, token string) time.Time {
+	t.Helper()
+	login, _, _ := strings.Cut(token, "-")
+	ms, err := strconv.ParseInt(login, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.UnixMilli(ms)
 }
 
 // alone returns a store whose heart beats once, and that does nothing else in the background.

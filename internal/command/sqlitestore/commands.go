@@ -44,7 +44,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (command.Entry, error) {
 		if err != nil || r.State != command.Queued {
 			return r.Entry, err
 		}
-		s.end(&r, r.Finished(command.Cancelled, "cancelled by its sender", s.now()))
+		s.end(&r, r.Finished(command.Cancelled, command.ReasonTakenBack, s.now()))
 		return r.Entry, tx.update(&r)
 	})
 }
@@ -67,14 +67,14 @@ func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience)
 				return command.Entry{}, err
 			}
 		}
-		s.end(&r, r.Finished(e.State, e.Reason, e.FinishedAt))
+		s.end(&r, r.Finished(e.State, e.Reason, s.now()))
 		return r.Entry, tx.update(&r)
 	})
 }
 
 // finishLost keeps a command that is not there, because the file was replaced perhaps.
 func (s *Store) finishLost(tx *transaction, e command.Entry, p command.Patience) (command.Entry, error) {
-	if e.Instance == "" {
+	if e.FinishedAt = s.now(); e.Instance == "" {
 		e.Instance = s.instance
 	}
 	if _, err := tx.insert(&e); err != nil {

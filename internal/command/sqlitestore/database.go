@@ -18,7 +18,8 @@ const schemaVersion = 1
 // schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
 // STRICT, which SQLite clients before 3.37 refuse to open.
 //
-// run is the process that has the command in hand while it is sent, and answers how many messages came for it. In turns a
+// run is the process that has the command in hand while it is sent, answers how many messages came for it, and heard and
+// heard_as name the last of them and what it was. An event's size is its payload's, of which only the beginning is kept. In turns a
 // device's row says whose answer its next message is, if it was received after since and before until.
 const schema = `
 CREATE TABLE commands (
@@ -27,7 +28,7 @@ CREATE TABLE commands (
 	created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, idempotent INTEGER NOT NULL, confirm INTEGER NOT NULL,
 	state TEXT NOT NULL, attempts INTEGER NOT NULL, sent_at INTEGER, deadline INTEGER,
 	finished_at INTEGER, response TEXT, response_encoding TEXT, reason TEXT NOT NULL, instance TEXT NOT NULL,
-	run TEXT NOT NULL, answers INTEGER NOT NULL DEFAULT 0);
+	run TEXT NOT NULL, answers INTEGER NOT NULL DEFAULT 0, heard TEXT NOT NULL DEFAULT '', heard_as TEXT NOT NULL DEFAULT '');
 CREATE INDEX commands_open ON commands (imei, seq) WHERE state IN ('queued', 'sent');
 CREATE INDEX commands_queued ON commands (expires_at) WHERE state = 'queued';
 CREATE INDEX commands_sent ON commands (deadline) WHERE state = 'sent';
@@ -37,7 +38,7 @@ CREATE TABLE turns (
 CREATE TABLE events (
 	seq INTEGER PRIMARY KEY AUTOINCREMENT, received_at INTEGER NOT NULL, imei TEXT NOT NULL, kind TEXT NOT NULL,
 	command TEXT NOT NULL, codec INTEGER NOT NULL, type INTEGER NOT NULL, named TEXT NOT NULL, sent INTEGER NOT NULL,
-	payload TEXT NOT NULL, encoding TEXT NOT NULL);`
+	payload TEXT NOT NULL, encoding TEXT NOT NULL, size INTEGER NOT NULL);`
 
 // pragmas are set on the connection. Memory mapping stays off: a failing disk would then end the process with a signal.
 var pragmas = []string{

@@ -81,6 +81,16 @@ func (d *devices) submitted(imei string) {
 	}
 }
 
+// whyExpired is the reason of a command that expired in the queue.
+func (d *devices) whyExpired(imei string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.connected[imei] == nil {
+		return command.ReasonNotConnected
+	}
+	return command.ReasonNoTurn
+}
+
 // returned has the command be handed out again, and with it those after it.
 func (d *devices) returned(r *row) {
 	d.mu.Lock()

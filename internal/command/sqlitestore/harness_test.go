@@ -26,7 +26,7 @@ func TestStore(t *testing.T) {
 		return commandtest.Backend{
 			Open:    func(t *testing.T, instance string) command.Store { return openStore(t, dir, instance) },
 			Results: func(t *testing.T) []command.Entry { return readResults(t, dir) },
-			Events:  func(t *testing.T) []command.Event { return readEvents(t, dir) },
+			Events:  func(t *testing.T) []commandtest.Event { return readEvents(t, dir) },
 		}
 	})
 }
@@ -109,14 +109,14 @@ func readResults(t testing.TB, dir string) (all []command.Entry) {
 	return all
 }
 
-func readEvents(t testing.TB, dir string) (all []command.Event) {
+func readEvents(t testing.TB, dir string) (all []commandtest.Event) {
 	t.Helper()
-	const query = `SELECT received_at, imei, kind, command, codec, type, named, sent, payload, encoding FROM events ORDER BY seq`
+	const query = `SELECT received_at, imei, kind, command, codec, type, named, sent, payload, encoding, size FROM events ORDER BY seq`
 	each(t, dir, query, func(scan func(into ...any)) {
-		var e command.Event
+		var e commandtest.Event
 		var payload, encoding string
 		var received int64
-		scan(&received, &e.IMEI, &e.Kind, &e.Command, &e.Codec, &e.Type, &e.Named, &e.Sent, &payload, &encoding)
+		scan(&received, &e.IMEI, &e.Kind, &e.Command, &e.Codec, &e.Type, &e.Named, &e.Sent, &payload, &encoding, &e.Size)
 		e.Received, e.Payload = time.UnixMilli(received), decode(t, payload, encoding)
 		all = append(all, e)
 	})

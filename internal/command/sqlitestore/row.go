@@ -10,13 +10,15 @@ import (
 
 // columns of a command, in the order of row.
 const columns = `seq, id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm,
-	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers`
+	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers, heard, heard_as`
 
 // row is a command as it is kept.
 type row struct {
 	seq     int64
 	run     string
 	answers int
+	heard   string // the token of the last message's call
+	heardAs command.Match
 	command.Entry
 }
 
@@ -48,7 +50,7 @@ func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
 	var payload, encoding string
 	var response, responseEncoding sql.NullString
 	err = from.Scan(&r.seq, &r.ID, &r.IMEI, &r.Codec, &payload, &encoding, &timeout, &created, &expires, &r.Idempotent, &r.Confirm,
-		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run, &r.answers)
+		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run, &r.answers, &r.heard, &r.heardAs)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return row{}, command.ErrUnknown
@@ -86,9 +88,9 @@ func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
 func (tx *transaction) update(r *row) error {
 	response, encoding := encodeResponse(r.Response)
 	return tx.do(`UPDATE commands SET state = ?, attempts = ?, sent_at = ?, deadline = ?, finished_at = ?, response = ?,
-		response_encoding = ?, reason = ?, instance = ?, run = ?, answers = ? WHERE seq = ?`,
+		response_encoding = ?, reason = ?, instance = ?, run = ?, answers = ?, heard = ?, heard_as = ? WHERE seq = ?`,
 		r.State, r.Attempts, toMillis(r.SentAt), toMillis(r.Deadline), toMillis(r.FinishedAt), response,
-		encoding, r.Reason, r.Instance, r.run, r.answers, r.seq)
+		encoding, r.Reason, r.Instance, r.run, r.answers, r.heard, r.heardAs, r.seq)
 }
 
 // encodeResponse returns NULLs for a response that is not there.

@@ -73,12 +73,6 @@ func (s *Store) handOut(ctx context.Context, r command.Receiver) error {
 	return nil
 }
 
-// Why the store itself ended a command.
-const (
-	reasonExpired  = "not sent before it expired"
-	reasonTimedOut = "no answer in time"
-)
-
 // sweep ends what nobody carries out: commands that expired, and those that were sent and should have an end by now.
 func (s *Store) sweep(ctx context.Context, r command.Receiver) error {
 	for {
@@ -99,8 +93,8 @@ func (s *Store) endOverdue(tx *transaction) ([]row, error) {
 	now := s.now()
 	// What another run has sent and may be sent again waits for its device, until it expires.
 	overdue, err := tx.rows(`seq IN (SELECT seq FROM commands WHERE state = 'queued' AND expires_at <= ?1 UNION ALL
-		SELECT seq FROM commands WHERE state = 'sent' AND deadline <= ?1 AND NOT (idempotent AND run <> ?2 AND expires_at > ?1)
-		LIMIT ?3)`, now.UnixMilli(), s.run, page)
+		SELECT seq FROM commands WHERE state = 'sent' AND deadline <= ?2 AND NOT (idempotent AND run <> ?3 AND expires_at > ?1)
+		LIMIT ?4)`, now.UnixMilli(), now.Add(-s.grace).UnixMilli(), s.run, page)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +102,11 @@ func (s *Store) endOverdue(tx *transaction) ([]row, error) {
 		e := &overdue[i]
 		switch {
 		case e.State == command.Queued:
-			s.end(e, e.Finished(command.Expired, reasonExpired, now))
+			s.end(e, e.Finished(command.Expired, s.devices.whyExpired(e.IMEI), now))
 		case s.abandoned(e):
 			s.end(e, e.Finished(command.Failed, command.ReasonDeliveryUnknown, now))
 		default:
-			s.end(e, e.Finished(command.TimedOut, reasonTimedOut, now))
+			s.end(e, e.Finished(command.TimedOut, command.ReasonNoAnswer, now))
 		}
 		if err := tx.update(e); err != nil {
 			return nil, err

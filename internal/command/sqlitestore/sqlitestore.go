@@ -4,6 +4,9 @@
 // The file is another one than the engine's. SQLite has one writer at a time, and whoever stores records would have to wait
 // for whoever stores a command; with two files they share nothing but the disk.
 //
+// Final states have the reasons of package command, and the time of this process' clock. Of an event's payload the first KiB
+// is kept, and in the column size how long it was; the newest 10000 events are kept, for Options.Retention.
+//
 // Every method is one transaction, on disk when it returns. One connection does everything, in turns.
 package sqlitestore
 
@@ -55,6 +58,7 @@ type Store struct {
 
 	turn    chan *database // holds the connection while nobody works with it
 	devices devices
+	doubts  doubts
 	opened  sync.Once
 }
 
@@ -87,6 +91,7 @@ func New(o Options) (*Store, error) {
 		now:       time.Now,
 		turn:      make(chan *database, 1),
 		devices:   newDevices(),
+		doubts:    doubts{tokens: map[*command.Message]string{}},
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -1,9 +1,11 @@
 package sqlitestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -95,10 +97,10 @@ func TestAnotherFile(t *testing.T) {
 	submit(t, n, "first", "second", "third")
 	n.wantTaken(t, "third", 0)
 	fault := errors.New("the disk is gone")
-	if _, err := transact(t.Context(), n.Store, func(*transaction) (int, error) { return 0, fault }); !errors.Is(err, fault) {
-		t.Fatal(err)
-	}
-	if err := os.Rename(n.path, n.path+".old"); err != nil {
+	_, err := transact(t.Context(), n.Store, func(*transaction) (int, error) { // during which nobody opens the file again
+		return 0, errors.Join(fault, os.Rename(n.path, n.path+".old"))
+	})
+	if !errors.Is(err, fault) {
 		t.Fatal(err)
 	}
 	submit(t, n, "other")
@@ -178,10 +180,77 @@ func TestAskedLater(t *testing.T) {
 	}
 }
 
+// TestSettledAgain has the answer to a call be lost, its effect not. The command was sent twice, so that two messages may come for it: one
+// that is asked about again is one.
+func TestSettledAgain(t *testing.T) {
+	dir := t.TempDir()
+	c := newCommand("first")
+	c.Idempotent = true
+	previous := openStore(t, dir, "a")
+	if _, _, err := previous.Submit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, previous, c.ID)
+	if err := previous.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, dir)
+	begin(t, s, c.ID)
+	p := command.Patience{Quarantine: time.Minute}
+	first, second := answer(deviceA), answer(deviceA)
+	settleUnheard(t, s, first, p)
+	for _, want := range []struct {
+		message *command.Message
+		match   command.Match
+		turn    bool // goes on
+	}{{first, command.MatchAnswer, true}, {second, command.MatchLate, false}} {
+		if match, e, err := s.Settle(t.Context(), want.message, p); err != nil || match != want.match || e.ID != c.ID {
+			t.Errorf("the message is %q of %q, %v, want %q", match, e.ID, err, want.match)
+		}
+		next := newCommand("next")
+		if _, _, err := s.Submit(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		if turn, err := s.Begin(t.Context(), next.ID, p); err != nil || turn.Granted == want.turn {
+			t.Errorf("after %q the next command's turn is %+v, %v", want.match, turn, err)
+		}
+	}
+}
+
+// settleUnheard settles the message with a call that fails because nobody waits for its end.
+func settleUnheard(t *testing.T, s *Store, m *command.Message, p command.Patience) {
+	t.Helper()
+	lock, err := connect(t, filepath.Dir(s.path)).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := lock.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, _, err := s.Settle(ctx, m, p); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("settle while the file is locked: %v", err)
+	}
+	if _, err := lock.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if e, err := s.Lookup(t.Context(), "first"); err != nil || e.State != command.Answered {
+			return fmt.Errorf("%v, it is %s", err, e.State)
+		}
+		return nil
+	})
+}
+
 // TestNewestEvents keeps so many and no more.
 func TestNewestEvents(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir)
+	if s.maxEvents != 10_000 {
+		t.Errorf("%d events would be kept", s.maxEvents)
+	}
 	s.maxEvents = 10
 	for i := range 25 {
 		m := answer(deviceA)

@@ -19,12 +19,12 @@ func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (comma
 		case err != nil:
 			return command.Turn{}, err
 		case r.State == command.Queued && expired:
-			s.end(&r, r.Finished(command.Expired, reasonExpired, now))
+			s.end(&r, r.Finished(command.Expired, s.devices.whyExpired(r.IMEI), now))
 			return command.Turn{Ended: true, Entry: r.Entry}, tx.update(&r)
 		case !s.mayBegin(&r) || expired:
 			return command.Turn{Entry: r.Entry}, nil
 		}
-		deadline := now.Add(p.Send + r.Timeout + s.grace)
+		deadline := now.Add(p.Send + r.Timeout)
 		wait, err := s.holdTurn(tx, &r.Entry, deadline.Add(p.Quarantine))
 		if err != nil || wait > 0 {
 			return command.Turn{Wait: wait, Entry: r.Entry}, err
@@ -98,7 +98,7 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patien
 		match command.Match
 		entry command.Entry
 	}
-	own := *m
+	own, token := *m, s.doubts.token(m)
 	if own.Received.IsZero() {
 		own.Received = s.now()
 	}
@@ -110,14 +110,18 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patien
 			return settled{match: command.MatchNone}, err
 		}
 		r := all[0]
-		match := command.MatchLate
+		if r.heard == token {
+			return settled{r.heardAs, r.Entry}, nil
+		}
+		r.heard, r.heardAs = token, command.MatchLate
 		if r.State == command.Sent {
-			match = command.MatchAnswer
+			r.heardAs = command.MatchAnswer
 			s.end(&r, r.answered(&own))
 		}
-		err = s.heard(tx, &r, now, p)
-		return settled{match, r.Entry}, errors.Join(err, tx.update(&r))
+		err = s.count(tx, &r, now, p)
+		return settled{r.heardAs, r.Entry}, errors.Join(err, tx.update(&r))
 	})
+	s.doubts.note(m, token, err)
 	if err != nil {
 		return command.MatchNone, command.Entry{}, err
 	}
@@ -128,16 +132,16 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patien
 func (r *row) answered(m *command.Message) command.Entry {
 	final, reason := command.Answered, ""
 	if m.Type == teltonika.TypeNack {
-		final, reason = command.Nacked, "the device says that it is another one"
+		final, reason = command.Nacked, command.ReasonOtherDevice
 	}
 	e := r.Finished(final, reason, m.Received.Truncate(time.Millisecond))
 	e.Response = append([]byte{}, m.Payload...)
 	return e
 }
 
-// heard counts the messages for a command. Each attempt may have one; the turn ends after the last. What comes then are
+// count counts the messages for a command. Each attempt may have one; the turn ends after the last. What comes then are
 // repetitions, which do not change the turn.
-func (s *Store) heard(tx *transaction, r *row, now time.Time, p command.Patience) error {
+func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Patience) error {
 	r.answers++
 	until := now.Add(p.Gap)
 	switch {

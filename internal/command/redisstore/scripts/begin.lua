@@ -1,5 +1,5 @@
 -- begin asks for the device's turn. ARGV: id, the call's token, ms to send, ms of quarantine. Answers granted, ms to wait, the
--- command, and whether it has expired just now.
+-- command, and whether it has expired just now. A command whose device another instance holds is taken there.
 local token, send, quarantine = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local c = read(ARGV[3])
 if not c then return false end
@@ -9,6 +9,12 @@ if overdue(c) then
   local ended = c.state == 'queued' and 1 or 0
   if ended == 1 then expire(c) end
   return { 0, 0, answer(c), ended }
+end
+local there = holder(c.imei)
+if there and there ~= SELF then
+  if repeated then withdraw(c) end
+  if c.at ~= outbound(there) then route(c) end
+  return { 0, 0, answer(c) }
 end
 local whose = redis.call('GET', turn(c.imei))
 if whose and whose ~= c.id then return { 0, math.max(1, redis.call('PTTL', turn(c.imei))), answer(c) } end

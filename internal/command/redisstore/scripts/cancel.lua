@@ -2,7 +2,7 @@
 -- command.
 local c = read(ARGV[3])
 local ended = c and c.state == 'queued'
-if ended then finish(c, 'cancelled', 'taken back by its sender', now) end
+if ended then finish(c, 'cancelled', TAKEN_BACK, now) end
 if ARGV[4] ~= '' then drop(ARGV[4], ARGV[5]) end
 if not c then return false end
 return { ended and 1 or 0, answer(c) }

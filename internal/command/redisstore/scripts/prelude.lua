@@ -1,4 +1,4 @@
--- What every script begins with. A script is one transition, so everybody sees it whole or not at all.
+-- What every script begins with, behind the reasons that scripts.go gives it. A script is one transition, so everybody sees it whole or not at all.
 --
 -- The first two arguments are the instance that asks and its run. Redis under memory pressure refuses a script's first write that needs
 -- memory and goes on after the others, so every function writes what needs memory first and removes afterwards.
@@ -175,7 +175,7 @@ end
 
 -- expire is the end of a command that is queued.
 local function expire(c)
-  finish(c, 'expired', c.at == PARKED and 'the device was not connected in time' or 'its turn did not come in time', now)
+  finish(c, 'expired', c.at == PARKED and NOT_CONNECTED or NO_TURN, now)
 end
 
 -- hold lets the command's turn go on for ms from now, unless it is another command's.

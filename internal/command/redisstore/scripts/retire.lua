@@ -1,4 +1,4 @@
--- retire forgets an instance that has been dead for long and has left nothing. ARGV: the instance, for how many ms.
+-- retire forgets an instance that has been dead for long, or seems so because it has ended in order, and has left nothing. ARGV: the instance, for how many ms.
 local instance = ARGV[3]
 local last = redis.call('ZSCORE', INSTANCES, instance)
 if not last or now - last < tonumber(ARGV[4]) or redis.call('EXISTS', heartbeat(instance)) == 1 then return 0 end

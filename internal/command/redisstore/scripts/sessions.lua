@@ -1,6 +1,6 @@
 -- sessions writes down which devices are connected to this instance, and which are not any more. ARGV: for each imei, token, and 1 or 0.
 -- Answers those of the devices whose waiting commands have not all been taken over yet.
-local AT_ONCE = 200
+local left = 200 -- how many commands this call may still take over: some milliseconds of Redis' time
 local CONNECTION = 17 -- where in a token its login ends, and what names the connection begins
 
 -- parse takes a token apart: login in ms by Redis' clock, number of the connection in its run, run.
@@ -19,15 +19,16 @@ end
 
 -- collect takes over the device's waiting commands and reports whether that is all of them.
 local function collect(imei)
-  local ids = redis.call('LRANGE', parked(imei), 0, AT_ONCE - 1)
-  if #ids == 0 then return true end
-  if holder(imei) ~= SELF then return true end
-  for _, id in ipairs(ids) do
-    local c = read(id)
+  local ids = redis.call('LRANGE', parked(imei), 0, left) -- one more than may be, which tells whether that is all
+  if #ids == 0 or holder(imei) ~= SELF then return true end
+  local count = math.min(#ids, left)
+  for n = 1, count do
+    local c = read(ids[n])
     if c and c.at == PARKED and not final(c) then hand(c, SELF) end
   end
-  redis.call('LTRIM', parked(imei), #ids, -1)
-  return #ids < AT_ONCE
+  redis.call('LTRIM', parked(imei), count, -1)
+  left = left - count
+  return count == #ids
 end
 
 local imeis = {}

@@ -13,10 +13,10 @@ local function unanswered(c)
     -- It has died and its heartbeat outlives it, unless it has beaten since.
     local last = redis.call('ZSCORE', INSTANCES, c.instance)
     if not last or tonumber(last) < deadline then return due(c, now + 1000) end
-    return finish(c, 'timed_out', 'no answer in time', now)
+    return finish(c, 'timed_out', NO_ANSWER, now)
   end
   if not beat and not certain and c.run ~= '' then return due(c, now + 1000) end
-  if c.idempotent ~= 'true' or overdue(c) then return finish(c, 'failed', 'delivery unknown', now) end
+  if c.idempotent ~= 'true' or overdue(c) then return finish(c, 'failed', DELIVERY_UNKNOWN, now) end
   route(c)
   due(c, c.expires_at)
 end
