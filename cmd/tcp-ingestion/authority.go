@@ -64,7 +64,10 @@ func (s *service) startAllowList(ctx, watch context.Context) error {
 	if err := s.allowList.Start(ctx); err != nil {
 		return explainAllowList(err)
 	}
-	s.reloads = append(s.reloads, s.allowList.Reload)
+	s.reloads = append(s.reloads, func() error {
+		s.allowList.Reload() // which says later how it went
+		return nil
+	})
 	s.background(func() { s.allowList.Run(watch) })
 	return nil
 }

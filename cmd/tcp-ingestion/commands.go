@@ -149,11 +149,12 @@ func (s *service) mayServe(listeners []net.Listener) error {
 }
 
 // reloadPolicy reads COMMAND_POLICY again.
-func (s *service) reloadPolicy() {
+func (s *service) reloadPolicy() error {
 	policy, err := commandPolicy(s.config)
 	if err != nil {
 		s.logger.Error("command policy not reloaded", "error", err)
-		return
+		return err
 	}
 	s.commands.desk.SetPolicy(policy)
+	return nil
 }

@@ -59,49 +59,65 @@ func (f *front) Relays(remote net.Addr) bool { return f.balancers.Covers(remote)
 const openMargin = time.Second
 
 // Open implements ingest.Transport. All of it has to be done within the patience.
-func (f *front) Open(conn net.Conn) (net.Conn, string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
+func (f *front) Open(ctx context.Context, conn net.Conn, admit func(client net.Addr) error) (ingest.Opened, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.patience)
 	defer cancel()
-	conn, err := f.header(ctx, conn)
+	conn, kind, err := f.header(ctx, conn)
 	if err != nil {
-		return nil, "", err
+		return ingest.Opened{}, err
+	}
+	if kind == proxyheader.Proxied {
+		if err := admit(conn.RemoteAddr()); err != nil {
+			return ingest.Opened{}, err
+		}
 	}
 	if f.tls == nil {
-		return conn, "tcp", nil
+		return ingest.Opened{Conn: conn, Name: "tcp"}, nil
 	}
-	secure := f.tls.Wrap
-	if f.detect {
-		secure = f.tls.Detect
-	}
-	c := secure(conn)
-	if err := c.Handshake(ctx); err != nil {
-		return nil, "", handshakeFailed(err)
-	}
-	if !c.IsTLS() {
-		return c, "tcp", nil
-	}
-	return c, "tls", nil
+	return f.secure(ctx, conn, kind == proxyheader.Check)
 }
 
-// errHealthCheck is a balancer's connection for its own sake.
-var errHealthCheck = errors.New("health check of a balancer")
+// secure does the handshake.
+func (f *front) secure(ctx context.Context, conn net.Conn, check bool) (ingest.Opened, error) {
+	wrap := f.tls.Wrap
+	if f.detect {
+		wrap = f.tls.Detect
+	}
+	c := wrap(conn)
+	if check {
+		c.Quiet()
+	}
+	switch err := c.Handshake(ctx); {
+	case err != nil && check:
+		return ingest.Opened{}, &ingest.OpenError{Reason: ingest.ReasonHealthCheck, Err: err}
+	case err != nil:
+		return ingest.Opened{}, handshakeFailed(err)
+	case !c.IsTLS():
+		return ingest.Opened{Conn: c, Name: "tcp"}, nil
+	}
+	return ingest.Opened{Conn: c, Name: "tls", Verify: c.VerifyIMEI}, nil
+}
 
-// header takes the balancer's header, if the connection is one's.
-func (g *gate) header(ctx context.Context, conn net.Conn) (net.Conn, error) {
+// past is a deadline that ends a read at once.
+var past = time.Unix(1, 0)
+
+// header takes the balancer's header, if the connection is one's, until ctx ends.
+func (g *gate) header(ctx context.Context, conn net.Conn) (net.Conn, proxyheader.Kind, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(past) })
 	proxied, kind, err := g.balancers.Header(conn)
-	if err != nil {
-		reason := reasonOf(err)
-		if reason == proxyheader.TimedOut && ctx.Err() == nil {
-			return nil, err // the server is stopping: the connection's own deadline is later
-		}
-		g.refused.WithLabelValues(string(reason)).Inc()
-		g.logger.Warn("proxy header refused", "remote", conn.RemoteAddr().String(), "error", err)
-		return nil, &ingest.OpenError{Reason: ingest.ReasonProxyHeader, Err: err}
+	if !stop() && err == nil {
+		err = &proxyheader.Error{Reason: proxyheader.TimedOut, Err: context.Cause(ctx)}
 	}
-	if kind == proxyheader.Check {
-		return nil, &ingest.OpenError{Reason: ingest.ReasonHealthCheck, Err: errHealthCheck}
+	if err == nil {
+		return proxied, kind, nil
 	}
-	return proxied, nil
+	reason := reasonOf(err)
+	if reason == proxyheader.TimedOut && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, kind, err // the server is stopping
+	}
+	g.refused.WithLabelValues(string(reason)).Inc()
+	g.logger.Warn("proxy header refused", "remote", conn.RemoteAddr().String(), "error", err)
+	return nil, kind, &ingest.OpenError{Reason: ingest.ReasonProxyHeader, Err: err}
 }
 
 func reasonOf(err error) proxyheader.Reason {

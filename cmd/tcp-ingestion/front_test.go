@@ -48,13 +48,18 @@ func TestHeaderAndHandshakeTogether(t *testing.T) {
 		}()
 		start := time.Now()
 		ours.SetDeadline(start.Add(c.HandshakeTimeout + openMargin)) // as the server does
-		_, _, err := (&front{gate: gate, tls: secure}).Open(&comingFrom{ours, net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}})
+		var admitted net.Addr
+		admit := func(client net.Addr) error { admitted = client; return nil }
+		_, err := (&front{gate: gate, tls: secure}).Open(t.Context(), &comingFrom{ours, net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}}, admit)
 		var failed *tlsserver.HandshakeError
 		if !errors.As(err, &failed) || failed.Reason != tlsserver.ReasonTimeout {
 			t.Errorf("%v, want %s", err, tlsserver.ReasonTimeout)
 		}
 		if took := time.Since(start); took != c.HandshakeTimeout {
 			t.Errorf("given up after %v", took)
+		}
+		if admitted == nil || admitted.String() != "203.0.113.9:40000" {
+			t.Errorf("asked whether %v may connect", admitted)
 		}
 	})
 }

@@ -53,10 +53,12 @@ func (s *service) startTLS(watch context.Context) {
 	if s.tls == nil {
 		return
 	}
-	s.reloads = append(s.reloads, func() {
-		if err := s.tls.Reload(); err != nil {
+	s.reloads = append(s.reloads, func() error {
+		err := s.tls.Reload()
+		if err != nil {
 			s.logger.Error("tls certificate not reloaded", "error", err)
 		}
+		return err
 	})
 	s.background(func() { s.tls.Watch(watch) })
 }
@@ -89,6 +91,9 @@ func (s *service) listenForDevices(ctx context.Context) error {
 	}
 	s.serveDevices(plain, forDevices, s.plainFront())
 	s.serveDevices(secure, forTLS, &front{gate: s.gate, tls: s.tls})
+	if len(datagrams) > 0 && !s.config.StrictDeviceAuth {
+		s.logger.Warn("udp without strict device auth, anybody can store records")
+	}
 	for _, c := range datagrams {
 		s.packets.Serve(c)
 		if s.devicesAddress == nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -65,18 +66,21 @@ func startHaproxy(t testing.TB, s *server, version string) (plain, secure string
 		}
 		config = pattern.ReplaceAllLiteralString(config, r.with)
 	}
+	plainSocket, plain := listeningSocket(t)
+	secureSocket, secure := listeningSocket(t)
+	runHaproxy(t, config, plainSocket, secureSocket)
+	return plain, secure
+}
+
+// runHaproxy runs haproxy with sockets that listen already, and returns what it says.
+func runHaproxy(t testing.TB, config string, sockets ...*os.File) *outputBuffer {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := haproxyCommand(t, "-db", "-f", file)
-	for _, address := range []*string{&plain, &secure} { // sockets that listen already
-		var socket *os.File
-		socket, *address = listeningSocket(t)
-		cmd.ExtraFiles = append(cmd.ExtraFiles, socket)
-	}
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd, output := haproxyCommand(t, "-db", "-f", file), &outputBuffer{}
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, sockets
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -84,10 +88,28 @@ func startHaproxy(t testing.TB, s *server, version string) (plain, secure string
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("haproxy says: %s", &output)
+			t.Logf("haproxy says: %s", output.String())
 		}
 	})
-	return plain, secure
+	return output
+}
+
+// outputBuffer may be read while a process writes to it.
+type outputBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *outputBuffer) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *outputBuffer) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 // listeningSocket is a socket for a process that is to be started, and its address.
@@ -166,6 +188,70 @@ func TestBehindHaproxy(t *testing.T) {
 			store.wantAll(t, append(f.acknowledged(), g.acknowledged()...), false)
 		})
 	}
+}
+
+// TestHaproxyThatSpeaks: haproxy's checks that do a handshake or log in find a server that is up, and one that they log in
+// to is no less quiet.
+func TestHaproxyThatSpeaks(t *testing.T) {
+	for name, c := range map[string]struct{ options, backend string }{
+		"handshake, v1": {"send-proxy check check-send-proxy check-ssl verify none", ""},
+		"handshake, v2": {"send-proxy-v2 check check-send-proxy check-ssl verify none", ""},
+		"login": {"send-proxy-v2 check check-send-proxy check-ssl verify none",
+			" option tcp-check\n tcp-check connect default\n tcp-check send-binary 000f333536333037303432343431303133\n tcp-check expect binary 00\n"},
+		"nonsense": {"send-proxy-v2 check check-send-proxy",
+			" option tcp-check\n tcp-check connect default\n tcp-check send-binary 2020\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ca := newCertificateAuthority(t)
+			ca.renew(90)
+			list := filepath.Join(t.TempDir(), "devices")
+			if err := os.WriteFile(list, []byte("356307042441014\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM", "127.0.0.1",
+				"STRICT_DEVICE_AUTH", "true", "DEVICE_AUTHORITY_MODE", "file_allow_list", "DEVICE_ALLOW_LIST", list))
+			socket, front := listeningSocket(t)
+			output := runHaproxy(t, fmt.Sprintf("global\n log stdout format raw local0\ndefaults\n mode tcp\n log global\n option log-health-checks\n"+
+				" timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n"+
+				"frontend front\n bind fd@3\n default_backend back\nbackend back\n%s server one %s %s inter 50ms fall 1\n",
+				c.backend, s.devices, c.options), socket)
+			eventually(t, "many checks", patience, func() bool {
+				return s.series("teltonika_connections_closed_total", `reason="health_check"`) >= 20
+			})
+			if text := output.String(); strings.Contains(text, "DOWN") || strings.Contains(text, "failed") || !strings.Contains(text, "succeeded") {
+				t.Errorf("haproxy says: %s", text)
+			}
+			dialTLS(t, front, ca.trusting()).MustLogin("356307042441014")
+			if lines := s.loud(); len(lines) > 0 {
+				t.Errorf("checks make noise:\n%s", strings.Join(lines, "\n"))
+			}
+			for _, reason := range []string{"proxy_header", "rate_limited", "tls_handshake", "rejected", "malformed_login"} {
+				if n := s.series("teltonika_connections_closed_total", `reason="`+reason+`"`); n != 0 {
+					t.Errorf("%v connections closed as %s", n, reason)
+				}
+			}
+		})
+	}
+}
+
+// TestOneClientBehindABalancer: what a client may do before it has logged in does not depend on whether it has begun TLS.
+func TestOneClientBehindABalancer(t *testing.T) {
+	t.Parallel()
+	ca := newCertificateAuthority(t)
+	ca.renew(90)
+	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "PROXY_PROTOCOL_FROM", "127.0.0.1", "MAX_CONNECTIONS", "1000"))
+	secure := s.address("devices-tls")
+	for range 600 {
+		testkit.Dial(t, secure).Send(proxyV1("203.0.113.9")) // and silence
+	}
+	eventually(t, "the client is limited", patience, func() bool {
+		return s.series("teltonika_connections_closed_total", `reason="rate_limited"`) == 100
+	})
+	device := testkit.Dial(t, s.devices)
+	device.Send(proxyV1("203.0.113.10"))
+	device.MustLogin("356307042441013")
+	eventually(t, "half of the places and one are taken", patience, func() bool { return s.metric("teltonika_connections_active") == 501 })
 }
 
 // proxyV1 is the header of a balancer for a client.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,7 +37,11 @@ func (s *service) reload() {
 		s.level.Set(level)
 	}
 	for _, reload := range s.reloads {
-		reload()
+		err = errors.Join(err, reload())
+	}
+	if err != nil {
+		s.logger.Warn("reloaded in part", "log_level", s.level.Level().String())
+		return
 	}
 	s.logger.Info("reloaded", "log_level", s.level.Level().String())
 }

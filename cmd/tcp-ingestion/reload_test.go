@@ -27,7 +27,10 @@ func TestHangupReloadsTheLogLevel(t *testing.T) {
 
 	write("loud\n")
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "the wrong level is named", patience, func() bool { return s.logged("log level not reloaded") })
+	eventually(t, "the wrong level is named", patience, func() bool { return s.logged("log level not reloaded") && s.logged("reloaded in part") })
+	if len(s.lines("reloaded")) != 0 {
+		t.Error("called a success")
+	}
 
 	write("debug\n")
 	s.cmd.Process.Signal(syscall.SIGHUP)

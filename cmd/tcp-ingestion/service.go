@@ -32,7 +32,7 @@ type service struct {
 	config    *config.Config
 	logger    *slog.Logger
 	level     *slog.LevelVar
-	reloads   []func() // what SIGHUP does beside the log level
+	reloads   []func() error // what SIGHUP does beside the log level; each logs its own error
 	engine    engine.Engine
 	publisher *publish.Publisher
 	allowList *authority.List // nil if all devices are known

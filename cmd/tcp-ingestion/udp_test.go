@@ -1,14 +1,20 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // withUDP are the settings of a server that takes datagrams on the port of its connections.
@@ -46,6 +52,7 @@ func TestUDPStorm(t *testing.T) {
 				t.Error("no records counted as udp")
 			}
 			s.wantBalance()
+			s.wantBalanceOf("udp")
 			if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
@@ -75,4 +82,112 @@ func TestKillServerUnderDatagrams(t *testing.T) {
 	}
 	t.Logf("%d kills", rounds)
 	store.wantAll(t, f.acknowledged(), false)
+}
+
+// wantBalanceOf is wantBalance for one transport.
+func (s *server) wantBalanceOf(transport string) {
+	s.t.Helper()
+	by := `transport="` + transport + `"`
+	received, rest := s.series("teltonika_records_received_total", by), 0.0
+	for _, outcome := range []string{"published", "duplicate", "dead_lettered", "refused"} {
+		rest += s.series("teltonika_records_"+outcome+"_total", by)
+	}
+	if received == 0 || received != rest {
+		s.t.Errorf("%v records received by %s, %v accounted for", received, transport, rest)
+	}
+}
+
+// TestUDPOnAllAddresses: on a socket for all addresses of both families a device is answered from the one that it sends to.
+func TestUDPOnAllAddresses(t *testing.T) {
+	t.Parallel()
+	store := embeddedStore(t)
+	settings := withUDP(t, store.settings)
+	settings["BIND_ADDRESS"] = ""
+	s := startServer(t, settings)
+	_, port, err := net.SplitHostPort(s.address("devices-udp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, host := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
+		imei := fmt.Sprintf("35630704244102%d", i)
+		from := exchangeDatagram(t, netip.MustParseAddrPort(net.JoinHostPort(host, port)), imei)
+		if d := s.device(imei); !strings.HasSuffix(d.Remote, fmt.Sprint(":", from)) || d.Transport != "udp" {
+			t.Errorf("the device at port %d is shown as %+v", from, d)
+		}
+	}
+	s.wantBalanceOf("udp")
+	if n := len(store.payloads(t)); n != 3 {
+		t.Errorf("%d records stored", n)
+	}
+}
+
+// exchangeDatagram sends one record until it is answered, on a socket that takes answers from anywhere, and returns the
+// device's port.
+func exchangeDatagram(t *testing.T, to netip.AddrPort, imei string) (port int) {
+	t.Helper()
+	body := teltonika.AVLData{Codec: teltonika.Codec8, Records: []teltonika.Record{{Timestamp: recordTime}}}
+	frame, err := body.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := teltonika.Datagram{PacketID: 0xCAFE, Type: 1, AVLPacketID: 5, IMEI: imei, Body: teltonika.Frame(frame).Body()}
+	datagram, err := d.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	b := make([]byte, 100)
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if _, err := conn.WriteToUDPAddrPort(datagram, to); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadDeadline(time.Now().Add(time.Second))
+		n, from, err := conn.ReadFromUDPAddrPort(b)
+		if err != nil {
+			continue
+		}
+		if from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()); from != to || !bytes.Equal(b[:n], d.AppendAnswer(nil, 1)) {
+			t.Errorf("answer % x from %v, want it from %v", b[:n], from, to)
+		}
+		return conn.LocalAddr().(*net.UDPAddr).Port
+	}
+	t.Fatalf("no answer from %v", to)
+	return 0
+}
+
+// TestRollingRestartUnderDatagrams is TestRollingRestart over UDP. Datagrams may get lost with the socket that closes, and are
+// sent again; none that was answered is missing.
+func TestRollingRestartUnderDatagrams(t *testing.T) {
+	t.Parallel()
+	const rounds = 2
+	store := redisStore(t)
+	settings := withUDP(t, store.settings)
+	settings["REUSE_PORT"], settings["INSTANCE_ID"] = "true", "round-0"
+	old := startServer(t, settings)
+	_, settings["METRICS_PORT"], _ = strings.Cut(old.http, ":")
+	f := startFleet(t, old.address("devices-udp"), 20, func(o *simulate.Options) {
+		o.Transport, o.Rate, o.ResponseTimeout = simulate.UDP, 500, 300*time.Millisecond
+	})
+	for round := range rounds {
+		f.awaitProgress(t, 200)
+		settings["INSTANCE_ID"] = fmt.Sprint("round-", round+1)
+		next := startServer(t, settings)
+		f.awaitProgress(t, 200)
+		if code := old.stop(syscall.SIGTERM, patience); code != 0 {
+			t.Errorf("exit code %d\n%s", code, old.tail(10))
+		}
+		old = next
+	}
+	f.awaitProgress(t, 200)
+	ledger := f.end(t)
+	t.Logf("%d frames, %d sent again", ledger.FramesSent, ledger.FramesResent)
+	old.wantBalanceOf("udp")
+	if code := old.stop(syscall.SIGTERM, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	store.wantAll(t, f.acknowledged(), true)
 }

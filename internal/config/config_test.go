@@ -184,6 +184,9 @@ func TestPlainPortOff(t *testing.T) {
 	if c, err := load(map[string]string{"TELTONIKA_PORT": "off", "UDP_PORT": "5027"}); err != nil || c.TeltonikaPort >= 0 || c.UDPPort != 5027 {
 		t.Errorf("%+v, %v", c, err)
 	}
+	if _, err := load(map[string]string{"TELTONIKA_PORT": "OFF"}); err == nil || !strings.Contains(err.Error(), "or off") {
+		t.Errorf("%v does not say how to turn it off", err)
+	}
 	for _, c := range []struct {
 		values map[string]string
 		wrong  string

@@ -129,7 +129,10 @@ func parseOptionalPort(dst *int, v string) error {
 		*dst = portOff
 		return nil
 	}
-	return parseInt(dst, v, 0, 65535)
+	if parseInt(dst, v, 0, 65535) != nil {
+		return errors.New("use a whole number from 0 to 65535, or off")
+	}
+	return nil
 }
 
 // parseLoopback takes only addresses that no other machine reaches: profiles show what is in memory.

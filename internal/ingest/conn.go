@@ -19,9 +19,11 @@ type Conn struct {
 	run       func()    // takes the next steps
 	renew     bool      // a new goroutine shall run
 	via       Transport // nil for a plain connection
-	relayed   bool      // the address is a balancer's, so far
+	client    net.Addr  // whom the guard holds responsible; nil while only the balancer is known
+	since     time.Time // when it was accepted
 	transport string    // how it came in: tcp, tls
-	device    string    // set by TakeOver
+	verify    func(device string) error
+	device    string // set by TakeOver
 	takenOver atomic.Bool
 	revoked   atomic.Bool
 }
@@ -29,13 +31,19 @@ type Conn struct {
 // Transport is how the connection came in: tcp or tls.
 func (c *Conn) Transport() string { return c.transport }
 
-// Verify reports whether the device may be who it says, where the transport knows better; TLS does, if certificates are
-// bound to devices.
+// Since is when the connection was accepted, before its transport took its time.
+func (c *Conn) Since() time.Time { return c.since }
+
+// IsBalancers reports whether the connection is a balancer's own, and not made for a device. As long as nobody logs in on
+// it, it is a health check.
+func (c *Conn) IsBalancers() bool { return c.client == nil }
+
+// Verify reports whether the device may be who it says, where the transport knows better.
 func (c *Conn) Verify(device string) error {
-	if v, ok := c.Conn.(interface{ VerifyIMEI(string) error }); ok {
-		return v.VerifyIMEI(device)
+	if c.verify == nil {
+		return nil
 	}
-	return nil
+	return c.verify(device)
 }
 
 // past is a deadline that wakes a reader at once.
@@ -77,7 +85,7 @@ func (c *Conn) Renew() { c.renew = true }
 // higher than those of all older logins.
 func (c *Conn) TakeOver(device string) (number uint64) {
 	s := c.server
-	s.guard.note(c.RemoteAddr(), true, time.Now())
+	s.guard.note(c.client, true, time.Now())
 	s.mu.Lock()
 	c.device = device
 	older := s.devices[device]

@@ -105,7 +105,7 @@ func (g *guard) forget(remote net.Addr, now time.Time) {
 	}
 }
 
-// addressOf is the address without its port; ok is false for what is not TCP.
+// addressOf is the address without its port; ok is false for none, and for what is not TCP.
 func addressOf(remote net.Addr) (address netip.Addr, ok bool) {
 	tcp, ok := remote.(*net.TCPAddr)
 	if !ok {

@@ -29,19 +29,20 @@ type Pending interface {
 type Packet struct {
 	Data   []byte
 	From   netip.AddrPort // nobody vouches for it
-	size   int            // of Data
+	to     source
+	size   int // of Data
 	conn   PacketConn
 	server *PacketServer
 }
 
 var errLargerAnswer = errors.New("the answer is larger than the datagram")
 
-// Answer sends b to where the datagram came from. An answer that is larger than the datagram is refused: it would
+// Answer sends b to where the datagram came from, from where it came to. An answer that is larger than the datagram is refused: it would
 // make the server a lever for attacks on others.
 func (p *Packet) Answer(b []byte) error {
 	err := errLargerAnswer
 	if len(b) <= p.size {
-		_, err = p.conn.WriteToUDPAddrPort(b, p.From)
+		_, _, err = p.conn.WriteMsgUDPAddrPort(b, p.to.control(), p.From)
 	}
 	if err != nil {
 		p.server.options.Metrics.answersFailed.Inc()
@@ -51,8 +52,8 @@ func (p *Packet) Answer(b []byte) error {
 
 // PacketConn is a UDP socket. *net.UDPConn is one.
 type PacketConn interface {
-	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	ReadMsgUDPAddrPort(b, control []byte) (n, controlN, flags int, from netip.AddrPort, err error)
+	WriteMsgUDPAddrPort(b, control []byte, to netip.AddrPort) (n, controlN int, err error)
 	SetReadDeadline(t time.Time) error
 	SetReadBuffer(bytes int) error
 	Close() error
@@ -61,7 +62,7 @@ type PacketConn interface {
 // PacketOptions are the settings of a PacketServer. All fields are needed.
 type PacketOptions struct {
 	Adapter  PacketAdapter
-	MaxBytes int // of a datagram
+	MaxBytes int // of a datagram, up to 4 KiB
 	Metrics  *PacketMetrics
 	Logger   *slog.Logger
 }
@@ -85,12 +86,14 @@ type PacketServer struct {
 
 // NewPacketServer returns a server without sockets.
 func NewPacketServer(o PacketOptions) *PacketServer {
+	o.MaxBytes = min(o.MaxBytes, largestDatagram)
 	return &PacketServer{options: o, places: newPlaces(), draining: make(chan struct{})}
 }
 
 const (
-	// largestDatagram is the most that UDP can carry, so no datagram is cut off when it is read.
-	largestDatagram = 1 << 16
+	// largestDatagram is the most that is taken of one, whatever MaxBytes says: three times what fits into a packet of most
+	// networks. Strangers are not to fill the store with more.
+	largestDatagram = 4 << 10
 	// receiveBuffer is asked of the kernel, which grants as much as it is set to allow. It bridges moments in which
 	// many devices send at once.
 	receiveBuffer = 4 << 20
@@ -126,14 +129,14 @@ func (s *PacketServer) isDraining() bool {
 }
 
 func (s *PacketServer) read(c PacketConn) {
-	buffer := make([]byte, largestDatagram)
+	buffer, control := make([]byte, s.options.MaxBytes+1), make([]byte, controlRoom) // one too long is seen to be
 	idle := 0
 	for {
-		n, from, err := c.ReadFromUDPAddrPort(buffer)
+		n, controlN, _, from, err := c.ReadMsgUDPAddrPort(buffer, control)
 		switch {
 		case err == nil:
 			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) // of a socket for both families
-			if s.handle(Packet{Data: buffer[:n:n], From: from, size: n, conn: c, server: s}) {
+			if s.handle(Packet{Data: buffer[:n:n], From: from, to: sourceOf(control[:controlN]), size: n, conn: c, server: s}) {
 				continue
 			}
 			if idle++; idle%idleRun == 0 {
@@ -207,6 +210,6 @@ func (s *PacketServer) contain(from netip.AddrPort) {
 func (s *PacketServer) drop(p *Packet, reason dropReason) {
 	s.options.Metrics.dropped(reason)
 	if s.warnings.due(reason, time.Now()) {
-		s.options.Logger.Warn("datagrams dropped", "reason", string(reason), "remote", p.From.String(), "bytes", p.size)
+		s.options.Logger.Warn("datagrams dropped", "reason", string(reason), "remote", p.From.String())
 	}
 }

@@ -11,7 +11,7 @@ type dropReason string
 
 const (
 	dropAddressBusy dropReason = "address_busy" // maxInHandOfAnOrigin
-	dropTooLarge    dropReason = "too_large"    // above the largest size
+	dropTooLarge    dropReason = "too_large"    // above MaxBytes
 	dropPanic       dropReason = "panic"        // a bug in the adapter, contained
 )
 

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// Drain stops taking datagrams, and returns when those in hand are settled and the sockets closed, or ctx ends. What a
-// socket has received and nobody has read yet is lost: its devices send it again.
+// Drain stops taking datagrams, and returns when those in hand are settled and the sockets closed, or ctx ends. The sockets
+// stay open for the answers until then; what they have received, or receive meanwhile, and nobody has read is lost, and
+// counts nowhere: its devices send it again.
 func (s *PacketServer) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.isDraining() {

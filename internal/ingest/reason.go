@@ -16,5 +16,5 @@ const (
 	ReasonIdleTimeout CloseReason = "idle_timeout"  // nothing received for the idle timeout
 	ReasonTLS         CloseReason = "tls_handshake" // see teltonika_tls_handshakes_total
 	ReasonProxyHeader CloseReason = "proxy_header"  // a balancer's connection without a good PROXY protocol header
-	ReasonHealthCheck CloseReason = "health_check"  // a balancer's own, by its PROXY protocol header
+	ReasonHealthCheck CloseReason = "health_check"  // a balancer's own, on which nobody has logged in
 )

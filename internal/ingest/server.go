@@ -47,8 +47,10 @@ type Options struct {
 type Server struct {
 	options  Options
 	guard    *guard
-	draining chan struct{}  // closed when Drain begins
-	sessions sync.WaitGroup // connections whose adapter is still at work
+	running  context.Context // ends when Drain begins
+	drain    context.CancelFunc
+	draining <-chan struct{} // closed when Drain begins
+	sessions sync.WaitGroup  // connections whose adapter is still at work
 	accepts  sync.WaitGroup
 
 	mu        sync.Mutex // never taken between a login and the end of a connection
@@ -60,8 +62,9 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(o Options) *Server {
+	running, drain := context.WithCancel(context.Background())
 	return &Server{
-		options: o, guard: newGuard(o.MaxConnections), draining: make(chan struct{}),
+		options: o, guard: newGuard(o.MaxConnections), running: running, drain: drain, draining: running.Done(),
 		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn),
 	}
 }
@@ -121,12 +124,13 @@ func (s *Server) accept(l net.Listener, via Transport) {
 
 // handle has a new connection served, or closes it if there are too many.
 func (s *Server) handle(conn net.Conn, via Transport) {
-	c := &Conn{Conn: conn, server: s, transport: plain, via: via, relayed: via != nil && via.Relays(conn.RemoteAddr())}
-	if !c.relayed && !s.guard.admits(conn.RemoteAddr(), time.Now()) {
-		s.options.Metrics.closed(ReasonRateLimited, c.transport)
-		s.refuse(conn.RemoteAddr())
-		conn.Close()
-		return
+	c := &Conn{Conn: conn, server: s, since: time.Now(), transport: plain, via: via}
+	if via == nil || !via.Relays(conn.RemoteAddr()) {
+		if c.admit(conn.RemoteAddr()) != nil {
+			s.options.Metrics.closed(ReasonRateLimited, c.transport)
+			conn.Close()
+			return
+		}
 	}
 	if reason, ok := s.add(c); !ok {
 		s.options.Metrics.closed(reason, c.transport)
@@ -134,9 +138,7 @@ func (s *Server) handle(conn net.Conn, via Transport) {
 			s.options.Logger.Warn("connection limit reached, connection closed",
 				"limit", s.options.MaxConnections, "remote", conn.RemoteAddr().String())
 		}
-		if !c.relayed {
-			s.guard.forget(conn.RemoteAddr(), time.Now())
-		}
+		s.guard.forget(c.client, time.Now())
 		conn.Close()
 		return
 	}
@@ -178,35 +180,40 @@ func (s *Server) serve(c *Conn) {
 	}
 	defer s.sessions.Done()
 	if c.session != nil {
+		reason = c.asCheck(reason)
 		c.session.End(reason)
 	}
 	s.options.Metrics.closed(reason, c.transport)
 	if reason == ReasonShutdown {
 		return // Shutdown closes what is left, spread over a moment
 	}
-	if c.device == "" && !c.relayed {
-		s.guard.note(c.RemoteAddr(), false, time.Now())
+	if c.device == "" {
+		s.guard.note(c.client, false, time.Now())
 	}
 	c.Close()
 	s.remove(c)
 }
 
-func (s *Server) step(c *Conn) CloseReason {
-	if c.session == nil {
-		return s.open(c)
-	}
-	return s.contain(c)
-}
-
-// contain takes the step; a panic ends the connection and nothing else.
-func (s *Server) contain(c *Conn) (reason CloseReason) {
+// step opens the connection or takes its session's next step. A panic ends the connection and nothing else.
+func (s *Server) step(c *Conn) (reason CloseReason) {
 	defer func() {
 		if p := recover(); p != nil {
 			reason = ReasonPanic
 			s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
 		}
 	}()
+	if c.session == nil {
+		return s.open(c)
+	}
 	return c.session.Step()
+}
+
+// asCheck is the reason of a session's end, if it was no balancer's health check.
+func (c *Conn) asCheck(reason CloseReason) CloseReason {
+	if c.IsBalancers() && c.device == "" && reason != ReasonShutdown && reason != ReasonPanic {
+		return ReasonHealthCheck
+	}
+	return reason
 }
 
 // remove forgets the connection, and the device only if it has not been taken over.

@@ -12,13 +12,11 @@ const (
 	closeInterval = time.Millisecond
 )
 
-// Drain stops taking connections and frames: it closes the listeners, wakes the sessions that wait for their
-// device, and returns when every session has finished the frame that it held, or ctx ends. The sockets stay open.
+// Drain stops taking connections and frames: it closes the listeners, ends what is still being opened, wakes the
+// sessions that wait for their device, and returns when every session has finished the frame that it held, or ctx ends. The sockets stay open.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.isDraining() {
-		close(s.draining)
-	}
+	s.drain()
 	for _, l := range s.listeners {
 		l.Close()
 	}

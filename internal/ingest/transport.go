@@ -1,20 +1,29 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"net"
-	"runtime/debug"
 	"time"
 )
 
 // Transport is what stands on a connection before the device's protocol: a balancer's header, encryption.
 type Transport interface {
-	// Open takes it, on the connection's own goroutine and within the deadline that conn has, and returns the connection
-	// that the device's protocol is spoken on, and what that is called: tcp or tls. An error may be an *OpenError. It
-	// does not close conn.
-	Open(conn net.Conn) (opened net.Conn, name string, err error)
+	// Open takes it, on the connection's own goroutine and until ctx ends, which it does when the server stops; conn
+	// has a deadline somewhat later. It does not close conn. An error may be an *OpenError.
+	//
+	// On a connection that is relayed it calls admit with the client's address as soon as that is known, and ends with
+	// admit's error if there is one. Where it does not call it, the connection is the balancer's own.
+	Open(ctx context.Context, conn net.Conn, admit func(client net.Addr) error) (Opened, error)
 	// Relays reports whether an address is a balancer's. It speaks for many devices, so it is not held to what one may do.
 	Relays(remote net.Addr) bool
+}
+
+// Opened is a connection on which the device's protocol is spoken.
+type Opened struct {
+	Conn   net.Conn
+	Name   string                    // what it is called: tcp or tls
+	Verify func(device string) error // whether the device may be who it says; nil if the transport does not know
 }
 
 // OpenError says why a connection could not be opened, in the words of the metric.
@@ -31,28 +40,17 @@ func (e *OpenError) Unwrap() error { return e.Err }
 const plain = "tcp"
 
 // open makes the connection ready for its session. It returns why the connection ends, or nothing.
-func (s *Server) open(c *Conn) (reason CloseReason) {
-	defer func() {
-		if p := recover(); p != nil {
-			reason = ReasonPanic
-			s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
-		}
-	}()
-	c.SetDeadline(time.Now().Add(s.options.OpenTimeout))
+func (s *Server) open(c *Conn) CloseReason {
+	c.SetDeadline(c.since.Add(s.options.OpenTimeout))
 	if s.isDraining() { // asked after the deadline is set: if draining begins later, it overwrites the deadline
 		return ReasonShutdown
 	}
-	opened, name, err := c.via.Open(c.Conn)
+	opened, err := c.via.Open(s.running, c.Conn, c.admit)
 	if err != nil {
 		return s.notOpened(c, err)
 	}
-	if c.relayed && !s.guard.admits(opened.RemoteAddr(), time.Now()) {
-		s.refuse(opened.RemoteAddr())
-		return ReasonRateLimited
-	}
-	c.relayed = false
-	opened.SetDeadline(time.Time{})
-	if !s.become(c, opened, name) {
+	opened.Conn.SetDeadline(time.Time{})
+	if !s.become(c, opened) {
 		return ReasonShutdown
 	}
 	c.session = s.options.Adapter.Open(c)
@@ -60,11 +58,26 @@ func (s *Server) open(c *Conn) (reason CloseReason) {
 	return ""
 }
 
+var errNotAdmitted = errors.New("too many connections without a login")
+
+// admit holds the connection to what its client may do, of whom only the transport could tell.
+func (c *Conn) admit(client net.Addr) error {
+	if c.client != nil {
+		return nil
+	}
+	if !c.server.guard.admits(client, time.Now()) {
+		c.server.refuse(client)
+		return &OpenError{Reason: ReasonRateLimited, Err: errNotAdmitted}
+	}
+	c.client = client
+	return nil
+}
+
 // become has the connection go on as the one that was opened, unless the server is stopping.
-func (s *Server) become(c *Conn, opened net.Conn, name string) bool {
+func (s *Server) become(c *Conn, opened Opened) bool {
 	s.mu.Lock() // Drain and Close look at c.Conn
 	defer s.mu.Unlock()
-	c.Conn, c.transport = opened, name
+	c.Conn, c.transport, c.verify = opened.Conn, opened.Name, opened.Verify
 	return !s.isDraining()
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,33 +15,73 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
 )
 
-// envelope is a small transport: a line with the address for which the connection speaks stands before the protocol.
+// envelope is a small transport of two stages. Before the protocol stand a line with the address for which the
+// connection speaks, and a seal.
 //
 //	192.0.2.1   that address
+//	own         nobody's: the relay speaks for itself
 //	nonsense    is refused
 //	panic       is a bug
+//	wait        has it wait for something else than the connection
+//
+//	sealed      is good
+//	broken      is refused
 type envelope struct{ relays bool }
 
 const openTimeout = 5 * time.Second
 
 func (e envelope) Relays(net.Addr) bool { return e.relays }
 
-func (e envelope) Open(conn net.Conn) (net.Conn, string, error) {
+func (e envelope) Open(ctx context.Context, conn net.Conn, admit func(net.Addr) error) (Opened, error) {
+	line, err := readLine(conn)
+	if err != nil {
+		return Opened{}, err
+	}
+	ip := net.ParseIP(line)
+	switch {
+	case line == "own":
+	case line == "panic":
+		panic("a bug in the transport")
+	case line == "wait":
+		<-ctx.Done()
+		return Opened{}, ctx.Err()
+	case ip == nil:
+		return Opened{}, &OpenError{Reason: ReasonProxyHeader, Err: errors.New("no address")}
+	default:
+		conn = &spokenFor{conn, &net.TCPAddr{IP: ip, Port: 1}}
+		if err := admit(conn.RemoteAddr()); err != nil {
+			return Opened{}, err
+		}
+	}
+	switch line, err = readLine(conn); {
+	case err != nil:
+		return Opened{}, err
+	case line != "sealed":
+		return Opened{}, &OpenError{Reason: ReasonTLS, Err: errors.New("no seal")}
+	}
+	return Opened{Conn: conn, Name: "letter", Verify: notMallory}, nil
+}
+
+func readLine(conn net.Conn) (string, error) {
 	line, b := "", make([]byte, 1)
-	for !strings.HasSuffix(line, "\n") {
+	for {
 		if _, err := io.ReadFull(conn, b); err != nil {
-			return nil, "", err
+			return "", err
+		}
+		if b[0] == '\n' {
+			return line, nil
 		}
 		line += string(b)
 	}
-	ip := net.ParseIP(strings.TrimSpace(line))
-	switch {
-	case line == "panic\n":
-		panic("a bug in the transport")
-	case ip == nil:
-		return nil, "", &OpenError{Reason: ReasonProxyHeader, Err: errors.New("no address")}
+}
+
+var errMallory = errors.New("it is mallory")
+
+func notMallory(device string) error {
+	if device == "mallory" {
+		return errMallory
 	}
-	return &spokenFor{conn, &net.TCPAddr{IP: ip, Port: 1}}, "letter", nil
+	return nil
 }
 
 type spokenFor struct {
@@ -73,7 +112,7 @@ func (s *shell) closedVia(transport string, reason CloseReason) float64 {
 func TestTransportComesBeforeTheProtocol(t *testing.T) {
 	withEnvelopes(t, envelope{}, func(s *shell) {
 		d := s.dial()
-		d.send("192.0.2.7")
+		d.send("192.0.2.7\nsealed")
 		d.say("=a")
 		d.say("hello")
 		synctest.Wait()
@@ -82,6 +121,9 @@ func TestTransportComesBeforeTheProtocol(t *testing.T) {
 		s.mu.Unlock()
 		if c.Transport() != "letter" || c.RemoteAddr().String() != "192.0.2.7:1" {
 			t.Errorf("transport %q, remote %v", c.Transport(), c.RemoteAddr())
+		}
+		if c.Verify("a") != nil || !errors.Is(c.Verify("mallory"), errMallory) {
+			t.Error("the transport is not asked who it is")
 		}
 		d.say("after")
 		d.send("bye")
@@ -97,7 +139,7 @@ func TestTransportComesBeforeTheProtocol(t *testing.T) {
 func TestTransportLeavesNoDeadline(t *testing.T) {
 	withEnvelopes(t, envelope{}, func(s *shell) {
 		d := s.dial()
-		d.send("192.0.2.7")
+		d.send("192.0.2.7\nsealed")
 		time.Sleep(2 * openTimeout)
 		d.say("=late")
 	})
@@ -134,9 +176,11 @@ func TestTransportThatFails(t *testing.T) {
 // One that hangs in its opening holds up nobody, and nobody's stop.
 func TestTransportsOpenSideBySide(t *testing.T) {
 	withEnvelopes(t, envelope{}, func(s *shell) {
-		s.dial() // says nothing
+		s.dial()                   // says nothing
+		s.dial().send("192.0.2.7") // and no seal
+		s.dial().send("wait")
 		d := s.dial()
-		d.send("192.0.2.7")
+		d.send("192.0.2.7\nsealed")
 		d.say("=a")
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -145,7 +189,7 @@ func TestTransportsOpenSideBySide(t *testing.T) {
 			t.Errorf("drain: %v after %v", err, time.Since(begun))
 		}
 		s.Close(ctx)
-		if s.closed(ReasonShutdown) != 1 || s.closedVia("letter", ReasonShutdown) != 1 {
+		if s.closed(ReasonShutdown) != 3 || s.closedVia("letter", ReasonShutdown) != 1 {
 			t.Errorf("%d and %v closed by the stop", s.closed(ReasonShutdown), s.closedVia("letter", ReasonShutdown))
 		}
 	})
@@ -154,24 +198,70 @@ func TestTransportsOpenSideBySide(t *testing.T) {
 // A balancer's address may fail as often as its devices do, and each device's own address is held to the limit.
 func TestGuardLooksBehindARelay(t *testing.T) {
 	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
-		for i := range failureBurst + 10 {
-			d := s.dial()
-			d.send(fmt.Sprintf("192.0.2.%d", i%2))
-			_, _ = io.WriteString(d.Conn, "bye\n") // it may be refused already
-			d.awaitEnd()
+		for i, end := range []string{"sealed\nbye\n", "broken\n"} { // in the session, and in the transport
+			a, b, refused := fmt.Sprintf("192.0.2.%d", 2*i), fmt.Sprintf("192.0.2.%d", 2*i+1), s.closed(ReasonRateLimited)
+			for n := range failureBurst + 10 {
+				s.fail([]string{a, b}[n%2], end)
+			}
+			synctest.Wait()
+			if s.closed(ReasonRateLimited) != refused {
+				t.Errorf("%q: the two are taken for one", end)
+			}
+			for range failureBurst {
+				s.fail(a, end)
+			}
+			synctest.Wait()
+			if s.closed(ReasonRateLimited) == refused || !s.log.contains("too many connections without a login", a+":1") {
+				t.Errorf("%q: the address behind the balancer was never refused", end)
+			}
 		}
-		for range failureBurst {
+		d := s.dial()
+		d.send("198.51.100.1\nsealed")
+		d.say("=another")
+	})
+}
+
+// fail has a connection of the address end without a login.
+func (s *shell) fail(address, end string) {
+	d := s.dial()
+	d.send(address)
+	_, _ = io.WriteString(d.Conn, end) // it may be refused already
+	d.awaitEnd()
+}
+
+// A client that says nothing more once the balancer has named it holds no more places than one that connects directly.
+func TestGuardBoundsWhatOneClientOpensBehindARelay(t *testing.T) {
+	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
+		for range 600 {
+			s.dial().send("192.0.2.1")
+		}
+		synctest.Wait()
+		if open := s.Connections(); open != 500 || s.closed(ReasonRateLimited) != 100 {
+			t.Errorf("%d connections of one client are open, %d refused", open, s.closed(ReasonRateLimited))
+		}
+	})
+}
+
+// A relay's own connection is a health check, however it ends and however often, unless somebody logs in on it.
+func TestRelaysOwnConnections(t *testing.T) {
+	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
+		for range 2 * failureBurst {
 			d := s.dial()
-			d.send("192.0.2.1")
-			_, _ = io.WriteString(d.Conn, "bye\n") // it may be refused already
+			d.send("own\nsealed\nbye")
 			d.awaitEnd()
 		}
 		synctest.Wait()
-		if s.closed(ReasonRateLimited) == 0 || !s.log.contains("too many connections without a login", "192.0.2.1:1") {
-			t.Error("the address behind the balancer was never refused")
+		if n := s.closedVia("letter", ReasonHealthCheck); n != 2*failureBurst {
+			t.Errorf("%v health checks", n)
 		}
 		d := s.dial()
-		d.send("198.51.100.1")
-		d.say("=another")
+		d.send("own\nsealed")
+		d.say("=a")
+		d.send("bye")
+		d.awaitEnd()
+		synctest.Wait()
+		if n := s.closedVia("letter", reasonBye); n != 1 {
+			t.Errorf("%v sessions ended", n)
+		}
 	})
 }

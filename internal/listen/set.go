@@ -105,8 +105,25 @@ func (s *Set) TCP(ctx context.Context, name string, hosts []string, port int) ([
 	return result, nil
 }
 
-// UDP is TCP for datagrams.
+// UDP is TCP for datagrams. Where the system can say which of its addresses a datagram came to, the sockets ask for it
+// (IP_PKTINFO, IPV6_PKTINFO).
 func (s *Set) UDP(ctx context.Context, name string, hosts []string, port int) ([]*net.UDPConn, error) {
+	conns, err := s.udp(ctx, name, hosts, port)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range conns {
+		if err := tellDestination(c); err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+			return nil, &Error{Name: name, Network: "udp", Address: c.LocalAddr().String(), Err: err}
+		}
+	}
+	return conns, nil
+}
+
+func (s *Set) udp(ctx context.Context, name string, hosts []string, port int) ([]*net.UDPConn, error) {
 	handed, err := s.take(name, "udp", port)
 	if err != nil {
 		return nil, err

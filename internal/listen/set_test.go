@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -136,5 +137,40 @@ func TestErrorsNameTheRemedy(t *testing.T) {
 	err = &Error{Name: "devices", Network: "tcp", Address: ":80", Err: os.NewSyscallError("bind", syscall.EACCES)}
 	if !strings.Contains(err.Error(), "CAP_NET_BIND_SERVICE") {
 		t.Error(err)
+	}
+}
+
+// A socket for all addresses tells which of them a datagram came to.
+func TestDatagramsTellTheirDestination(t *testing.T) {
+	for _, c := range []struct{ hosts, to string }{
+		{"", "127.0.0.2"}, {"", "::1"}, {"0.0.0.0", "127.0.0.2"}, {"::", "::1"}, {"127.0.0.2", "127.0.0.2"},
+	} {
+		hosts, err := ParseHosts(c.hosts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns, err := newSet(t, false).UDP(t.Context(), "devices-udp", hosts, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAfter(t, conns)
+		to := net.UDPAddr{IP: net.ParseIP(c.to), Port: conns[0].LocalAddr().(*net.UDPAddr).Port}
+		device, err := net.DialUDP("udp", nil, &to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAfter(t, []*net.UDPConn{device})
+		if _, err := device.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		want := to.IP.To4()
+		if want == nil {
+			want = to.IP
+		}
+		control := make([]byte, 100)
+		_, n, _, _, err := conns[0].ReadMsgUDPAddrPort(make([]byte, 1), control)
+		if err != nil || !bytes.Contains(control[:n], want) {
+			t.Errorf("%q: a datagram to %s comes with % x, %v", c.hosts, c.to, control[:n], err)
+		}
 	}
 }

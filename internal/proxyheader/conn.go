@@ -13,7 +13,7 @@ type Kind int
 const (
 	Direct  Kind = iota // from an address that is not trusted: what it sends is taken for the client's, a header too
 	Proxied             // a balancer's, for a client that its header names
-	Check               // a balancer's own, to see whether the server is there; nothing follows, close it
+	Check               // a balancer's own, to see whether the server is there; what follows, if anything, is its own
 )
 
 // conn is a connection whose client is not its peer. It keeps no buffer: what is behind the header is still in the
@@ -38,6 +38,7 @@ var buffers = sync.Pool{New: func() any { return new([maxHeader]byte) }}
 // A peer that is not trusted is not asked: the connection is returned as it came, and a header on it is for whoever
 // reads the connection to refuse. From a trusted one anything but a header is an *Error, and the connection must be
 // closed without an answer. A peer that ends the connection before its first byte is a Check without a header.
+// A Check keeps the balancer's address.
 func (t *Trust) Header(c net.Conn) (net.Conn, Kind, error) {
 	if !t.Covers(c.RemoteAddr()) {
 		return c, Direct, nil

@@ -89,7 +89,7 @@ func (e *echo) serve(trust *Trust, c net.Conn) {
 		s.client = client.RemoteAddr().String()
 	}
 	e.seen <- s
-	if err != nil || kind == Check {
+	if err != nil {
 		return
 	}
 	if e.certificate != nil {

@@ -40,12 +40,6 @@ var (
 	errCRCLength = errors.New("the CRC32C is not of 4 bytes")
 )
 
-// Begins reports whether the first bytes of a connection, 6 at least, are a header's: they tell of a balancer that is
-// not trusted.
-func Begins(first []byte) bool {
-	return len(first) >= len(signatureV1) && (isBeginning(first, signatureV1) || isBeginning(first, signatureV2))
-}
-
 // isBeginning reports whether b and the signature agree as far as both go.
 func isBeginning(b []byte, signature string) bool {
 	n := min(len(b), len(signature))

@@ -217,16 +217,3 @@ func TestHeaderInTime(t *testing.T) {
 		}
 	}
 }
-
-func TestBegins(t *testing.T) {
-	for _, g := range good {
-		if !Begins(g.header) || !Begins(g.header[:6]) || Begins(g.header[:5]) {
-			t.Errorf("%s: not known by its beginning", g.name)
-		}
-	}
-	for _, other := range []string{"", behind, "\x16\x03\x01\x02\x00\x01", "PROXYTCP4", "\r\n\r\n\r\n"} {
-		if Begins([]byte(other)) {
-			t.Errorf("%q: taken for a header", other)
-		}
-	}
-}

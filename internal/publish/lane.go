@@ -27,7 +27,7 @@ type lane struct {
 	index   int
 	inbox   inbox
 	waiting []*Frame // taken from the inbox, oldest first, in no batch yet
-	recent  recent
+	recent  memory
 	backoff time.Duration
 
 	batch       engine.Batch
@@ -57,7 +57,7 @@ func newLane(p *Publisher, index, recentLimit int) *lane {
 	return &lane{
 		p: p, index: index, backoff: minBackoff,
 		inbox:  inbox{wake: make(chan struct{}, 1)},
-		recent: recent{limit: recentLimit / 2},
+		recent: newMemory(recentLimit),
 	}
 }
 
@@ -117,7 +117,7 @@ func (l *lane) add(f *Frame) {
 	}
 	l.touched += l.recent.touch(l.keys)
 	for i, k := range l.keys {
-		if l.recent.add(k) {
+		if l.recent.add(f, k) {
 			l.batch.Records = append(l.batch.Records, f.Records[i])
 			l.recordItems = append(l.recordItems, item{len(l.members), k})
 		} else {
@@ -125,7 +125,7 @@ func (l *lane) add(f *Frame) {
 		}
 	}
 	for i := range f.DeadLetters {
-		if k := f.deadLetterKey(&f.DeadLetters[i]); l.recent.add(k) {
+		if k := f.deadLetterKey(&f.DeadLetters[i]); l.recent.add(f, k) {
 			l.batch.DeadLetters = append(l.batch.DeadLetters, f.DeadLetters[i])
 			l.deadItems = append(l.deadItems, item{len(l.members), k})
 		} else {

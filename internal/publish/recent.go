@@ -8,12 +8,43 @@ const (
 	// recentLimit bounds the records known by all lanes together. A publisher that stores more than half of
 	// it within the window forgets sooner.
 	recentLimit = 8 << 20
+	// sharedRecent is which part as many again are known of frames of a share, one in so many.
+	sharedRecent = 4
 )
 
 // key identifies a record or dead letter.
 type key struct{ hash, place uint64 }
 
-// recent is the set of what a lane stored lately. It has two generations: new keys go into the younger one,
+// memory is what a lane stored lately. What came in frames of a share is kept apart, so that however much of it there is,
+// it pushes out nothing of the others.
+type memory struct{ own, shared recent }
+
+func newMemory(limit int) memory {
+	return memory{own: recent{limit: limit / 2}, shared: recent{limit: limit / 2 / sharedRecent}}
+}
+
+func (m *memory) rotate(now time.Time) {
+	m.own.rotate(now)
+	m.shared.rotate(now)
+}
+
+func (m *memory) touch(keys []key) uint64 { return m.own.touch(keys) + m.shared.touch(keys) }
+
+// add reports whether the frame's key is new, and keeps it, in one of the sets only: remove has to find all of it.
+func (m *memory) add(f *Frame, k key) bool {
+	set, other := &m.own, &m.shared
+	if f.share != nil {
+		set, other = other, set
+	}
+	return !other.has(k) && set.add(k)
+}
+
+func (m *memory) remove(k key) {
+	m.own.remove(k)
+	m.shared.remove(k)
+}
+
+// recent is a set of what was stored lately. It has two generations: new keys go into the younger one,
 // and when that is a window old, or full, the older one is dropped.
 type recent struct {
 	young, old keySet
@@ -55,6 +86,8 @@ func (r *recent) add(k key) bool {
 	}
 	return !r.old.has(k)
 }
+
+func (r *recent) has(k key) bool { return r.young.has(k) || r.old.has(k) }
 
 // remove forgets a key that turned out not to be stored.
 func (r *recent) remove(k key) {

@@ -44,7 +44,7 @@ type Adapter struct {
 	deadLetters allowance
 	penalties   penalties
 	largeFrames budget
-	datagrams   datagrams
+	datagrams   *datagrams
 }
 
 // New returns the adapter.
@@ -65,7 +65,7 @@ func New(o Options) *Adapter {
 
 // Open implements ingest.Adapter.
 func (a *Adapter) Open(conn *ingest.Conn) ingest.Session {
-	return &session{Adapter: a, conn: conn, since: time.Now()}
+	return &session{Adapter: a, conn: conn}
 }
 
 // Step is the login, and from then on one frame. It implements ingest.Session.
@@ -89,7 +89,7 @@ func (s *session) End(reason ingest.CloseReason) {
 
 func (s *session) logEnd(reason ingest.CloseReason) {
 	s.Logger.Info("device disconnected", "imei", s.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(s.since).Round(time.Millisecond), "frames", s.line.figures.frames, "records", s.line.figures.records)
+		"duration", time.Since(s.conn.Since()).Round(time.Millisecond), "frames", s.line.figures.frames, "records", s.line.figures.records)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
@@ -97,8 +97,7 @@ func (s *session) logEnd(reason ingest.CloseReason) {
 type session struct {
 	*Adapter
 	conn      *ingest.Conn
-	imei      string // empty until the login is accepted
-	since     time.Time
+	imei      string        // empty until the login is accepted
 	head      [8]byte       // the next frame's header; also the answer's bytes
 	streams   bool          // sends its next frame within restAfter
 	waited    time.Duration // for the next frame already; see rest

@@ -1,6 +1,7 @@
 package teltonikasession
 
 import (
+	"errors"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
@@ -12,17 +13,33 @@ import (
 // they must not take the room of the devices that are connected.
 const datagramParts = 4
 
+// What all datagrams together may bring, for as long as they come: whoever makes them up may have a name for each, so no
+// allowance of a device is a bound to what they fill the store with. The records are those of 100,000 devices that send
+// one every 5 s; dead letters are rare among devices, and each holds a whole datagram.
+var (
+	datagramRecordRate     = rate{burst: 100_000, interval: time.Second / 20_000}
+	datagramDeadLetterRate = rate{burst: 1000, interval: time.Second / 10}
+)
+
+// errDatagramRate: datagrams bring more records than datagramRecordRate. A later resend is taken.
+var errDatagramRate = errors.New("too many records in datagrams")
+
 // datagrams is what the adapter keeps for those who send datagrams. An IMEI in a datagram is only a claim, so what it
 // does is held neither against the device that is connected under it nor to its credit: the dead letters are counted
 // apart, and there are no penalties.
 type datagrams struct {
 	share       *publish.Share
+	records     bucket
+	recordRate  rate
 	deadLetters allowance
 	devices     *datagramDevices
 }
 
-func newDatagrams(p *publish.Publisher, idle time.Duration) datagrams {
-	return datagrams{share: p.Share(datagramParts), deadLetters: newAllowance(), devices: newDatagramDevices(idle)}
+func newDatagrams(p *publish.Publisher, idle time.Duration) *datagrams {
+	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newAllowance(),
+		devices: newDatagramDevices(idle)}
+	d.deadLetters.total = new(bucket)
+	return d
 }
 
 // Take implements ingest.PacketAdapter: it takes a datagram through the steps of a frame until it is on its way to the
@@ -49,10 +66,10 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	}
 	w := a.work.Get().(*work)
 	defer a.putBack(w) // also if a bug makes a step panic
-	w.origin = origin{imei: d.IMEI, claimedOnly: true, received: received, figures: a.Metrics.udp,
+	o := newOwed(a, p, &d, known)
+	w.origin = origin{imei: d.IMEI, claimedOnly: true, remote: &o.packet.From, received: received, figures: a.Metrics.udp,
 		deadLetters: &a.datagrams.deadLetters, share: a.datagrams.share}
 	w.hold(p.Data, d.Body, d.BodyOffset())
-	o := newOwed(a, p, &d, known)
 	if !a.start(w, o) {
 		return nil
 	}
@@ -75,8 +92,11 @@ func (a *Adapter) start(w *work, o *owed) bool {
 	err := a.submit(w, o)
 	if err != nil {
 		v := a.judge(&w.origin, w.data.Count, err)
-		if v.deadLetter != "" {
+		switch {
+		case v.answer:
 			err = a.submitDeadLetter(w, o, v)
+		case v.deadLetter != "": // of what is not answered nothing is kept: anybody can send it
+			a.condemn(w, v)
 		}
 	}
 	o.origin, o.dead = w.origin, w.dead
@@ -104,7 +124,7 @@ func (a *Adapter) submit(w *work, o *owed) error {
 	if o.records == 0 {
 		return nil
 	}
-	f, err := a.admit(w, o.records, a.fill)
+	f, err := a.admitDatagram(w, o.records)
 	if err == nil {
 		err = a.Publisher.Submit(f)
 	}
@@ -114,6 +134,14 @@ func (a *Adapter) submit(w *work, o *owed) error {
 	}
 	o.frame = f
 	return nil
+}
+
+// admitDatagram is admit for the decoded records of a datagram.
+func (a *Adapter) admitDatagram(w *work, n int) (*publish.Frame, error) {
+	if d := a.datagrams; !d.records.take(n, w.received, d.recordRate) {
+		return nil, errDatagramRate
+	}
+	return a.admit(w, n, a.fill)
 }
 
 // submitDeadLetter hands the datagram to the publisher as a dead letter.

@@ -131,6 +131,7 @@ func TestDatagramThatCannotBeDecoded(t *testing.T) {
 	}
 }
 
+// It is not answered, so it is not kept either: anybody can send it.
 func TestDatagramOfAnUnknownCodec(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		b := datagramOf(imei, 3, bodyFrame(0x61, 1, 'x', 1))
@@ -138,7 +139,10 @@ func TestDatagramOfAnUnknownCodec(t *testing.T) {
 			s.send(b)
 			s.expect()
 		}
-		s.expectStored(0, 1)
+		s.expectStored(0, 0)
+		if n := s.log.count("unknown codec, frame not acknowledged"); n != 3 {
+			t.Errorf("%d lines in the log", n)
+		}
 		s.expectMetric(3, "teltonika_unknown_codec_total", "codec_id=0x61")
 		s.expectMetric(3, "teltonika_frames_total", "result=unknown_codec", "transport=udp")
 		s.login().expectAlive() // without a penalty
@@ -325,7 +329,9 @@ func TestPanicInADatagramGivesTheQueuesRoomBack(t *testing.T) {
 		if n := s.publisher.Queued(); n != 0 {
 			t.Errorf("%d records queued", n)
 		}
-		s.send(datagramOf(imei, 1, goodFrame(250)))
-		s.expect(answerTo(1, 250))
+		for i := range byte(5) { // together more than the share, were the room not back
+			s.send(datagramOf(imei, i, goodFrame(50)))
+			s.expect(answerTo(i, 50))
+		}
 	})
 }

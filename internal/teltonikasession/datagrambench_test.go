@@ -2,6 +2,7 @@ package teltonikasession
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,6 +32,7 @@ func BenchmarkDatagrams(b *testing.B) {
 	for _, sockets := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("sockets%d", sockets), func(b *testing.B) {
 			s := benchPacketService(b)
+			s.adapter.datagrams.recordRate = rate{burst: 1 << 30, interval: 1} // its bound is not what is measured
 			address := s.listenShared(sockets)
 			b.ReportAllocs()
 			b.SetParallelism(32)
@@ -208,7 +210,7 @@ func (d *benchDatagram) exchange(b *testing.B) {
 // listenShared adds so many sockets of one port and returns its address.
 func (s *packetService) listenShared(sockets int) string {
 	s.Helper()
-	listen := net.ListenConfig{Control: reusePort}
+	listen := net.ListenConfig{Control: asServed}
 	address := "127.0.0.1:0"
 	for range sockets {
 		conn, err := listen.ListenPacket(s.Context(), "udp", address)
@@ -221,11 +223,12 @@ func (s *packetService) listenShared(sockets int) string {
 	return address
 }
 
-// reusePort lets several sockets have one port.
-func reusePort(_, _ string, c syscall.RawConn) error {
+// asServed lets several sockets have one port, and asks for the address that datagrams come to, as the service does.
+func asServed(_, _ string, c syscall.RawConn) error {
 	var err error
 	if controlErr := c.Control(func(fd uintptr) {
-		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1)
+		err = errors.Join(syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1),
+			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_PKTINFO, 1))
 	}); controlErr != nil {
 		return controlErr
 	}

@@ -63,7 +63,7 @@ func (o *owed) answer(records int) bool {
 	if err := o.packet.Answer(d.AppendAnswer(b[:0], records)); err != nil {
 		return false
 	}
-	o.Metrics.ackLatency.Observe(time.Since(o.received).Seconds())
+	o.figures.ackLatency.Observe(time.Since(o.received).Seconds())
 	return true
 }
 

@@ -36,11 +36,12 @@ func (a *Adapter) condemn(w *work, v *verdict) (records int) {
 // buried counts what has become of a dead letter and reports whether it is stored.
 func (a *Adapter) buried(o *origin, v *verdict, records int, err error) bool {
 	if err != nil {
-		a.Logger.Error("dead letter not stored, frame not acknowledged", "imei", o.imei, "error", err)
-		a.Metrics.refused(verdictOn(err).refused, records)
+		a.Logger.Error("dead letter not stored, frame not acknowledged", "imei", o.imei, "remote", remote{o.remote},
+			"transport", o.figures.transport, "error", err)
+		o.figures.refused(verdictOn(err).refused, records)
 		return false
 	}
-	a.Metrics.deadLettered(v.deadLetter, records)
+	o.figures.deadLettered(v.deadLetter, records)
 	return true
 }
 

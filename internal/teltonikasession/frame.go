@@ -58,7 +58,7 @@ func (s *session) take() ingest.CloseReason {
 
 func (a *Adapter) putBack(w *work) {
 	if w.unaccounted > 0 {
-		a.Metrics.refused(verdicts[len(verdicts)-1].refused, w.unaccounted)
+		w.figures.refused(verdicts[len(verdicts)-1].refused, w.unaccounted)
 		w.unaccounted = 0
 	}
 	if w.large {
@@ -127,7 +127,7 @@ func (s *session) carry(w *work) error {
 
 // read brings the frame whose header has arrived into w.
 func (s *session) read(w *work) error {
-	w.origin = origin{imei: s.imei, figures: s.Metrics.of(s.conn.Transport()), deadLetters: &s.deadLetters}
+	w.origin = origin{imei: s.imei, remote: s.conn.RemoteAddr(), figures: s.Metrics.of(s.conn.Transport()), deadLetters: &s.deadLetters}
 	w.frame, w.acknowledged = w.frame[:0], -1
 	size, err := teltonika.ParseHeader(s.head[:], s.MaxFrameBytes)
 	if err != nil {
@@ -226,7 +226,7 @@ func (s *session) ack(w *work, records int) error {
 	if err := s.answer(4); err != nil {
 		return &writeError{err}
 	}
-	s.Metrics.ackLatency.Observe(time.Since(w.received).Seconds())
+	w.figures.ackLatency.Observe(time.Since(w.received).Seconds())
 	if !s.line.acked {
 		s.penalties.end(s.imei)
 	}

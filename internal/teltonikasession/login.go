@@ -1,8 +1,10 @@
 package teltonikasession
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
@@ -20,20 +22,22 @@ func (s *session) login() ingest.CloseReason {
 		return s.reject(s.Authority.Known(imei))
 	}
 	if wait := s.penalties.due(imei, time.Now()); wait > 0 {
-		if err := s.conn.Pause(min(wait, s.HandshakeTimeout-time.Since(s.since))); err != nil {
+		if err := s.conn.Pause(min(wait, s.HandshakeTimeout-time.Since(s.conn.Since()))); err != nil {
 			return s.conn.Reason(err)
 		}
 	}
 	known := s.Authority.Known(imei)
 	if !known && s.StrictAuth {
-		s.Logger.Warn("login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
-		s.penalties.add(imei, time.Now())
+		s.Logger.Log(context.Background(), s.refusalLevel(), "login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
+		if !s.conn.IsBalancers() { // whose health check comes again with the same one
+			s.penalties.add(imei, time.Now())
+		}
 		return s.reject(known)
 	}
 	s.imei = imei
 	number := s.conn.TakeOver(imei)
 	s.Metrics.of(s.conn.Transport()).handshake("accepted", known)
-	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "known", known)
+	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "known", known)
 	s.head[0] = teltonika.LoginAccept
 	if err := s.answer(1); err != nil {
 		return s.writeFailed(err)
@@ -46,7 +50,7 @@ func (s *session) login() ingest.CloseReason {
 
 // reject refuses the login.
 func (s *session) reject(known bool) ingest.CloseReason {
-	s.Metrics.of(s.conn.Transport()).handshake("rejected", known)
+	s.refused("rejected", known)
 	s.head[0] = teltonika.LoginRefuse
 	if err := s.answer(1); err != nil {
 		return s.writeFailed(err)
@@ -54,9 +58,10 @@ func (s *session) reject(known bool) ingest.CloseReason {
 	return ReasonRejected
 }
 
-// readLogin reads `length u16 | identifier` behind any number of keep-alives, all within the handshake timeout.
+// readLogin reads `length u16 | identifier` behind any number of keep-alives, all within what the transport has left of
+// the handshake timeout.
 func (s *session) readLogin() (string, error) {
-	if err := s.conn.Await(s.HandshakeTimeout); err != nil {
+	if err := s.conn.Await(s.HandshakeTimeout - time.Since(s.conn.Since())); err != nil {
 		return "", err
 	}
 	for n := 0; n < 2; {
@@ -80,14 +85,44 @@ func (s *session) readLogin() (string, error) {
 func (s *session) loginFailed(err error) ingest.CloseReason {
 	var malformed *teltonika.DecodeError
 	if errors.As(err, &malformed) {
-		s.Metrics.of(s.conn.Transport()).handshake("malformed", false)
-		s.Logger.Warn("login malformed", "remote", s.conn.RemoteAddr().String(), "error", err)
+		s.refused("malformed", false)
+		attrs := []any{"remote", s.conn.RemoteAddr().String(), "error", err}
+		if cause := causeOf(s.head[:2]); cause != "" {
+			attrs = append(attrs, "cause", cause)
+		}
+		s.Logger.Log(context.Background(), s.refusalLevel(), "login malformed", attrs...)
 		return ReasonMalformedLogin
 	}
 	if reason := s.conn.Reason(err); reason != ingest.ReasonIdleTimeout {
 		return reason
 	}
 	return ReasonHandshakeTimeout
+}
+
+// refused counts a login that is not accepted, unless it is a balancer's health check.
+func (s *session) refused(result string, known bool) {
+	if !s.conn.IsBalancers() {
+		s.Metrics.of(s.conn.Transport()).handshake(result, known)
+	}
+}
+
+// refusalLevel is how loud it is said: a health check makes no noise.
+func (s *session) refusalLevel() slog.Level {
+	if s.conn.IsBalancers() {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
+// causeOf says what a connection is that begins so instead of with a login, if that is known.
+func causeOf(first []byte) string {
+	switch {
+	case first[0] == 0x16 && first[1] == 3: // a handshake record, and the major version of all of TLS
+		return "TLS on the plain port: set TLS_DETECT or send it to TLS_PORT"
+	case string(first) == "PR", string(first) == "\r\n": // versions 1 and 2
+		return "a PROXY protocol header from an address that is not in PROXY_PROTOCOL_FROM"
+	}
+	return ""
 }
 
 // skipKeepAlives moves what follows the leading keep-alive bytes of b to its front and returns its length.

@@ -86,6 +86,26 @@ func TestLoginMalformedClosesWithoutAnswer(t *testing.T) {
 	}
 }
 
+// What is no login at all, but well known, is called by its name.
+func TestLoginMalformedForAKnownCause(t *testing.T) {
+	for sent, cause := range map[string]string{
+		"\x16\x03\x01\x02\x00\x01":               "TLS on the plain port",
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n": "not in PROXY_PROTOCOL_FROM",
+		"\r\n\r\n\x00\r\nQUIT\n":                 "not in PROXY_PROTOCOL_FROM",
+		"GET / HTTP/1.1\r\n\r\n":                 "",
+		"\x16\x01":                               "",
+	} {
+		serve(t, func(s *service) {
+			d := s.dial()
+			d.send([]byte(sent))
+			d.expectClosed("")
+			if s.log.count("login malformed") != 1 || s.log.count("cause=") != min(1, len(cause)) || s.log.count(cause) == 0 {
+				t.Errorf("%q: logged:\n%s", sent, s.log.b.String())
+			}
+		})
+	}
+}
+
 func TestLoginAgainInAnOpenConnectionCloses(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
@@ -121,7 +141,7 @@ func TestLoginAndCloseAreLogged(t *testing.T) {
 			t.Errorf("%d lines logged, want 2:\n%s", n, s.log.b.String())
 		}
 		for _, part := range []string{`msg="device connected" imei=` + imei, `msg="device disconnected" imei=` + imei,
-			"reason=peer_closed", "frames=1 records=2"} {
+			"transport=tcp known=true", "reason=peer_closed", "frames=1 records=2"} {
 			if s.log.count(part) != 1 {
 				t.Errorf("no %s in the log:\n%s", part, s.log.b.String())
 			}

@@ -17,12 +17,12 @@ type Metrics struct {
 	framesTotal        *prometheus.CounterVec
 	receivedTotal      *prometheus.CounterVec
 	publishedTotal     *prometheus.CounterVec
-	duplicateTotal     prometheus.Counter
+	duplicateTotal     *prometheus.CounterVec
 	deadLetteredTotal  *prometheus.CounterVec
 	refusedTotal       *prometheus.CounterVec
 	unknownCodecTotal  *prometheus.CounterVec
 	priorityOutOfRange prometheus.Counter
-	ackLatency         prometheus.Histogram
+	ackLatencySeconds  *prometheus.HistogramVec
 	lengthMismatch     prometheus.Counter
 	datagramDevices    atomic.Pointer[datagramDevices] // set by New
 
@@ -41,38 +41,35 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"AVL records in datagrams and in frames with a right CRC, by codec and transport.", "codec", "transport"),
 		publishedTotal: counters("teltonika_records_published_total",
 			"AVL records stored for the first time, by codec and transport.", "codec", "transport"),
-		duplicateTotal: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "teltonika_records_duplicate_total",
-			Help: "AVL records sent again that had been stored before.",
-		}),
+		duplicateTotal: counters("teltonika_records_duplicate_total",
+			"AVL records sent again that had been stored before, by transport.", "transport"),
 		deadLetteredTotal: counters("teltonika_records_dead_lettered_total",
-			"AVL records kept as dead letters, by reason.", "reason"),
+			"AVL records kept as dead letters, by reason and transport.", "reason", "transport"),
 		refusedTotal: counters("teltonika_records_refused_total",
-			"AVL records not acknowledged, which the device sends again, by reason.", "reason"),
+			"AVL records not acknowledged, which the device sends again, by reason and transport.", "reason", "transport"),
 		unknownCodecTotal: counters("teltonika_unknown_codec_total",
 			"Frames of a codec that is not decoded, by codec id.", "codec_id"),
 		priorityOutOfRange: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_priority_out_of_range_total",
 			Help: "AVL records with a priority above 2, published as sent.",
 		}),
-		ackLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
+		ackLatencySeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "teltonika_ack_latency_seconds",
-			Help:    "Time from a frame's last byte read to its ACK written.",
+			Help:    "Time from a frame's last byte read to its ACK written, by transport.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
-		}),
+		}, []string{"transport"}),
 		lengthMismatch: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_udp_length_mismatch_total",
 			Help: "Datagrams whose length field is not their length, taken all the same.",
 		}),
 	}
 	r.MustRegister(m.handshakes, m.framesTotal, m.receivedTotal, m.publishedTotal, m.duplicateTotal,
-		m.deadLetteredTotal, m.refusedTotal, m.unknownCodecTotal, m.priorityOutOfRange, m.ackLatency,
+		m.deadLetteredTotal, m.refusedTotal, m.unknownCodecTotal, m.priorityOutOfRange, m.ackLatencySeconds,
 		m.lengthMismatch, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "teltonika_udp_devices_active",
 			Help: "Devices that have sent a datagram within the idle timeout.",
 		}, m.countDatagramDevices))
 	m.tcp, m.tls, m.udp = m.newTransport(transportTCP), m.newTransport(transportTLS), m.newTransport(transportUDP)
-	m.beginAtZero()
 	return m
 }
 
@@ -83,28 +80,8 @@ func (m *Metrics) countDatagramDevices() float64 {
 	return 0
 }
 
-// beginAtZero shows what has not happened yet, because an increase is not seen in a series that begins with it.
-func (m *Metrics) beginAtZero() {
-	m.deadLetteredTotal.WithLabelValues(reasonTimestamp)
-	for i := range verdicts {
-		if v := &verdicts[i]; v.answer {
-			m.deadLetteredTotal.WithLabelValues(v.deadLetter)
-		} else if v.refused != "" {
-			m.refusedTotal.WithLabelValues(v.refused)
-		}
-	}
-}
-
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}
-
-func (m *Metrics) deadLettered(reason string, records int) {
-	m.deadLetteredTotal.WithLabelValues(reason).Add(float64(records))
-}
-
-func (m *Metrics) refused(reason string, records int) {
-	m.refusedTotal.WithLabelValues(reason).Add(float64(records))
 }
 
 func (m *Metrics) unknownCodec(c teltonika.Codec) {

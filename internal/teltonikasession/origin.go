@@ -1,6 +1,8 @@
 package teltonikasession
 
 import (
+	"fmt"
+	"log/slog"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -11,9 +13,16 @@ import (
 type origin struct {
 	imei        string
 	claimedOnly bool            // by a datagram, without a login
+	remote      fmt.Stringer    // its sender's address
 	codec       teltonika.Codec // 0 if the frame was not read to its end
 	received    time.Time       // when its last byte was read
 	figures     *transportMetrics
 	deadLetters *allowance     // of those who are to be trusted as much as its sender
 	share       *publish.Share // of the queue, nil for no limit but the queue's own
 }
+
+// remote is an address in the log. It is made a text only in a line that is written.
+type remote struct{ fmt.Stringer }
+
+// LogValue implements slog.LogValuer.
+func (r remote) LogValue() slog.Value { return slog.StringValue(r.String()) }

@@ -113,17 +113,20 @@ func (s *service) shutDown() {
 	}
 }
 
-// checkLedger compares the two sides of the books.
+// checkLedger compares the two sides of the books, for each transport.
 func (s *service) checkLedger() {
 	s.Helper()
-	received := s.total("teltonika_records_received_total")
-	published, duplicate := s.total("teltonika_records_published_total"), s.total("teltonika_records_duplicate_total")
-	dead, refused := s.total("teltonika_records_dead_lettered_total"), s.total("teltonika_records_refused_total")
-	if received != published+duplicate+dead+refused {
-		s.Errorf("%v records received, but %v published + %v duplicate + %v dead-lettered + %v refused",
-			received, published, duplicate, dead, refused)
+	for _, transport := range []string{transportTCP, transportTLS, transportUDP} {
+		by := "transport=" + transport
+		received := s.total("teltonika_records_received_total", by)
+		published, duplicate := s.total("teltonika_records_published_total", by), s.total("teltonika_records_duplicate_total", by)
+		dead, refused := s.total("teltonika_records_dead_lettered_total", by), s.total("teltonika_records_refused_total", by)
+		if received != published+duplicate+dead+refused {
+			s.Errorf("%s: %v records received, but %v published + %v duplicate + %v dead-lettered + %v refused",
+				by, received, published, duplicate, dead, refused)
+		}
 	}
-	late := s.total("teltonika_records_stored_late_total")
+	published, late := s.total("teltonika_records_published_total"), s.total("teltonika_records_stored_late_total")
 	if stored := float64(len(s.engine.Records())); stored != published+late && !s.storesInPart {
 		s.Errorf("%v records in the engine, but %v published + %v stored late", stored, published, late)
 	}

@@ -1,11 +1,14 @@
 package teltonikasession
 
 import (
+	"context"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
 )
 
 // closesAfter checks that the server closes the connection without an answer at that time and not before.
@@ -52,6 +55,40 @@ func TestHandshakeTimeoutIsNotExtended(t *testing.T) {
 					d.expect("")
 				}
 				d.closesAfter(2 * time.Second)
+				s.expectReason(ReasonHandshakeTimeout)
+			})
+		})
+	}
+}
+
+// slow is a transport that takes its time, and then is what was there before.
+type slow time.Duration
+
+func (d slow) Open(_ context.Context, conn net.Conn, _ func(net.Addr) error) (ingest.Opened, error) {
+	time.Sleep(time.Duration(d))
+	return ingest.Opened{Conn: conn, Name: transportTLS}, nil
+}
+
+func (slow) Relays(net.Addr) bool { return false }
+
+// What the transport has taken of the timeout is gone: slow TLS and a slow login have it together.
+func TestHandshakeTimeoutIsForTheTransportToo(t *testing.T) {
+	for name, c := range map[string]struct{ opening, left time.Duration }{
+		"in time": {handshakeTimeout - 10*time.Second, 10 * time.Second},
+		"beyond":  {handshakeTimeout + time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, func(s *service) {
+				l := ingesttest.NewListener()
+				s.server.Serve(l, slow(c.opening))
+				s.listener = l
+				d := s.dial()
+				d.send(loginOf(imei)[:9]) // which waits until somebody reads
+				if c.left > 0 {
+					d.closesAfter(c.left)
+				} else {
+					d.expectClosed("")
+				}
 				s.expectReason(ReasonHandshakeTimeout)
 			})
 		})

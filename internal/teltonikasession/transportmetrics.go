@@ -21,12 +21,16 @@ type transportMetrics struct {
 
 	// The counters of good frames, looked up once.
 	byCodec map[teltonika.Codec]codecCounters
+
+	duplicate  prometheus.Counter
+	ackLatency prometheus.Observer
 }
 
 type codecCounters struct{ ok, received, published prometheus.Counter }
 
 func (m *Metrics) newTransport(name string) *transportMetrics {
-	t := &transportMetrics{Metrics: m, transport: name, byCodec: make(map[teltonika.Codec]codecCounters)}
+	t := &transportMetrics{Metrics: m, transport: name, byCodec: make(map[teltonika.Codec]codecCounters),
+		duplicate: m.duplicateTotal.WithLabelValues(name), ackLatency: m.ackLatencySeconds.WithLabelValues(name)}
 	for _, c := range []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
 		codec := c.String()
 		t.byCodec[c] = codecCounters{
@@ -50,6 +54,14 @@ func (t *transportMetrics) beginAtZero() {
 	}
 	for _, codec := range []string{"unknown", teltonika.Codec7.String()} {
 		t.framesTotal.WithLabelValues(codec, "unknown_codec", t.transport)
+	}
+	t.deadLettered(reasonTimestamp, 0)
+	for i := range verdicts {
+		if v := &verdicts[i]; v.answer {
+			t.deadLettered(v.deadLetter, 0)
+		} else if v.refused != "" {
+			t.refused(v.refused, 0)
+		}
 	}
 }
 
@@ -92,9 +104,17 @@ func (t *transportMetrics) received(codec teltonika.Codec, records int) {
 func (t *transportMetrics) stored(codec teltonika.Codec, o publish.Outcome, dead int) {
 	t.byCodec[codec].published.Add(float64(o.Published))
 	if o.Duplicates > 0 {
-		t.duplicateTotal.Add(float64(o.Duplicates))
+		t.duplicate.Add(float64(o.Duplicates))
 	}
 	if dead > 0 {
 		t.deadLettered(reasonTimestamp, dead)
 	}
+}
+
+func (t *transportMetrics) deadLettered(reason string, records int) {
+	t.deadLetteredTotal.WithLabelValues(reason, t.transport).Add(float64(records))
+}
+
+func (t *transportMetrics) refused(reason string, records int) {
+	t.refusedTotal.WithLabelValues(reason, t.transport).Add(float64(records))
 }

@@ -83,12 +83,14 @@ var verdicts = []verdict{
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
 	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
 		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},
+	{applies: is(errDatagramRate), result: "overflow", refused: "overflow",
+		level: slog.LevelWarn, log: "too many records in datagrams, not acknowledged"},
 	{applies: is(publish.ErrTimeout), result: "publish_error", refused: "timeout",
 		level: slog.LevelError, log: "frame not stored in time, not acknowledged"},
 	{applies: is(publish.ErrClosed), result: "publish_error", refused: "draining",
 		level: slog.LevelInfo, log: "frame refused while stopping, not acknowledged"},
 	{applies: is(errDeadLetterLimit), result: "malformed", refused: "dead_letters",
-		level: slog.LevelWarn, log: "too many dead letters of this device, frame not acknowledged"},
+		level: slog.LevelWarn, log: "too many dead letters, frame not acknowledged"},
 	{applies: anything, result: "publish_error", refused: "engine",
 		level: slog.LevelError, log: "engine failed, frame not acknowledged"},
 }
@@ -102,9 +104,10 @@ func verdictOn(err error) *verdict {
 func (a *Adapter) judge(o *origin, records int, err error) *verdict {
 	v := verdictOn(err)
 	o.figures.frame(o.codec, v.result)
-	a.Logger.Log(context.Background(), v.level, v.log, "imei", o.imei, "error", err)
+	a.Logger.Log(context.Background(), v.level, v.log, "imei", o.imei, "remote", remote{o.remote}, "transport", o.figures.transport,
+		"error", err)
 	if v.refused != "" {
-		a.Metrics.refused(v.refused, records)
+		o.figures.refused(v.refused, records)
 	}
 	return v
 }

@@ -51,8 +51,10 @@ var actions = map[string]struct {
 	"a message's ErrCount":   {&messageError{decoding(teltonika.ErrCount)}, action{result: "malformed"}},
 
 	"publish.ErrOverflow": {publish.ErrOverflow, action{result: "overflow", refused: "overflow"}},
-	"publish.ErrTimeout":  {publish.ErrTimeout, action{result: "publish_error", refused: "timeout"}},
-	"publish.ErrClosed":   {publish.ErrClosed, action{result: "publish_error", refused: "draining"}},
+	"datagram rate":       {errDatagramRate, action{result: "overflow", refused: "overflow"}},
+
+	"publish.ErrTimeout": {publish.ErrTimeout, action{result: "publish_error", refused: "timeout"}},
+	"publish.ErrClosed":  {publish.ErrClosed, action{result: "publish_error", refused: "draining"}},
 
 	"large frame budget": {errBudget, action{result: "overflow", close: ReasonOverload}},
 

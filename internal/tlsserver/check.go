@@ -185,6 +185,10 @@ func (r *Report) client(seen *sight, o CheckOptions) {
 		r.problem(Warning, CodeHandshake, "the server requires a client certificate, so the handshake could not be finished: "+seen.err.Error(),
 			"give this check a device's certificate and key")
 		return
+	case seen.ended:
+		r.problem(Warning, CodeHandshake, fmt.Sprintf("the server ended the connection after the handshake, and did not say whether it is for the certificate of %s", o.CertFile),
+			"see the server's log; it may be stopping, or a balancer in front may have ended it")
+		return
 	default:
 		r.problem(Error, CodeHandshake, "the server does not accept the client certificate: "+seen.err.Error(),
 			"have it issued by the CA that the server expects")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -119,6 +120,40 @@ func TestCheckWithClientCertificates(t *testing.T) {
 		if r.OK() != c.ok || !strings.Contains(r.String(), c.want) {
 			t.Errorf("%s: ok %v, want %v and %q in\n%s", c.auth, r.OK(), c.ok, c.want, r)
 		}
+	}
+}
+
+// TestCheckOfAServerThatEnds: whoever ends a finished handshake's connection without an alert has said nothing of the
+// certificate.
+func TestCheckOfAServerThatEnds(t *testing.T) {
+	root, dir := newPKI(t)
+	certFile, keyFile := writePair(t, dir, root.issue(t, "server", ecdsaKey()))
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequestClientCert}).Handshake()
+			raw.Close()
+		}
+	})
+	defer all.Wait()
+	defer l.Close()
+	device := root.issue(t, "356307042441013", ecdsaKey(), asClient)
+	o := CheckOptions{CAFile: write(t, filepath.Join(dir, "root.crt"), certificatePEM(root)), Timeout: patienceOfTests,
+		CertFile: write(t, filepath.Join(dir, "device.crt"), certificatePEM(device)), KeyFile: write(t, filepath.Join(dir, "device.key"), device.keyPEM(t))}
+	if r := Check(t.Context(), l.Addr().String(), o); !r.OK() || !strings.Contains(r.String(), "did not say whether") {
+		t.Error(r)
 	}
 }
 

@@ -20,12 +20,18 @@ type Conn struct {
 	detect   bool
 	plain    bool // found by detection
 	heard    bool // the device has sent something since the handshake
+	quiet    bool // see Quiet
 }
 
 // past is a deadline that ends reads and writes at once.
 var past = time.Unix(1, 0)
 
-// Handshake finds out what the device speaks and does the TLS handshake until ctx ends. It is called once, before
+// Quiet has a failure be logged at debug and not counted: the connection is a balancer's, which looks whether the server is
+// there. It comes before Handshake.
+func (c *Conn) Quiet() { c.quiet = true }
+
+// Handshake finds out what the device speaks and does the TLS handshake until ctx ends; its deadline is the device's, and
+// that it is cancelled the server's stop. It is called once, before
 // anything is read or written. Its error is a *HandshakeError, counted and logged already; or that of the socket, if the
 // device has not shown what it speaks where that is detected.
 //
@@ -61,8 +67,8 @@ func (c *Conn) handshake(a *attempt) (begin time.Time, err error) {
 	r.attempt = a
 	t := tls.Server(r, c.server.config)
 	c.tls.Store(t)
+	defer a.leave()                                // also when it panics
 	err = t.HandshakeContext(context.Background()) // which ctx ends by the deadline
-	a.leave()
 	r.attempt = nil
 	return begin, err
 }
@@ -103,7 +109,7 @@ func (c *Conn) readPlain(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// firstRead notices a device that has left as soon as the handshake was done: some look at the certificate only then.
+// firstRead notices a connection that ends as soon as the handshake is done: some devices look at the certificate only then.
 func (c *Conn) firstRead(n int, err error) {
 	var timeout net.Error
 	switch {
@@ -112,7 +118,7 @@ func (c *Conn) firstRead(n int, err error) {
 	case err == nil || errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, net.ErrClosed):
 	default:
 		c.heard = true
-		c.server.left(c, err)
+		c.server.unused(c, err)
 	}
 }
 

@@ -54,6 +54,7 @@ type service struct {
 	log     *buffer
 	timeout time.Duration // of handshakes
 	detect  bool
+	quiet   bool
 	stop    context.CancelFunc
 	results chan error // of handshakes
 	conns   chan *Conn // after their handshakes
@@ -112,6 +113,9 @@ func (s *service) accept(ctx context.Context, l net.Listener, all *sync.WaitGrou
 		conn := s.Wrap(raw)
 		if s.detect {
 			conn = s.Detect(raw)
+		}
+		if s.quiet {
+			conn.Quiet()
 		}
 		all.Go(func() { s.serve(ctx, conn) })
 	}

@@ -30,8 +30,11 @@ func newGate(places int, waiting prometheus.Gauge) *gate {
 }
 
 // enter waits for a place until ctx ends; a newcomer only for half of that time, for the rest of its handshake needs
-// some too.
+// some too. The error is errBusy, or ctx's if that was cancelled: then nobody goes in any more.
 func (g *gate) enter(ctx context.Context, newcomer bool) error {
+	if isCancelled(ctx) {
+		return ctx.Err()
+	}
 	g.mu.Lock()
 	if g.free > 0 {
 		g.free--
@@ -50,7 +53,9 @@ func (g *gate) enter(ctx context.Context, newcomer bool) error {
 
 	select {
 	case <-turn:
-		return nil
+		if !isCancelled(ctx) {
+			return nil
+		}
 	case <-patience(ctx, newcomer):
 	case <-ctx.Done():
 	}
@@ -62,8 +67,14 @@ func (g *gate) enter(ctx context.Context, newcomer bool) error {
 	default:
 		queue.Remove(place)
 	}
+	if isCancelled(ctx) {
+		return ctx.Err()
+	}
 	return errBusy
 }
+
+// isCancelled reports whether ctx has ended, and not by its deadline.
+func isCancelled(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 // patience is the end of a newcomer's.
 func patience(ctx context.Context, newcomer bool) <-chan time.Time {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,6 +73,86 @@ func TestGatePatience(t *testing.T) {
 	})
 }
 
+// TestGateClosesWhenCancelled: who waits leaves at once, whoever's turn comes then does not go in, and nobody after.
+func TestGateClosesWhenCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, newTestMetrics().waiting)
+		g.enter(t.Context(), true)
+		ctx, cancel := context.WithCancel(t.Context())
+		timed, end := context.WithTimeout(ctx, time.Minute)
+		defer end()
+		begin := time.Now()
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				if err := g.enter(timed, i%2 == 0); !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		g.leave() // somebody's turn, at the same time
+		all.Wait()
+		if err := g.enter(timed, false); !errors.Is(err, context.Canceled) {
+			t.Errorf("entered: %v", err)
+		}
+		if time.Since(begin) > 0 || g.free != 1 || g.newcomers.Len()+g.begun.Len() != 0 {
+			t.Errorf("after %v %d places are free, %d wait", time.Since(begin), g.free, g.newcomers.Len()+g.begun.Len())
+		}
+	})
+}
+
+// TestStopDuringAStorm: nobody waits for a place any more, and it is called a stop.
+func TestStopDuringAStorm(t *testing.T) {
+	_, dir := newPKI(t)
+	s := startService(t, dir, func(_ *service, o *Options) { o.Handshakes = 1 })
+	if err := s.gate.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	defer s.gate.leave()
+	const storm = 20
+	for range storm {
+		s.connect(t).Write(clientHello(t))
+	}
+	eventually(t, "all wait", func() bool { return testutil.ToFloat64(s.options.Metrics.waiting) == storm })
+	s.stop()
+	for range storm {
+		var e *HandshakeError
+		if err := s.result(t); !errors.As(err, &e) || e.Reason != ReasonShutdown {
+			t.Errorf("handshake ended with %v", err)
+		}
+	}
+	if strings.Contains(s.log.String(), "level=WARN") {
+		t.Errorf("a stop makes noise: %s", s.log)
+	}
+}
+
+// brokenKey panics, as a bug in a handshake would.
+type brokenKey struct{ crypto.Signer }
+
+func (brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	panic("a bug in the key")
+}
+
+// TestPanicLeavesTheGate: a bug that somebody contains costs no place.
+func TestPanicLeavesTheGate(t *testing.T) {
+	_, dir := newPKI(t)
+	s := startService(t, dir, func(_ *service, o *Options) { o.Handshakes = 1 })
+	s.signBy(brokenKey{s.current.Load().config.Certificates[0].PrivateKey.(crypto.Signer)})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		s.Wrap(&scripted{clientHello(t), 4096}).Handshake(t.Context())
+	}()
+	if s.gate.free != 1 {
+		t.Errorf("%d places are free, want 1", s.gate.free)
+	}
+}
+
 // countingKey notes how many signatures are made at the same time.
 type countingKey struct {
 	crypto.Signer
@@ -128,7 +209,7 @@ func TestStormDoesNotComputeAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestGateIsEmptyInTheEnd has handshakes end in all ways, and then needs all places.
+// TestGateIsEmptyInTheEnd has handshakes end in many ways, after which all places are free.
 func TestGateIsEmptyInTheEnd(t *testing.T) {
 	root, dir := newPKI(t)
 	s := startService(t, dir, timeout(100*time.Millisecond), func(_ *service, o *Options) { o.Handshakes = 2 })

@@ -18,17 +18,17 @@ func (c *Conn) VerifyIMEI(imei string) error {
 	if !c.server.options.BindIMEI {
 		return nil
 	}
-	names := c.PeerNames()
+	names := c.peerNames()
 	if len(names) == 0 || slices.Contains(names, imei) {
 		return nil
 	}
 	return fmt.Errorf("%w: it names %q", ErrCertificateIMEI, names)
 }
 
-// PeerNames are the names in the device's certificate, which has been verified: the common name, the DNS names and, of
+// peerNames are the names in the device's certificate, which has been verified: the common name, the DNS names and, of
 // a URI such as urn:imei:356307042441013 or urn:gsma:imei:35630704-244101-3, the last part without dashes.
 // There are none if the device has shown no certificate; a certificate without names has an empty one.
-func (c *Conn) PeerNames() []string {
+func (c *Conn) peerNames() []string {
 	t := c.tls.Load()
 	if t == nil {
 		return nil

@@ -1,6 +1,7 @@
 package tlsserver
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"time"
@@ -17,11 +18,13 @@ func (s *Server) note(c *Conn, a *attempt, begin time.Time, err error) error {
 		return nil
 	}
 	e := s.explain(c, a, err)
-	s.options.Metrics.failed(e.Reason)
+	if !c.quiet {
+		s.options.Metrics.failed(e.Reason)
+	}
 	if e.Reason == ReasonShutdown {
 		return e
 	}
-	level := slog.LevelWarn
+	level := c.level()
 	if e.Cause == silent {
 		level = slog.LevelDebug // balancers do it every few seconds
 	}
@@ -30,15 +33,20 @@ func (s *Server) note(c *Conn, a *attempt, begin time.Time, err error) error {
 	return e
 }
 
-// left notes a device that said nothing behind a complete handshake but that it leaves.
-func (s *Server) left(c *Conn, err error) {
-	e := &HandshakeError{Reason: ReasonClosed, Cause: leftAtCertificate}
-	if alert, ok := alertOf(err); ok {
-		e = ofAlert(alert)
-	} else if isClientCertificate(err) {
-		e = &HandshakeError{Reason: ReasonClientCertificate, Cause: clientCertificateCause(err)}
+// unused notes a connection that ends behind a complete handshake with nothing said on it.
+func (s *Server) unused(c *Conn, err error) {
+	e := afterHandshake(err)
+	if !c.quiet {
+		s.options.Metrics.leftUnused(e.Reason)
 	}
-	s.options.Metrics.leftUnused(e.Reason)
-	s.options.Logger.Warn("tls connection unused, the device left after the handshake", "remote", c.RemoteAddr().String(),
+	s.options.Logger.Log(context.Background(), c.level(), "tls connection unused", "remote", c.RemoteAddr().String(),
 		"reason", string(e.Reason), "cause", e.Cause, "error", err)
+}
+
+// level is that of what is wrong with the connection.
+func (c *Conn) level() slog.Level {
+	if c.quiet {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }

@@ -21,6 +21,7 @@ type sight struct {
 	asked   bool                // for a client certificate
 	state   tls.ConnectionState // if err is nil
 	err     error
+	ended   bool // with the handshake done and no alert
 }
 
 // everything offers all that crypto/tls has, as the most able device would.
@@ -91,6 +92,8 @@ func (p *probe) handshake(ctx context.Context, raw net.Conn, c *tls.Config) *sig
 	if seen.err = conn.HandshakeContext(ctx); seen.err == nil {
 		seen.state = conn.ConnectionState()
 		seen.err = lateRefusal(conn, seen)
+		_, refused := alertOf(seen.err)
+		seen.ended = seen.err != nil && !refused && endOf(seen.err) != ReasonIO
 	}
 	return seen
 }

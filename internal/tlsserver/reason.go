@@ -166,19 +166,47 @@ func isSocketError(err error) bool {
 func ofSocket(c *Conn, a *attempt, err error) *HandshakeError {
 	e := &HandshakeError{Cause: stage(c, a)}
 	switch {
-	case errors.Is(err, net.ErrClosed), a.ctx.Err() != nil && !errors.Is(a.ctx.Err(), context.DeadlineExceeded),
+	case errors.Is(err, net.ErrClosed), isCancelled(a.ctx),
 		errors.Is(err, os.ErrDeadlineExceeded) && a.ctx.Err() == nil:
 		e.Reason, e.Cause = ReasonShutdown, "the server is stopping"
 	case a.ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-		e.Reason = ReasonTimeout
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		e.Reason = ReasonReset
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
-		e.Reason = ReasonClosed
+		e.Reason, e.Cause = ReasonTimeout, stalledAt(c, a)
 	default:
-		e.Reason, e.Cause = ReasonIO, "the connection broke"
+		e.Reason = endOf(err)
+		if e.Reason == ReasonIO {
+			e.Cause = broken
+		}
 	}
 	return e
+}
+
+// endOf is how the peer has ended the connection, or ReasonIO if the socket failed otherwise.
+func endOf(err error) Reason {
+	switch {
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return ReasonReset
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
+		return ReasonClosed
+	}
+	return ReasonIO
+}
+
+const broken = "the connection broke"
+
+// afterHandshake says why a connection ends on which nothing was said behind the handshake.
+func afterHandshake(err error) *HandshakeError {
+	if alert, ok := alertOf(err); ok {
+		return ofAlert(alert)
+	}
+	switch {
+	case isClientCertificate(err):
+		return &HandshakeError{Reason: ReasonClientCertificate, Cause: clientCertificateCause(err)}
+	case !isSocketError(err):
+		return &HandshakeError{Reason: ReasonOther, Cause: "the device's TLS stack broke the protocol after the handshake, or asked for another one"}
+	case endOf(err) == ReasonIO:
+		return &HandshakeError{Reason: ReasonIO, Cause: broken}
+	}
+	return &HandshakeError{Reason: endOf(err), Cause: leftAtCertificate}
 }
 
 // silent is the cause of an end before the first byte.
@@ -187,6 +215,7 @@ const silent = "the peer sent nothing: a health check or a scanner, or a device 
 // leftAtCertificate is how devices behave that do not trust a certificate and say nothing.
 const leftAtCertificate = "the device left without an alert when it had seen our certificate: it probably does not trust our CA, or its clock is wrong"
 
+// stage says where the device left.
 func stage(c *Conn, a *attempt) string {
 	switch {
 	case a.answered:
@@ -195,6 +224,17 @@ func stage(c *Conn, a *attempt) string {
 		return silent
 	}
 	return "the device left in the middle of its first message"
+}
+
+// stalledAt says where the device had come to when its time was over.
+func stalledAt(c *Conn, a *attempt) string {
+	switch {
+	case a.answered:
+		return "the device was not done in time when it had seen our certificate: its link is slow or lost, or its TLS stack hangs"
+	case a.hello == nil && c.tls.Load() == nil:
+		return silent
+	}
+	return "the device's first message did not come to its end in time: its link is slow or lost"
 }
 
 func isClientCertificate(err error) bool {

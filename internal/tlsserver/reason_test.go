@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -251,7 +253,46 @@ func TestDeviceThatLeavesAfterTheHandshake(t *testing.T) {
 	conn.Close()
 	unused := s.options.Metrics.unused.WithLabelValues(string(ReasonClosed))
 	eventually(t, "counted", func() bool { return testutil.ToFloat64(unused) == 1 })
-	eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "left after the handshake") })
+	eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "tls connection unused") })
+}
+
+// TestAfterTheHandshake says what the first read's failures mean.
+func TestAfterTheHandshake(t *testing.T) {
+	for reason, err := range map[Reason]error{
+		ReasonClosed: io.EOF,
+		ReasonReset:  &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
+		ReasonIO:     &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)},
+		ReasonOther:  errors.New("tls: received unexpected handshake message of type *tls.clientHelloMsg when waiting for *tls.serverHelloMsg"),
+	} {
+		e := afterHandshake(err)
+		if blamed := strings.Contains(e.Cause, "does not trust"); e.Reason != reason || blamed != (reason == ReasonClosed || reason == ReasonReset) {
+			t.Errorf("%v: %s, %q", err, e.Reason, e.Cause)
+		}
+	}
+}
+
+// TestQuiet: what a balancer does to see whether the server is there is neither counted as a failure nor loud.
+func TestQuiet(t *testing.T) {
+	root, dir := newPKI(t)
+	s := startService(t, dir, func(s *service, _ *Options) { s.quiet = true })
+	conn, err := s.dial(t, trusting(root))
+	if err != nil || s.result(t) != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "tls connection unused") })
+	s.hello(t).Close()
+	if s.result(t) == nil {
+		t.Error("no failure")
+	}
+	for _, counted := range []*prometheus.CounterVec{s.options.Metrics.unused, s.options.Metrics.handshakes} {
+		if n := testutil.ToFloat64(counted.WithLabelValues(string(ReasonClosed))); n != 0 {
+			t.Errorf("%v counted", n)
+		}
+	}
+	if strings.Contains(s.log.String(), "level=WARN") {
+		t.Errorf("noise: %s", s.log)
+	}
 }
 
 func TestDeviceThatIsSilent(t *testing.T) {
@@ -261,13 +302,17 @@ func TestDeviceThatIsSilent(t *testing.T) {
 		cause string
 	}{
 		"from the start":     {func(s *service) { s.connect(t) }, "sent nothing"},
-		"in the hello":       {func(s *service) { s.connect(t).Write(clientHello(t)[:3]) }, "first message"},
-		"at the certificate": {func(s *service) { s.hello(t) }, "does not trust our CA"},
+		"after one byte":     {func(s *service) { s.connect(t).Write(clientHello(t)[:1]) }, "first message did not come to its end in time"},
+		"in the hello":       {func(s *service) { s.connect(t).Write(clientHello(t)[:30]) }, "first message did not come to its end in time"},
+		"at the certificate": {func(s *service) { s.hello(t) }, "not done in time when it had seen our certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startService(t, dir, timeout(300*time.Millisecond))
 			c.begin(s)
 			s.fails(t, ReasonTimeout, c.cause)
+			if strings.Contains(s.log.String(), "trust") || strings.Contains(s.log.String(), "left") {
+				t.Errorf("called something else than it is: %s", s.log)
+			}
 		})
 	}
 }

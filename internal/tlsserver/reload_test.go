@@ -218,7 +218,7 @@ func TestExpiryIsThatOfTheEarliest(t *testing.T) {
 	if err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if days := s.options.Metrics.daysLeft(); days < 89.9 || days > 90 || !s.NotAfter().Equal(s.current.Load().leaf.NotAfter) {
+	if days := s.options.Metrics.daysLeft(); days < 89.9 || days > 90 || !s.current.Load().notAfter.Equal(s.current.Load().leaf.NotAfter) {
 		t.Errorf("%v days left after the reload", days)
 	}
 }

@@ -119,9 +119,6 @@ func (s *Server) conn(raw net.Conn, detect bool) *Conn {
 	return &Conn{Conn: raw, server: s, detect: detect, records: records{Conn: raw}}
 }
 
-// NotAfter is when the first certificate of the chain in use expires.
-func (s *Server) NotAfter() time.Time { return s.current.Load().notAfter }
-
 // Reload reads the files again; connections stay as they are, and sessions begun before can be resumed. If anything is
 // wrong with the files, what was in use stays in use and the error says why.
 func (s *Server) Reload() error {

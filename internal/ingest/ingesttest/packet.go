@@ -49,29 +49,29 @@ func (c *PacketConn) Answers() []Packet {
 	return out
 }
 
-// ReadFromUDPAddrPort implements ingest.PacketConn.
-func (c *PacketConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+// ReadMsgUDPAddrPort implements ingest.PacketConn.
+func (c *PacketConn) ReadMsgUDPAddrPort(b, _ []byte) (n, controlN, flags int, from netip.AddrPort, err error) {
 	select {
 	case p := <-c.in:
-		return copy(b, p.Data), p.Device, nil
+		return copy(b, p.Data), 0, 0, p.Device, nil
 	case <-c.past:
-		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
+		return 0, 0, 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	case <-c.closed:
-		return 0, netip.AddrPort{}, net.ErrClosed
+		return 0, 0, 0, netip.AddrPort{}, net.ErrClosed
 	}
 }
 
-// WriteToUDPAddrPort implements ingest.PacketConn.
-func (c *PacketConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+// WriteMsgUDPAddrPort implements ingest.PacketConn.
+func (c *PacketConn) WriteMsgUDPAddrPort(b, _ []byte, to netip.AddrPort) (n, controlN int, err error) {
 	select {
 	case <-c.closed:
-		return 0, net.ErrClosed
+		return 0, 0, net.ErrClosed
 	default:
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out = append(c.out, Packet{append([]byte(nil), b...), to})
-	return len(b), nil
+	return len(b), 0, nil
 }
 
 // SetReadDeadline implements ingest.PacketConn for a time in the past.
