@@ -39,8 +39,8 @@ func TestLargestFramesFromEverybody(t *testing.T) {
 		t.Errorf("%v records published, want %d", n, rounds*devices*3)
 	}
 	t.Logf("MiB resident after each round: %.0f", memory)
-	if grown := memory[rounds-1] - memory[1]; grown > 100 {
-		t.Errorf("grown by %.0f MiB from the second round to the last", grown)
+	if grown := memory[rounds-1] - max(memory[0], memory[1]); grown > 100 { // when the collector runs is chance
+		t.Errorf("grown by %.0f MiB from the first rounds to the last", grown)
 	}
 }
 

@@ -111,9 +111,13 @@ func TestMetricsAreDocumented(t *testing.T) {
 			}
 		}
 		for _, m := range selector.FindAllStringSubmatch(text, -1) {
+			labels := there[m[1]]
+			if labels == nil {
+				labels = there[m[1]+"_count"] // a histogram
+			}
 			for _, l := range labelName.FindAllStringSubmatch(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(m[2], ""), -1) {
-				if !slices.Contains(append(there[m[1]], "job", "instance"), l[1]) {
-					t.Errorf("%s: %s has no label %s, only %v", path, m[1], l[1], there[m[1]])
+				if !slices.Contains(append(labels, "job", "instance"), l[1]) {
+					t.Errorf("%s: %s has no label %s, only %v", path, m[1], l[1], labels)
 				}
 			}
 		}
