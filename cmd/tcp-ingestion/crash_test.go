@@ -50,22 +50,28 @@ func TestKillServer(t *testing.T) {
 			settings := maps.Clone(store.settings)
 			_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
 			f := startFleet(t, s.devices, 80, moderate)
-			rounds := 0
-			for end := time.Now().Add(crashTime(t)); time.Now().Before(end); rounds++ {
-				f.awaitProgress(t, 1000+rounds*37%500)
-				s.kill()
-				s = startServer(t, settings)
-			}
-			f.awaitProgress(t, 1000)
-			f.end(t)
-			s.wantBalance()
-			if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-				t.Errorf("exit code %d", code)
-			}
-			t.Logf("%d kills", rounds)
+			f.amidKills(t, s, settings, crashTime(t))
 			store.wantAll(t, f.acknowledged(), store.name == "redis")
 		})
 	}
+}
+
+// amidKills kills the server under the fleet and starts it again with these settings, for so long, and ends both.
+func (f *fleet) amidKills(t *testing.T, s *server, settings map[string]string, during time.Duration) {
+	t.Helper()
+	rounds := 0
+	for end := time.Now().Add(during); time.Now().Before(end); rounds++ {
+		f.awaitProgress(t, 500+rounds*37%500)
+		s.kill()
+		s = startServer(t, settings)
+	}
+	f.awaitProgress(t, 500)
+	f.end(t)
+	s.wantBalance()
+	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	t.Logf("%d kills", rounds)
 }
 
 // TestKillRedis kills redis-server under load and starts it again from its append-only file, which is fsynced

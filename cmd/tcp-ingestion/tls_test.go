@@ -343,18 +343,6 @@ func TestKillServerOverTLS(t *testing.T) {
 	_, port, _ := strings.Cut(s.devices, ":")
 	settings := ca.settings(store, "TLS_DETECT", "true", "TELTONIKA_PORT", port)
 	f := startFleet(t, s.devices, 40, func(o *simulate.Options) { moderate(o); overTLS(ca.trusting())(o) })
-	rounds := 0
-	for end := time.Now().Add(crashTime(t) / 3); time.Now().Before(end); rounds++ {
-		f.awaitProgress(t, 500+rounds*37%500)
-		s.kill()
-		s = startServer(t, settings)
-	}
-	f.awaitProgress(t, 500)
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	t.Logf("%d kills", rounds)
+	f.amidKills(t, s, settings, crashTime(t)/3)
 	store.wantAll(t, f.acknowledged(), false)
 }

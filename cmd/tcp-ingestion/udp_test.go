@@ -68,19 +68,7 @@ func TestKillServerUnderDatagrams(t *testing.T) {
 	settings := withUDP(t, store.settings)
 	s := startServer(t, settings)
 	f := startFleet(t, s.devices, 80, stormy)
-	rounds := 0
-	for end := time.Now().Add(crashTime(t)); time.Now().Before(end); rounds++ {
-		f.awaitProgress(t, 500+rounds*37%500)
-		s.kill()
-		s = startServer(t, settings)
-	}
-	f.awaitProgress(t, 500)
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	t.Logf("%d kills", rounds)
+	f.amidKills(t, s, settings, crashTime(t)/2)
 	store.wantAll(t, f.acknowledged(), false)
 }
 
