@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -115,6 +117,11 @@ func (s *service) startAdmin(ctx context.Context) error {
 	host, port, _ := net.SplitHostPort(s.config.AdminAddress) // config has looked at it
 	number, _ := strconv.Atoi(port)
 	listeners, err := s.sockets.TCP(ctx, forAdmin, []string{host}, number)
+	if errors.Is(err, syscall.EADDRINUSE) && s.config.AdminAddress == config.DefaultAdminAddress {
+		// Nobody asked for it, so that is no reason to leave devices outside.
+		s.logger.Error("no admin api, its default port is taken", "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("ADMIN_ADDRESS: %w", err)
 	}

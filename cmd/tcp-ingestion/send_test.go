@@ -223,3 +223,17 @@ func TestDevices(t *testing.T) {
 		}
 	}
 }
+
+// Two servers on one machine, of which neither says where its API is to be: the second one has none, and serves devices.
+func TestDefaultAdminAddressInUse(t *testing.T) {
+	if l, err := net.Listen("tcp", "127.0.0.1:9091"); err == nil { // unless somebody has it anyway
+		defer l.Close()
+	}
+	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir(), "ADMIN_ADDRESS": "127.0.0.1:9091"})
+	d := testkit.Dial(t, s.devices)
+	d.MustLogin("356307042441013")
+	d.Close()
+	if s.admin != "" || !s.logged("no admin api, its default port is taken") {
+		t.Errorf("the API is at %q", s.admin)
+	}
+}

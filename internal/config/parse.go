@@ -151,6 +151,9 @@ func parseLoopback(dst *string, v string) error {
 	return nil
 }
 
+// DefaultAdminAddress is where the API is if nobody says otherwise.
+const DefaultAdminAddress = "127.0.0.1:9091"
+
 // adminOff is the value of ADMIN_ADDRESS that turns the API off.
 const adminOff = "off"
 

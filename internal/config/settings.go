@@ -96,7 +96,7 @@ var Settings = []Setting{
 		}},
 	{Name: "METRICS_PORT", Default: "9090", Help: "TCP port of /metrics, /healthz and /readyz; 0 takes any free port",
 		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},
-	{Name: "ADMIN_ADDRESS", Default: "127.0.0.1:9091", IfEmpty: adminOff,
+	{Name: "ADMIN_ADDRESS", Default: DefaultAdminAddress, IfEmpty: adminOff,
 		Help: "address and port of the API for commands to devices; port 0 takes any free one, an empty value turns it off",
 		set:  func(c *Config, v string) error { return parseAdminAddress(&c.AdminAddress, v) }},
 	{Name: "ADMIN_TOKEN", Secret: true,
