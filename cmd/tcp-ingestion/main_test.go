@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // reexec makes the test binary run as tcp-ingestion itself, so that tests have real processes to kill.
@@ -26,7 +28,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(reexec) != "" {
 		os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(testkit.AfterDials(m))
 }
 
 // patience is how long a test waits for what must come.

@@ -16,7 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.AfterDials(m)) }
 
 // quick is a hundred times as fast as usual, and slow enough for a busy machine.
 var quick = Timing{
