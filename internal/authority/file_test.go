@@ -74,8 +74,8 @@ func TestFileFormat(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.size != c.size || s.skipped.count != c.skipped || !slices.Equal(s.skipped.first, c.first) {
-				t.Errorf("%d devices, skipped %+v, want %d and %d %v", s.size, s.skipped, c.size, c.skipped, c.first)
+			if s.size() != c.size || s.skipped.count != c.skipped || !slices.Equal(s.skipped.first, c.first) {
+				t.Errorf("%d devices, skipped %+v, want %d and %d %v", s.size(), s.skipped, c.size, c.skipped, c.first)
 			}
 		})
 	}
@@ -125,7 +125,7 @@ func TestFileIsReadWhenItChanges(t *testing.T) {
 	expect := func(what string, changed bool, force bool, id string) {
 		t.Helper()
 		next := read(force)
-		if (next != last) != changed || !next.has(id) || next.size != 1 {
+		if (next != last) != changed || !next.has(id) || next.size() != 1 {
 			t.Errorf("%s: read again: %v", what, next != last)
 		}
 		last = next
@@ -165,7 +165,7 @@ func TestFileThatIsBeingWritten(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if whole == nil || whole.size != 50 {
+		if whole == nil || whole.size() != 50 {
 			t.Errorf("read %v", whole)
 		}
 	})
@@ -235,7 +235,7 @@ func BenchmarkFileMillion(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.last, f.seen = nil, nil
-		if s, err := f.read(context.Background(), true); err != nil || s.size != million {
+		if s, err := f.read(context.Background(), true); err != nil || s.size() != million {
 			b.Fatal(err)
 		}
 	}

@@ -73,7 +73,7 @@ func NewList(o Options) *List {
 func (l *List) Known(imei string) bool { return l.current.Load().has(imei) }
 
 // Len is the number of devices on the list.
-func (l *List) Len() int { return l.current.Load().size }
+func (l *List) Len() int { return l.current.Load().size() }
 
 // Ready says why devices cannot be told apart: a strict list has never been read. Afterwards the last good list is
 // in use, however old, and Ready returns nil.
@@ -171,7 +171,7 @@ func (l *List) refresh(ctx context.Context, force bool) error {
 	switch {
 	case err != nil:
 		result = resultFailed
-	case next.size == 0:
+	case next.size() == 0:
 		result = resultEmpty
 		if l.Strict {
 			err = next.emptiness()
@@ -201,16 +201,16 @@ func (l *List) use(next *set, announce bool) {
 	before := l.current.Swap(next)
 	first := !l.read.Swap(true)
 	l.Metrics.loaded()
-	l.Metrics.devices.Set(float64(next.size))
+	l.Metrics.devices.Set(float64(next.size()))
 	changed := first || !next.same(before)
 	if !changed && !announce {
 		return
 	}
-	l.Logger.Info("allow-list read", "devices", next.size, "before", before.size)
+	l.Logger.Info("allow-list read", "devices", next.size(), "before", before.size())
 	if next.skipped.count > 0 {
 		l.Logger.Warn("allow-list entries skipped, they are not identifiers", "count", next.skipped.count, "first", next.skipped.first)
 	}
-	if next.size == 0 {
+	if next.size() == 0 {
 		l.Logger.Warn("allow-list is empty, all devices are unknown")
 	}
 }

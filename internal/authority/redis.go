@@ -93,7 +93,7 @@ func (r *Redis) read(ctx context.Context, _ bool) (*set, error) {
 		if err != nil {
 			return nil, err
 		}
-		found := int64(next.size + next.skipped.count)
+		found := int64(next.size() + next.skipped.count)
 		switch {
 		case before == after && found == after:
 			return next, nil

@@ -54,8 +54,8 @@ func TestRedisIsReadInPages(t *testing.T) {
 	for _, size := range []int{0, 1, 100, 600, 100_000} { // of every encoding
 		addDevices(server, key, 0, size)
 		s := mustRead(t, source)
-		if s.size != size {
-			t.Fatalf("%d devices of %d", s.size, size)
+		if s.size() != size {
+			t.Fatalf("%d devices of %d", s.size(), size)
 		}
 		for i := range size {
 			if !s.has(imei(i)) {
@@ -86,8 +86,8 @@ func TestRedisMembersThatAreNoIdentifiers(t *testing.T) {
 	slices.Sort(s.skipped.first)
 	want := []string{`"35 63"`, `"\x00\n"`, `"` + strings.Repeat("x", 64) + `"`}
 	slices.Sort(want)
-	if s.size != 2 || s.skipped.count != 3 || !slices.Equal(s.skipped.first, want) {
-		t.Errorf("%d devices, skipped %+v", s.size, s.skipped)
+	if s.size() != 2 || s.skipped.count != 3 || !slices.Equal(s.skipped.first, want) {
+		t.Errorf("%d devices, skipped %+v", s.size(), s.skipped)
 	}
 }
 
@@ -188,8 +188,8 @@ func TestRedisFailures(t *testing.T) {
 	wantFailure(source, "timeout")
 	server.Thaw()
 	addDevices(server, key, 0, 1)
-	if s := mustRead(t, source); s.size != 1 {
-		t.Errorf("%d devices", s.size)
+	if s := mustRead(t, source); s.size() != 1 {
+		t.Errorf("%d devices", s.size())
 	}
 	server.Kill()
 	wantFailure(source, "refused")
@@ -209,8 +209,8 @@ func TestRedisWithFewRights(t *testing.T) {
 	server := testkit.StartRedis(t)
 	addDevices(server, key, 0, 1000)
 	server.Do("ACL", "SETUSER", "gate", "on", ">hunter2", "%R~"+key, "+scard", "+sscan")
-	if s := mustRead(t, redisList(t, "redis://gate:hunter2@"+server.Addr())); s.size != 1000 {
-		t.Errorf("%d devices", s.size)
+	if s := mustRead(t, redisList(t, "redis://gate:hunter2@"+server.Addr())); s.size() != 1000 {
+		t.Errorf("%d devices", s.size())
 	}
 }
 
@@ -219,8 +219,8 @@ func TestRedisTLS(t *testing.T) {
 	server := testkit.StartRedis(t, "--tls-port", fmt.Sprint(port), "--tls-cert-file", certFile, "--tls-key-file", keyFile,
 		"--tls-ca-cert-file", certFile, "--tls-auth-clients", "no")
 	addDevices(server, key, 0, 5000)
-	if s := mustRead(t, redisList(t, fmt.Sprintf("rediss://127.0.0.1:%d", port))); s.size != 5000 {
-		t.Errorf("%d devices", s.size)
+	if s := mustRead(t, redisList(t, fmt.Sprintf("rediss://127.0.0.1:%d", port))); s.size() != 5000 {
+		t.Errorf("%d devices", s.size())
 	}
 }
 
@@ -239,8 +239,8 @@ func BenchmarkRedisMillion(b *testing.B) {
 	source := redisList(b, server.URL())
 	b.ReportAllocs()
 	for b.Loop() {
-		if s := mustRead(b, source); s.size != million {
-			b.Fatalf("%d devices", s.size)
+		if s := mustRead(b, source); s.size() != million {
+			b.Fatalf("%d devices", s.size())
 		}
 	}
 }

@@ -3,8 +3,8 @@ package authority
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"math/bits"
+	"maps"
+	"slices"
 )
 
 const (
@@ -21,45 +21,31 @@ var (
 	errTooManyDevices = errors.New("more than 20000000 devices")
 )
 
-// set is an immutable set of identifiers. Nearly all of them are IMEIs: those stand as numbers in a flat table of
-// open addressing, at 12 bytes each. The others are in a map.
+// set is an immutable set of identifiers. Nearly all of them are IMEIs: those stand as sorted numbers, 8 bytes each. The
+// others are in a map.
 type set struct {
-	slots   []uint64 // an IMEI as a number, plus 1; 0 is a free slot
+	numbers []uint64 // IMEIs, ascending, each once
 	others  map[string]struct{}
-	size    int
-	sum     uint64  // of all hashes, in whatever order: equal sets have equal sums
 	skipped skipped // what the source held beside identifiers
 }
 
 // has reports whether the identifier is in the set. It allocates nothing.
 func (s *set) has(id string) bool {
 	if n, ok := parseIMEI(id); ok {
-		_, found := s.find(n)
+		_, found := slices.BinarySearch(s.numbers, n)
 		return found
 	}
 	_, found := s.others[id]
 	return found
 }
 
-// find returns the slot of an IMEI, or the free one where it belongs. One slot in three is free, so the way is short.
-func (s *set) find(n uint64) (slot int, found bool) {
-	high, _ := bits.Mul64(mix(n), uint64(len(s.slots)))
-	for i := int(high); ; i++ {
-		if i == len(s.slots) {
-			i = 0
-		}
-		switch s.slots[i] {
-		case 0:
-			return i, false
-		case n + 1:
-			return i, true
-		}
-	}
-}
+// size is the number of identifiers.
+func (s *set) size() int { return len(s.numbers) + len(s.others) }
 
 // same reports whether another reading of the source has brought nothing new.
 func (s *set) same(other *set) bool {
-	return s.size == other.size && s.sum == other.sum && s.skipped.count == other.skipped.count
+	return slices.Equal(s.numbers, other.numbers) && maps.Equal(s.others, other.others) &&
+		s.skipped.count == other.skipped.count
 }
 
 // emptiness is the error of an empty set.
@@ -110,22 +96,10 @@ func add[T string | []byte](b *builder, id T) error {
 	return nil
 }
 
-var hashSeed = maphash.MakeSeed()
-
+// build returns the set. The builder is not used any more.
 func (b *builder) build() *set {
-	s := &set{slots: make([]uint64, len(b.numbers)+len(b.numbers)/2+1), others: b.others, skipped: b.skipped}
-	for _, n := range b.numbers {
-		if slot, found := s.find(n); !found {
-			s.slots[slot] = n + 1
-			s.size++
-			s.sum += mix(n)
-		}
-	}
-	for id := range b.others {
-		s.size++
-		s.sum += maphash.String(hashSeed, id)
-	}
-	return s
+	slices.Sort(b.numbers)
+	return &set{numbers: slices.Clone(slices.Compact(b.numbers)), others: b.others, skipped: b.skipped}
 }
 
 // parseIMEI returns an identifier of exactly 15 digits as a number.
@@ -154,11 +128,4 @@ func isIdentifier[T string | []byte](id T) bool {
 		}
 	}
 	return true
-}
-
-// mix spreads the IMEIs of a fleet, which are often consecutive, over all 64 bits. It is the last step of MurmurHash3.
-func mix(n uint64) uint64 {
-	n = (n ^ n>>33) * 0xff51afd7ed558ccd
-	n = (n ^ n>>33) * 0xc4ceb9fe1a85ec53
-	return n ^ n>>33
 }
