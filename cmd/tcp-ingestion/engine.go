@@ -16,7 +16,7 @@ import (
 // service's matter, which may have been given other limits.
 func withoutRetention(c *config.Config) *config.Config {
 	kept := *c
-	kept.RedisMaxLen, kept.EmbeddedRetention = 0, 0
+	kept.RedisMaxLen, kept.EmbeddedRetention, kept.DeadLetterMaxBytes = 0, 0, 0
 	return &kept
 }
 
@@ -44,8 +44,8 @@ func newEngine(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 			return nil, invalid("REDIS_DURABILITY", err)
 		}
 		e, err := redisstream.New(redisstream.Options{
-			URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, Durability: durability,
-			ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
+			URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, DeadMaxBytes: c.DeadLetterMaxBytes,
+			Durability: durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
 		})
 		if err != nil {
 			return nil, invalid("REDIS_URL", err)

@@ -66,6 +66,8 @@ type Config struct {
 	RedisMaxLen       int64  // 0 = no trimming
 	RedisDurability   string // reply, fsync or replicas=N
 
+	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
+
 	PublishQueueCapacity int // records
 	PublishTimeout       time.Duration
 

@@ -112,6 +112,9 @@ type Status struct {
 	Memory      int64 // bytes of memory in use that count towards the limit; 0 = not known
 	MemoryLimit int64 // bytes at which the engine stores nothing more; 0 = none known
 	OutOfMemory bool  // the engine refuses to store because of that limit
+
+	DeadLetterBytes int64 // what all dead letters take in the engine, roughly; 0 = none, or not known
+	DeadLetterLimit int64 // above which the oldest are removed; 0 = no such limit
 }
 
 // MaxGroups bounds the consumer groups in a Status: the first ones by name.

@@ -32,12 +32,14 @@ var (
 	outOfMemory       = gauge("engine_out_of_memory", "1 while the engine refuses to store because of its memory limit, else 0.")
 	memoryExhausted   = gauge("memory_exhausted_in_seconds",
 		"Forecast from the growth of the last minutes: until the engine's memory limit is reached. Absent while it will not be.")
+	deadLetterBytes = gauge("dead_letter_bytes", "Bytes that all dead letters take in the engine.")
+	deadLetterLimit = gauge("dead_letter_limit_bytes", "Bytes above which the oldest dead letters are removed; absent without a limit.")
 )
 
 func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		engineReady, streamLength, consumerLag, unread, oldestUnread, unreadBeyondLimit,
-		engineMemory, engineMemoryLimit, outOfMemory, memoryExhausted,
+		engineMemory, engineMemoryLimit, outOfMemory, memoryExhausted, deadLetterBytes, deadLetterLimit,
 	} {
 		ch <- d
 	}
@@ -55,6 +57,10 @@ func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
 	status := &o.status
 	show(streamLength, float64(status.Length))
 	show(unreadBeyondLimit, float64(status.UnreadBeyondLimit()))
+	show(deadLetterBytes, float64(status.DeadLetterBytes))
+	if status.DeadLetterLimit > 0 {
+		show(deadLetterLimit, float64(status.DeadLetterLimit))
+	}
 	if status.Memory > 0 {
 		show(engineMemory, float64(status.Memory))
 		show(outOfMemory, number(status.OutOfMemory))

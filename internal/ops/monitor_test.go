@@ -41,6 +41,7 @@ func TestFigures(t *testing.T) {
 	unreadable := "g\xff"
 	full := engine.Status{
 		Known: true, Length: 5000, Limit: 1000, Memory: 900, MemoryLimit: 800, OutOfMemory: true,
+		DeadLetterBytes: 70, DeadLetterLimit: 60,
 		Groups: map[string]engine.Group{
 			"slow":     {Lag: 3000, Unread: 4500, Oldest: 90 * time.Second},
 			"through":  {},
@@ -56,9 +57,11 @@ func TestFigures(t *testing.T) {
 	}{
 		{"nothing known", engine.Status{}, errors.New("refused"), `engine_ready[] 0`},
 		{"small and embedded", engine.Status{Known: true, Length: 7}, nil,
-			"engine_ready[] 1\nstream_length[] 7\nunread_beyond_limit_records[] 0"},
+			"dead_letter_bytes[] 0\nengine_ready[] 1\nstream_length[] 7\nunread_beyond_limit_records[] 0"},
 		{"full", full, errors.New("OOM"), `consumer_lag[group=slow] 3000
 consumer_lag[group=through] 0
+dead_letter_bytes[] 70
+dead_letter_limit_bytes[] 60
 engine_memory_bytes[] 900
 engine_memory_limit_bytes[] 800
 engine_out_of_memory[] 1

@@ -31,6 +31,8 @@ type Options struct {
 	// group still needs is kept all the same. The dead letters' stream is trimmed to a tenth of it,
 	// but not below 10,000 entries. 0 = no trimming of either.
 	MaxLen int64
+	// DeadMaxBytes is what the dead letters' stream may take of Redis' memory. 0 = no bound.
+	DeadMaxBytes int64
 	// Durability says when an entry counts as stored.
 	Durability Durability
 	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability.
@@ -107,6 +109,9 @@ func (o *Options) complete() error {
 	}
 	if o.MaxLen < 0 {
 		problems = append(problems, fmt.Errorf("the stream's length %d is negative", o.MaxLen))
+	}
+	if o.DeadMaxBytes < 0 {
+		problems = append(problems, fmt.Errorf("the dead letters' %d bytes are negative", o.DeadMaxBytes))
 	}
 	if o.Durability.Replicas < 0 || o.Durability.Replicas > maxReplicas {
 		problems = append(problems, fmt.Errorf("%d replicas are not from 0 to %d", o.Durability.Replicas, maxReplicas))
