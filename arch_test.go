@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"internal/engine/sqlite":       {"internal/engine"},
 	"internal/publish":             {"internal/engine", "internal/logging"},
 	"internal/ingest":              {"internal/logging"},
-	"internal/authority":           {},
+	"internal/authority":           {"teltonika"},
 	"internal/command":             {"internal/logging", "teltonika"},
 	"internal/command/redisstore":  {"internal/command", "internal/logging", "teltonika"},
 	"internal/command/sqlitestore": {"internal/command", "teltonika"},

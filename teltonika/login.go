@@ -49,10 +49,8 @@ func ParseLogin(b []byte) (string, error) {
 	if len(b) > 2+n {
 		return "", fail(ErrLogin, "login identifier", 2+n, "%d bytes after it", len(b)-2-n)
 	}
-	for i, c := range b[2:] {
-		if !isAlphanumeric(c) {
-			return "", fail(ErrLogin, "login identifier", 2+i, "byte 0x%02x is neither an ASCII letter nor a digit", c)
-		}
+	if i := invalidByte(b[2:]); i >= 0 {
+		return "", fail(ErrLogin, "login identifier", 2+i, "byte 0x%02x is neither an ASCII letter nor a digit", b[2+i])
 	}
 	return string(b[2:]), nil
 }
@@ -62,10 +60,8 @@ func AppendLogin(dst []byte, identifier string) ([]byte, error) {
 	if len(identifier) < 1 || len(identifier) > MaxLoginLength {
 		return dst, fail(ErrEncode, "login identifier", 0, "%d characters, expected 1 to %d", len(identifier), MaxLoginLength)
 	}
-	for i := range len(identifier) {
-		if !isAlphanumeric(identifier[i]) {
-			return dst, fail(ErrEncode, "login identifier", i, "byte 0x%02x is neither an ASCII letter nor a digit", identifier[i])
-		}
+	if i := invalidByte(identifier); i >= 0 {
+		return dst, fail(ErrEncode, "login identifier", i, "byte 0x%02x is neither an ASCII letter nor a digit", identifier[i])
 	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(identifier)))
 	return append(dst, identifier...), nil
@@ -79,6 +75,18 @@ func AppendLoginAnswer(dst []byte, accept bool) []byte {
 	return append(dst, LoginRefuse)
 }
 
-func isAlphanumeric(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+// ValidIdentifier reports whether a device can log in with the identifier: 1 to MaxLoginLength ASCII letters and digits.
+func ValidIdentifier[T string | []byte](identifier T) bool {
+	return len(identifier) >= 1 && len(identifier) <= MaxLoginLength && invalidByte(identifier) < 0
+}
+
+// invalidByte is the position of the first byte that is neither an ASCII letter nor a digit, -1 if there is none.
+func invalidByte[T string | []byte](identifier T) int {
+	for i := range len(identifier) {
+		c := identifier[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return i
+		}
+	}
+	return -1
 }

@@ -47,10 +47,8 @@ func ParseDatagram(b []byte) (Datagram, error) {
 		return d, fail(ErrIncomplete, "IMEI", udpHeaderSize, "%d of %d bytes", len(b)-udpHeaderSize, n)
 	}
 	imei := b[udpHeaderSize : udpHeaderSize+n]
-	for i, c := range imei {
-		if !isAlphanumeric(c) {
-			return d, fail(ErrLogin, "IMEI", udpHeaderSize+i, "byte 0x%02x is neither an ASCII letter nor a digit", c)
-		}
+	if i := invalidByte(imei); i >= 0 {
+		return d, fail(ErrLogin, "IMEI", udpHeaderSize+i, "byte 0x%02x is neither an ASCII letter nor a digit", imei[i])
 	}
 	d.IMEI = string(imei)
 	d.Body = b[udpHeaderSize+n:]

@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 const (
@@ -142,7 +144,7 @@ func (r *Redis) addPage(b *builder, page []string, others map[string]struct{}) e
 		}
 		if _, again := others[member]; !again {
 			others[member] = struct{}{}
-			b.skipped.add(strconv.QuoteToASCII(member[:min(len(member), maxIdentifier)]))
+			b.skipped.add(strconv.QuoteToASCII(member[:min(len(member), teltonika.MaxLoginLength)]))
 		}
 	}
 	return nil

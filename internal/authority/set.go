@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 const (
 	// imeiDigits is the length of an IMEI (3GPP TS 23.003).
 	imeiDigits = 15
-	// maxIdentifier is the longest identifier that a device can log in with, in bytes.
-	maxIdentifier = 64
 	// maxDevices bounds a list, and so the memory that a wrong source can take.
 	maxDevices = 20_000_000
 )
@@ -82,7 +82,7 @@ type builder struct {
 func add[T string | []byte](b *builder, id T) error {
 	if n, ok := parseIMEI(id); ok {
 		b.numbers = append(b.numbers, n)
-	} else if !isIdentifier(id) {
+	} else if !teltonika.ValidIdentifier(id) {
 		return errNotIdentifier
 	} else {
 		if b.others == nil {
@@ -115,17 +115,4 @@ func parseIMEI[T string | []byte](id T) (n uint64, ok bool) {
 		n = 10*n + uint64(digit)
 	}
 	return n, true
-}
-
-func isIdentifier[T string | []byte](id T) bool {
-	if len(id) == 0 || len(id) > maxIdentifier {
-		return false
-	}
-	for i := range len(id) {
-		c := id[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return true
 }

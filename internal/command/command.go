@@ -77,8 +77,8 @@ func (c *Command) Validate() error {
 	if !printable(c.ID) || len(c.ID) > MaxIDLength {
 		wrong("id", "must be 1 to %d printable ASCII characters without spaces", MaxIDLength)
 	}
-	switch _, err := teltonika.AppendLogin(nil, c.IMEI); {
-	case err != nil:
+	switch {
+	case !teltonika.ValidIdentifier(c.IMEI):
 		wrong("imei", "must be 1 to %d ASCII letters and digits", maxIMEILength)
 	case c.Codec == teltonika.Codec14 && !isIMEI(c.IMEI):
 		wrong("imei", "must be 15 or 16 digits for codec 14")

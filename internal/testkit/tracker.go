@@ -141,13 +141,11 @@ func (t *Tracker) ExpectACK(records int) {
 // ReadFrame reads a frame from the server, as of a command.
 func (t *Tracker) ReadFrame() teltonika.Frame {
 	t.tb.Helper()
-	const maxLength = 1 << 16
-	header := t.read(teltonika.HeaderSize, "frame header")
-	size, err := teltonika.ParseHeader(header, maxLength)
+	t.setDeadline(t.Conn.SetReadDeadline, t.Timeout)
+	frame, err := teltonika.ReadFrame(t.Conn, 1<<16)
 	if err != nil {
 		t.tb.Fatalf("tracker: frame from the server: %v", err)
 	}
-	frame := teltonika.Frame(append(header, t.read(size-len(header), "frame")...))
 	if err := frame.Verify(); err != nil {
 		t.tb.Fatalf("tracker: frame from the server: %v", err)
 	}
