@@ -2,6 +2,7 @@ package teltonika
 
 import (
 	"bytes"
+	"encoding/binary"
 	"reflect"
 	"testing"
 )
@@ -102,6 +103,44 @@ func TestRoundTripVectorsLoginsAndDatagrams(t *testing.T) {
 		}
 		if again, err := ParseDatagram(got[1:]); err != nil || !again.LengthOK() {
 			t.Errorf("%s: encoded and parsed: %v, length %d", v.Name, err, again.Length)
+		}
+	}
+}
+
+// Some devices send the rest of their buffer, zeros, behind a packet whose length field is right.
+func TestDatagramWithItsReadBuffersZerosBehindIt(t *testing.T) {
+	for _, v := range vectors(t) {
+		packet := v.bytes(t)
+		d, err := ParseDatagram(packet)
+		if v.Transport != "udp" || !v.isAVL() || err != nil || !d.LengthOK() {
+			continue
+		}
+		for _, zeros := range []int{1, 2, 200} {
+			padded, err := ParseDatagram(append(bytes.Clone(packet), make([]byte, zeros)...))
+			if err != nil || !bytes.Equal(padded.Body, d.Body) || !padded.LengthOK() {
+				t.Errorf("%s and %d zeros: body of %d bytes, %v, want %d", v.Name, zeros, len(padded.Body), err, len(d.Body))
+			}
+		}
+		other, err := ParseDatagram(append(bytes.Clone(packet), 0, 0, 1, 0))
+		if err != nil || len(other.Body) != len(d.Body)+4 || other.LengthOK() {
+			t.Errorf("%s and more than zeros: body of %d bytes, %v", v.Name, len(other.Body), err)
+		}
+	}
+}
+
+// A wrong length field cuts nothing off that decodes: the last byte is number of data 2, and not zero where there are records.
+func TestWrongLengthFieldCutsNoRecordsOff(t *testing.T) {
+	for _, v := range vectors(t) {
+		packet := v.bytes(t)
+		if v.Transport != "udp" || !v.isAVL() || len(packet) < 2 {
+			continue
+		}
+		for length := range len(packet) + 2 {
+			binary.BigEndian.PutUint16(packet, uint16(length))
+			d, err := ParseDatagram(packet)
+			if err != nil || d.BodyOffset()+len(d.Body) != len(packet) {
+				t.Fatalf("%s with length %d: body of %d bytes, %v", v.Name, length, len(d.Body), err)
+			}
 		}
 	}
 }

@@ -78,14 +78,18 @@ func TestReplay(t *testing.T) {
 
 // A dead letter of a datagram is the whole datagram, which has no CRC. It may begin like a frame.
 func TestReplayOfADatagram(t *testing.T) {
-	for _, id := range []uint16{0xCAFE, 0} {
+	for id, padded := range map[uint16]bool{0xCAFE: false, 0xBEEF: true, 0: false} {
 		r, e := replayer(t)
 		d := teltonika.Datagram{PacketID: id, Type: 1, IMEI: "356307042441013", Body: teltonika.Frame(frame(t, 1000, 2000)).Body()}
 		b, err := d.Append(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b[0], b[1] = 0, 0 // a wrong length, as some devices send
+		if padded {
+			b = append(b, make([]byte, 100)...) // the rest of a read buffer, as some devices send
+		} else {
+			b[0], b[1] = 0, 0 // a wrong length, as others do
+		}
 		l := letter("malformed", b)
 		if n := l.Claimed(); n != 2 {
 			t.Errorf("%d records claimed, want 2", n)

@@ -36,6 +36,7 @@ func TestGolden(t *testing.T) {
 		"codec15":         byName["wiki-tcp-response-c15-001"],
 		"binary-response": byName["synth-tcp-response-c12-002"],
 		"udp":             byName["wiki-udp-avl-c8-001"],
+		"udp-padded":      byName["wiki-udp-avl-c8-001"] + strings.Repeat("00", 25),
 		"udp-answer":      byName["wiki-udp-ack-001"],
 		"stream":          "ff" + login + frame + command,
 		"lost-stream":     frame + "16030100",

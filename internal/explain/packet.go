@@ -142,7 +142,7 @@ func (p *Packet) decodeDatagram() {
 	d, err := teltonika.ParseDatagram(p.Raw)
 	p.Datagram = d
 	if d.IMEI != "" {
-		p.bodyStart, p.bodyEnd = d.BodyOffset(), len(p.Raw)
+		p.bodyStart, p.bodyEnd = d.BodyOffset(), d.BodyOffset()+len(d.Body)
 	}
 	if err != nil {
 		p.problem(0, err)

@@ -163,15 +163,21 @@ func (w *walker) crcMeaning(field []byte) string {
 }
 
 func (w *walker) udpHeader() {
-	w.take("length", 2, func(b []byte) string {
-		if n := len(w.packet.Raw) - 2; int(binary.BigEndian.Uint16(b)) != n {
-			return fmt.Sprintf("%s, but %d follow; the datagram's own size decides", byteCount(b), n)
-		}
-		return byteCount(b)
-	})
+	w.take("length", 2, w.lengthMeaning)
 	w.take("packet id", 2, pattern)
 	w.take("packet type", 1, number)
 	w.take("AVL packet id", 1, number)
+}
+
+func (w *walker) lengthMeaning(field []byte) string {
+	length, follow := int(binary.BigEndian.Uint16(field)), len(w.packet.Raw)-2
+	switch {
+	case length == follow:
+		return byteCount(field)
+	case length == w.packet.bodyEnd-2:
+		return byteCount(field) + ", and zeros behind them"
+	}
+	return fmt.Sprintf("%s, but %d follow; the datagram's own size decides", byteCount(field), follow)
 }
 
 func (w *walker) datagram() {
@@ -181,8 +187,12 @@ func (w *walker) datagram() {
 		return
 	}
 	w.take("IMEI", int(binary.BigEndian.Uint16(n)), text)
-	if w.packet.bodyEnd > 0 {
-		w.body()
+	if w.packet.bodyEnd == 0 {
+		return
+	}
+	w.body()
+	if w.until(len(w.packet.Raw)); w.left() > 0 {
+		w.take("padding", w.left(), nil)
 	}
 }
 

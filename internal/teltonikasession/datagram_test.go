@@ -60,6 +60,28 @@ func TestDatagramWithAWrongLengthField(t *testing.T) {
 	})
 }
 
+// The zeros of a read buffer behind a packet are not of it, if its length field says so.
+func TestDatagramWithItsReadBuffersZerosBehindIt(t *testing.T) {
+	servePackets(t, func(s *packetService) {
+		for i, frame := range [][]byte{goodFrame(3), marker} {
+			s.send(append(datagramOf(imei, byte(i), frame), make([]byte, 200)...))
+			s.expect(answerTo(byte(i), 3-3*i))
+		}
+		s.expectStored(3, 0)
+		s.expectMetric(0, "teltonika_udp_length_mismatch_total")
+
+		s.send(append(datagramOf(imei, 2, goodFrame(2)), 0, 0, 1))
+		s.expect(answerTo(2, 2))
+		b := append(datagramOf(imei, 3, goodFrame(2)), 0, 0)
+		b[0], b[1] = 0, 0
+		s.send(b)
+		s.expect(answerTo(3, 2))
+		s.expectStored(3, 2)
+		s.expectMetric(4, "teltonika_records_dead_lettered_total", "reason=malformed")
+		s.expectMetric(2, "teltonika_udp_length_mismatch_total")
+	})
+}
+
 func TestDatagramWithoutRecords(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		s.send(datagramOf(imei, 1, marker))
