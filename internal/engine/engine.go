@@ -1,5 +1,5 @@
 // Package engine is the contract between the publisher and the store behind it. An engine keeps
-// records and dead letters durably; the publisher decides what goes into one write, and the
+// records, dead letters and messages durably; the publisher decides what goes into one write, and the
 // session acknowledges a frame only when its engine has said that every item of it is stored.
 //
 // Every engine passes the suite in enginetest.
@@ -43,6 +43,9 @@ type Engine interface {
 	// The payload is valid until fn returns.
 	Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error
 
+	// TailMessages is Tail for messages. What it passes to fn is valid until fn returns.
+	TailMessages(ctx context.Context, fromStart bool, fn func(m Message) error) error
+
 	// EachDeadLetter calls fn with every dead letter that is there at its call, oldest first. Its
 	// error is fn's, ctx's or an *Error. ref names the dead letter for good: no other one ever
 	// gets it. Few are in memory at once, each valid until fn returns. fn may call the engine's
@@ -75,20 +78,47 @@ type DeadLetter struct {
 	Codec    string // as in Record, or the codec id in hex for one that is not known
 	Reason   string // one of a closed set of lower-case words
 	Received time.Time
-	Frame    []byte // the whole frame as received; engines store it as hex
+
+	// Transport is "tcp" for a frame and "udp" for a datagram; empty in dead letters that were stored
+	// before there was this field.
+	Transport string
+
+	Frame []byte // the whole frame as received; engines store it as hex
 }
 
-// Batch is what one Store writes. The caller sizes Results to len(Records)+len(DeadLetters) and
-// zeroes it: the records' results first, then the dead letters'.
+// Message is what a device sends of its own accord beside its records: data of a serial port, a card, a
+// camera. It has no id: two equal messages are two messages.
+type Message struct {
+	DeviceID string    // as in Record
+	Codec    string    // "12", "13", "14" or "15"
+	Type     byte      // as sent
+	Sent     time.Time // by the device's clock, in whole seconds; zero in codecs 12 and 14, which have no time
+	Received time.Time
+	Payload  []byte // as sent, without time and IMEI; engines store it as hex
+}
+
+// Batch is what one Store writes. The caller sizes Results to Len and zeroes it: the records' results
+// first, then the dead letters', then the messages'.
 type Batch struct {
 	Records     []Record
 	DeadLetters []DeadLetter
+	Messages    []Message
 	Results     []Result
 
 	// Unsure says that an earlier attempt at this very batch failed ambiguously, so that some
 	// of its items may be stored already. An engine that does not recognise records by
-	// itself looks before it writes, and reports those that it finds as duplicates.
+	// itself looks before it writes, and reports those that it finds as duplicates; each engine
+	// does so with dead letters and messages. As many equal messages as are found are duplicates.
 	Unsure bool
+}
+
+// Len is how many items the batch has.
+func (b *Batch) Len() int { return len(b.Records) + len(b.DeadLetters) + len(b.Messages) }
+
+// ByKind is Results, apart for each kind of item.
+func (b *Batch) ByKind() (records, deadLetters, messages []Result) {
+	n, m := len(b.Records), len(b.Records)+len(b.DeadLetters)
+	return b.Results[:n], b.Results[n:m], b.Results[m:]
 }
 
 // Result is one item's fate.

@@ -20,16 +20,18 @@ var (
 	ErrClosed = errors.New("publisher is closed")
 )
 
-// Frame is what one frame of a device publishes: its records, its dead letters, or both. It is stored whole or
+// Frame is what one frame of a device publishes: records, dead letters, messages. It is stored whole or
 // refused. A Frame comes from Publisher.Admit and belongs to the caller until Publish.
 type Frame struct {
 	DeviceID    string
 	Records     []engine.Record
 	DeadLetters []engine.DeadLetter
-	Buffer      []byte // for the bytes that the records and dead letters refer to; reused
+	Messages    []engine.Message
+	Buffer      []byte // for the bytes that the items refer to; reused
 
 	device    uint64 // hash of DeviceID
-	admitted  int    // records of the queue's capacity that the frame holds
+	number    uint64 // among its lane's frames with messages, from 1; 0 = not numbered
+	admitted  int    // items of the queue's capacity that the frame holds
 	bytes     int64  // of the publisher's memory that it holds
 	share     *Share // of which it holds as much; nil = none
 	next      *Frame // the frame pushed before it, see inbox
@@ -46,6 +48,21 @@ type Outcome struct {
 	Published    int // records written
 	Duplicates   int // records that had been stored before
 	DeadLettered int // dead letters stored, now or before
+	Messages     int // messages stored
+}
+
+// count adds one item that is stored, and was before if it is a duplicate.
+func (o *Outcome) count(k kind, duplicate bool) {
+	switch {
+	case k == deadLetters:
+		o.DeadLettered++
+	case k == messages:
+		o.Messages++
+	case duplicate:
+		o.Duplicates++
+	default:
+		o.Published++
+	}
 }
 
 // The states of a frame. The session and the lane race for the step out of pending.
@@ -67,16 +84,20 @@ const (
 	maxKeptRecords = 256
 )
 
+func (f *Frame) items() int { return len(f.Records) + len(f.DeadLetters) + len(f.Messages) }
+
 func (f *Frame) reset() {
 	clear(f.Records)
 	clear(f.DeadLetters)
-	f.Records, f.DeadLetters, f.Buffer = f.Records[:0], f.DeadLetters[:0], f.Buffer[:0]
+	clear(f.Messages)
+	f.Records, f.DeadLetters, f.Messages, f.Buffer = f.Records[:0], f.DeadLetters[:0], f.Messages[:0], f.Buffer[:0]
 	if cap(f.Buffer) > maxKeptBuffer {
 		f.Buffer = nil
 	}
 	if cap(f.Records) > maxKeptRecords {
 		f.Records = nil
 	}
+	f.number = 0
 	f.DeviceID, f.share, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
 	f.state.Store(pending)
 }

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -11,8 +12,8 @@ import (
 
 // What one batch holds at the most; a single frame always fits.
 const (
-	maxBatchRecords = 4096
-	maxBatchBytes   = 4 << 20
+	maxBatchItems = 4096
+	maxBatchBytes = 4 << 20
 )
 
 // How long a lane waits before it repeats a failed write: doubled from one to the other.
@@ -30,15 +31,26 @@ type lane struct {
 	recent  memory
 	backoff time.Duration
 
-	batch       engine.Batch
-	members     []member // the frames of the batch
-	bytes       int
-	recordItems []item // beside batch.Records
-	deadItems   []item // beside batch.DeadLetters
+	batch   engine.Batch
+	members []member // the frames of the batch
+	bytes   int
+	items   [kinds][]item // beside the batch's items of each kind
 
-	keys    []key  // of the frame at hand
-	touched uint64 // keeps the compiler from leaving out recent.touch
+	keys     []key  // of the frame at hand
+	touched  uint64 // keeps the compiler from leaving out recent.touch
+	numbered uint64 // frames with messages so far
+	secret   uint64 // in the keys of messages, so that no record can be made up to have one
 }
+
+// kind is what an item is. The batch's results come in this order.
+type kind int
+
+const (
+	records kind = iota
+	deadLetters
+	messages
+	kinds
+)
 
 // member is a frame of the batch and what has become of its items so far.
 type member struct {
@@ -57,7 +69,7 @@ func newLane(p *Publisher, index, recentLimit int) *lane {
 	return &lane{
 		p: p, index: index, backoff: minBackoff,
 		inbox:  inbox{wake: make(chan struct{}, 1)},
-		recent: newMemory(recentLimit),
+		recent: newMemory(recentLimit), secret: rand.Uint64(),
 	}
 }
 
@@ -103,8 +115,7 @@ func (l *lane) build() {
 }
 
 func (l *lane) fits(f *Frame) bool {
-	return len(l.members) == 0 ||
-		len(l.batch.Records)+len(f.Records) <= maxBatchRecords && l.bytes+len(f.Buffer) <= maxBatchBytes
+	return len(l.members) == 0 || l.batch.Len()+f.items() <= maxBatchItems && l.bytes+len(f.Buffer) <= maxBatchBytes
 }
 
 // add puts those items of the frame into the batch that were not stored lately. They are remembered at once, so
@@ -117,23 +128,47 @@ func (l *lane) add(f *Frame) {
 	}
 	l.touched += l.recent.touch(l.keys)
 	for i, k := range l.keys {
-		if l.recent.add(f, k) {
+		if l.remember(f, records, k) {
 			l.batch.Records = append(l.batch.Records, f.Records[i])
-			l.recordItems = append(l.recordItems, item{len(l.members), k})
 		} else {
 			m.outcome.Duplicates++
 		}
 	}
 	for i := range f.DeadLetters {
-		if k := f.deadLetterKey(&f.DeadLetters[i]); l.recent.add(f, k) {
+		if l.remember(f, deadLetters, f.deadLetterKey(&f.DeadLetters[i])) {
 			l.batch.DeadLetters = append(l.batch.DeadLetters, f.DeadLetters[i])
-			l.deadItems = append(l.deadItems, item{len(l.members), k})
 		} else {
 			m.outcome.DeadLettered++
 		}
 	}
+	for i := range f.Messages {
+		if l.remember(f, messages, l.messageKey(f, i)) {
+			l.batch.Messages = append(l.batch.Messages, f.Messages[i])
+		} else {
+			m.outcome.Messages++
+		}
+	}
 	l.bytes += len(f.Buffer)
 	l.members = append(l.members, m)
+}
+
+// remember reports whether an item of the frame is new, and then adds it to those of its kind.
+func (l *lane) remember(f *Frame, k kind, known key) bool {
+	if !l.recent.add(f, known) {
+		return false
+	}
+	l.items[k] = append(l.items[k], item{len(l.members), known})
+	return true
+}
+
+// messageKey knows the frame's message again when the frame is written again, because only some of its items could be
+// stored; no other message has it, however equal.
+func (l *lane) messageKey(f *Frame, i int) key {
+	if f.number == 0 {
+		l.numbered++
+		f.number = l.numbered
+	}
+	return key{f.number, l.secret ^ uint64(i)}
 }
 
 // write stores the batch and settles its frames. It reports false when ctx has ended.
@@ -174,7 +209,7 @@ func (l *lane) write(ctx context.Context) bool {
 
 // store writes the batch unless everything in it was stored before.
 func (l *lane) store(ctx context.Context) error {
-	n := len(l.batch.Records) + len(l.batch.DeadLetters)
+	n := l.batch.Len()
 	l.batch.Results = slices.Grow(l.batch.Results[:0], n)[:n]
 	clear(l.batch.Results)
 	if n == 0 {
@@ -215,26 +250,18 @@ func (l *lane) settle() bool {
 
 // collect adds up the members' results and returns an error of those that failed, nil if none did.
 func (l *lane) collect() (failed error) {
-	for i, it := range l.recordItems {
-		m, result := &l.members[it.member], l.batch.Results[i]
-		switch {
-		case result.Err != nil:
-			l.recent.remove(it.key)
-			m.err, failed = result.Err, result.Err
-		case result.Duplicate:
-			m.outcome.Duplicates++
-		default:
-			m.outcome.Published++
+	results := l.batch.Results
+	for k, items := range l.items {
+		for i, it := range items {
+			m, result := &l.members[it.member], &results[i]
+			if result.Err != nil {
+				l.recent.remove(it.key)
+				m.err, failed = result.Err, result.Err
+				continue
+			}
+			m.outcome.count(kind(k), result.Duplicate)
 		}
-	}
-	for i, it := range l.deadItems {
-		m, result := &l.members[it.member], l.batch.Results[len(l.recordItems)+i]
-		if result.Err != nil {
-			l.recent.remove(it.key)
-			m.err, failed = result.Err, result.Err
-			continue
-		}
-		m.outcome.DeadLettered++
+		results = results[len(items):]
 	}
 	return failed
 }
@@ -261,21 +288,24 @@ func (l *lane) giveBack(err error) {
 
 // forget takes back that the batch's items were remembered.
 func (l *lane) forget() {
-	for _, it := range l.recordItems {
-		l.recent.remove(it.key)
-	}
-	for _, it := range l.deadItems {
-		l.recent.remove(it.key)
+	for _, items := range l.items {
+		for _, it := range items {
+			l.recent.remove(it.key)
+		}
 	}
 }
 
 func (l *lane) clearBatch() {
-	clear(l.batch.Records)
-	clear(l.batch.DeadLetters)
+	b := &l.batch
+	clear(b.Records)
+	clear(b.DeadLetters)
+	clear(b.Messages)
 	clear(l.members)
-	l.batch.Records, l.batch.DeadLetters = l.batch.Records[:0], l.batch.DeadLetters[:0]
-	l.batch.Unsure = false
-	l.members, l.recordItems, l.deadItems, l.bytes = l.members[:0], l.recordItems[:0], l.deadItems[:0], 0
+	b.Records, b.DeadLetters, b.Messages, b.Unsure = b.Records[:0], b.DeadLetters[:0], b.Messages[:0], false
+	l.members, l.bytes = l.members[:0], 0
+	for k := range l.items {
+		l.items[k] = l.items[k][:0]
+	}
 }
 
 // finish tells the frame's session, or releases the frame if that no longer waits.

@@ -26,7 +26,7 @@ import (
 // Options are the publisher's settings. All fields are needed.
 type Options struct {
 	Engine   engine.Engine
-	Capacity int           // records admitted and not yet stored, at least 255 so that every frame fits
+	Capacity int           // items admitted and not yet stored, at least 255 so that every frame fits
 	Timeout  time.Duration // from admission to refusal of a frame that is not confirmed
 	Metrics  *Metrics
 	Logger   *slog.Logger
@@ -37,7 +37,7 @@ type Publisher struct {
 	options Options
 	lanes   []*lane
 	frames  sync.Pool
-	queued  atomic.Int64 // records of the capacity in use
+	queued  atomic.Int64 // items of the capacity in use
 	bytes   atomic.Int64 // of the published frames' buffers
 	closed  atomic.Bool
 	empty   chan struct{} // one message when the queue gets empty after Drain began
@@ -65,7 +65,7 @@ func New(o Options) *Publisher {
 	return p
 }
 
-// Admit reserves room for a frame of n records, all or nothing, and returns an empty frame of the device.
+// Admit reserves room for a frame of n items, all or nothing, and returns an empty frame of the device.
 // It must be given back with Publish or Discard. The error is ErrOverflow or ErrClosed.
 func (p *Publisher) Admit(deviceID string, n int) (*Frame, error) {
 	return p.AdmitWithin(nil, deviceID, n)
@@ -98,7 +98,7 @@ func (p *Publisher) Discard(f *Frame) { p.release(f) }
 // Publish stores the frame and returns when every item is stored at the engine's durability, or with the reason
 // why the frame is refused. The frame is no longer the caller's, whatever the result.
 func (p *Publisher) Publish(f *Frame) (Outcome, error) {
-	if len(f.Records)+len(f.DeadLetters) == 0 {
+	if f.items() == 0 {
 		p.release(f)
 		return Outcome{}, nil
 	}
@@ -128,15 +128,26 @@ func (p *Publisher) Submit(f *Frame) error {
 }
 
 // Wait is the rest of Publish after Submit. The frame is no longer the caller's.
-func (p *Publisher) Wait(f *Frame) (Outcome, error) {
+func (p *Publisher) Wait(f *Frame) (Outcome, error) { return p.WaitWhile(f, nil) }
+
+// askEvery is how often WaitWhile asks.
+const askEvery = time.Second
+
+// WaitWhile is Wait for a frame that nobody sends again: when the publish timeout has passed it goes on while wanted says
+// so, which it then asks every second. nil stands for a frame that is not wanted any more.
+func (p *Publisher) WaitWhile(f *Frame, wanted func() bool) (Outcome, error) {
 	submitted := f.submitted
-	select {
-	case <-f.done:
-	case <-f.timer.C:
-		if f.state.CompareAndSwap(pending, abandoned) {
-			return Outcome{}, ErrTimeout
+	for settled := false; !settled; {
+		select {
+		case <-f.done:
+			settled = true
+		case <-f.timer.C:
+			if wanted != nil && wanted() {
+				f.timer.Reset(askEvery)
+			} else if f.state.CompareAndSwap(pending, abandoned) {
+				return Outcome{}, ErrTimeout
+			}
 		}
-		<-f.done
 	}
 	f.timer.Stop()
 	outcome, err := f.outcome, f.err

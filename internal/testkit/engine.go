@@ -14,16 +14,17 @@ import (
 type Engine struct {
 	lanes int
 
-	mu      sync.Mutex
-	changed sync.Cond
-	held    bool
-	forget  bool
-	fail    func(b *engine.Batch) error
-	stores  int
-	records []Stored
-	dead    []buried
-	buried  int // dead letters stored, with those that are removed
-	known   map[string]bool
+	mu       sync.Mutex
+	changed  sync.Cond
+	held     bool
+	forget   bool
+	fail     func(b *engine.Batch) error
+	stores   int
+	records  []Stored
+	messages []engine.Message
+	dead     []buried
+	buried   int // dead letters stored, with those that are removed
+	known    map[string]bool
 }
 
 // Stored is a record as the engine got it.
@@ -83,6 +84,13 @@ func (e *Engine) DeadLetters() []engine.DeadLetter {
 	return dead
 }
 
+// Messages are the stored messages in order.
+func (e *Engine) Messages() []engine.Message {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.messages)
+}
+
 // Stores is how often Store has been called.
 func (e *Engine) Stores() int {
 	e.mu.Lock()
@@ -102,7 +110,7 @@ func (e *Engine) WaitStores(n int) {
 // Lanes implements engine.Engine.
 func (e *Engine) Lanes() int { return e.lanes }
 
-// Store implements engine.Engine. It recognises duplicates only in a batch that is Unsure.
+// Store implements engine.Engine. It recognises duplicates only of records, in a batch that is Unsure.
 func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -136,22 +144,29 @@ func (e *Engine) awaitRelease(ctx context.Context) {
 }
 
 func (e *Engine) write(b *engine.Batch) {
+	records, deadLetters, messages := b.ByKind()
 	for i, r := range b.Records {
 		id := string(r.ID)
 		switch {
-		case b.Results[i].Err != nil:
+		case records[i].Err != nil:
 		case b.Unsure && e.known[id]:
-			b.Results[i].Duplicate = true
+			records[i].Duplicate = true
 		default:
 			e.known[id] = true
 			e.records = append(e.records, Stored{r.DeviceID, r.Codec, string(r.Time), id, string(r.Payload)})
 		}
 	}
 	for i, d := range b.DeadLetters {
-		if b.Results[len(b.Records)+i].Err == nil {
+		if deadLetters[i].Err == nil {
 			d.Frame = slices.Clone(d.Frame)
 			e.buried++
 			e.dead = append(e.dead, buried{d, strconv.Itoa(e.buried)})
+		}
+	}
+	for i, m := range b.Messages {
+		if messages[i].Err == nil {
+			m.Payload = slices.Clone(m.Payload)
+			e.messages = append(e.messages, m)
 		}
 	}
 }
@@ -170,6 +185,12 @@ func (e *Engine) Inspect(context.Context) (engine.Durability, error) {
 
 // Tail implements engine.Engine. It shows nothing.
 func (e *Engine) Tail(ctx context.Context, _ bool, _ func([]byte) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TailMessages implements engine.Engine. It shows nothing.
+func (e *Engine) TailMessages(ctx context.Context, _ bool, _ func(engine.Message) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

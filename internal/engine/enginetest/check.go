@@ -37,7 +37,7 @@ func tryStore(t *testing.T, e engine.Engine, b *engine.Batch) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), storeLimit)
 	defer cancel()
-	items := len(b.Records) + len(b.DeadLetters)
+	items := b.Len()
 	if err := e.Store(ctx, 0, b); err != nil {
 		return checkTyped(t, err)
 	}
@@ -129,10 +129,32 @@ func wantDeadLetters(t *testing.T, h Harness, want ...engine.DeadLetter) {
 	for i, g := range got {
 		w := want[i]
 		same := g.DeviceID == w.DeviceID && g.Codec == w.Codec && g.Reason == w.Reason &&
-			g.Received.Equal(w.Received.Truncate(time.Millisecond)) && bytes.Equal(g.Frame, w.Frame)
+			g.Received.Equal(w.Received.Truncate(time.Millisecond)) && bytes.Equal(g.Frame, w.Frame) && g.Transport == w.Transport
 		if !same {
 			t.Fatalf("stored dead letter %d is\n%+v, want\n%+v", i, g, w)
 		}
+	}
+}
+
+// wantMessages compares all stored messages, in order.
+func wantMessages(t *testing.T, h Harness, want ...engine.Message) {
+	t.Helper()
+	got := h.Messages(t)
+	if len(got) != len(want) {
+		t.Fatalf("%d messages are stored, want %d", len(got), len(want))
+	}
+	for i := range got {
+		wantMessage(t, i, got[i], want[i])
+	}
+}
+
+func wantMessage(t *testing.T, i int, got, want engine.Message) {
+	t.Helper()
+	same := got.DeviceID == want.DeviceID && got.Codec == want.Codec && got.Type == want.Type &&
+		got.Received.Equal(want.Received.Truncate(time.Millisecond)) && bytes.Equal(got.Payload, want.Payload) &&
+		got.Sent.IsZero() == want.Sent.IsZero() && got.Sent.Equal(want.Sent)
+	if !same {
+		t.Fatalf("message %d is\n%+v, want\n%+v", i, got, want)
 	}
 }
 

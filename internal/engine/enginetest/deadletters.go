@@ -58,7 +58,7 @@ func wantShown(t *testing.T, got []shown, want []engine.DeadLetter) {
 	for i, g := range got {
 		w := want[i]
 		if g.DeviceID != w.DeviceID || g.Codec != w.Codec || g.Reason != w.Reason ||
-			!g.Received.Equal(w.Received) || !bytes.Equal(g.Frame, w.Frame) {
+			!g.Received.Equal(w.Received) || !bytes.Equal(g.Frame, w.Frame) || g.Transport != w.Transport {
 			t.Fatalf("dead letter %d is\n%+v, want\n%+v", i, g, w)
 		}
 		if g.ref == "" || refs[g.ref] {

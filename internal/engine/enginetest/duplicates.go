@@ -78,11 +78,12 @@ func duplicateReopened(t *testing.T, h Harness) {
 	wantRecords(t, h, append(first.Records, second.Records[10:]...)...)
 }
 
-// mixedBatch is a batch with records of two devices and dead letters.
+// mixedBatch is a batch with records of two devices, dead letters and messages, two of them equal.
 func mixedBatch() *engine.Batch {
 	b := NewBatch(deviceA, 0, 10)
 	b.Records = append(b.Records, NewBatch(deviceB, 0, 10).Records...)
 	b.DeadLetters = []engine.DeadLetter{NewDeadLetter(deviceA, 0), NewDeadLetter(deviceB, 0)}
+	b.Messages = []engine.Message{NewMessage(deviceA, 0), NewMessage(deviceA, 0), NewMessage(deviceB, 1)}
 	return Sized(b)
 }
 
@@ -92,21 +93,23 @@ func unsureAllStored(t *testing.T, h Harness) {
 	b := mixedBatch()
 	storeNew(t, e, b)
 	b.Unsure = true
-	wantDuplicates(t, store(t, e, Sized(b)), strings.Repeat("d", 22))
+	wantDuplicates(t, store(t, e, Sized(b)), strings.Repeat("d", 25))
 	wantRecords(t, h, b.Records...)
 	wantDeadLetters(t, h, b.DeadLetters...)
+	wantMessages(t, h, b.Messages...)
 }
 
 // unsurePartStored repeats a batch of which the first items arrived.
 func unsurePartStored(t *testing.T, h Harness) {
 	e := open(t, h)
 	b := mixedBatch()
-	part := &engine.Batch{Records: b.Records[:13], DeadLetters: b.DeadLetters[:1]}
+	part := &engine.Batch{Records: b.Records[:13], DeadLetters: b.DeadLetters[:1], Messages: b.Messages[:1]}
 	storeNew(t, e, Sized(part))
 	b.Unsure = true
-	wantDuplicates(t, store(t, e, b), strings.Repeat("d", 13)+strings.Repeat(".", 7)+"d.")
+	wantDuplicates(t, store(t, e, b), strings.Repeat("d", 13)+strings.Repeat(".", 7)+"d."+"d..")
 	wantRecords(t, h, b.Records...)
 	wantDeadLetters(t, h, b.DeadLetters...)
+	wantMessages(t, h, b.Messages...)
 }
 
 func unsureNothingStored(t *testing.T, h Harness) {
@@ -118,4 +121,5 @@ func unsureNothingStored(t *testing.T, h Harness) {
 	storeNew(t, e, b)
 	wantRecords(t, h, append(before.Records, b.Records...)...)
 	wantDeadLetters(t, h, b.DeadLetters...)
+	wantMessages(t, h, b.Messages...)
 }

@@ -16,10 +16,11 @@ type Harness struct {
 	// engine was closed, opens the same store again.
 	Open func(t *testing.T) engine.Engine
 
-	// Records and DeadLetters return everything stored so far, in stored order, read by an
+	// Records, DeadLetters and Messages return everything stored so far, in stored order, read by an
 	// independent client while the engine may be open.
 	Records     func(t *testing.T) []Stored
 	DeadLetters func(t *testing.T) []StoredDead
+	Messages    func(t *testing.T) []engine.Message
 
 	// Break makes the store refuse writes or unreachable, at once and without a warning, and
 	// Heal cures it. What was confirmed before Break is still there after Heal.
@@ -43,11 +44,12 @@ type Stored struct {
 
 // StoredDead is one dead letter as an independent client finds it.
 type StoredDead struct {
-	DeviceID string
-	Codec    string
-	Reason   string
-	Received time.Time // to the millisecond
-	Frame    []byte    // decoded from hex
+	DeviceID  string
+	Codec     string
+	Reason    string
+	Received  time.Time // to the millisecond
+	Frame     []byte    // decoded from hex
+	Transport string
 }
 
 // Run runs the whole suite. newHarness is called once for every case and cleans up after itself
@@ -60,6 +62,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"store", storeCases},
 		{"duplicates", duplicateCases},
 		{"dead letters", deadLetterCases},
+		{"messages", messageCases},
 		{"faults", faultCases},
 		{"tail", tailCases},
 		{"lifecycle", lifecycleCases},

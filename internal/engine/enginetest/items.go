@@ -60,7 +60,24 @@ func NewDeadLetter(device string, n int) engine.DeadLetter {
 		Reason:   "malformed",
 		Received: firstFix.Add(time.Duration(n)*time.Second + 7*time.Millisecond),
 		Frame:    fmt.Appendf(nil, "\x00\x00\x00\x00\xff\xfe frame %d of %s", n, device),
+
+		Transport: []string{"tcp", "udp"}[n%2],
 	}
+}
+
+// NewMessage returns the n-th message of a device, every other one with the device's time.
+func NewMessage(device string, n int) engine.Message {
+	m := engine.Message{
+		DeviceID: device,
+		Codec:    "12",
+		Type:     0x0d,
+		Received: firstFix.Add(time.Duration(n)*time.Second + 9*time.Millisecond),
+		Payload:  fmt.Appendf(nil, "\x00\xff\r\n axle %d of %s", n, device),
+	}
+	if n%2 == 1 {
+		m.Codec, m.Sent = "13", firstFix.Add(time.Duration(n)*time.Second)
+	}
+	return m
 }
 
 // NewBatch returns a batch of the device's records first to first+count-1, ready to be stored.
@@ -74,6 +91,6 @@ func NewBatch(device string, first, count int) *engine.Batch {
 
 // Sized gives the batch fresh results for its items and returns it.
 func Sized(b *engine.Batch) *engine.Batch {
-	b.Results = make([]engine.Result, len(b.Records)+len(b.DeadLetters))
+	b.Results = make([]engine.Result, b.Len())
 	return b
 }

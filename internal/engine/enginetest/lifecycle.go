@@ -33,7 +33,7 @@ func reopened(t *testing.T, h Harness) {
 	e := open(t, h)
 	tail := startTail(t, e, true)
 	defer tail.cancel()
-	tail.want(t, all)
+	wantTail(t, tail, all)
 	tail.stop(t)
 }
 
@@ -49,7 +49,7 @@ func closeLeavesNothing(t *testing.T, h Harness) {
 		t.Errorf("inspect: %v", err)
 	}
 	tail := startTail(t, e, true)
-	tail.want(t, NewBatch(deviceA, 0, 100).Records)
+	wantTail(t, tail, NewBatch(deviceA, 0, 100).Records)
 	tail.stop(t)
 	closeEngine(t, e)
 	goleak.VerifyNone(t, before)

@@ -96,6 +96,7 @@ func storeEmpty(t *testing.T, h Harness) {
 	storeNew(t, e, &engine.Batch{Unsure: true})
 	wantRecords(t, h)
 	wantDeadLetters(t, h)
+	wantMessages(t, h)
 }
 
 func storeOrder(t *testing.T, h Harness) {
@@ -168,9 +169,12 @@ func storeScribble(t *testing.T, h Harness) {
 	e := open(t, h)
 	var want []engine.Record
 	var wantDead []engine.DeadLetter
+	var sent []engine.Message
 	for i := range 10 {
 		b := NewBatch(deviceA, i*10, 10)
 		b.DeadLetters = []engine.DeadLetter{NewDeadLetter(deviceA, i)}
+		b.Messages = []engine.Message{NewMessage(deviceA, i)}
+		sent = append(sent, NewMessage(deviceA, i))
 		want = append(want, NewBatch(deviceA, i*10, 10).Records...)
 		wantDead = append(wantDead, NewDeadLetter(deviceA, i))
 		storeNew(t, e, Sized(b))
@@ -178,6 +182,7 @@ func storeScribble(t *testing.T, h Harness) {
 	}
 	wantRecords(t, h, want...)
 	wantDeadLetters(t, h, wantDead...)
+	wantMessages(t, h, sent...)
 }
 
 // scribble overwrites every byte that a batch lent to the engine.
@@ -197,5 +202,9 @@ func scribble(b *engine.Batch) {
 	for i := range b.DeadLetters {
 		overwrite(b.DeadLetters[i].Frame)
 		b.DeadLetters[i] = engine.DeadLetter{}
+	}
+	for i := range b.Messages {
+		overwrite(b.Messages[i].Payload)
+		b.Messages[i] = engine.Message{}
 	}
 }

@@ -17,40 +17,46 @@ var tailCases = []testCase{
 	{"ended by its function", tailEndedByFunction},
 }
 
-// tailing is one running Tail.
-type tailing struct {
-	seen   chan string // payloads in order
+// tailing is one running Tail or TailMessages.
+type tailing[T any] struct {
+	seen   chan T // in order
 	cancel context.CancelFunc
 	result chan error
 }
 
-func startTail(t *testing.T, e engine.Engine, fromStart bool) *tailing {
+// startTail follows the records' payloads.
+func startTail(t *testing.T, e engine.Engine, fromStart bool) *tailing[string] {
+	return follow(t, func(ctx context.Context, show func(string) error) error {
+		return e.Tail(ctx, fromStart, func(payload []byte) error { return show(string(payload)) })
+	})
+}
+
+func follow[T any](t *testing.T, run func(ctx context.Context, show func(T) error) error) *tailing[T] {
 	ctx, cancel := context.WithCancel(t.Context())
-	tail := &tailing{seen: make(chan string, 10000), cancel: cancel, result: make(chan error, 1)}
+	tail := &tailing[T]{seen: make(chan T, 10000), cancel: cancel, result: make(chan error, 1)}
 	go func() {
-		tail.result <- e.Tail(ctx, fromStart, func(payload []byte) error {
-			tail.seen <- string(payload)
+		tail.result <- run(ctx, func(item T) error {
+			tail.seen <- item
 			return nil
 		})
 	}()
 	return tail
 }
 
-// next returns the next payload.
-func (tail *tailing) next(t *testing.T) string {
+// next returns the next item.
+func (tail *tailing[T]) next(t *testing.T) (item T) {
 	t.Helper()
 	select {
-	case payload := <-tail.seen:
-		return payload
+	case item = <-tail.seen:
 	case err := <-tail.result:
 		t.Fatalf("tail ended: %v", err)
 	case <-time.After(recoverLimit):
-		t.Fatal("tail shows no further record")
+		t.Fatal("tail shows nothing further")
 	}
-	return ""
+	return item
 }
 
-func (tail *tailing) want(t *testing.T, records []engine.Record) {
+func wantTail(t *testing.T, tail *tailing[string], records []engine.Record) {
 	t.Helper()
 	for i, r := range records {
 		if got := tail.next(t); got != string(r.Payload) {
@@ -60,7 +66,7 @@ func (tail *tailing) want(t *testing.T, records []engine.Record) {
 }
 
 // stop ends the context; Tail returns promptly, with nothing but the context's own error.
-func (tail *tailing) stop(t *testing.T) {
+func (tail *tailing[T]) stop(t *testing.T) {
 	t.Helper()
 	tail.cancel()
 	select {
@@ -73,7 +79,7 @@ func (tail *tailing) stop(t *testing.T) {
 	}
 	select {
 	case extra := <-tail.seen:
-		t.Errorf("tail showed more than was stored: %s", extra)
+		t.Errorf("tail showed more than was stored: %v", extra)
 	default:
 	}
 }
@@ -84,11 +90,11 @@ func tailFromStart(t *testing.T, h Harness) {
 	storeNew(t, e, old)
 	tail := startTail(t, e, true)
 	defer tail.cancel()
-	tail.want(t, old.Records)
+	wantTail(t, tail, old.Records)
 	for i := range 5 {
 		b := NewBatch(deviceB, i*10, 10)
 		storeNew(t, e, b)
-		tail.want(t, b.Records)
+		wantTail(t, tail, b.Records)
 	}
 	tail.stop(t)
 }
@@ -116,11 +122,11 @@ func tailFromNow(t *testing.T, h Harness) {
 	if !known {
 		t.Fatal("the tail shows a record stored before it started")
 	}
-	tail.want(t, NewBatch(deviceB, first+1, stored-first-1).Records)
+	wantTail(t, tail, NewBatch(deviceB, first+1, stored-first-1).Records)
 
 	more := NewBatch(deviceA, 10, 300)
 	storeNew(t, e, more)
-	tail.want(t, more.Records)
+	wantTail(t, tail, more.Records)
 	tail.stop(t)
 }
 
@@ -130,7 +136,7 @@ func tailOfNothing(t *testing.T, h Harness) {
 	defer tail.cancel()
 	b := NewBatch(deviceA, 0, 3)
 	storeNew(t, e, b)
-	tail.want(t, b.Records)
+	wantTail(t, tail, b.Records)
 	tail.stop(t)
 }
 

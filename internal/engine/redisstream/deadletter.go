@@ -65,6 +65,7 @@ func parseDeadLetter(fields map[string]any) (d engine.DeadLetter, ok bool) {
 	}
 	return engine.DeadLetter{
 		DeviceID: text("device_id"), Reason: text("reason"), Codec: text("codec"), Received: received, Frame: frame,
+		Transport: text("transport"),
 	}, true
 }
 

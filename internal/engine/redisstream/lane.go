@@ -23,7 +23,7 @@ type lane struct {
 	self client // what Redis calls this connection
 	lost client // the connection on which a batch was written and never answered
 
-	records, deadLetters position
+	records, deadLetters, messages position
 }
 
 // position is where a lane has got to in a stream.
@@ -33,7 +33,7 @@ type position struct {
 }
 
 func (l *lane) store(ctx context.Context, b *engine.Batch) error {
-	if len(b.Records)+len(b.DeadLetters) == 0 {
+	if b.Len() == 0 {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -54,6 +54,7 @@ func (l *lane) store(ctx context.Context, b *engine.Batch) error {
 	} else {
 		l.records.advance()
 		l.deadLetters.advance()
+		l.messages.advance()
 	}
 	return l.write(ctx, b)
 }
@@ -105,30 +106,37 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 
 // encode puts the batch into l.out and returns how many items there are to write.
 func (l *lane) encode(b *engine.Batch) int {
-	items := 0
-	out := l.out[:0]
-	for i := range b.Records {
-		if !b.Results[i].Duplicate {
-			out = l.e.words.appendRecord(out, &b.Records[i])
-			items++
-		}
-	}
-	for i := range b.DeadLetters {
-		if !b.Results[len(b.Records)+i].Duplicate {
-			out = l.e.words.appendDeadLetter(out, &b.DeadLetters[i])
-			items++
-		}
-	}
+	records, deadLetters, messages := b.ByKind()
+	w := &l.e.words
+	out, n1 := appendNew(l.out[:0], b.Records, records, w.appendRecord)
+	out, n2 := appendNew(out, b.DeadLetters, deadLetters, w.appendDeadLetter)
+	out, n3 := appendNew(out, b.Messages, messages, w.appendMessage)
 	l.out = append(out, l.confirm.command...)
-	return items
+	return n1 + n2 + n3
+}
+
+// appendNew appends those items that are no duplicates, and returns how many they are.
+func appendNew[T any](out []byte, items []T, results []engine.Result, add func([]byte, *T) []byte) ([]byte, int) {
+	n := 0
+	for i := range items {
+		if !results[i].Duplicate {
+			out = add(out, &items[i])
+			n++
+		}
+	}
+	return out, n
 }
 
 // readResults reads the answer to every item written, and the confirmation.
 func (l *lane) readResults(b *engine.Batch) error {
-	if err := l.readIDs(b.Results[:len(b.Records)], &l.records); err != nil {
+	records, deadLetters, messages := b.ByKind()
+	if err := l.readIDs(records, &l.records); err != nil {
 		return err
 	}
-	if err := l.readIDs(b.Results[len(b.Records):], &l.deadLetters); err != nil {
+	if err := l.readIDs(deadLetters, &l.deadLetters); err != nil {
+		return err
+	}
+	if err := l.readIDs(messages, &l.messages); err != nil {
 		return err
 	}
 	if l.confirm.check == nil {

@@ -247,9 +247,19 @@ func TestStoreWrongPasswordUntilCured(t *testing.T) {
 // A user that may do nothing but add entries is enough to store.
 func TestStoreWithTheLeastRights(t *testing.T) {
 	r := testkit.StartRedis(t)
-	r.Do("ACL", "SETUSER", "least", "on", ">secret", "~"+testStream, "~"+testStream+":dead", "+xadd", "+select")
+	r.Do("ACL", "SETUSER", "least", "on", ">secret", "~"+testStream, "~"+testStream+":dead", "~"+testStream+":messages", "+xadd", "+select")
 	e := use(t, r, Options{URL: "redis://least:secret@" + r.Addr() + "/3"})
-	mustStore(t, e, 0, 5)
+	mixed := enginetest.NewBatch(device, 0, 5)
+	mixed.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}
+	mixed.Messages = []engine.Message{enginetest.NewMessage(device, 0)}
+	if err := e.Store(limited(t), 0, enginetest.Sized(mixed)); err != nil {
+		t.Fatal(err)
+	}
+	for i, result := range mixed.Results {
+		if result.Err != nil {
+			t.Errorf("item %d: %v", i, result.Err)
+		}
+	}
 	if _, err := e.Probe(limited(t)); err != nil {
 		t.Errorf("probe: %v", err)
 	}

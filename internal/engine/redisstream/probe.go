@@ -31,8 +31,12 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 		status.OutOfMemory = answer.code() == "OOM"
 		return status, e.classify(err)
 	}
-	if err := refusedForItsID(q.addDead.Err()); err != nil {
-		return status, e.classify(fmt.Errorf("dead letters: %w", err))
+	for kind, add := range map[string]*redis.Cmd{"dead letters": q.addDead, "messages": q.addMessage} {
+		if err := refusedForItsID(add.Err()); err != nil {
+			failure := e.classify(err)
+			failure.Err = fmt.Errorf("%s: %w", kind, failure.Err)
+			return status, failure
+		}
 	}
 	if err := q.length.Err(); err != nil && !optional(err) {
 		return engine.Status{}, e.classify(err)
@@ -45,10 +49,11 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 
 // question is what a probe asks at once.
 type question struct {
-	add, addDead, groups *redis.Cmd
-	length               *redis.IntCmd
-	memory               *redis.StringCmd
-	now                  *redis.TimeCmd
+	add, addDead, addMessage, groups *redis.Cmd
+
+	length *redis.IntCmd
+	memory *redis.StringCmd
+	now    *redis.TimeCmd
 }
 
 // question asks. An error says that there was no answer.
@@ -60,6 +65,7 @@ func (e *Engine) question(ctx context.Context) (q question, err error) {
 		// way, and how it is refused is the answer.
 		q.add = p.Do(ctx, "XADD", stream, "0-0", "probe", "")
 		q.addDead = p.Do(ctx, "XADD", deadStream(stream), "0-0", "probe", "")
+		q.addMessage = p.Do(ctx, "XADD", messageStream(stream), "0-0", "probe", "")
 		q.length = p.XLen(ctx, stream)
 		q.groups = p.Do(ctx, "XINFO", "GROUPS", stream)
 		q.memory = p.Info(ctx, "memory")

@@ -217,3 +217,17 @@ func TestProbeBoundsGroups(t *testing.T) {
 		t.Errorf("%d groups, %v", len(status.Groups), err)
 	}
 }
+
+// A user that may write records only is not ready: devices with messages would wait for ever.
+func TestProbeFindsOneStreamRefused(t *testing.T) {
+	r := testkit.StartRedis(t)
+	for kind, rights := range map[string][]any{
+		"messages":     {"~" + testStream, "~" + testStream + ":dead"},
+		"dead letters": {"~" + testStream, "~" + testStream + ":messages"},
+	} {
+		r.Do(append([]any{"ACL", "SETUSER", "old", "reset", "on", ">secret", "+@all"}, rights...)...)
+		e := use(t, r, Options{URL: "redis://old:secret@" + r.Addr()})
+		_, err := e.Probe(limited(t))
+		wantFate(t, err, false, false, kind+": redis: NOPERM")
+	}
+}

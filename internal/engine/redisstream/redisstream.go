@@ -1,4 +1,4 @@
-// Package redisstream keeps records in a Redis stream and dead letters in a second one.
+// Package redisstream keeps records in a Redis stream, dead letters in a second one and messages in a third.
 //
 // A batch is one pipelined write of XADDs on one of a few connections, the lanes, and the answers
 // to them. The lanes write and read the protocol themselves, because this is the path that every
@@ -25,11 +25,12 @@ import (
 type Options struct {
 	// URL is redis:// or rediss:// (TLS), with user, password and database number if needed.
 	URL string
-	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added.
+	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added, messages
+	// to the one with ":messages".
 	Stream string
 	// MaxLen is the approximate length that the stream is trimmed to, in entries. What a consumer
-	// group still needs is kept all the same. The dead letters' stream is trimmed to a tenth of it,
-	// but not below 10,000 entries. 0 = no trimming of either.
+	// group still needs is kept all the same. The messages' stream is trimmed to the same length in the
+	// same way, the dead letters' to a tenth of it, but not below 10,000 entries. 0 = no trimming at all.
 	MaxLen int64
 	// DeadMaxBytes is what the dead letters' stream may take of Redis' memory. 0 = no bound.
 	DeadMaxBytes int64
@@ -97,7 +98,7 @@ func New(opt Options) (*Engine, error) {
 		e.lanes = append(e.lanes, &lane{e: e})
 	}
 	if opt.MaxLen > 0 {
-		e.running.Go(func() { (&trimmer{Engine: e}).run(ctx) })
+		e.running.Go(func() { newTrimmer(e).run(ctx) })
 	}
 	return e, nil
 }

@@ -2,6 +2,8 @@ package redisstream
 
 import (
 	"encoding/hex"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ func TestEngine(t *testing.T) {
 			Open:        func(t *testing.T) engine.Engine { return open(t, r, Options{}) },
 			Records:     func(t *testing.T) []enginetest.Stored { return records(t, r) },
 			DeadLetters: func(t *testing.T) []enginetest.StoredDead { return deadLetters(t, r) },
+			Messages:    func(t *testing.T) []engine.Message { return messages(t, r) },
 			Break:       func(*testing.T) { r.Kill() },
 			Heal:        func(*testing.T) { r.Restart() },
 			Hang:        func(*testing.T) { r.Freeze() },
@@ -63,7 +66,7 @@ func records(t testing.TB, r *testkit.Redis) []enginetest.Stored {
 	t.Helper()
 	var all []enginetest.Stored
 	for _, f := range entries(t, r, testStream) {
-		if len(f) != 8 || f[0] != "ts" || f[2] != "device_id" || f[4] != "codec" || f[6] != "payload" {
+		if names(f) != "ts device_id codec payload" {
 			t.Fatalf("a record's fields are %q", f)
 		}
 		all = append(all, enginetest.Stored{Timestamp: parseTime(t, f[1]).UnixMilli(), DeviceID: f[3], Codec: f[5], Payload: f[7]})
@@ -75,16 +78,51 @@ func deadLetters(t testing.TB, r *testkit.Redis) []enginetest.StoredDead {
 	t.Helper()
 	var all []enginetest.StoredDead
 	for _, f := range entries(t, r, testStream+":dead") {
-		if len(f) != 10 || f[0] != "ts" || f[2] != "device_id" || f[4] != "reason" || f[6] != "codec" || f[8] != "frame" {
+		if names(f) != "ts device_id reason codec frame transport" {
 			t.Fatalf("a dead letter's fields are %q", f)
 		}
 		frame, err := hex.DecodeString(f[9])
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, enginetest.StoredDead{Received: parseTime(t, f[1]), DeviceID: f[3], Reason: f[5], Codec: f[7], Frame: frame})
+		all = append(all, enginetest.StoredDead{
+			Received: parseTime(t, f[1]), DeviceID: f[3], Reason: f[5], Codec: f[7], Frame: frame, Transport: f[11],
+		})
 	}
 	return all
+}
+
+func messages(t testing.TB, r *testkit.Redis) []engine.Message {
+	t.Helper()
+	var all []engine.Message
+	for _, f := range entries(t, r, testStream+":messages") {
+		if names(f) != "ts device_id codec type sent payload" {
+			t.Fatalf("a message's fields are %q", f)
+		}
+		kind, err := strconv.Atoi(f[7])
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload, err := hex.DecodeString(f[11])
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := engine.Message{Received: parseTime(t, f[1]), DeviceID: f[3], Codec: f[5], Type: byte(kind), Payload: payload}
+		if f[9] != "" {
+			m.Sent = parseTime(t, f[9])
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// names are those of an entry's fields, in order.
+func names(fields []string) string {
+	var all []string
+	for i := 0; i < len(fields); i += 2 {
+		all = append(all, fields[i])
+	}
+	return strings.Join(all, " ")
 }
 
 func parseTime(t testing.TB, s string) time.Time {

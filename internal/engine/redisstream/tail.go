@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
 const (
@@ -13,10 +15,32 @@ const (
 	tailBlock = 2 * time.Second // how long Redis waits for a new entry, below commandTimeout
 )
 
-// Tail reads the stream and goes on reading it after a lost connection, behind the last entry
+// Tail reads the records' stream.
+func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
+	return e.tail(ctx, e.opt.Stream, fromStart, func(fields map[string]any) error {
+		payload, ok := fields["payload"].(string)
+		if !ok {
+			return nil // somebody else's entry
+		}
+		return fn([]byte(payload))
+	})
+}
+
+// TailMessages reads the messages' stream.
+func (e *Engine) TailMessages(ctx context.Context, fromStart bool, fn func(m engine.Message) error) error {
+	return e.tail(ctx, messageStream(e.opt.Stream), fromStart, func(fields map[string]any) error {
+		m, ok := parseMessage(fields)
+		if !ok {
+			return nil
+		}
+		return fn(m)
+	})
+}
+
+// tail reads a stream and goes on reading it after a lost connection, behind the last entry
 // seen. It ends with ctx's error, with fn's, or with a refusal that only a change of settings
 // cures.
-func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
+func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn func(fields map[string]any) error) error {
 	target := *e.target
 	target.PoolSize = 1
 	c := redis.NewClient(&target)
@@ -31,7 +55,7 @@ func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byt
 	}
 	var retry backoff
 	for ctx.Err() == nil {
-		entries, err := e.readAfter(ctx, c, &after)
+		entries, err := e.readAfter(ctx, c, stream, &after)
 		if err == nil {
 			retry.reset()
 		} else if ctx.Err() == nil {
@@ -42,7 +66,10 @@ func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byt
 			pause(ctx, retry.left())
 		}
 		for _, entry := range entries {
-			if err := e.show(ctx, entry, fn); err != nil {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := fn(entry.Values); err != nil {
 				return err
 			}
 			after = entry.ID
@@ -53,10 +80,10 @@ func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byt
 
 // readAfter waits for entries behind *after. If that is empty it is set to the stream's end first:
 // once it is an id, no entry is missed while there is no connection.
-func (e *Engine) readAfter(ctx context.Context, c *redis.Client, after *string) ([]redis.XMessage, error) {
+func (e *Engine) readAfter(ctx context.Context, c *redis.Client, stream string, after *string) ([]redis.XMessage, error) {
 	if *after == "" {
 		var end position
-		if err := end.find(ctx, c, e.opt.Stream); err != nil {
+		if err := end.find(ctx, c, stream); err != nil {
 			return nil, err
 		}
 		*after = string(end.newest)
@@ -65,7 +92,7 @@ func (e *Engine) readAfter(ctx context.Context, c *redis.Client, after *string) 
 		}
 	}
 	streams, err := c.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{e.opt.Stream, *after}, Count: tailPage, Block: tailBlock,
+		Streams: []string{stream, *after}, Count: tailPage, Block: tailBlock,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -74,16 +101,4 @@ func (e *Engine) readAfter(ctx context.Context, c *redis.Client, after *string) 
 		return nil, err
 	}
 	return streams[0].Messages, nil
-}
-
-// show passes one entry's payload on, unless ctx has ended.
-func (e *Engine) show(ctx context.Context, entry redis.XMessage, fn func(payload []byte) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	payload, ok := entry.Values["payload"].(string)
-	if !ok {
-		return nil // somebody else's entry
-	}
-	return fn([]byte(payload))
 }

@@ -29,16 +29,33 @@ func (o *Options) maxDead() int64 { return max(o.MaxLen/10, leastDead) }
 // trimmer is the background work that keeps the streams short.
 type trimmer struct {
 	*Engine
+	streams []*readStream
 	failing bool
-	behind  bool      // a group has more unread than MaxLen
-	warned  time.Time // when that was logged last
 	buried  time.Time // when it was logged last that dead letters were removed
+}
+
+// readStream is a stream that consumer groups read: what one of them still needs is kept.
+type readStream struct {
+	*Engine
+	key    string
+	behind bool      // a group has more unread than MaxLen
+	warned time.Time // when that was logged last
+}
+
+func newTrimmer(e *Engine) *trimmer {
+	return &trimmer{Engine: e, streams: []*readStream{
+		{Engine: e, key: e.opt.Stream},
+		{Engine: e, key: messageStream(e.opt.Stream)},
+	}}
 }
 
 // run trims until ctx ends.
 func (t *trimmer) run(ctx context.Context) {
 	for pause(ctx, trimEvery) {
-		err := errors.Join(t.trim(ctx), t.trimDead(ctx))
+		err := t.trimDead(ctx)
+		for _, s := range t.streams {
+			err = errors.Join(err, s.trim(ctx))
+		}
 		if err != nil && !t.failing && ctx.Err() == nil {
 			t.log.Warn("trimming the redis stream fails", "error", t.classify(err))
 		}
@@ -47,22 +64,22 @@ func (t *trimmer) run(ctx context.Context) {
 }
 
 // trim removes the oldest entries above MaxLen that no consumer group needs any more.
-func (t *trimmer) trim(ctx context.Context) error {
+func (s *readStream) trim(ctx context.Context) error {
 	for ctx.Err() == nil {
-		length, err := t.client.XLen(ctx, t.opt.Stream).Result()
+		length, err := s.client.XLen(ctx, s.key).Result()
 		if err != nil {
 			return err
 		}
-		if length <= t.opt.MaxLen {
-			t.noteBacklog(group{}, 0)
+		if length <= s.opt.MaxLen {
+			s.noteBacklog(group{}, 0)
 			return nil
 		}
-		groups, err := t.readers(ctx)
+		groups, err := s.readers(ctx)
 		if err != nil {
 			return err
 		}
-		t.noteBacklog(t.slowest(groups, length))
-		removed, err := t.removeOldest(ctx, groups, min(length-t.opt.MaxLen, trimStep))
+		s.noteBacklog(s.slowest(groups, length))
+		removed, err := s.removeOldest(ctx, groups, min(length-s.opt.MaxLen, trimStep))
 		if err != nil || removed == 0 {
 			return err
 		}
@@ -71,31 +88,31 @@ func (t *trimmer) trim(ctx context.Context) error {
 }
 
 // removeOldest removes up to limit entries.
-func (t *trimmer) removeOldest(ctx context.Context, groups []group, limit int64) (removed int64, err error) {
+func (s *readStream) removeOldest(ctx context.Context, groups []group, limit int64) (removed int64, err error) {
 	if len(groups) == 0 {
-		return t.client.XTrimMaxLenApprox(ctx, t.opt.Stream, t.opt.MaxLen, limit).Result()
+		return s.client.XTrimMaxLenApprox(ctx, s.key, s.opt.MaxLen, limit).Result()
 	}
-	needed, err := t.oldestNeeded(ctx, groups)
+	needed, err := s.oldestNeeded(ctx, groups)
 	if err != nil {
 		return 0, err
 	}
-	return t.client.XTrimMinIDApprox(ctx, t.opt.Stream, needed.String(), limit).Result()
+	return s.client.XTrimMinIDApprox(ctx, s.key, needed.String(), limit).Result()
 }
 
-func (t *trimmer) readers(ctx context.Context) ([]group, error) {
-	answer, err := t.client.Do(ctx, "XINFO", "GROUPS", t.opt.Stream).Result()
+func (s *readStream) readers(ctx context.Context) ([]group, error) {
+	answer, err := s.client.Do(ctx, "XINFO", "GROUPS", s.key).Result()
 	return parseGroups(answer), err
 }
 
 // oldestNeeded is the smallest id such that one of the groups may need what comes at or after it.
 // A group that has been delivered nothing needs everything.
-func (t *trimmer) oldestNeeded(ctx context.Context, groups []group) (oldest streamID, err error) {
+func (s *readStream) oldestNeeded(ctx context.Context, groups []group) (oldest streamID, err error) {
 	// The pending entries are asked for after the last delivered ids: so what is delivered in
 	// between is above these ids or among the pending.
 	pending := make([]*redis.XPendingCmd, len(groups))
-	_, err = t.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, g := range groups {
-			pending[i] = p.XPending(ctx, t.opt.Stream, g.name)
+			pending[i] = p.XPending(ctx, s.key, g.name)
 		}
 		return nil
 	})
@@ -124,10 +141,10 @@ func (t *trimmer) oldestNeeded(ctx context.Context, groups []group) (oldest stre
 
 // slowest is the group with the most unread entries, and how many those are. Of a group that Redis
 // cannot tell, as before its first read, that is all, but only once the stream is clearly too long.
-func (t *trimmer) slowest(groups []group, length int64) (slow group, unread int64) {
+func (s *readStream) slowest(groups []group, length int64) (slow group, unread int64) {
 	for _, g := range groups {
 		n := g.unread()
-		if n < 0 && length > t.opt.MaxLen+t.opt.MaxLen/10+trimStep {
+		if n < 0 && length > s.opt.MaxLen+s.opt.MaxLen/10+trimStep {
 			n = length
 		}
 		if n > unread {
@@ -139,21 +156,21 @@ func (t *trimmer) slowest(groups []group, length int64) (slow group, unread int6
 
 // noteBacklog warns, once in a while, that a group has not read more than the stream is meant to
 // hold. It is kept all the same, and grows until somebody reads it or Redis is full.
-func (t *trimmer) noteBacklog(slow group, unread int64) {
-	if unread <= t.opt.MaxLen {
-		if t.behind {
-			t.log.Info("unread records are within the stream's limit again")
+func (s *readStream) noteBacklog(slow group, unread int64) {
+	if unread <= s.opt.MaxLen {
+		if s.behind {
+			s.log.Info("unread records are within the stream's limit again", "stream", s.key)
 		}
-		t.behind = false
+		s.behind = false
 		return
 	}
-	t.behind = true
-	if time.Since(t.warned) < warnEvery {
+	s.behind = true
+	if time.Since(s.warned) < warnEvery {
 		return
 	}
-	t.warned = time.Now()
-	t.log.Warn("unread records exceed the stream's limit and are kept: make the consumer group read, or destroy the group",
-		"group", slow.name, "unread", unread, "limit", t.opt.MaxLen)
+	s.warned = time.Now()
+	s.log.Warn("unread records exceed the stream's limit and are kept: make the consumer group read, or destroy the group",
+		"stream", s.key, "group", slow.name, "unread", unread, "limit", s.opt.MaxLen)
 }
 
 // trimDead removes the oldest dead letters above their own limit, read or not: they come from

@@ -75,7 +75,7 @@ func TestTrimKeepsWhatGroupsNeed(t *testing.T) {
 			}
 			e := use(t, r, Options{})
 			e.opt.MaxLen = keep // set late, so that nothing trims by itself
-			if err := (&trimmer{Engine: e}).trim(limited(t)); err != nil {
+			if err := newTrimmer(e).streams[0].trim(limited(t)); err != nil {
 				t.Fatal(err)
 			}
 			got := oldest(t, r)
@@ -124,7 +124,7 @@ func TestTrimWarnsOfUnread(t *testing.T) {
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	e.opt.MaxLen = 1000
-	trim := &trimmer{Engine: e}
+	trim := newTrimmer(e).streams[0]
 	again := func(times int) {
 		t.Helper()
 		for range times {
@@ -173,7 +173,7 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	e.opt.MaxLen = 1000
-	trim := &trimmer{Engine: e}
+	trim := newTrimmer(e)
 	for range 2 {
 		if err := trim.trimDead(limited(t)); err != nil {
 			t.Fatal(err)
@@ -189,5 +189,40 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 		if got := (&Options{MaxLen: maxLen}).maxDead(); got != want {
 			t.Errorf("%d dead letters beside %d records, want %d", got, maxLen, want)
 		}
+	}
+}
+
+// What a group needs of the messages is kept, whatever the groups of the records have read, and the other way round.
+func TestTrimKeepsWhatGroupsOfMessagesNeed(t *testing.T) {
+	r := testkit.StartRedis(t)
+	const messages = testStream + ":messages"
+	for _, stream := range []string{testStream, messages} {
+		r.Do("EVAL", "for i = 1, 5000 do redis.call('XADD', KEYS[1], i .. '-0', 'payload', 'x') end", 1, stream)
+	}
+	r.Do("XGROUP", "CREATE", messages, "slow", "0")
+	var log bytes.Buffer
+	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e.opt.MaxLen = 1000
+	trim := newTrimmer(e)
+	for _, s := range trim.streams {
+		if err := s.trim(limited(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.Do("XLEN", messages); n != int64(5000) {
+		t.Errorf("%d messages are left of 5000 that nobody has read", n)
+	}
+	if n := r.Do("XLEN", testStream).(int64); n > 1000+100 {
+		t.Errorf("%d records are left, the messages' group holds them", n)
+	}
+	if text := log.String(); !strings.Contains(text, "unread records exceed") || !strings.Contains(text, "stream="+messages) {
+		t.Errorf("nobody is told which stream is too long: %s", text)
+	}
+	r.Do("XGROUP", "SETID", messages, "slow", "$")
+	if err := trim.streams[1].trim(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Do("XLEN", messages).(int64); n > 1000+100 {
+		t.Errorf("%d messages are left although they are read", n)
 	}
 }

@@ -1,9 +1,11 @@
 package redisstream
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -26,7 +28,10 @@ func (l *lane) find(ctx context.Context) error {
 	if err := l.records.find(ctx, l.e.client, stream); err != nil {
 		return err
 	}
-	return l.deadLetters.find(ctx, l.e.client, deadStream(stream))
+	if err := l.deadLetters.find(ctx, l.e.client, deadStream(stream)); err != nil {
+		return err
+	}
+	return l.messages.find(ctx, l.e.client, messageStream(stream))
 }
 
 func (p *position) find(ctx context.Context, c *redis.Client, stream string) error {
@@ -53,28 +58,30 @@ func (l *lane) markStored(ctx context.Context, b *engine.Batch) error {
 	if err := l.killLost(ctx); err != nil {
 		return err
 	}
-	wanted := make(map[string][]int, len(b.Records))
-	for i := range b.Records {
-		id := string(b.Records[i].ID)
-		wanted[id] = append(wanted[id], i)
-	}
-	if err := l.scan(ctx, l.e.opt.Stream, l.records, wanted, recordKey, b.Results); err != nil {
+	records, deadLetters, messages := b.ByKind()
+	stream := l.e.opt.Stream
+	byID := wantedBy(b.Records, func(r *engine.Record) string { return string(r.ID) })
+	if err := l.scan(ctx, stream, l.records, byID, storedID, records); err != nil {
 		return err
 	}
-	clear(wanted)
-	for i := range b.DeadLetters {
-		d := &b.DeadLetters[i]
-		key := deadLetterKey(map[string]any{
-			"ts": d.Received.UTC().Format(timeLayout), "device_id": d.DeviceID, "reason": d.Reason,
-			"codec": d.Codec, "frame": hex.EncodeToString(d.Frame),
-		})
-		wanted[key] = append(wanted[key], len(b.Records)+i)
+	if err := l.scan(ctx, deadStream(stream), l.deadLetters, wantedBy(b.DeadLetters, deadLetterKey), allFields, deadLetters); err != nil {
+		return err
 	}
-	if err := l.scan(ctx, deadStream(l.e.opt.Stream), l.deadLetters, wanted, deadLetterKey, b.Results); err != nil {
+	if err := l.scan(ctx, messageStream(stream), l.messages, wantedBy(b.Messages, messageKey), allFields, messages); err != nil {
 		return err
 	}
 	l.keepOneToWrite(b)
 	return nil
+}
+
+// wantedBy says which items a key stands for.
+func wantedBy[T any](items []T, key func(*T) string) map[string][]int {
+	wanted := make(map[string][]int, len(items))
+	for i := range items {
+		k := key(&items[i])
+		wanted[k] = append(wanted[k], i)
+	}
+	return wanted
 }
 
 // killLost ends the lost connection at Redis's side. A Redis that was frozen, or is slow, may
@@ -124,9 +131,9 @@ func (l *lane) scan(ctx context.Context, stream string, p position, wanted map[s
 	return nil
 }
 
-// recordKey is the id in an entry's payload. It is the last member, or the one before raw, which
+// storedID is the id in an entry's payload. It is the last member, or the one before raw, which
 // is base64 and cannot contain its name.
-func recordKey(fields map[string]any) string {
+func storedID(fields map[string]any) string {
 	const name = `"id":"`
 	payload, _ := fields["payload"].(string)
 	at := strings.LastIndex(payload, name)
@@ -137,11 +144,33 @@ func recordKey(fields map[string]any) string {
 	return id
 }
 
-// deadLetterKey is all of a dead letter.
-func deadLetterKey(fields map[string]any) string {
-	var b bytes.Buffer
-	for _, name := range []string{"ts", "device_id", "reason", "codec", "frame"} {
+// deadLetterKey is all of a dead letter, as its entry's fields have it.
+func deadLetterKey(d *engine.DeadLetter) string {
+	return allFields(map[string]any{
+		"ts": d.Received.UTC().Format(timeLayout), "device_id": d.DeviceID, "reason": d.Reason,
+		"codec": d.Codec, "frame": hex.EncodeToString(d.Frame), "transport": d.Transport,
+	})
+}
+
+// messageKey is all of a message, as its entry's fields have it.
+func messageKey(m *engine.Message) string {
+	fields := map[string]any{
+		"ts": m.Received.UTC().Format(timeLayout), "device_id": m.DeviceID, "codec": m.Codec,
+		"type": strconv.Itoa(int(m.Type)), "sent": "", "payload": hex.EncodeToString(m.Payload),
+	}
+	if !m.Sent.IsZero() {
+		fields["sent"] = m.Sent.UTC().Format(timeLayout)
+	}
+	return allFields(fields)
+}
+
+// allFields is an entry's fields as one text. None of the values has a line's end in it.
+func allFields(fields map[string]any) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		value, _ := fields[name].(string)
+		b.WriteString(name)
+		b.WriteByte(' ')
 		b.WriteString(value)
 		b.WriteByte('\n')
 	}

@@ -40,7 +40,7 @@ func TestStoreGivenUpOnFrozenRedisIsStoredOnce(t *testing.T) {
 
 // A connection that is cut at any point leaves the fate open; the retry finds out.
 func TestStoreConnectionLostWithinTheBatch(t *testing.T) {
-	for _, cutAt := range []int64{1, 2, 25, 49, 50, 51, 53} {
+	for _, cutAt := range []int64{1, 2, 25, 49, 50, 51, 53, 54, 55, 56} {
 		t.Run(fmt.Sprint(cutAt), func(t *testing.T) {
 			r := testkit.StartRedis(t)
 			var seen atomic.Int64
@@ -50,7 +50,7 @@ func TestStoreConnectionLostWithinTheBatch(t *testing.T) {
 				if command[0] == "XRANGE" && command[1] == testStream {
 					from.Store(command[2])
 				}
-				if !isXADD(command, testStream) && !isXADD(command, testStream+":dead") {
+				if !isXADD(command, testStream) && !isXADD(command, testStream+":dead") && !isXADD(command, testStream+":messages") {
 					return "", false
 				}
 				return "", seen.Add(1) == cutAt
@@ -62,6 +62,9 @@ func TestStoreConnectionLostWithinTheBatch(t *testing.T) {
 			b.DeadLetters = []engine.DeadLetter{
 				enginetest.NewDeadLetter(device, 0), enginetest.NewDeadLetter(device, 1),
 				enginetest.NewDeadLetter(device, 1), enginetest.NewDeadLetter(device, 2),
+			}
+			b.Messages = []engine.Message{
+				enginetest.NewMessage(device, 1), enginetest.NewMessage(device, 1), enginetest.NewMessage(device, 2),
 			}
 			wantFate(t, e.Store(limited(t), 0, enginetest.Sized(b)), true, true, "")
 			b.Unsure = true
@@ -79,6 +82,9 @@ func TestStoreConnectionLostWithinTheBatch(t *testing.T) {
 			wantPayloads(t, r, first, b)
 			if n := len(deadLetters(t, r)); n != 4 {
 				t.Errorf("%d dead letters, want 4", n)
+			}
+			if n := len(messages(t, r)); n != 3 {
+				t.Errorf("%d messages, want 3", n)
 			}
 		})
 	}
@@ -116,10 +122,10 @@ func TestStoreGivenUpOnSlowRedisIsStoredOnce(t *testing.T) {
 func TestStoreFindsRecordsThatCarryRawBytes(t *testing.T) {
 	record := enginetest.NewRecord(device, 0)
 	raw := strings.TrimSuffix(string(record.Payload), "}") + `,"raw":"aWQiOiI="}`
-	if got := recordKey(map[string]any{"payload": raw}); got != string(record.ID) {
+	if got := storedID(map[string]any{"payload": raw}); got != string(record.ID) {
 		t.Errorf("found id %q, want %q", got, record.ID)
 	}
-	if got := recordKey(map[string]any{"other": "entry"}); got != "" {
+	if got := storedID(map[string]any{"other": "entry"}); got != "" {
 		t.Errorf("found id %q in somebody else's entry", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
@@ -18,27 +19,24 @@ import (
 //
 //	+OK\r\n   -ERR text\r\n   :42\r\n   $5\r\nhello\r\n   *2\r\n:1\r\n:0\r\n
 
-// words are the parts of the XADDs that are the same for every record.
-type words struct {
-	record     []byte // up to and with the field name ts
-	deadLetter []byte
-}
+// words are the parts of the XADDs that are the same for every item of a kind, up to and with the field name ts.
+type words struct{ record, deadLetter, message []byte }
 
 func newWords(stream string) words {
-	start := func(key string) []byte {
-		fields := "*13"
-		if key == stream {
-			fields = "*11"
-		}
-		b := append([]byte(fields), "\r\n$4\r\nXADD\r\n"...)
+	start := func(key string, fields int) []byte {
+		b := appendLength(nil, '*', len("XADD")-1+2*fields)
+		b = appendBulk(b, "XADD")
 		b = appendBulk(b, key)
 		return append(b, "$1\r\n*\r\n$2\r\nts\r\n"...)
 	}
-	return words{record: start(stream), deadLetter: start(deadStream(stream))}
+	return words{record: start(stream, 4), deadLetter: start(deadStream(stream), 6), message: start(messageStream(stream), 6)}
 }
 
 // deadStream is the key of the dead letters' stream.
 func deadStream(stream string) string { return stream + ":dead" }
+
+// messageStream is the key of the messages' stream.
+func messageStream(stream string) string { return stream + ":messages" }
 
 // appendRecord appends XADD <stream> * ts … device_id … codec … payload ….
 func (w *words) appendRecord(b []byte, r *engine.Record) []byte {
@@ -55,20 +53,51 @@ func (w *words) appendRecord(b []byte, r *engine.Record) []byte {
 // timeLayout is ISO 8601 in UTC with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// appendDeadLetter appends XADD <stream>:dead * ts … device_id … reason … codec … frame <hex>.
+// appendDeadLetter appends XADD <stream>:dead * ts … device_id … reason … codec … frame <hex> transport ….
 func (w *words) appendDeadLetter(b []byte, d *engine.DeadLetter) []byte {
 	b = append(b, w.deadLetter...)
-	b = appendLength(b, '$', len(timeLayout))
-	b = d.Received.UTC().AppendFormat(b, timeLayout)
-	b = append(b, "\r\n$9\r\ndevice_id\r\n"...)
+	b = appendTime(b, d.Received)
+	b = append(b, "$9\r\ndevice_id\r\n"...)
 	b = appendBulk(b, d.DeviceID)
 	b = append(b, "$6\r\nreason\r\n"...)
 	b = appendBulk(b, d.Reason)
 	b = append(b, "$5\r\ncodec\r\n"...)
 	b = appendBulk(b, d.Codec)
 	b = append(b, "$5\r\nframe\r\n"...)
-	b = appendLength(b, '$', hex.EncodedLen(len(d.Frame)))
-	b = hex.AppendEncode(b, d.Frame)
+	b = appendHex(b, d.Frame)
+	b = append(b, "$9\r\ntransport\r\n"...)
+	return appendBulk(b, d.Transport)
+}
+
+// appendMessage appends XADD <stream>:messages * ts … device_id … codec … type … sent … payload <hex>.
+func (w *words) appendMessage(b []byte, m *engine.Message) []byte {
+	b = append(b, w.message...)
+	b = appendTime(b, m.Received)
+	b = append(b, "$9\r\ndevice_id\r\n"...)
+	b = appendBulk(b, m.DeviceID)
+	b = append(b, "$5\r\ncodec\r\n"...)
+	b = appendBulk(b, m.Codec)
+	b = append(b, "$4\r\ntype\r\n"...)
+	b = appendBulk(b, strconv.Itoa(int(m.Type)))
+	b = append(b, "$4\r\nsent\r\n"...)
+	if m.Sent.IsZero() {
+		b = appendBulk(b, "")
+	} else {
+		b = appendTime(b, m.Sent)
+	}
+	b = append(b, "$7\r\npayload\r\n"...)
+	return appendHex(b, m.Payload)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = appendLength(b, '$', len(timeLayout))
+	b = t.UTC().AppendFormat(b, timeLayout)
+	return append(b, "\r\n"...)
+}
+
+func appendHex(b, bytes []byte) []byte {
+	b = appendLength(b, '$', hex.EncodedLen(len(bytes)))
+	b = hex.AppendEncode(b, bytes)
 	return append(b, "\r\n"...)
 }
 

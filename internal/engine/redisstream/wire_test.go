@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -25,13 +26,32 @@ func TestAppendRecord(t *testing.T) {
 func TestAppendDeadLetter(t *testing.T) {
 	w := newWords("s")
 	got := w.appendDeadLetter(nil, &engine.DeadLetter{
-		DeviceID: "356", Codec: "8", Reason: "malformed", Frame: []byte{0, 0xab},
+		DeviceID: "356", Codec: "8", Reason: "malformed", Frame: []byte{0, 0xab}, Transport: "udp",
 		Received: time.Date(2026, 11, 22, 12, 0, 0, 5999999, time.FixedZone("", 3600)),
 	})
-	const want = "*13\r\n$4\r\nXADD\r\n$6\r\ns:dead\r\n$1\r\n*\r\n$2\r\nts\r\n$24\r\n2026-11-22T11:00:00.005Z\r\n" +
-		"$9\r\ndevice_id\r\n$3\r\n356\r\n$6\r\nreason\r\n$9\r\nmalformed\r\n$5\r\ncodec\r\n$1\r\n8\r\n$5\r\nframe\r\n$4\r\n00ab\r\n"
+	const want = "*15\r\n$4\r\nXADD\r\n$6\r\ns:dead\r\n$1\r\n*\r\n$2\r\nts\r\n$24\r\n2026-11-22T11:00:00.005Z\r\n" +
+		"$9\r\ndevice_id\r\n$3\r\n356\r\n$6\r\nreason\r\n$9\r\nmalformed\r\n$5\r\ncodec\r\n$1\r\n8\r\n$5\r\nframe\r\n$4\r\n00ab\r\n" +
+		"$9\r\ntransport\r\n$3\r\nudp\r\n"
 	if string(got) != want {
 		t.Errorf("got\n%q, want\n%q", got, want)
+	}
+}
+
+func TestAppendMessage(t *testing.T) {
+	w := newWords("s")
+	m := engine.Message{
+		DeviceID: "356", Codec: "13", Type: 6, Payload: []byte{0, 0xab}, Sent: time.Unix(1700000000, 0),
+		Received: time.Date(2026, 11, 22, 12, 0, 0, 5999999, time.FixedZone("", 3600)),
+	}
+	const want = "*15\r\n$4\r\nXADD\r\n$10\r\ns:messages\r\n$1\r\n*\r\n$2\r\nts\r\n$24\r\n2026-11-22T11:00:00.005Z\r\n" +
+		"$9\r\ndevice_id\r\n$3\r\n356\r\n$5\r\ncodec\r\n$2\r\n13\r\n$4\r\ntype\r\n$1\r\n6\r\n" +
+		"$4\r\nsent\r\n%s$7\r\npayload\r\n$4\r\n00ab\r\n"
+	if got, want := string(w.appendMessage(nil, &m)), fmt.Sprintf(want, "$24\r\n2023-11-14T22:13:20.000Z\r\n"); got != want {
+		t.Errorf("got\n%q, want\n%q", got, want)
+	}
+	m.Sent = time.Time{}
+	if got, want := string(w.appendMessage(nil, &m)), fmt.Sprintf(want, "$0\r\n\r\n"); got != want {
+		t.Errorf("without the device's time:\n%q, want\n%q", got, want)
 	}
 }
 
@@ -39,8 +59,11 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	w := newWords("telemetry:teltonika")
 	r := &engine.Record{DeviceID: "356307042441013", Codec: "8E", Time: make([]byte, 24), Payload: make([]byte, 600)}
 	d := &engine.DeadLetter{Frame: make([]byte, 100)}
+	m := &engine.Message{Payload: make([]byte, 100)}
 	b := make([]byte, 0, 4096)
-	if n := testing.AllocsPerRun(100, func() { b = w.appendDeadLetter(w.appendRecord(b[:0], r), d) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() {
+		b = w.appendMessage(w.appendDeadLetter(w.appendRecord(b[:0], r), d), m)
+	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

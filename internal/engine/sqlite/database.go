@@ -13,19 +13,6 @@ import (
 	modernc "modernc.org/sqlite"
 )
 
-// schemaVersion is kept in the file's user_version.
-const schemaVersion = 1
-
-// schema is what other programs read; columns are only ever added. The tables are not STRICT,
-// which SQLite clients before 3.37 refuse to open. The retention table is the engine's own.
-const schema = `
-CREATE TABLE IF NOT EXISTS records (
-	seq INTEGER PRIMARY KEY, id TEXT UNIQUE, device_id TEXT, ts INTEGER, codec TEXT, payload TEXT);
-CREATE TABLE IF NOT EXISTS dead_letters (
-	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, reason TEXT, codec TEXT, frame TEXT);
-CREATE TABLE IF NOT EXISTS retention (
-	stored_at INTEGER PRIMARY KEY, records_seq INTEGER, dead_letters_seq INTEGER)`
-
 // pragmas are set on every connection. The log is moved into the database every 16 MiB, which
 // keeps both the file and the pause small, and shrinks again to 64 MiB after a reader held it up.
 // Memory mapping stays off: a failing disk would then end the process with a signal.
@@ -54,6 +41,8 @@ type database struct {
 	insertDead, findDead, touch  *statement
 	newestDead, deadPage         *statement
 	removeDead                   *statement
+	insertMessage, sinceMessages *statement
+	newestMessage, messagePage   *statement
 	statements                   []*statement
 }
 
@@ -78,7 +67,7 @@ func openDatabase(path string) (_ *database, err error) {
 			return nil, err
 		}
 	}
-	if err := d.createSchema(); err != nil {
+	if err := d.migrate(); err != nil {
 		return nil, err
 	}
 	if err := d.prepareAll(); err != nil {
@@ -104,23 +93,6 @@ func makeDirectory(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-// createSchema writes only to a file that is new.
-func (d *database) createSchema() error {
-	version, err := d.ask("PRAGMA user_version")
-	if err != nil {
-		return err
-	}
-	switch found, _ := version.(int64); {
-	case found == schemaVersion:
-		return nil
-	case found > schemaVersion:
-		return fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, schemaVersion)
-	}
-	script := fmt.Sprintf("BEGIN IMMEDIATE;%s;PRAGMA user_version = %d;COMMIT", schema, schemaVersion)
-	_, err = d.exec(script)
-	return err
-}
-
 func (d *database) prepareAll() error {
 	const insert = `INSERT INTO records (id, device_id, ts, codec, payload) VALUES %s ON CONFLICT (id) DO NOTHING`
 	const row = `(?,?,?,?,?)`
@@ -139,11 +111,16 @@ func (d *database) prepareAll() error {
 		{&d.insertOne, fmt.Sprintf(insert, row)},
 		{&d.insertDead, insertDeadLetter},
 		{&d.newestDead, "SELECT max(seq) FROM dead_letters"},
-		{&d.deadPage, `SELECT seq, ts, device_id, reason, codec, frame FROM dead_letters
+		{&d.deadPage, `SELECT seq, ts, device_id, reason, codec, frame, transport FROM dead_letters
 			WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`},
 		{&d.removeDead, "DELETE FROM dead_letters WHERE seq = ?"},
 		{&d.findDead, `SELECT count(*) FROM (SELECT * FROM dead_letters ORDER BY seq DESC LIMIT 10000)
-			WHERE ts = ? AND device_id = ? AND reason = ? AND codec = ? AND frame = ?`},
+			WHERE ts = ? AND device_id = ? AND reason = ? AND codec = ? AND frame = ? AND transport = ?`},
+		{&d.insertMessage, insertMessage},
+		{&d.sinceMessages, sinceMessages},
+		{&d.newestMessage, "SELECT max(seq) FROM messages"},
+		{&d.messagePage, `SELECT seq, ts, device_id, codec, type, sent, payload FROM messages
+			WHERE seq > ? ORDER BY seq LIMIT ?`},
 		{&d.touch, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)},
 	} {
 		s, err := d.prepare(p.sql)

@@ -17,9 +17,9 @@ const deadPage = 16
 
 // insertDeadLetter never gives a seq a second time, as SQLite itself would after the newest row is
 // removed: retention has a mark of how far they had got by then.
-const insertDeadLetter = `INSERT INTO dead_letters (seq, ts, device_id, reason, codec, frame) VALUES (1 + max(
+const insertDeadLetter = `INSERT INTO dead_letters (seq, ts, device_id, reason, codec, frame, transport) VALUES (1 + max(
 	coalesce((SELECT max(seq) FROM dead_letters), 0),
-	coalesce((SELECT dead_letters_seq FROM retention ORDER BY stored_at DESC LIMIT 1), 0)), ?,?,?,?,?)`
+	coalesce((SELECT dead_letters_seq FROM retention ORDER BY stored_at DESC LIMIT 1), 0)), ?,?,?,?,?,?)`
 
 // numbered is a dead letter with its seq.
 type numbered struct {
@@ -90,7 +90,7 @@ func parseDeadLetter(row []driver.Value) numbered {
 		value, _ := row[i].(string)
 		return value
 	}
-	d := numbered{DeadLetter: engine.DeadLetter{DeviceID: text(2), Reason: text(3), Codec: text(4)}}
+	d := numbered{DeadLetter: engine.DeadLetter{DeviceID: text(2), Reason: text(3), Codec: text(4), Transport: text(6)}}
 	d.seq, _ = row[0].(int64)
 	received, timed := row[1].(int64)
 	frame, err := hex.DecodeString(text(5))

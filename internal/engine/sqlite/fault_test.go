@@ -216,7 +216,7 @@ func TestNewerSchema(t *testing.T) {
 	e := start(t)
 	db := connect(t, e.path)
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 2"); err != nil {
+	if _, err := db.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", schemaVersion+1)); err != nil {
 		t.Fatal(err)
 	}
 	err := e.Store(t.Context(), 0, enginetest.NewBatch(device, 0, 1))

@@ -17,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	runAsChild()
+	migrateAsChild()
 	goleak.VerifyTestMain(m)
 }
 
@@ -31,6 +32,7 @@ func TestEngine(t *testing.T) {
 			Open:        func(t *testing.T) engine.Engine { return openEngine(t, path) },
 			Records:     func(t *testing.T) []enginetest.Stored { return readRecords(t, path) },
 			DeadLetters: func(t *testing.T) []enginetest.StoredDead { return readDeadLetters(t, path) },
+			Messages:    func(t *testing.T) []engine.Message { return readMessages(t, path) },
 			Break:       lock.take,
 			Heal:        lock.release,
 			Hang:        lock.take,
@@ -131,7 +133,7 @@ func readDeadLetters(t *testing.T, path string) (stored []enginetest.StoredDead)
 	if !hasTables(t, db) {
 		return nil
 	}
-	rows, err := db.QueryContext(t.Context(), "SELECT device_id, codec, reason, ts, frame FROM dead_letters ORDER BY seq")
+	rows, err := db.QueryContext(t.Context(), "SELECT device_id, codec, reason, ts, frame, transport FROM dead_letters ORDER BY seq")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func readDeadLetters(t *testing.T, path string) (stored []enginetest.StoredDead)
 		var d enginetest.StoredDead
 		var received int64
 		var frame string
-		if err := rows.Scan(&d.DeviceID, &d.Codec, &d.Reason, &received, &frame); err != nil {
+		if err := rows.Scan(&d.DeviceID, &d.Codec, &d.Reason, &received, &frame, &d.Transport); err != nil {
 			t.Fatal(err)
 		}
 		d.Received = time.UnixMilli(received)
@@ -148,6 +150,38 @@ func readDeadLetters(t *testing.T, path string) (stored []enginetest.StoredDead)
 			t.Fatal(err)
 		}
 		stored = append(stored, d)
+	}
+	return stored
+}
+
+func readMessages(t *testing.T, path string) (stored []engine.Message) {
+	t.Helper()
+	db := connect(t, path)
+	defer db.Close()
+	if !hasTables(t, db) {
+		return nil
+	}
+	rows, err := db.QueryContext(t.Context(), "SELECT device_id, codec, type, ts, sent, payload FROM messages ORDER BY seq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var m engine.Message
+		var received int64
+		var sent sql.NullInt64
+		var payload string
+		if err := rows.Scan(&m.DeviceID, &m.Codec, &m.Type, &received, &sent, &payload); err != nil {
+			t.Fatal(err)
+		}
+		m.Received = time.UnixMilli(received)
+		if sent.Valid {
+			m.Sent = time.UnixMilli(sent.Int64)
+		}
+		if m.Payload, err = hex.DecodeString(payload); err != nil {
+			t.Fatal(err)
+		}
+		stored = append(stored, m)
 	}
 	return stored
 }

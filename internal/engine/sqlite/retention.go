@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"os"
 	"time"
 )
@@ -75,7 +76,7 @@ func (e *Engine) deleteOld(ctx context.Context) error {
 		return err
 	}
 	cutoff := now.Add(-e.retention).UnixMilli()
-	for _, step := range []string{deleteRecords, deleteDeadLetters} {
+	for _, step := range deletions {
 		for {
 			deleted, err := e.transaction(ctx, step, cutoff)
 			if err != nil {
@@ -90,19 +91,29 @@ func (e *Engine) deleteOld(ctx context.Context) error {
 	return err
 }
 
-// The newest row always stays: SQLite would give its seq to the next one again.
+// tables are those that the retention goes for. A mark has a column for each, <table>_seq.
+var tables = []string{"records", "dead_letters", "messages"}
+
+// deletions delete some of a table's old rows. The newest row always stays: SQLite would give its seq to the
+// next one again.
+var deletions = func() (all []string) {
+	for _, table := range tables {
+		all = append(all, fmt.Sprintf(`DELETE FROM %[1]s WHERE seq IN (SELECT seq FROM %[1]s
+			WHERE seq <= (SELECT max(%[1]s_seq) FROM retention WHERE stored_at <= ?)
+				AND seq < (SELECT max(seq) FROM %[1]s) ORDER BY seq LIMIT %[2]d)`, table, deleteChunk))
+	}
+	return all
+}()
+
 const (
-	makeMark = `INSERT OR REPLACE INTO retention SELECT ?, records, dead_letters FROM (
-		SELECT coalesce((SELECT max(seq) FROM records), 0) AS records,
-			coalesce((SELECT max(seq) FROM dead_letters), 0) AS dead_letters)
+	makeMark = `INSERT OR REPLACE INTO retention (stored_at, records_seq, dead_letters_seq, messages_seq)
+		SELECT ?, records, dead_letters, messages FROM (
+			SELECT coalesce((SELECT max(seq) FROM records), 0) AS records,
+				coalesce((SELECT max(seq) FROM dead_letters), 0) AS dead_letters,
+				coalesce((SELECT max(seq) FROM messages), 0) AS messages)
 		WHERE records > coalesce((SELECT max(records_seq) FROM retention), 0)
-			OR dead_letters > coalesce((SELECT max(dead_letters_seq) FROM retention), 0)`
-	deleteRecords = `DELETE FROM records WHERE seq IN (SELECT seq FROM records
-		WHERE seq <= (SELECT max(records_seq) FROM retention WHERE stored_at <= ?)
-			AND seq < (SELECT max(seq) FROM records) ORDER BY seq LIMIT 500)`
-	deleteDeadLetters = `DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters
-		WHERE seq <= (SELECT max(dead_letters_seq) FROM retention WHERE stored_at <= ?)
-			AND seq < (SELECT max(seq) FROM dead_letters) ORDER BY seq LIMIT 500)`
+			OR dead_letters > coalesce((SELECT max(dead_letters_seq) FROM retention), 0)
+			OR messages > coalesce((SELECT max(messages_seq) FROM retention), 0)`
 	deleteMarks = `DELETE FROM retention WHERE stored_at < (SELECT max(stored_at) FROM retention WHERE stored_at <= ?)`
 )
 

@@ -19,13 +19,18 @@ func TestRetention(t *testing.T) {
 		clock = clock.Add(after)
 		b := enginetest.NewBatch(device, first, 1200)
 		b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, first), enginetest.NewDeadLetter(device, first+1)}
+		b.Messages = []engine.Message{enginetest.NewMessage(device, first), enginetest.NewMessage(device, first+1)}
 		storeAll(t, e, enginetest.Sized(b))
 		maintain(t, e)
 	}
 	left := func() (seqs []int64, dead int) {
 		t.Helper()
 		seqs = query[int64](t, e.path, "SELECT seq FROM records ORDER BY seq")
-		return seqs, len(query[int64](t, e.path, "SELECT seq FROM dead_letters"))
+		dead = len(query[int64](t, e.path, "SELECT seq FROM dead_letters"))
+		if n := len(query[int64](t, e.path, "SELECT seq FROM messages")); n != dead {
+			t.Errorf("%d messages are left and %d dead letters", n, dead)
+		}
+		return seqs, dead
 	}
 	wantLeft := func(when string, first, last int64, wantDead int) {
 		t.Helper()

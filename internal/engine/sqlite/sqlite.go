@@ -1,4 +1,4 @@
-// Package sqlite is the embedded engine: records and dead letters in one SQLite file, each batch
+// Package sqlite is the embedded engine: records, dead letters and messages in one SQLite file, each batch
 // one transaction that is fsynced before it counts as stored. It needs no server, recognises
 // resent records by their id, and any SQLite client may read the file while it is written.
 //
@@ -33,7 +33,7 @@ const (
 // Options configure the engine.
 type Options struct {
 	Dir       string        // holds the database; created if missing
-	Retention time.Duration // how long records and dead letters are kept; 0 = for ever
+	Retention time.Duration // how long everything is kept; 0 = for ever
 	Logger    *slog.Logger  // nil = slog.Default
 }
 

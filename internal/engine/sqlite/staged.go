@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql/driver"
 	"encoding/hex"
 	"unsafe"
 
@@ -16,8 +17,11 @@ type staged struct {
 	bytes       []byte
 	records     []row
 	deadLetters []deadRow
+	messages    []messageRow
 	unsure      bool
 }
+
+func (s *staged) items() int { return len(s.records) + len(s.deadLetters) + len(s.messages) }
 
 // row is a line of the records table, without its seq.
 type row struct {
@@ -27,8 +31,16 @@ type row struct {
 
 // deadRow is a line of the dead_letters table, without its seq.
 type deadRow struct {
-	device, codec, reason, frame string
-	received                     int64
+	device, codec, reason, frame, transport string
+	received                                int64
+}
+
+// messageRow is a line of the messages table, without its seq.
+type messageRow struct {
+	device, codec, payload string
+	kind                   int64
+	sent                   driver.Value // ms since 1970 UTC, or nil
+	received               int64
 }
 
 // copy replaces what is staged by the batch.
@@ -53,10 +65,25 @@ func (s *staged) copy(b *engine.Batch) {
 		d := &b.DeadLetters[i]
 		s.deadLetters = append(s.deadLetters, deadRow{
 			device: d.DeviceID, codec: d.Codec, reason: d.Reason,
-			frame: hex.EncodeToString(d.Frame), received: d.Received.UnixMilli(),
+			frame: hex.EncodeToString(d.Frame), received: d.Received.UnixMilli(), transport: d.Transport,
 		})
 	}
+	s.messages = s.messages[:0]
+	for i := range b.Messages {
+		s.messages = append(s.messages, rowOf(&b.Messages[i]))
+	}
 	s.unsure = b.Unsure
+}
+
+func rowOf(m *engine.Message) messageRow {
+	row := messageRow{
+		device: m.DeviceID, codec: m.Codec, kind: int64(m.Type), payload: hex.EncodeToString(m.Payload),
+		received: m.Received.UnixMilli(),
+	}
+	if !m.Sent.IsZero() {
+		row.sent = m.Sent.UnixMilli()
+	}
+	return row
 }
 
 // text copies b and returns the copy as a string, because the driver stores only strings as TEXT.

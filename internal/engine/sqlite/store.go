@@ -12,7 +12,7 @@ import (
 // Store writes the batch as one transaction. It waits a few seconds for another process's lock;
 // an I/O error while committing is ambiguous, every other failure leaves nothing of the batch.
 func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
-	if len(b.Records)+len(b.DeadLetters) == 0 {
+	if b.Len() == 0 {
 		return nil
 	}
 	w, err := e.acquire(ctx)
@@ -36,7 +36,7 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (duplicates []bo
 	if err := w.begin(ctx, wait); err != nil {
 		return nil, err
 	}
-	duplicates = make([]bool, len(w.staged.records)+len(w.staged.deadLetters))
+	duplicates = make([]bool, w.staged.items())
 	if err := w.insert(duplicates); err != nil {
 		return nil, w.giveUp(err)
 	}
@@ -64,7 +64,12 @@ func (w *writer) insert(duplicates []bool) error {
 		}
 		i += count
 	}
-	return w.insertDeadLetters(duplicates[len(records):])
+	deadLetters := len(w.staged.deadLetters)
+	duplicates = duplicates[len(records):]
+	if err := w.insertDeadLetters(duplicates[:deadLetters]); err != nil {
+		return err
+	}
+	return w.insertMessages(duplicates[deadLetters:])
 }
 
 // insertRows writes the rows with one statement that takes as many. newest is the highest seq
@@ -127,7 +132,7 @@ func (w *writer) insertDeadLetters(duplicates []bool) error {
 	for i := range w.staged.deadLetters {
 		d := &w.staged.deadLetters[i]
 		if w.staged.unsure {
-			w.db.findDead.bind(d.received, d.device, d.reason, d.codec, d.frame)
+			w.db.findDead.bind(d.received, d.device, d.reason, d.codec, d.frame, d.transport)
 			count, err := w.db.findDead.number()
 			if err != nil {
 				return err
@@ -136,7 +141,7 @@ func (w *writer) insertDeadLetters(duplicates []bool) error {
 				continue
 			}
 		}
-		w.db.insertDead.bind(d.received, d.device, d.reason, d.codec, d.frame)
+		w.db.insertDead.bind(d.received, d.device, d.reason, d.codec, d.frame, d.transport)
 		if _, err := w.db.insertDead.exec(); err != nil {
 			return err
 		}

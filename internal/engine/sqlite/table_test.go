@@ -19,13 +19,20 @@ func TestTables(t *testing.T) {
 	b := enginetest.NewBatch(device, 0, 20)
 	b.Records[3].Payload = []byte("\x00\xff{}")
 	b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}
+	b.Messages = []engine.Message{enginetest.NewMessage(device, 0), enginetest.NewMessage(device, 1)}
 	storeAll(t, e, enginetest.Sized(b))
 
 	for text, want := range map[string][]string{
 		"SELECT name || ' ' || type FROM pragma_table_info('records')": {
 			"seq INTEGER", "id TEXT", "device_id TEXT", "ts INTEGER", "codec TEXT", "payload TEXT"},
 		"SELECT name || ' ' || type FROM pragma_table_info('dead_letters')": {
-			"seq INTEGER", "ts INTEGER", "device_id TEXT", "reason TEXT", "codec TEXT", "frame TEXT"},
+			"seq INTEGER", "ts INTEGER", "device_id TEXT", "reason TEXT", "codec TEXT", "frame TEXT",
+			"transport TEXT"},
+		"SELECT name || ' ' || type FROM pragma_table_info('messages')": {
+			"seq INTEGER", "ts INTEGER", "device_id TEXT", "codec TEXT", "type INTEGER", "sent INTEGER", "payload TEXT"},
+		"SELECT ts || ' ' || device_id || ' ' || codec || ' ' || type || ' ' || ifnull(sent, 'none') || ' ' || payload FROM messages": {
+			fmt.Sprintf("%d %s 12 13 none %x", b.Messages[0].Received.UnixMilli(), device, b.Messages[0].Payload),
+			fmt.Sprintf("%d %s 13 13 %d %x", b.Messages[1].Received.UnixMilli(), device, b.Messages[1].Sent.UnixMilli(), b.Messages[1].Payload)},
 		`SELECT DISTINCT typeof(seq) || ' ' || typeof(id) || ' ' || typeof(device_id) || ' ' || typeof(ts) || ' ' ||
 			typeof(codec) || ' ' || typeof(payload) FROM records`: {"integer text text integer text text"},
 		"SELECT DISTINCT typeof(ts) || ' ' || typeof(frame) || ' ' || frame FROM dead_letters": {

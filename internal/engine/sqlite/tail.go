@@ -4,40 +4,79 @@ import (
 	"context"
 	"database/sql/driver"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
 // How a tail reads: little at a time, because it shares the connection with Store.
 const (
 	tailInterval = 200 * time.Millisecond
-	tailPage     = 200 // records
+	tailPage     = 200 // rows
 )
 
-// Tail looks for new records a few times a second. When the file is replaced it starts again
-// with the oldest record of the new one. It outlasts faults of the store once it has started.
+// Tail shows the records.
 func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
-	at, err := e.tailStart(ctx, fromStart)
+	records := tailed[string]{
+		newest: func(db *database) *statement { return db.newest },
+		page:   func(db *database) *statement { return db.page },
+		parse: func(row []driver.Value) string {
+			payload, _ := row[0].(string)
+			return payload
+		},
+	}
+	var payload []byte
+	return tail(ctx, e, records, fromStart, func(text string) error {
+		payload = append(payload[:0], text...)
+		return fn(payload)
+	})
+}
+
+// TailMessages shows the messages. A row that another program wrote and that is no message is left out.
+func (e *Engine) TailMessages(ctx context.Context, fromStart bool, fn func(m engine.Message) error) error {
+	messages := tailed[messageRow]{
+		newest: func(db *database) *statement { return db.newestMessage },
+		page:   func(db *database) *statement { return db.messagePage },
+		parse:  parseMessageRow,
+	}
+	return tail(ctx, e, messages, fromStart, func(row messageRow) error {
+		m, err := row.message()
+		if err != nil {
+			return nil
+		}
+		return fn(m)
+	})
+}
+
+// tailed is a table that can be followed: its statements, and how a row is read from behind its seq.
+type tailed[T any] struct {
+	newest, page func(*database) *statement
+	parse        func(row []driver.Value) T
+}
+
+// tail looks for new rows a few times a second. When the file is replaced it starts again
+// with the oldest row of the new one. It outlasts faults of the store once it has started.
+func tail[T any](ctx context.Context, e *Engine, table tailed[T], fromStart bool, fn func(T) error) error {
+	at, err := table.start(ctx, e, fromStart)
 	if err != nil {
 		return err
 	}
 	ticker := time.NewTicker(tailInterval)
 	defer ticker.Stop()
-	var payload []byte
 	for working := true; ; {
-		page, err := e.readPage(ctx, at)
+		page, err := table.read(ctx, e, at)
 		if failing := err != nil; failing == working && ctx.Err() == nil {
 			working = !failing
 			e.logTail(err)
 		}
-		for _, text := range page.payloads {
-			payload = append(payload[:0], text...)
-			if err := fn(payload); err != nil {
+		for _, row := range page.rows {
+			if err := fn(row); err != nil {
 				return err
 			}
 		}
 		if err == nil {
 			at = page.next
 		}
-		if len(page.payloads) == tailPage && ctx.Err() == nil {
+		if len(page.rows) == tailPage && ctx.Err() == nil {
 			continue
 		}
 		select {
@@ -62,18 +101,18 @@ type place struct {
 	replace int
 }
 
-// page is a run of payloads, and the place behind them.
-type page struct {
-	payloads []string
-	next     place
+// page is a run of rows, and the place behind them.
+type page[T any] struct {
+	rows []T
+	next place
 }
 
-func (e *Engine) tailStart(ctx context.Context, fromStart bool) (place, error) {
+func (t tailed[T]) start(ctx context.Context, e *Engine, fromStart bool) (place, error) {
 	return inTurn(ctx, e, func(w *writer) (place, error) {
 		if err := w.open(); err != nil {
 			return place{}, classify(w.path, err)
 		}
-		newest, err := w.db.newest.number()
+		newest, err := t.newest(w.db).number()
 		if err != nil {
 			return place{}, w.giveUp(err)
 		}
@@ -84,35 +123,35 @@ func (e *Engine) tailStart(ctx context.Context, fromStart bool) (place, error) {
 	})
 }
 
-func (e *Engine) readPage(ctx context.Context, at place) (page, error) {
-	return inTurn(ctx, e, func(w *writer) (page, error) {
+func (t tailed[T]) read(ctx context.Context, e *Engine, at place) (page[T], error) {
+	return inTurn(ctx, e, func(w *writer) (page[T], error) {
 		if err := w.open(); err != nil {
-			return page{}, classify(w.path, err)
+			return page[T]{}, classify(w.path, err)
 		}
-		p, err := w.readPage(at)
+		p, err := t.readWith(w, at)
 		if err != nil {
-			return page{}, w.giveUp(err)
+			return page[T]{}, w.giveUp(err)
 		}
 		return p, nil
 	})
 }
 
-// readPage also starts again when the newest record lies behind the place: a file that failed
+// readWith also starts again when the newest row lies behind the place: a file that failed
 // and was closed may have been replaced as well.
-func (w *writer) readPage(at place) (page, error) {
-	newest, err := w.db.newest.number()
+func (t tailed[T]) readWith(w *writer, at place) (page[T], error) {
+	newest, err := t.newest(w.db).number()
 	if err != nil {
-		return page{}, err
+		return page[T]{}, err
 	}
 	if at.replace != w.replace || newest < at.seq {
 		at = place{replace: w.replace}
 	}
-	p := page{next: at}
-	w.db.page.bind(at.seq, int64(tailPage))
-	err = w.db.page.each(func(row []driver.Value) error {
+	p := page[T]{next: at}
+	statement := t.page(w.db)
+	statement.bind(at.seq, int64(tailPage))
+	err = statement.each(func(row []driver.Value) error {
 		p.next.seq = row[0].(int64)
-		payload, _ := row[1].(string)
-		p.payloads = append(p.payloads, payload)
+		p.rows = append(p.rows, t.parse(row[1:]))
 		return nil
 	})
 	return p, err

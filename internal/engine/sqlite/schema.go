@@ -1,0 +1,73 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+)
+
+// schemaVersion is kept in the file's user_version.
+const schemaVersion = 2
+
+// schema is what other programs read; columns are only ever added. The tables are not STRICT,
+// which SQLite clients before 3.37 refuse to open. The retention table is the engine's own.
+const schema = `
+CREATE TABLE IF NOT EXISTS records (
+	seq INTEGER PRIMARY KEY, id TEXT UNIQUE, device_id TEXT, ts INTEGER, codec TEXT, payload TEXT);
+CREATE TABLE IF NOT EXISTS dead_letters (
+	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, reason TEXT, codec TEXT, frame TEXT, transport TEXT);
+CREATE TABLE IF NOT EXISTS messages (
+	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, codec TEXT, type INTEGER, sent INTEGER, payload TEXT);
+CREATE TABLE IF NOT EXISTS retention (
+	stored_at INTEGER PRIMARY KEY, records_seq INTEGER, dead_letters_seq INTEGER, messages_seq INTEGER)`
+
+// added are the columns that a table of an earlier version lacks.
+var added = []struct{ table, column, kind string }{
+	{"dead_letters", "transport", "TEXT"},
+	{"retention", "messages_seq", "INTEGER"},
+}
+
+// migrate makes a file that is new or of an earlier version one of this version, in one transaction. To another
+// file it writes nothing.
+func (d *database) migrate() error {
+	version, err := d.ask("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	switch found, _ := version.(int64); {
+	case found == schemaVersion:
+		return nil
+	case found > schemaVersion:
+		return fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, schemaVersion)
+	}
+	if _, err := d.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := d.completeSchema(); err != nil {
+		_, undo := d.exec("ROLLBACK")
+		return errors.Join(err, undo)
+	}
+	_, err = d.exec("COMMIT")
+	return err
+}
+
+// completeSchema adds what is missing. It trusts no version: another program may have migrated the file meanwhile, and
+// a file that was copied as SQL has lost its number.
+func (d *database) completeSchema() error {
+	if _, err := d.exec(schema); err != nil {
+		return err
+	}
+	for _, a := range added {
+		found, err := d.ask("SELECT count(*) FROM pragma_table_info(?) WHERE name = ?", a.table, a.column)
+		if err != nil {
+			return err
+		}
+		if found == int64(1) {
+			continue
+		}
+		if _, err := d.exec(fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", a.table, a.column, a.kind)); err != nil {
+			return err
+		}
+	}
+	_, err := d.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+	return err
+}
