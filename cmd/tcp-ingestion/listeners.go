@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,7 +26,7 @@ const (
 
 // newSockets takes what the service manager hands over, before anything else is opened.
 func newSockets(c *config.Config) (*listen.Set, error) {
-	return listen.New(listen.Options{Names: []string{forDevices, forTLS, forUDP, forHTTP, forAdmin}, ReusePort: c.ReusePort})
+	return listen.New(listen.Options{Names: []string{forDevices, forTLS, forUDP, forHTTP, forAdmin}})
 }
 
 var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
@@ -134,19 +133,4 @@ func (s *service) serveDevices(listeners []net.Listener, what string, via ingest
 		}
 		s.logger.Info("listening", "for", what, "address", l.Addr().String(), "max_connections", maxConnections(s.config))
 	}
-}
-
-// retire leaves new connections to the process that takes over the shared ports, if there is one.
-func (s *service) retire(ctx context.Context) error {
-	if !s.config.ReusePort {
-		return nil
-	}
-	others, err := s.sockets.Retire(ctx, listen.Settle)
-	if others {
-		s.logger.Info("ports handed over to another process")
-	}
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("ports not handed over: %w", err)
-	}
-	return nil
 }

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -134,65 +131,10 @@ func (v *visitors) settle(t testing.TB, restarts int) {
 	})
 }
 
-// TestRollingRestart starts a new process on the ports of the old one before that stops, again and again. Nobody who
-// connects notices; who was connected to the old one before finishes what he has begun, and comes back.
-func TestRollingRestart(t *testing.T) {
-	t.Parallel()
-	const rounds = 3
-	ca, store := newCertificateAuthority(t), redisStore(t)
-	ca.renew(90)
-	old := startServer(t, ca.settings(store, "REUSE_PORT", "true", "TLS_PORT", "0", "INSTANCE_ID", "round-0"))
-	secure := old.address("devices-tls")
-	_, port, _ := strings.Cut(old.devices, ":")
-	_, tlsPort, _ := strings.Cut(secure, ":")
-	_, metrics, _ := strings.Cut(old.http, ":")
-
-	v := startVisitors(t, 4, map[string]*tls.Config{old.devices: nil, secure: ca.trusting()})
-	f := startFleet(t, old.devices, 20, func(o *simulate.Options) { o.Rate = 500 })
-	for round := range rounds {
-		v.more(t, 100)
-		f.awaitProgress(t, 100)
-		next := startServer(t, ca.settings(store, "REUSE_PORT", "true", "TELTONIKA_PORT", port, "TLS_PORT", tlsPort, "METRICS_PORT", metrics,
-			"INSTANCE_ID", fmt.Sprint("round-", round+1)))
-		next.address("devices-tls")
-		v.more(t, 100)
-		if code := old.stop(syscall.SIGTERM, patience); code != 0 {
-			t.Errorf("exit code %d\n%s", code, old.tail(10))
-		}
-		if !old.logged("ports handed over to another process") {
-			t.Error("the ports were not handed over")
-		}
-		old = next
-	}
-	v.more(t, 100)
-	f.awaitProgress(t, 100)
-	v.settle(t, rounds)
-	if n := v.refused.Load() + v.cut.Load(); n > 0 {
-		t.Errorf("%d visits failed", n)
-	}
-	f.end(t)
-	if status, body := old.get("/readyz"); status != http.StatusOK {
-		t.Errorf("/readyz %d %s", status, body)
-	}
-	// Alone on its ports, it stops without a wait.
-	began := time.Now()
-	if code := old.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	if took := time.Since(began); took > 2500*time.Millisecond {
-		t.Errorf("stopped in %v although nobody takes over", took)
-	}
-	if old.logged("ports handed over to another process") {
-		t.Error("handed over to nobody")
-	}
-	store.wantAll(t, f.acknowledged(), true) // a frame whose ACK was under way is known to the old process only
-}
-
-// TestPortsAreNotSharedByMistake: without REUSE_PORT a second process does not start.
+// TestPortsAreNotSharedByMistake: a second process on the ports of the first does not start.
 func TestPortsAreNotSharedByMistake(t *testing.T) {
 	t.Parallel()
 	store := redisStore(t)
-	store.settings["REUSE_PORT"] = "true"
 	s := startServer(t, store.settings)
 	_, port, _ := strings.Cut(s.devices, ":")
 	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": port, "METRICS_PORT": "0", "ADMIN_ADDRESS": "",

@@ -181,7 +181,7 @@ func (s *service) notReady() []string {
 // flushed, sockets closed, engine closed, HTTP last. An error says what was left; nothing of that was acknowledged.
 func (s *service) stop(ctx context.Context) error {
 	s.draining.Store(true)
-	err := s.retire(ctx)
+	var err error
 	drain, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
 	defer cancel()
 	if s.commands.admin != nil {

@@ -45,7 +45,6 @@ type Config struct {
 	TeltonikaPort int    // 0 = any free port, negative = off
 	BindAddress   string // addresses separated by commas; empty = all
 	UDPPort       int    // 0 = any free port, negative = off
-	ReusePort     bool
 
 	TLSPort         int // 0 = any free port, negative = off
 	TLSDetect       bool

@@ -65,8 +65,6 @@ var Settings = []Setting{
 		}},
 	{Name: "PROXY_PROTOCOL_FROM", Help: "balancers whose PROXY protocol header is required and believed: addresses and networks, separated by commas (default none)",
 		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
-	{Name: "REUSE_PORT", Default: "false", Bool: true, Help: "share the devices' ports with a process that starts while another one stops (Linux)",
-		set: func(c *Config, v string) error { return parseBool(&c.ReusePort, v) }},
 	{Name: "ENGINE", Help: "where records go: redis or embedded (default redis if REDIS_URL is set, else embedded)",
 		set: func(c *Config, v string) error {
 			c.Engine = v

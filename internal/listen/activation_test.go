@@ -206,7 +206,7 @@ func TestActivationOfAnotherProcess(t *testing.T) {
 	t.Setenv("LISTEN_PID", "1")
 	t.Setenv("LISTEN_FDS", "1")
 	t.Setenv("LISTEN_FDNAMES", "nonsense")
-	newSet(t, false)
+	newSet(t)
 	if _, ok := os.LookupEnv("LISTEN_FDS"); ok {
 		t.Error("handed on")
 	}

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"errors"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -12,14 +13,18 @@ func tellDestination(c *net.UDPConn) error {
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error {
-		family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
-		if err != nil {
-			return err
-		}
-		if family == unix.AF_INET6 {
-			return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		}
-		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-	})
+	var answer error
+	err = raw.Control(func(fd uintptr) { answer = askDestination(int(fd)) })
+	return errors.Join(err, answer)
+}
+
+func askDestination(fd int) error {
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return err
+	}
+	if family == unix.AF_INET6 {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 }

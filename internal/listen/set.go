@@ -1,5 +1,5 @@
 // Package listen opens the sockets of the process: the ones that the service manager hands over, and those of the
-// settings. It also lets a new process take a port over from an old one without a refused connection.
+// settings.
 package listen
 
 import (
@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -22,24 +21,17 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 1
 type Options struct {
 	// Names are all names that TCP and UDP may be called with. A socket handed over with another one is an error.
 	Names []string
-	// ReusePort shares ports with other processes of the same user that ask for it too (SO_REUSEPORT; Linux only), so
-	// that a new process can listen before the old one stops. A second process by mistake is not noticed then.
-	ReusePort bool
 }
 
 // Set is the process's sockets. It is for one goroutine at a time.
 type Set struct {
 	options   Options
 	inherited []*inherited // not asked for yet
-	listeners []*listener
 }
 
 // New takes what the service manager has handed over (LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES, which it removes from
 // the environment). It is called once, before anything else opens files or starts processes.
 func New(o Options) (*Set, error) {
-	if o.ReusePort && !canReusePort {
-		return nil, fmt.Errorf("sharing ports between processes: %w on this system", errors.ErrUnsupported)
-	}
 	handed, err := inherit(o.Names)
 	if err != nil {
 		return nil, err
@@ -85,19 +77,18 @@ func (s *Set) TCP(ctx context.Context, name string, hosts []string, port int) ([
 		opened = append(opened, &listener{TCPListener: h.tcp, inherited: true})
 	}
 	if len(handed) == 0 {
-		config := s.config()
+		config := listenConfig()
 		opened, err = open(name, "tcp", hosts, port, func(network, address string) (*listener, error) {
 			l, err := config.Listen(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			return &listener{TCPListener: l.(*net.TCPListener), shared: s.options.ReusePort}, nil
+			return &listener{TCPListener: l.(*net.TCPListener)}, nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	s.listeners = append(s.listeners, opened...)
 	result := make([]net.Listener, len(opened))
 	for i, l := range opened {
 		result[i] = l
@@ -129,7 +120,7 @@ func (s *Set) udp(ctx context.Context, name string, hosts []string, port int) ([
 		return nil, err
 	}
 	if len(handed) == 0 {
-		config := s.config()
+		config := listenConfig()
 		return open(name, "udp", hosts, port, func(network, address string) (*net.UDPConn, error) {
 			c, err := config.ListenPacket(ctx, network, address)
 			if err != nil {
@@ -145,12 +136,9 @@ func (s *Set) udp(ctx context.Context, name string, hosts []string, port int) ([
 	return result, nil
 }
 
-func (s *Set) config() *net.ListenConfig {
+func listenConfig() *net.ListenConfig {
 	config := &net.ListenConfig{KeepAliveConfig: keepAlive}
-	config.SetMultipathTCP(false) // trackers do not speak it, and the kernel hands over no port of such a listener
-	if s.options.ReusePort {
-		config.Control = func(_, _ string, raw syscall.RawConn) error { return reusePort(raw) }
-	}
+	config.SetMultipathTCP(false) // trackers do not speak it
 	return config
 }
 
@@ -213,24 +201,4 @@ func portOf(s any) int {
 		return s.LocalAddr().(*net.UDPAddr).Port
 	}
 	return 0
-}
-
-// Settle is how long Retire waits for handshakes under way: the first two repetitions of a lost packet of theirs.
-const Settle = 3 * time.Second
-
-// Retire lets other processes that listen on the shared TCP ports have all new connections, and returns once what was
-// on its way to this process has arrived: after the time settle (Settle), or at the end of ctx. The listeners must be
-// accepting until then, and may be closed afterwards without a connection being reset. It reports whether somebody else
-// was there; if not, it returns at once and nothing has changed. Sockets handed over need none of this, as their
-// connections wait for the next process. The other process sees one connection from this machine end without a byte.
-func (s *Set) Retire(ctx context.Context, settle time.Duration) (others bool, err error) {
-	results, failures := make([]bool, len(s.listeners)), make([]error, len(s.listeners))
-	var all sync.WaitGroup
-	for i, l := range s.listeners {
-		if l.shared {
-			all.Go(func() { results[i], failures[i] = l.retire(ctx, settle) })
-		}
-	}
-	all.Wait()
-	return slices.Contains(results, true), errors.Join(failures...)
 }

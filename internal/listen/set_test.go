@@ -14,9 +14,9 @@ import (
 
 var names = []string{"devices", "devices-udp", "metrics"}
 
-func newSet(t *testing.T, shared bool) *Set {
+func newSet(t *testing.T) *Set {
 	t.Helper()
-	s, err := New(Options{Names: names, ReusePort: shared})
+	s, err := New(Options{Names: names})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func closeAfter[S io.Closer](t *testing.T, all []S) {
 }
 
 func TestSeveralAddressesShareAFreePort(t *testing.T) {
-	s := newSet(t, false)
+	s := newSet(t)
 	hosts, err := ParseHosts("127.0.0.1, [::1], 127.0.0.2")
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestAllAddresses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		listeners, err := newSet(t, false).TCP(t.Context(), "devices", hosts, 0)
+		listeners, err := newSet(t).TCP(t.Context(), "devices", hosts, 0)
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
@@ -109,28 +109,25 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
-	for _, shared := range []bool{false, true} {
-		_, err = newSet(t, shared).TCP(t.Context(), "devices", []string{"127.0.0.2", "127.0.0.1"}, port)
-		want, ok := errors.AsType[*Error](err)
-		if !ok || !errors.Is(err, syscall.EADDRINUSE) || want.Name != "devices" {
-			t.Fatalf("error %v", err)
-		}
-		for _, part := range []string{"for devices on tcp " + taken.Addr().String(), "stop that process or take another port"} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("nothing of %q in %v", part, err)
-			}
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", port))
-		if err != nil {
-			t.Errorf("the first address is still open: %v", err)
-			continue
-		}
-		l.Close()
+	_, err = newSet(t).TCP(t.Context(), "devices", []string{"127.0.0.2", "127.0.0.1"}, port)
+	want, ok := errors.AsType[*Error](err)
+	if !ok || !errors.Is(err, syscall.EADDRINUSE) || want.Name != "devices" {
+		t.Fatalf("error %v", err)
 	}
+	for _, part := range []string{"for devices on tcp " + taken.Addr().String(), "stop that process or take another port"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("nothing of %q in %v", part, err)
+		}
+	}
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", port))
+	if err != nil {
+		t.Fatalf("the first address is still open: %v", err)
+	}
+	l.Close()
 }
 
 func TestErrorsNameTheRemedy(t *testing.T) {
-	_, err := newSet(t, false).UDP(t.Context(), "devices-udp", []string{"192.0.2.1"}, 5027)
+	_, err := newSet(t).UDP(t.Context(), "devices-udp", []string{"192.0.2.1"}, 5027)
 	if err == nil || !strings.Contains(err.Error(), "udp 192.0.2.1:5027: cannot assign requested address: no interface") {
 		t.Error(err)
 	}
@@ -149,7 +146,7 @@ func TestDatagramsTellTheirDestination(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conns, err := newSet(t, false).UDP(t.Context(), "devices-udp", hosts, 0)
+		conns, err := newSet(t).UDP(t.Context(), "devices-udp", hosts, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
