@@ -66,6 +66,8 @@ func TestWrongFields(t *testing.T) {
 		{present, `{"hex":"0"}`, []string{"hex"}},
 		{present, `{"hex":7}`, []string{"hex"}},
 		{present, `{"command":"getínfo"}`, []string{"command"}},
+		{present, `{"command":"setparam\n2004:a.example","confirm":true}`, []string{"command"}},
+		{present, `{"command":"getinfo\u0000","confirm":true}`, []string{"command"}},
 		{present, `{"command":"` + strings.Repeat("x", 4097) + `"}`, []string{"command"}},
 		{present, `{"hex":"` + strings.Repeat("00", 4097) + `"}`, []string{"hex"}},
 		{present, `{"command":"a","Codec":12}`, []string{"Codec"}},

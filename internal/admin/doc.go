@@ -6,7 +6,7 @@
 //
 // The body is a JSON object, sent as Content-Type application/json, of 64 KiB at most:
 //
-//	command        text for the device, printable ASCII; or
+//	command        text for the device, one line of printable ASCII; or
 //	hex            bytes for the device
 //	id             the sender's, 1 to 128 printable ASCII characters without spaces (default: a random one)
 //	codec          12, or 14: the device confirms that it is the one meant (default 12)

@@ -112,8 +112,8 @@ func (r *Request) payload(wrong map[string]string) []byte {
 		return nil
 	case r.Command != nil:
 		b := []byte(*r.Command)
-		if _, encoding := command.EncodePayload(b); encoding != command.Text {
-			wrong["command"] = "must be printable ASCII; give other bytes as hex"
+		if !command.IsLine(b) {
+			wrong["command"] = "must be one line of printable ASCII; give other bytes as hex"
 		} else if len(b) == 0 {
 			wrong["command"] = "is empty"
 		}

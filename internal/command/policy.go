@@ -2,28 +2,25 @@ package command
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 )
 
-// Policy says which commands may be sent: an ordered list of rules, of which the first that matches a command decides. A
-// command that no rule matches is allowed, so `deny *` as the last rule makes a list of what is allowed. A Policy never
-// changes and may be used by many goroutines at once.
+// Policy says which commands may be sent: an ordered list of rules, of which the first that matches a command
+// decides. A plain command that no rule matches is allowed, so `deny *` as the last rule makes a list of what is
+// allowed. A Policy never changes and may be used by many goroutines at once.
 //
-// A payload is judged as everything that a device may take it for, and the strictest ruling counts:
+// A payload is plain if there is no doubt what a device takes it for; see readPlain. It is judged as each of the
+// commands in it, and each parameter of a setparam or getparam is one: `setparam 1000:5;2004:a.example` is judged as
+// `setparam 1000:5` and as `setparam 2004:a.example`. The strictest ruling counts. Case, the amount of spaces, and
+// CR, LF and NUL at the end do not matter. A word that is a command's name counts wherever it stands, such as behind
+// the login and password of a text message or behind a comma, but only for rules that begin with a name, so that a
+// rule for `*` does not refuse an allowed command because of one of its arguments.
 //
-//   - Case and the amount of white space do not matter, nor do CR, LF and NUL at the end.
-//   - What CR, LF, NUL or `;` separates are commands of their own, and each `id:value` of a setparam and each id of a getparam
-//     is: `setparam 1000:5;2004:a.example` is judged as `setparam 1000:5` and as `setparam 2004:a.example`. So are the older
-//     form `setparam 2004 a.example` and ids with zeros before them.
-//   - A payload with bytes that are not text is judged as the command `binary`, and by its text, once with those bytes
-//     taken for white space and once with them left out.
-//   - A command may stand behind a password, or a login and a password, as it does in a text message: `pass deleterecords` and
-//     `login pass deleterecords` are judged as `deleterecords` too. The vendor's page knows no such prefix over
-//     GPRS, but what a firmware makes of one nobody promises. Punctuation around a command's name is looked
-//     through for the same reason.
-//
-// The last point and the text among other bytes are guesses; they are judged only by rules that begin with a name, so that
-// a rule for `*` does not refuse an allowed command because of one of its arguments.
+// Every other payload is odd, and is judged as the command `binary`: text with control characters, ids of parameters
+// in another base, data for a serial port. If no rule matches that, it needs confirmation. A rule that denies, or
+// asks to confirm, counts too if the name it begins with is in the payload in any spelling: `deny setparam 2004`
+// refuses `setparam 0x7d4:a`, and `setparam\n1000:5`.
 type Policy struct{ rules []rule }
 
 // Verdict is what a policy says about a command. A greater one is stricter.
@@ -43,9 +40,18 @@ func (v Verdict) String() string { return [...]string{"allow", "confirm", "deny"
 type Ruling struct {
 	Verdict Verdict
 	Rule    string // the rule that decided, as it is written; empty if none matches
+	Odd     string // why the payload is judged as binary, in words; empty if it is plain
 }
 
-// binary is the name by which rules match a payload that is not text.
+// because is the rule for people.
+func (r Ruling) because() string {
+	if r.Odd == "" {
+		return r.Rule
+	}
+	return r.Rule + " (the payload is not a plain command: " + r.Odd + ")"
+}
+
+// binary is the name by which rules match a payload that is not plain.
 const binary = "binary"
 
 //go:embed policy_default.txt
@@ -63,12 +69,44 @@ func DefaultPolicy() *Policy {
 
 // Judge rules on a payload: the strictest ruling of all that it may be taken for.
 func (p *Policy) Judge(payload []byte) Ruling {
+	commands, odd := readPlain(payload)
+	if odd != "" {
+		return p.judgeOdd(payload, odd)
+	}
+	if len(commands) == 0 {
+		return p.judge("", false)
+	}
 	var strictest Ruling
-	readings(payload, func(command string, guess bool) {
-		if r := p.judge(command, guess); r.Verdict > strictest.Verdict || strictest.Rule == "" {
+	consider := func(r Ruling) {
+		if r.Verdict > strictest.Verdict || strictest.Rule == "" {
 			strictest = r
 		}
-	})
+	}
+	for _, c := range commands {
+		consider(p.judge(c, false))
+		names(c, func(guess string) {
+			if guess != c {
+				consider(p.judge(guess, true))
+			}
+		})
+	}
+	return strictest
+}
+
+// judgeOdd rules on a payload of which nobody knows what a device makes of it.
+func (p *Policy) judgeOdd(payload []byte, why string) Ruling {
+	strictest := p.judge(binary, false)
+	if strictest.Rule == "" {
+		strictest = Ruling{Verdict: Confirm, Rule: Confirm.String() + " " + binary}
+	}
+	letters := squeeze(string(payload))
+	for i := range p.rules {
+		r := &p.rules[i]
+		if r.verdict > strictest.Verdict && r.inside != "" && matches(r.inside, letters) {
+			strictest = Ruling{Verdict: r.verdict, Rule: r.text}
+		}
+	}
+	strictest.Odd = why
 	return strictest
 }
 
@@ -79,7 +117,7 @@ func (p *Policy) judge(command string, guess bool) Ruling {
 			continue
 		}
 		if matches(r.pattern, command) {
-			return Ruling{r.verdict, r.text}
+			return Ruling{Verdict: r.verdict, Rule: r.text}
 		}
 	}
 	return Ruling{}
@@ -88,7 +126,8 @@ func (p *Policy) judge(command string, guess bool) Ruling {
 // rule is a line of a policy.
 type rule struct {
 	verdict Verdict
-	pattern string // as readings are: lower case, one space between words
+	pattern string // as readPlain has commands: lower case, one space between words
+	inside  string // the name it begins with, wherever it stands among letters; empty if it begins with none
 	text    string // as written, for people
 }
 
@@ -99,22 +138,40 @@ func newRule(v Verdict, words []string) rule {
 	if args, ok := strings.CutPrefix(r.pattern, setparam+" "); ok {
 		r.pattern = setparam + " " + parameterPattern(args)
 	}
+	r.inside = insidePattern(r.pattern)
 	if v != Allow && !strings.HasSuffix(r.pattern, "*") {
 		r.pattern += " *" // an argument more does not get around a rule
 	}
 	return r
 }
 
-// parameterPattern writes a pattern for parameters as setparam's readings have them. An id alone stands for any value.
+// parameterPattern writes a pattern for parameters as readPlain has commands. An id alone stands for any value.
 func parameterPattern(s string) string {
-	id, value := cutID(s)
+	value := strings.TrimLeft(s, digits)
+	id := s[:len(s)-len(value)]
+	if n, err := strconv.Atoi(id); err == nil {
+		id = strconv.Itoa(n)
+	}
 	switch {
-	case id == "" || strings.HasPrefix(strings.TrimLeft(s, digits), "*"):
+	case id == "" || strings.HasPrefix(value, "*"):
 		return s // a name, or the first digits of ids
-	case value == "":
+	case strings.TrimLeft(value, " :=") == "":
 		return id + ":*"
 	}
-	return id + ":" + value
+	return id + ":" + strings.TrimLeft(value, " :=")
+}
+
+// insidePattern is a pattern for the first word of one, wherever it stands among letters.
+func insidePattern(pattern string) string {
+	word, _, _ := strings.Cut(pattern, " ")
+	parts := strings.Split(word, "*")
+	for i := range parts {
+		parts[i] = squeeze(parts[i])
+	}
+	if strings.Join(parts, "") == "" {
+		return ""
+	}
+	return "*" + strings.Join(parts, "*") + "*"
 }
 
 // matches reports whether a command is of the pattern, in which * stands for any text. A pattern that ends with a space

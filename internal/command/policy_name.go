@@ -6,6 +6,7 @@ const (
 	maxName     = 64 // characters
 	unknownName = "unknown"
 	maxIDDigits = 5 // of a parameter
+	maxPrefix   = 2 // words before a command in a text message: nothing, a password, or a login and a password
 )
 
 // Name names a payload for an audit log, in up to 64 printable characters: the name of each command in it, and behind
@@ -41,10 +42,38 @@ func lineName(words []string) string {
 		}
 	}
 	name := undecorated(words)[0]
-	if name == "" || isDigit(name[0]) || len(words) > 1 {
+	if name == "" || name[0] >= '0' && name[0] <= '9' || len(words) > 1 {
 		return unknownName
 	}
 	return name
+}
+
+// undecorated takes the punctuation off the first word, so that its name stands alone.
+func undecorated(words []string) []string {
+	word := strings.TrimLeftFunc(words[0], isPunctuation)
+	end := strings.IndexFunc(word, isPunctuation)
+	if end < 0 {
+		return append([]string{word}, words[1:]...)
+	}
+	plain := []string{word[:end]}
+	if rest := strings.TrimLeftFunc(word[end:], isPunctuation); rest != "" {
+		plain = append(plain, rest)
+	}
+	return append(plain, words[1:]...)
+}
+
+func isPunctuation(c rune) bool { return c >= 0x80 || !isNameByte(byte(c)) }
+
+func isLineEnd(c rune) bool { return c == '\r' || c == '\n' }
+
+// isText reports whether b is printable ASCII with at most tabs and line ends.
+func isText(b []byte) bool {
+	for _, c := range b {
+		if (c < ' ' || c > '~') && c != '\t' && c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 // ids lists the parameters' ids. Only where the vendor's syntax has an id is a number taken for one: elsewhere it may be

@@ -25,7 +25,7 @@ func TestDefaultPolicy(t *testing.T) {
 		"setparam 11000:1": "", "setparam 20041:1": "", "countrecs": "", "web": "", "": "", "\r\n": "", "  ": "",
 		"deleterecords":                      "confirm deleterecords",
 		"DeleteRecords\r\n":                  "confirm deleterecords",
-		"\t deleterecords \x00":              "confirm deleterecords",
+		"\t deleterecords \x00":              "confirm binary",
 		"deleterecords now":                  "confirm deleterecords",
 		"deleterecords,":                     "confirm deleterecords",
 		"#deleterecords":                     "confirm deleterecords",
@@ -40,42 +40,42 @@ func TestDefaultPolicy(t *testing.T) {
 		"setdigout ?1":                       "confirm setdigout",
 		"setdigout:1":                        "confirm setdigout",
 		"setparam 2004:a.example":            "confirm setparam 2004",
-		"SETPARAM   2004 : a.example":        "confirm setparam 2004",
+		"SETPARAM   2004 : a.example":        "confirm binary",
 		"setparam 1000:5;2004:a.example":     "confirm setparam 2004",
-		"setparam 1000:5 ; 2004 :a.example":  "confirm setparam 2004",
-		"setparam 1000:5,2004:a.example":     "confirm setparam 2004",
-		"setparam 1000:5 2004:a.example":     "confirm setparam 2004",
+		"setparam 1000:5 ; 2004 :a.example":  "confirm binary",
+		"setparam 1000:5,2004:a.example":     "confirm binary",
+		"setparam 1000:5 2004:a.example":     "confirm binary",
 		"setparam 2004 a.example":            "confirm setparam 2004",
-		"setparam 2004=a.example":            "confirm setparam 2004",
-		"setparam 2004":                      "confirm setparam 2004",
-		"setparam 002004:a.example":          "confirm setparam 2004",
-		"setparam +2004:a.example":           "confirm setparam 2004",
-		"setparam 67540:a.example":           "confirm setparam 2004", // 2004 in 16 bits
-		"setparam \"2004:a.example\"":        "confirm setparam 2004",
-		"setparam:2004:a.example":            "confirm setparam 2004",
-		"setparam,2004:a;1000:5":             "confirm setparam 2004",
+		"setparam 2004=a.example":            "confirm binary",
+		"setparam 2004":                      "confirm binary",
+		"setparam 002004:a.example":          "confirm binary",
+		"setparam +2004:a.example":           "confirm binary",
+		"setparam 67540:a.example":           "confirm binary",
+		"setparam \"2004:a.example\"":        "confirm binary",
+		"setparam:2004:a.example":            "confirm binary",
+		"setparam,2004:a;1000:5":             "confirm binary",
 		"setparam 1000:5;setparam 2005:1":    "confirm setparam 2005",
-		"setparam 1000:5;getinfo;2005:1":     "confirm setparam 2005",
+		"setparam 1000:5;getinfo;2005:1":     "confirm binary",
 		"setparam 2007:b.example":            "confirm setparam 2007",
 		"setparam 2020:0":                    "confirm setparam 2020",
 		"getinfo;deleterecords":              "confirm deleterecords",
-		"getinfo\rdeleterecords":             "confirm deleterecords",
-		"getinfo\ndeleterecords\n":           "confirm deleterecords",
-		"getinfo\n\n\nsetparam 5:1;2001:x":   "confirm setparam 2001",
+		"getinfo\rdeleterecords":             "confirm binary",
+		"getinfo\ndeleterecords\n":           "confirm binary",
+		"getinfo\n\n\nsetparam 5:1;2001:x":   "confirm binary",
 		"pass deleterecords":                 "confirm deleterecords",
 		"login pass deleterecords":           "confirm deleterecords",
-		"login pass setparam 1000:1;2001:x":  "confirm setparam 2001",
+		"login pass setparam 1000:1;2001:x":  "confirm binary",
 		"getinfo\x00deleterecords":           "confirm binary",
 		"\x01\x02":                           "confirm binary",
 		"getinfo\xff":                        "confirm binary",
 		"binary":                             "confirm binary",
 	} {
-		want := Ruling{Rule: rule}
+		want := Allow
 		if rule != "" {
-			want.Verdict = Confirm
+			want = Confirm
 		}
-		if got := p.Judge([]byte(payload)); got != want {
-			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Verdict, got.Rule, want.Verdict, rule)
+		if got := p.Judge([]byte(payload)); got.Verdict != want || got.Rule != rule {
+			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Verdict, got.Rule, want, rule)
 		}
 	}
 }
@@ -111,10 +111,12 @@ func TestAllowList(t *testing.T) {
 		"":                              Deny,
 		"getparam 1000":                 Allow,
 		"getparam 1000;1001":            Allow,
+		"getparam 1000, 1001 ?":         Allow,
+		"getparam 1000;0x7d3":           Deny,
 		"getparam 1000;2003":            Deny,
 		"getparam 1000,2003":            Deny,
 		"setparam 1000:5":               Allow,
-		"setparam 1000:12:30":           Allow,
+		"setparam 1000:12:30":           Deny, // 12 may be an id
 		"setparam 1000:5;1001:30":       Allow,
 		"setparam 1001:31":              Deny,
 		"setparam 1000:5;1001:30;1002:": Deny,
@@ -133,7 +135,10 @@ func TestAllowList(t *testing.T) {
 
 func TestFirstRuleDecides(t *testing.T) {
 	p := policyOf(t, "# outputs\n\nallow setdigout 0* # off is harmless\n\tDENY  setdigout\r\nconfirm *reset*\nDeny setparam 02004:*.example\n")
-	for payload, want := range map[string]Ruling{
+	for payload, want := range map[string]struct {
+		verdict Verdict
+		rule    string
+	}{
 		"setdigout 00":               {Allow, "allow setdigout 0*"},
 		"setdigout 10":               {Deny, "deny setdigout"},
 		"setdigout":                  {Deny, "deny setdigout"},
@@ -143,8 +148,8 @@ func TestFirstRuleDecides(t *testing.T) {
 		"setparam 2004:example.test": {},
 		"getinfo":                    {},
 	} {
-		if got := p.Judge([]byte(payload)); got != want {
-			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Verdict, got.Rule, want.Verdict, want.Rule)
+		if got := p.Judge([]byte(payload)); got.Verdict != want.verdict || got.Rule != want.rule {
+			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Verdict, got.Rule, want.verdict, want.rule)
 		}
 	}
 }

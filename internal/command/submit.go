@@ -26,9 +26,9 @@ func (d *Desk) Submit(ctx context.Context, c Command, source string) (e Entry, c
 func (d *Desk) refuses(c *Command) *RefusedError {
 	switch r := d.policy.Load().Judge(c.Payload); {
 	case r.Verdict == Deny:
-		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.Rule)}
+		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.because())}
 	case r.Verdict == Confirm && !c.Confirm:
-		return &RefusedError{RefusedConfirm, fmt.Sprintf("the policy asks for confirmation: %s", r.Rule)}
+		return &RefusedError{RefusedConfirm, fmt.Sprintf("the policy asks for confirmation: %s", r.because())}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -42,9 +42,9 @@ func (d *Desk) refuses(c *Command) *RefusedError {
 func (d *Desk) forbids(e *Entry) string {
 	switch r := d.policy.Load().Judge(e.Payload); {
 	case r.Verdict == Deny:
-		return "denied by policy: " + r.Rule
+		return "denied by policy: " + r.because()
 	case r.Verdict == Confirm && !e.Confirm:
-		return "not confirmed, as the policy asks for: " + r.Rule
+		return "not confirmed, as the policy asks for: " + r.because()
 	}
 	return ""
 }
