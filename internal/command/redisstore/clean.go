@@ -185,7 +185,7 @@ func (j *janitor) move(ctx context.Context, stream, dead string, m redis.XMessag
 	if in.err != nil || in.cancel {
 		return false, j.store.handle(ctx, j.receiver, stream, m)
 	}
-	return j.store.route(ctx, stream, m.ID, dead, &in)
+	return j.store.route(ctx, j.receiver, stream, m.ID, dead, &in)
 }
 
 // claim takes over what readers of the inbox have taken and not done.

@@ -234,3 +234,33 @@ func TestInboxOfADeadReader(t *testing.T) {
 		t.Errorf("%v entries are left", n)
 	}
 }
+
+// TestCancelIsReadBeforeItsCommand has a reader hold the command's entry while another one reads that which takes it
+// back: instances share the inbox.
+func TestCancelIsReadBeforeItsCommand(t *testing.T) {
+	r := testkit.StartRedis(t)
+	r.Do("XGROUP", "CREATE", "commands:inbox", "tcp-ingestion", "0", "MKSTREAM")
+	r.Do("XADD", "commands:inbox", "*", "id", "routed", "imei", deviceA, "payload", "getinfo")
+	r.Do("XADD", "commands:outbound:b", "*", "id", "taken", "imei", deviceA, "payload", "getinfo")
+	r.Do("XREADGROUP", "GROUP", "tcp-ingestion", "dead", "STREAMS", "commands:inbox", ">")
+	for _, id := range []string{"routed", "taken"} {
+		r.Do("XADD", "commands:inbox", "*", "id", id, "cancel", "true")
+	}
+	c := start(t, r, "c")
+	c.connect(deviceA)
+	eventually(t, "both being taken back", func() bool { return r.Do("XLEN", "commands:inbox").(int64) <= 1 })
+	b := start(t, r, "b")
+	for _, id := range []string{"routed", "taken"} {
+		if e := c.wantEnd(t, r, id, command.Cancelled); e.Reason != command.ReasonTakenBack || e.Attempts != 0 {
+			t.Errorf("%+v", e)
+		}
+	}
+	for _, n := range []*node{b, c} {
+		if _, taken := n.took("routed"); taken {
+			t.Error("a command that was taken back is to be carried out")
+		}
+	}
+	r.Do("XADD", "commands:inbox", "*", "id", "routed", "imei", deviceA, "payload", "getinfo")
+	eventually(t, "an empty inbox", func() bool { return r.Do("XLEN", "commands:inbox") == int64(0) })
+	c.wantEnd(t, r, "routed", command.Cancelled) // its id is used up
+}

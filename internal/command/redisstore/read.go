@@ -123,20 +123,28 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 		}
 		return err
 	case stream == inboxStream:
-		_, err := s.route(ctx, stream, m.ID, "", &in)
+		_, err := s.route(ctx, r, stream, m.ID, "", &in)
 		return err
 	}
 	answer, err := s.eval(ctx, scriptTake, append([]any{stream, m.ID}, commandArgs(&in.Command)...)...)
-	if answer != nil {
-		r.Take(fieldsOf(answer).entry())
+	switch e := fieldsOf(answer).entry(); {
+	case answer == nil:
+	case e.State.Final():
+		r.Finished(e)
+	default:
+		r.Take(e)
 	}
 	return err
 }
 
-// route takes the command of an entry to where its device is, and reports whether it did. dead is the instance whose stream it is, if it
-// is that of a dead one.
-func (s *Store) route(ctx context.Context, stream, entry, dead string, in *inbound) (bool, error) {
+// route takes the command of an entry to where its device is, or to its end, and reports whether it did. dead is the
+// instance whose stream it is, if it is that of a dead one.
+func (s *Store) route(ctx context.Context, r command.Receiver, stream, entry, dead string, in *inbound) (bool, error) {
 	answer, err := s.eval(ctx, scriptRoute, append([]any{stream, entry, dead}, commandArgs(&in.Command)...)...)
+	if ended := list(answer); ended != nil {
+		r.Finished(fieldsOf(ended).entry())
+		return true, err
+	}
 	return number(answer) == 1, err
 }
 

@@ -18,6 +18,7 @@ local function hash(id) return 'commands:command:' .. id end
 local function turn(imei) return 'commands:turn:' .. imei end
 local function parked(imei) return 'commands:parked:' .. imei end
 local function outbound(instance) return 'commands:outbound:' .. instance end
+local function cancelled(id) return 'commands:cancelled:' .. id end
 local function heartbeat(instance) return 'instance:heartbeat:' .. instance end
 
 -- iso writes ms since 1970 as ISO 8601 (the civil calendar counted from 1 March 0000, in eras of 400 years).
@@ -111,6 +112,20 @@ end
 
 -- present reports whether the entry is still in its stream.
 local function present(stream, entry) return #redis.call('XRANGE', stream, entry, entry) > 0 end
+
+-- later reports whether the stream entry was added after the other.
+local function later(entry, other)
+  local ms, seq = string.match(entry, '(%d+)-(%d+)')
+  local otherMs, otherSeq = string.match(other, '(%d+)-(%d+)')
+  if ms == otherMs then return tonumber(seq) > tonumber(otherSeq) end
+  return tonumber(ms) > tonumber(otherMs)
+end
+
+-- takenBack reports whether an entry behind the command's own, read before it, took the command back.
+local function takenBack(c)
+  local by = redis.call('GET', cancelled(c.id))
+  return by and later(by, c.entry)
+end
 
 -- leave removes the command from where it was.
 local function leave(c, at, entry)

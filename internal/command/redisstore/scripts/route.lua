@@ -1,5 +1,5 @@
 -- route takes the command of an entry to where its device is: of an entry of the inbox, or of one in the stream of an instance that is
--- dead. Answers 1 if it did. ARGV: stream, entry, the dead instance or nothing, the command.
+-- dead. Answers 1 if it did, or with the command if that was taken back meanwhile and is ended. ARGV: stream, entry, the dead instance or nothing, the command.
 local stream, entry, dead = ARGV[3], ARGV[4], ARGV[5]
 if dead ~= '' and redis.call('EXISTS', heartbeat(dead)) == 1 then return 0 end
 if not present(stream, entry) then return 0 end
@@ -8,6 +8,10 @@ if not c then
   c = command(6)
   c.at, c.entry = stream, entry
   keep(c)
+  if takenBack(c) then
+    finish(c, 'cancelled', TAKEN_BACK, now)
+    return answer(c)
+  end
 elseif final(c) or c.at ~= stream or c.entry ~= entry then
   drop(stream, entry)
   return 0
