@@ -1,6 +1,6 @@
 package teltonika
 
-// AVLData is the decoded data field of a frame of Codec 8, 8 Extended or 16. It is meant to be reused:
+// AVLData is the decoded data field of a frame of Codec 7, 8, 8 Extended or 16. It is meant to be reused:
 // Decode overwrites it and allocates only to grow, and for an error. The records refer to the decoded bytes, which must
 // stay unchanged while they are in use. The zero value is ready to decode into and to build records in.
 type AVLData struct {
@@ -20,16 +20,40 @@ type Record struct {
 	Altitude   int16  // metres above sea level, may be negative
 	Angle      uint16 // degrees from north, clockwise
 	Speed      uint16 // km/h, from the satellites; 255 with 0 satellites is old firmware's mark of no fix
-	EventID    uint16 // the element that caused the record, 0 for a periodic one
-	Total      uint16 // the number of elements that the record claims to have; the groups decide
+	EventID    uint16 // the element that caused the record, 0 for a periodic one; Codec 7 has none
+	Total      uint16 // the number of elements that the record claims to have; the groups decide; Codec 7 has none
 	Satellites uint8  // in use; 0 without a fix, when the position is the last one known, or 0
-	Priority   uint8  // 0 low, 1 high, 2 panic; other values are kept
+	Priority   uint8  // 0 low, 1 high, 2 panic, in Codec 7 3 alarm; other values are kept
 	Generation uint8  // Codec 16 only: what generated the event, 0 to 7; other values are kept
+	Lacks      Fields // Codec 7 only: the fields that are not there; they are 0
+	Signal     uint8  // Codec 7 only, as LAC, CID and Operator: strength of the mobile network, 0 to 31 as seen
+	LAC, CID   uint16 // area and cell of the mobile network
+	Operator   uint32 // the mobile network: country and network code as one decimal number
 	Elements   []Element
 	Raw        []byte // the record's bytes as sent
 
 	data []byte // holds the values that do not fit into an Element
 }
+
+// Fields is a set of fields of a record of Codec 7, in which each of these may be missing.
+type Fields uint8
+
+// The fields, as bits of the GPS mask of Codec 7.
+const (
+	FieldCoordinates Fields = 1 << iota // longitude and latitude
+	FieldAltitude
+	FieldAngle
+	FieldSpeed
+	FieldSatellites
+	FieldCell // LAC and CID
+	FieldSignal
+	FieldOperator
+
+	allFields Fields = 0xFF
+)
+
+// Has reports whether the record has all of the fields. A record that is not of Codec 7 has the first five.
+func (r *Record) Has(f Fields) bool { return r.Lacks&f == 0 }
 
 // Group is the size class that an IO element was sent in.
 type Group uint8
@@ -123,6 +147,8 @@ func (d *AVLData) Decode(body []byte) error {
 		return fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
 	}
 	switch d.Codec {
+	case Codec7:
+		return asError(d.decodeRecords(body, decode7))
 	case Codec8:
 		err := d.decodeRecords(body, decode8)
 		if err == nil || err.Err == ErrCount {

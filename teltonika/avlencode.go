@@ -5,7 +5,8 @@ const MaxRecords = 255
 
 // AppendFrame appends the whole TCP frame of the records. What the codec cannot express is an error
 // that matches ErrEncode, and dst is returned as it was. The numbers of records and elements are written as
-// counted, whatever Count and Record.Total say, and the elements of a group in their order.
+// counted, whatever Count and Record.Total say, and the elements of a group in their order. Codec 7 keeps 24 bits of a
+// coordinate.
 func (d *AVLData) AppendFrame(dst []byte) ([]byte, error) {
 	framed := appendHeader(dst)
 	start := len(framed)
@@ -25,6 +26,8 @@ func (d *AVLData) AppendBody(dst []byte) ([]byte, error) {
 	dst = append(dst, byte(d.Codec), n)
 	for i := range d.Records {
 		switch r := &d.Records[i]; d.Codec {
+		case Codec7:
+			dst = appendRecord7(dst, r)
 		case Codec8:
 			dst = appendRecord8(dst, r, d.N16)
 		case Codec8E:
@@ -55,6 +58,11 @@ func (d *AVLData) encodable() error {
 func (d *AVLData) recordEncodable(r *Record) *DecodeError {
 	maxID, maxCount := 0xFFFF, 0xFF
 	switch d.Codec {
+	case Codec7:
+		if err := r.encodable7(); err != nil {
+			return err
+		}
+		maxID, maxCount = 0xFF, 3*0xFF
 	case Codec8:
 		maxID = 0xFF
 	case Codec8E:
@@ -93,6 +101,8 @@ func (d *AVLData) has(g Group) bool {
 		return d.Codec == Codec8E
 	case Group16:
 		return d.Codec == Codec8 && d.N16
+	case Group8:
+		return d.Codec != Codec7
 	}
 	return true
 }

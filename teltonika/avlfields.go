@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// fixedSize is the size in bytes of what every record of every codec begins with:
+// fixedSize is the size in bytes of what every record of every codec but 7 begins with:
 //
 //	 0           8    9     13    17    19    21    22    24
 //	+-----------+----+-----+-----+-----+-----+-----+-----+

@@ -133,6 +133,9 @@ func describeAVL(d *AVLData) string {
 		if d.Codec == Codec16 {
 			fmt.Fprintf(&out, ", generation %d", r.Generation)
 		}
+		if d.Codec == Codec7 {
+			fmt.Fprintf(&out, ", lacks %08b, LAC %d, CID %d, signal %d, operator %d", r.Lacks, r.LAC, r.CID, r.Signal, r.Operator)
+		}
 		out.WriteByte('\n')
 		for _, e := range r.Elements {
 			fmt.Fprintf(&out, "  %d, %d bytes: %s\n", e.ID, e.Size, valueHex(r, e))

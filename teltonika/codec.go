@@ -5,9 +5,9 @@ import "fmt"
 // Codec is the codec id, the first byte of the data field.
 type Codec byte
 
-// The codecs in use. Codec 7 (GH3000 family) is recognised by name only.
+// The codecs in use.
 const (
-	Codec7  Codec = 0x07
+	Codec7  Codec = 0x07 // GH1201, GH3000, GH4000 and other personal trackers
 	Codec8  Codec = 0x08
 	Codec12 Codec = 0x0C // commands and answers, both directions
 	Codec13 Codec = 0x0D // device to server, with a timestamp
@@ -40,8 +40,8 @@ func (c Codec) String() string {
 	return fmt.Sprintf("0x%02x", byte(c))
 }
 
-// IsAVL reports whether [AVLData] decodes the codec: 8, 8 Extended and 16.
-func (c Codec) IsAVL() bool { return c == Codec8 || c == Codec8E || c == Codec16 }
+// IsAVL reports whether [AVLData] decodes the codec: 7, 8, 8 Extended and 16.
+func (c Codec) IsAVL() bool { return c == Codec8 || c == Codec8E || c == Codec16 || c == Codec7 }
 
 // IsMessage reports whether [Messages] decodes the codec: 12 to 15. A frame of these is never
 // answered with a number of records.

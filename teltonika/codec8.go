@@ -67,11 +67,16 @@ func appendRecord8(dst []byte, r *Record, n16 bool) []byte {
 // appendNarrowCounted appends the groups up to last, each behind a count of one byte.
 func appendNarrowCounted(dst []byte, idSize int, r *Record, last Group) []byte {
 	for g := Group1; g <= last; g++ {
-		dst = append(dst, byte(r.count(g)))
-		for _, e := range r.Elements {
-			if e.Group == g {
-				dst = appendElement(dst, idSize, r, e)
-			}
+		dst = appendNarrowGroup(dst, idSize, r, g)
+	}
+	return dst
+}
+
+func appendNarrowGroup(dst []byte, idSize int, r *Record, g Group) []byte {
+	dst = append(dst, byte(r.count(g)))
+	for _, e := range r.Elements {
+		if e.Group == g {
+			dst = appendElement(dst, idSize, r, e)
 		}
 	}
 	return dst

@@ -1,7 +1,7 @@
 // Package teltonika is the wire protocol of Teltonika GPS trackers: the login, the TCP frame with its
-// CRC, AVL data in Codec 8, Codec 8 Extended and Codec 16, messages in Codec 12, 13, 14 and 15, and
-// the UDP channel packet. It reads and writes bytes and nothing else: no connections, no policy, no
-// logging, and no dependency outside the standard library.
+// CRC, AVL data in Codec 7, 8, 8 Extended and 16, messages in Codec 12, 13, 14 and 15, and the UDP channel
+// packet. It reads and writes bytes and nothing else: no connections, no policy, no logging, and no
+// dependency outside the standard library.
 //
 // A conversation over TCP:
 //

@@ -45,7 +45,6 @@ func TestErrorsAVL(t *testing.T) {
 			{"nothing", "", ErrOverrun, "data field", 0},
 			{"two bytes", "0801", ErrOverrun, "data field", 0},
 			{"unknown codec", "610000", ErrUnknownCodec, "codec id", 0},
-			{"codec 7", "070000", ErrUnknownCodec, "codec id", 0},
 			{"message codec", "0c0000", ErrUnknownCodec, "codec id", 0},
 			{"n1 below n2", "080001", ErrCount, "number of data 2", 2},
 			{"n1 above n2", "0801" + fixed + "00 00 00 00 00 00 02", ErrCount, "number of data 2", 32},
@@ -246,7 +245,7 @@ func TestCodecNames(t *testing.T) {
 		if !known {
 			want = fmt.Sprintf("0x%02x", c)
 		}
-		avl := codec == Codec8 || codec == Codec8E || codec == Codec16
+		avl := codec == Codec7 || codec == Codec8 || codec == Codec8E || codec == Codec16
 		message := codec == Codec12 || codec == Codec13 || codec == Codec14 || codec == Codec15
 		if codec.String() != want || codec.IsAVL() != avl || codec.IsMessage() != message {
 			t.Errorf("codec %#x: %q, AVL %v, message %v", c, codec, codec.IsAVL(), codec.IsMessage())

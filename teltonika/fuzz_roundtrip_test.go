@@ -23,7 +23,7 @@ func (d *dice) u64() uint64 { return binary.BigEndian.Uint64(d.take(8)) }
 // avlData is data that its codec can express.
 func (d *dice) avlData() AVLData {
 	kind := d.u8()
-	data := AVLData{Codec: [...]Codec{Codec8, Codec8, Codec16, Codec8E}[kind%4], N16: kind%4 == 1}
+	data := AVLData{Codec: [...]Codec{Codec8, Codec8, Codec16, Codec8E, Codec7}[kind%5], N16: kind%5 == 1}
 	for range int(d.u8()) % 12 {
 		data.Records = append(data.Records, d.record(data.Codec, data.N16))
 	}
@@ -38,6 +38,9 @@ func (d *dice) record(codec Codec, n16 bool) Record {
 	}
 	groups := []Group{Group1, Group2, Group4, Group8}
 	switch {
+	case codec == Codec7:
+		d.only7(&r)
+		groups = groups[:3]
 	case codec == Codec8E:
 		groups = append(groups, GroupX)
 	case n16:
@@ -56,8 +59,26 @@ func (d *dice) record(codec Codec, n16 bool) Record {
 	return r
 }
 
+// only7 makes of a record one that Codec 7 can express, and gives it what only Codec 7 has.
+func (d *dice) only7(r *Record) {
+	r.EventID = 0
+	r.Priority &= 3
+	r.Timestamp = (r.Timestamp&timeMask7 + epoch7) * 1000
+	mask := Fields(d.u8())
+	at := make([]byte, 0, 8)
+	at = appendFloat7(appendFloat7(at, r.Latitude), r.Longitude)
+	*r = Record{Timestamp: r.Timestamp, Priority: r.Priority, Lacks: ^mask}
+	for i, f := range gpsFields {
+		if field := Fields(1) << i; field&mask == FieldCoordinates {
+			r.setGPS7(field, at)
+		} else if field&mask != 0 {
+			r.setGPS7(field, d.take(f.size))
+		}
+	}
+}
+
 func (d *dice) id(codec Codec) uint16 {
-	if codec == Codec8 {
+	if codec == Codec8 || codec == Codec7 {
 		return uint16(d.u8())
 	}
 	return d.u16()
@@ -88,7 +109,7 @@ func FuzzRoundTrip(f *testing.F) {
 			return // fits Codec 8 without the group as well, and nothing on the wire says which is meant
 		}
 		for i := range built.Records {
-			if r := &built.Records[i]; int(decoded.Records[i].Total) != len(r.Elements) {
+			if r := &built.Records[i]; int(decoded.Records[i].Total) != len(r.Elements) && built.Codec != Codec7 {
 				t.Fatalf("record %d: total %d of %d elements", i+1, decoded.Records[i].Total, len(r.Elements))
 			}
 			// Groups are sent in the order of their sizes, and elements in theirs within a group.

@@ -18,6 +18,7 @@ func TestReuseLeavesNothingBehind(t *testing.T) {
 		"16-byte group":        vectorNamed(t, "dameg-tcp-avl-c8-017").body(t),
 		"variable length":      vectorNamed(t, "synth-tcp-avl-c8e-004").body(t),
 		"generation type":      vectorNamed(t, "wiki-tcp-avl-c16-001").body(t),
+		"codec 7":              vectorNamed(t, "traccar-tcp-avl-c7-001").body(t),
 		"counts differ":        vectorNamed(t, "synth-tcp-avl-c8-017").body(t),
 		"record cut":           vectorNamed(t, "karticr-tcp-avl-c8e-006").body(t)[:500],
 		"16-byte group cut":    vectorNamed(t, "dameg-tcp-avl-c8-017").body(t)[:500],
@@ -108,6 +109,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 	var data AVLData
 	for _, name := range []string{
 		"synth-tcp-avl-c8-018", "dameg-tcp-avl-c8-017", "wiki-tcp-avl-c16-001", "synth-tcp-avl-c8e-003", "anilaras-tcp-avl-c8e-008",
+		"traccar-tcp-avl-c7-002", "synth-tcp-avl-c7-010",
 	} {
 		frame := Frame(vectorNamed(t, name).bytes(t))
 		allocs := testing.AllocsPerRun(100, func() {

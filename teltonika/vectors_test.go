@@ -13,7 +13,8 @@ import (
 // testMaxLength is the limit of the data field that the tests read frames with.
 const testMaxLength = 65536
 
-// vector is one line of testdata/frames.jsonl: a packet, what it decodes to and the answer that a server owes.
+// vector is one line of testdata/frames.jsonl or testdata/codec7.jsonl: a packet, what it decodes to and the answer that
+// a server owes.
 type vector struct {
 	Name        string          `json:"name"`
 	Transport   string          `json:"transport"` // tcp, udp or raw
@@ -73,34 +74,46 @@ func (v vector) isMessage() bool {
 	return v.Kind == "command" || v.Kind == "response" || v.Kind == "photo"
 }
 
-// vectors are all lines of the file, to be read only.
+// vectors are all lines of both files, to be read only.
 func vectors(t testing.TB) []vector {
 	t.Helper()
 	all, err := readVectors()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 376 {
-		t.Fatalf("%d vectors, expected 376", len(all))
+	if len(all) != 376+22 {
+		t.Fatalf("%d vectors, expected 376 and 22 of Codec 7", len(all))
 	}
 	return all
 }
 
 var readVectors = sync.OnceValues(func() (all []vector, err error) {
-	file, err := os.Open("testdata/frames.jsonl")
+	for _, name := range []string{"frames.jsonl", "codec7.jsonl"} {
+		some, err := readLines[vector]("testdata/" + name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+})
+
+// readLines reads a file of one JSON object a line.
+func readLines[T any](name string) (all []T, err error) {
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
 	for dec := json.NewDecoder(bufio.NewReader(file)); dec.More(); {
-		var v vector
+		var v T
 		if err := dec.Decode(&v); err != nil {
 			return nil, err
 		}
 		all = append(all, v)
 	}
 	return all, nil
-})
+}
 
 func vectorNamed(t testing.TB, name string) vector {
 	t.Helper()

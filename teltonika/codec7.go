@@ -1,0 +1,212 @@
+package teltonika
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Codec 7 (GH1201, GH3000, GH4000 and other personal trackers; not on the vendor's page), one record:
+//
+//	 0                   4        5
+//	+-------------------+--------+-------------+----------------------+---------+---------+
+//	| priority, 2 bits; | global | GPS element | n1 n1×(id, value 1)  | n2 ...2 | n4 ...4 |
+//	| time, 30 bits     | mask   |             |                      |         |         |
+//	+-------------------+--------+-------------+----------------------+---------+---------+
+//	                      bit 0:   is there      bit 1: is there        bit 2     bit 3
+//
+// The time counts seconds from the start of 2007 UTC. Counts and ids are one byte each. There is no event id and no
+// total. The GPS element has the fields whose bits of its own mask are set, bit 0 first:
+//
+//	 0          1
+//	+----------+---------+---------+--------+------+------+------+------+------+-------+------+
+//	| GPS mask | lat f32 | lon f32 | alt    | ang  | spd  | sat  | LAC  | CID  | sig   | oper |
+//	| u8       |         |         | i16    | u8   | u8   | u8   | u16  | u16  | u8    | u32  |
+//	+----------+---------+---------+--------+------+------+------+------+------+-------+------+
+//	             bit 0               bit 1    bit 2  bit 3  bit 4  bit 5         bit 6   bit 7
+//
+// Latitude stands before longitude, both in degrees; the angle's unit is 360/256 degree.
+const (
+	headSize7   = 5
+	epoch7      = 1167609600 // 2007-01-01 in s since 1970
+	timeBits7   = 30
+	timeMask7   = 1<<timeBits7 - 1
+	maskOfGPS   = 1 // of the global mask, whose upper half has no known meaning and is ignored
+	angleSteps7 = 256
+)
+
+// maskOfGroup is the bit of the global mask that says that the group is there, Group1 to Group4.
+func maskOfGroup(g Group) byte { return 2 << g }
+
+// gpsFields are the parts of the GPS element, in the order of their bits in the GPS mask and in Fields.
+var gpsFields = [...]headField{
+	{"latitude and longitude", 8}, {"altitude", 2}, {"angle", 1}, {"speed", 1}, {"satellites", 1},
+	{"LAC and CID", 4}, {"signal", 1}, {"operator", 4},
+}
+
+func decode7(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
+	if len(data)-p < headSize7 {
+		if len(data)-p < 4 {
+			return 0, nil, overrun(data, p, "timestamp", 4)
+		}
+		return 0, nil, overrun(data, p+4, "global mask", 1)
+	}
+	at := binary.BigEndian.Uint32(data[p:])
+	r.Priority = uint8(at >> timeBits7)
+	r.Timestamp = (uint64(at&timeMask7) + epoch7) * 1000
+	mask := data[p+4]
+	p += headSize7
+	var err *DecodeError
+	if r.Lacks = allFields; mask&maskOfGPS != 0 {
+		if p, err = decodeGPS7(data, p, r); err != nil {
+			return 0, nil, err
+		}
+	}
+	for g := Group1; g <= Group4; g++ {
+		if mask&maskOfGroup(g) == 0 {
+			continue
+		}
+		if p, els, err = narrowGroup(data, p, g, els); err != nil {
+			return 0, nil, err
+		}
+	}
+	return p, els, nil
+}
+
+func decodeGPS7(data []byte, p int, r *Record) (int, *DecodeError) {
+	if p >= len(data) {
+		return 0, overrun(data, p, "GPS mask", 1)
+	}
+	mask := Fields(data[p])
+	p++
+	r.Lacks = ^mask
+	for i, f := range gpsFields {
+		field := Fields(1) << i
+		if mask&field == 0 {
+			continue
+		}
+		if len(data)-p < f.size {
+			return 0, overrun(data, p, f.name, f.size)
+		}
+		r.setGPS7(field, data[p:p+f.size])
+		p += f.size
+	}
+	return p, nil
+}
+
+// setGPS7 sets a field from its bytes in the GPS element.
+func (r *Record) setGPS7(field Fields, b []byte) {
+	switch field {
+	case FieldCoordinates:
+		var latOK, lonOK bool
+		r.Latitude, latOK = fromFloat7(b)
+		r.Longitude, lonOK = fromFloat7(b[4:])
+		if !latOK || !lonOK {
+			r.Latitude, r.Longitude = 0, 0
+			r.Lacks |= FieldCoordinates
+		}
+	case FieldAltitude:
+		r.Altitude = int16(binary.BigEndian.Uint16(b))
+	case FieldAngle:
+		r.Angle = uint16(math.RoundToEven(float64(b[0]) * 360 / angleSteps7))
+	case FieldSpeed:
+		r.Speed = uint16(b[0])
+	case FieldSatellites:
+		r.Satellites = b[0]
+	case FieldCell:
+		r.LAC, r.CID = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	case FieldSignal:
+		r.Signal = b[0]
+	case FieldOperator:
+		r.Operator = binary.BigEndian.Uint32(b)
+	}
+}
+
+// fromFloat7 is a coordinate in 1e-7 degree. It is not ok if it is no number, or is so far off the globe that an
+// int32 cannot hold it.
+func fromFloat7(b []byte) (coordinate int32, ok bool) {
+	v := math.RoundToEven(float64(math.Float32frombits(binary.BigEndian.Uint32(b))) * 1e7)
+	if !(v >= math.MinInt32 && v <= math.MaxInt32) {
+		return 0, false
+	}
+	return int32(v), true
+}
+
+// encodable7 checks what Codec 7 has less room for than the record.
+func (r *Record) encodable7() *DecodeError {
+	const first, last = epoch7 * 1000, (epoch7 + timeMask7) * 1000
+	switch {
+	case r.Timestamp < first || r.Timestamp > last || r.Timestamp%1000 != 0:
+		return fail(ErrEncode, "timestamp", 0, "%d ms, expected whole seconds from %d to %d", r.Timestamp, uint64(first), uint64(last))
+	case r.Priority > 3:
+		return fail(ErrEncode, "priority", 0, "%d, at most 3 in codec 7", r.Priority)
+	case r.EventID != 0:
+		return fail(ErrEncode, "event id", 0, "%d, codec 7 has none", r.EventID)
+	case r.Has(FieldAngle) && r.Angle >= 360:
+		return fail(ErrEncode, "angle", 0, "%d degrees, at most 359 in codec 7", r.Angle)
+	case r.Has(FieldSpeed) && r.Speed > 0xFF:
+		return fail(ErrEncode, "speed", 0, "%d km/h, at most 255 in codec 7", r.Speed)
+	}
+	for g := Group1; g <= Group4; g++ {
+		if n := r.count(g); n > 0xFF {
+			return fail(ErrEncode, groupName(g)+" element count", 0, "%d, at most 255 in codec 7", n)
+		}
+	}
+	return nil
+}
+
+// appendRecord7 appends a record, which recordEncodable has found to fit.
+func appendRecord7(dst []byte, r *Record) []byte {
+	var mask byte
+	if r.Lacks != allFields {
+		mask |= maskOfGPS
+	}
+	for _, e := range r.Elements {
+		mask |= maskOfGroup(e.Group)
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Priority)<<timeBits7|uint32(r.Timestamp/1000-epoch7))
+	dst = append(dst, mask)
+	if mask&maskOfGPS != 0 {
+		dst = appendGPS7(dst, r)
+	}
+	for g := Group1; g <= Group4; g++ {
+		if mask&maskOfGroup(g) != 0 {
+			dst = appendNarrowGroup(dst, 1, r, g)
+		}
+	}
+	return dst
+}
+
+func appendGPS7(dst []byte, r *Record) []byte {
+	dst = append(dst, byte(^r.Lacks))
+	if r.Has(FieldCoordinates) {
+		dst = appendFloat7(dst, r.Latitude)
+		dst = appendFloat7(dst, r.Longitude)
+	}
+	if r.Has(FieldAltitude) {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(r.Altitude))
+	}
+	if r.Has(FieldAngle) {
+		dst = append(dst, byte(math.Round(float64(r.Angle)*angleSteps7/360)))
+	}
+	if r.Has(FieldSpeed) {
+		dst = append(dst, byte(r.Speed))
+	}
+	if r.Has(FieldSatellites) {
+		dst = append(dst, r.Satellites)
+	}
+	if r.Has(FieldCell) {
+		dst = binary.BigEndian.AppendUint16(dst, r.LAC)
+		dst = binary.BigEndian.AppendUint16(dst, r.CID)
+	}
+	if r.Has(FieldSignal) {
+		dst = append(dst, r.Signal)
+	}
+	if r.Has(FieldOperator) {
+		dst = binary.BigEndian.AppendUint32(dst, r.Operator)
+	}
+	return dst
+}
+
+func appendFloat7(dst []byte, coordinate int32) []byte {
+	return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(float64(coordinate)/1e7)))
+}
