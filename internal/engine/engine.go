@@ -64,7 +64,7 @@ type Engine interface {
 // caller and are valid until Store returns.
 type Record struct {
 	DeviceID  string // IMEI or other login, 1 to 64 ASCII letters and digits
-	Codec     string // "8", "8E" or "16"
+	Codec     string // "7", "8", "8E" or "16"
 	Timestamp int64  // the device's, ms since 1970 UTC, 0 to 253402300799999 (end of year 9999)
 	Hash      uint64 // xxHash64 of the AVL record's bytes as sent
 	Time      []byte // Timestamp as ISO 8601 with milliseconds and Z

@@ -12,9 +12,12 @@ import (
 func (e *Encoder) appendAttributes(dst []byte, r *teltonika.Record) []byte {
 	dst = append(dst, `,"attributes":`...)
 	open := len(dst)
-	if e.codec == teltonika.Codec16 {
+	switch e.codec {
+	case teltonika.Codec16:
 		dst = append(dst, `,"__generation_type":`...)
 		dst = appendByte(dst, r.Generation)
+	case teltonika.Codec7:
+		dst = appendNetwork(dst, r)
 	}
 	dst = e.appendElements(dst, r)
 	if len(dst) == open {

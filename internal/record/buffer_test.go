@@ -106,12 +106,16 @@ func TestNoAllocations(t *testing.T) {
 		name     string
 		raw      bool
 		repeated bool
-	}{{"plain", false, false}, {"raw", true, false}, {"repeated ids", false, true}} {
+		codec    teltonika.Codec
+	}{
+		{"plain", false, false, teltonika.Codec8E}, {"raw", true, false, teltonika.Codec8E},
+		{"repeated ids", false, true, teltonika.Codec8E}, {"codec 7", false, false, teltonika.Codec7},
+	} {
 		encoder := Encoder{Raw: c.raw}
 		records := []teltonika.Record{recordOfEverything(c.repeated), {Raw: []byte{1}}, recordOfEverything(c.repeated)}
 		var dst []byte
 		frame := func() {
-			encoder.Begin(origin(teltonika.Codec8E))
+			encoder.Begin(origin(c.codec))
 			dst = dst[:0]
 			for i := range records {
 				dst, _, _ = encoder.Append(dst, &records[i])

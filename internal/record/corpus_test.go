@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	vectorPackets   = 323  // AVL packets in frames.jsonl
-	vectorDocuments = 1657 // of their records, one has no possible time
+	vectorPackets   = 323 + 22  // AVL packets in frames.jsonl and in codec7.jsonl
+	vectorDocuments = 1657 + 52 // of their records, one has no possible time
 	trafficFrames   = 8752
 	trafficRecords  = 15871
 )
@@ -37,13 +38,16 @@ type vector struct {
 
 func avlVectors(t testing.TB) []vector {
 	t.Helper()
-	file, err := os.Open("../../teltonika/testdata/frames.jsonl")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, name := range []string{"frames.jsonl", "codec7.jsonl"} {
+		file, err := os.ReadFile("../../teltonika/testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, file...)
 	}
-	defer file.Close()
 	var all []vector
-	for dec := json.NewDecoder(bufio.NewReader(file)); dec.More(); {
+	for dec := json.NewDecoder(bytes.NewReader(text)); dec.More(); {
 		var v vector
 		if err := dec.Decode(&v); err != nil {
 			t.Fatal(err)

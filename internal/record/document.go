@@ -79,8 +79,10 @@ func (e *Encoder) Append(dst []byte, r *teltonika.Record) ([]byte, Document, err
 	timeEnd := len(dst)
 	dst = appendPosition(dst, r)
 	dst = e.appendAttributes(dst, r)
-	dst = append(dst, `,"event_id":`...)
-	dst = appendUint(dst, uint64(r.EventID))
+	if e.codec != teltonika.Codec7 {
+		dst = append(dst, `,"event_id":`...)
+		dst = appendUint(dst, uint64(r.EventID))
+	}
 	dst = append(dst, `,"fix":"`...)
 	dst = append(dst, FixOf(r)...)
 	dst = append(dst, e.tail...)
@@ -103,7 +105,11 @@ func (e *Encoder) Append(dst []byte, r *teltonika.Record) ([]byte, Document, err
 	}, nil
 }
 
+// appendPosition appends the members up to the priority, after a timestamp without its closing quote.
 func appendPosition(dst []byte, r *teltonika.Record) []byte {
+	if r.Lacks&position != 0 {
+		return appendPartOfPosition(dst, r)
+	}
 	dst = append(dst, `","latitude":`...)
 	dst = appendDegrees(dst, r.Latitude)
 	dst = append(dst, `,"longitude":`...)

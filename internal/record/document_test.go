@@ -33,7 +33,7 @@ func TestVectors(t *testing.T) {
 	if refused -= records; records != 2*vectorDocuments || refused != 2 {
 		t.Errorf("%d documents and %d refused, expected twice %d and one", records, refused, vectorDocuments)
 	}
-	for _, codec := range []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
+	for _, codec := range []teltonika.Codec{teltonika.Codec7, teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
 		if !seen[codec] {
 			t.Errorf("no vector of codec %v", codec)
 		}
@@ -320,5 +320,49 @@ func TestFix(t *testing.T) {
 		if got := valueOf(t, encode(t, &Encoder{}, origin(teltonika.Codec8), &r), "fix"); got != `"`+string(c.want)+`"` {
 			t.Errorf("fix is %s, expected %s", got, c.want)
 		}
+	}
+}
+
+// Codec 7 may leave out the number of satellites: its devices do so with a position that is good.
+func TestFixOfCodec7(t *testing.T) {
+	const noSatellites, noPlace = teltonika.FieldSatellites, teltonika.FieldCoordinates
+	for _, c := range []struct {
+		latitude   int32
+		satellites uint8
+		lacks      teltonika.Fields
+		want       Fix
+	}{
+		{546674250, 0, noSatellites, FixOK},
+		{0, 0, noSatellites, FixNone},
+		{910000000, 0, noSatellites, FixNone},
+		{546674250, 0, 0, FixStale},
+		{546674250, 5, 0, FixOK},
+		{0, 5, noPlace, FixNone},
+		{0, 0, noPlace | noSatellites, FixNone},
+	} {
+		r := teltonika.Record{Latitude: c.latitude, Satellites: c.satellites, Lacks: c.lacks}
+		if got := FixOf(&r); got != c.want {
+			t.Errorf("%d with %d satellites, lacks %05b: %s, expected %s", c.latitude, c.satellites, c.lacks, got, c.want)
+		}
+	}
+}
+
+// A coordinate that is no number must neither be published nor make the document no JSON.
+func TestCodec7CoordinateThatIsNoNumber(t *testing.T) {
+	body := unhex(t, "070123c3460001017fc0000041ca000001") // NaN and 25.25
+	var data teltonika.AVLData
+	if err := data.Decode(body); err != nil {
+		t.Fatal(err)
+	}
+	o := origin(teltonika.Codec7)
+	var encoder Encoder
+	encoder.Begin(o)
+	_, doc, err := encoder.Append(nil, &data.Records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"device_id":"356307042441013","timestamp":"2026-01-05T10:40:00.000Z","priority":0,"attributes":{},"fix":"none","codec":"7",`
+	if !strings.HasPrefix(string(doc.Payload), want) || !json.Valid(doc.Payload) {
+		t.Errorf("got %s\nwant %s", doc.Payload, want)
 	}
 }

@@ -6,11 +6,11 @@ import "git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 type Fix string
 
 const (
-	// FixOK: satellites in use, and a place on the globe.
+	// FixOK: a place on the globe, with satellites in use. Codec 7 may leave out their number.
 	FixOK Fix = "ok"
 	// FixStale: no satellites; the device repeats the last place that it knew.
 	FixStale Fix = "stale"
-	// FixNone: no satellites and no place yet (0, 0), or coordinates off the globe.
+	// FixNone: no satellites and no place yet (0, 0), or coordinates off the globe, or none at all (Codec 7).
 	FixNone Fix = "none"
 )
 
@@ -23,13 +23,15 @@ const (
 // FixOf judges a record's position.
 func FixOf(r *teltonika.Record) Fix {
 	switch {
-	case r.Latitude > maxLatitude || r.Latitude < -maxLatitude ||
+	case !r.Has(teltonika.FieldCoordinates) || r.Latitude > maxLatitude || r.Latitude < -maxLatitude ||
 		r.Longitude > maxLongitude || r.Longitude < -maxLongitude:
 		return FixNone
 	case r.Satellites > 0:
 		return FixOK
 	case r.Latitude == 0 && r.Longitude == 0:
 		return FixNone
+	case !r.Has(teltonika.FieldSatellites):
+		return FixOK
 	}
 	return FixStale
 }

@@ -14,18 +14,24 @@ func FuzzRecord(f *testing.F) {
 		uint8(11), uint8(1), uint8(5), uint8(2), int64(1795345200123), []byte("\x00\x00\x15\x03\x03\x00\x4e\x00"))
 	f.Add(uint64(MaxTimestamp), int32(-1), int32(-1<<31), int16(-1<<15), uint16(65535), uint16(65535), uint16(65535),
 		uint8(0), uint8(255), uint8(255), uint8(1), int64(-1), []byte("\x00\x00\x05\x01\x01\x04\x05\x00\x02\x00\x00\x05\x01"))
+	f.Add(uint64(1560161086000), int32(546674250), int32(252560283), int16(172), uint16(248), uint16(0), uint16(0xAA55),
+		uint8(0), uint8(1), uint8(5), uint8(3), int64(1795345200123), []byte("\x00\x00\x15\x03\x03\x00\x4e\x00"))
 	f.Add(uint64(MaxTimestamp+1), int32(0), int32(0), int16(0), uint16(0), uint16(0), uint16(0),
 		uint8(0), uint8(0), uint8(0), uint8(0), int64(0), []byte{})
 	var encoder Encoder // one for all, as in the server
 	f.Fuzz(func(t *testing.T, timestamp uint64, latitude, longitude int32, altitude int16, angle, speed, event uint16,
 		satellites, priority, generation, codec uint8, receivedMS int64, elements []byte) {
+		// What only Codec 7 has is made of what it has not.
 		r := teltonika.Record{
 			Timestamp: timestamp, Latitude: latitude, Longitude: longitude, Altitude: altitude, Angle: angle,
 			Speed: speed, EventID: event, Satellites: satellites, Priority: priority, Generation: generation,
 			Raw: elements,
 		}
+		if codec%4 == 3 {
+			r.Lacks, r.LAC, r.CID, r.Signal, r.Operator = teltonika.Fields(event), event, ^event, generation, uint32(event)*uint32(event)
+		}
 		addElements(&r, elements)
-		codecs := []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16}
+		codecs := []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16, teltonika.Codec7}
 		o := origin(codecs[int(codec)%len(codecs)])
 		o.Received = time.UnixMilli(min(max(receivedMS, 0), MaxTimestamp))
 		encoder.Raw = codec >= 128

@@ -23,6 +23,8 @@ var goldenVectors = []string{
 	"synth-tcp-avl-c8-011",     // below sea level, in the south-west
 	"synth-tcp-avl-c8-015",     // an id twice in one group
 	"synth-tcp-avl-c8-016",     // an id twice, in two groups
+	"traccar-tcp-avl-c7-001",   // without a position, with one, and with the network's signal alone
+	"traccar-tcp-avl-c7-002",   // with the mobile network's cell
 }
 
 func TestGoldens(t *testing.T) {

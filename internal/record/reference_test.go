@@ -19,36 +19,57 @@ import (
 // reference is the document of a record, written a second time: plainly, from the published format alone and
 // with the standard library's formatting. What the encoder writes must equal it to the byte.
 func reference(o Origin, raw bool, r *teltonika.Record) string {
-	document := []string{
-		member("device_id", o.DeviceID),
-		member("timestamp", referenceTime(int64(r.Timestamp))),
-		member("latitude", referenceDegrees(r.Latitude)),
-		member("longitude", referenceDegrees(r.Longitude)),
-		member("altitude", r.Altitude),
-		member("angle", r.Angle),
-		member("speed", r.Speed),
-		member("satellites", r.Satellites),
-		member("priority", r.Priority),
-		member("attributes", json.RawMessage(referenceAttributes(o.Codec, r))),
-		member("event_id", r.EventID),
-		member("fix", referenceFix(r)),
-		member("codec", referenceCodec[o.Codec]),
-		member("received_at", referenceTime(o.Received.UnixMilli())),
-		member("id", referenceID(o.DeviceID, r)),
+	values := map[string]any{
+		"device_id":   o.DeviceID,
+		"timestamp":   referenceTime(int64(r.Timestamp)),
+		"latitude":    referenceDegrees(r.Latitude),
+		"longitude":   referenceDegrees(r.Longitude),
+		"altitude":    r.Altitude,
+		"angle":       r.Angle,
+		"speed":       r.Speed,
+		"satellites":  r.Satellites,
+		"priority":    r.Priority,
+		"attributes":  json.RawMessage(referenceAttributes(o.Codec, r)),
+		"event_id":    r.EventID,
+		"fix":         referenceFix(r),
+		"codec":       referenceCodec[o.Codec],
+		"received_at": referenceTime(o.Received.UnixMilli()),
+		"id":          referenceID(o.DeviceID, r),
+		"raw":         base64.StdEncoding.EncodeToString(r.Raw),
 	}
-	if raw {
-		document = append(document, member("raw", base64.StdEncoding.EncodeToString(r.Raw)))
+	var document []string
+	for _, key := range referenceKeys(o.Codec, raw, r) {
+		document = append(document, member(key, values[key]))
 	}
 	return "{" + strings.Join(document, ",") + "}"
 }
 
-// documentKeys are the keys of a document in their order; raw is there only on request.
+// documentKeys are the keys of a document in their order.
 var documentKeys = []string{
 	"device_id", "timestamp", "latitude", "longitude", "altitude", "angle", "speed", "satellites", "priority",
 	"attributes", "event_id", "fix", "codec", "received_at", "id", "raw",
 }
 
-var referenceCodec = map[teltonika.Codec]string{teltonika.Codec8: "8", teltonika.Codec8E: "8E", teltonika.Codec16: "16"}
+// optional are the keys of what a record of Codec 7 may lack.
+var optional = map[string]teltonika.Fields{
+	"latitude": teltonika.FieldCoordinates, "longitude": teltonika.FieldCoordinates, "altitude": teltonika.FieldAltitude,
+	"angle": teltonika.FieldAngle, "speed": teltonika.FieldSpeed, "satellites": teltonika.FieldSatellites,
+}
+
+// referenceKeys are the keys that a record's document has.
+func referenceKeys(codec teltonika.Codec, raw bool, r *teltonika.Record) (keys []string) {
+	for _, key := range documentKeys {
+		if key == "raw" && !raw || codec == teltonika.Codec7 && (key == "event_id" || r.Lacks&optional[key] != 0) {
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+var referenceCodec = map[teltonika.Codec]string{
+	teltonika.Codec7: "7", teltonika.Codec8: "8", teltonika.Codec8E: "8E", teltonika.Codec16: "16",
+}
 
 func member(key string, value any) string {
 	b, err := json.Marshal(value)
@@ -76,11 +97,14 @@ func referenceID(device string, r *teltonika.Record) string {
 
 func referenceFix(r *teltonika.Record) string {
 	latitude, longitude := float64(r.Latitude)/1e7, float64(r.Longitude)/1e7
+	if r.Lacks&teltonika.FieldCoordinates != 0 {
+		return "none"
+	}
 	offGlobe := latitude < -90 || latitude > 90 || longitude < -180 || longitude > 180
 	if offGlobe || r.Satellites == 0 && latitude == 0 && longitude == 0 {
 		return "none"
 	}
-	if r.Satellites == 0 {
+	if r.Satellites == 0 && r.Lacks&teltonika.FieldSatellites == 0 {
 		return "stale"
 	}
 	return "ok"
@@ -92,6 +116,19 @@ func referenceAttributes(codec teltonika.Codec, r *teltonika.Record) string {
 	if codec == teltonika.Codec16 {
 		keys = append(keys, "__generation_type")
 		values["__generation_type"] = strconv.Itoa(int(r.Generation))
+	}
+	for _, network := range []struct {
+		field teltonika.Fields
+		key   string
+		value uint32
+	}{
+		{teltonika.FieldCell, "__lac", uint32(r.LAC)}, {teltonika.FieldCell, "__cid", uint32(r.CID)},
+		{teltonika.FieldSignal, "__signal", uint32(r.Signal)}, {teltonika.FieldOperator, "__operator", r.Operator},
+	} {
+		if codec == teltonika.Codec7 && r.Lacks&network.field == 0 {
+			keys = append(keys, network.key)
+			values[network.key] = strconv.FormatUint(uint64(network.value), 10)
+		}
 	}
 	for _, el := range r.Elements {
 		key := strconv.Itoa(int(el.ID))
@@ -132,16 +169,12 @@ func checkDocument(t *testing.T, o Origin, raw bool, r *teltonika.Record, doc Do
 	if want := xxhash.Sum64(r.Raw); doc.Hash != want {
 		t.Fatalf("Hash is %016x, expected %016x", doc.Hash, want)
 	}
-	checkKeys(t, raw, doc.Payload)
+	checkKeys(t, referenceKeys(o.Codec, raw, r), doc.Payload)
 }
 
 // checkKeys reads a document with encoding/json and compares its keys and their order.
-func checkKeys(t *testing.T, raw bool, payload []byte) {
+func checkKeys(t *testing.T, want []string, payload []byte) {
 	t.Helper()
-	want := documentKeys
-	if !raw {
-		want = want[:len(want)-1]
-	}
 	dec := json.NewDecoder(bytes.NewReader(payload))
 	var got []string
 	if _, err := dec.Token(); err != nil {

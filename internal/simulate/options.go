@@ -169,7 +169,7 @@ func (o *Options) Validate() error {
 		"RecordsPerFrame", "%v, expected 1 to %d", r, teltonika.MaxRecords)
 	check(o.Codecs.total() > 0, "Codecs", "no codec has a weight above 0")
 	for _, share := range o.Codecs {
-		check(share.Codec.IsAVL() && share.Weight >= 0, "Codecs", "%v:%d, expected 8, 8E or 16 with a weight of 0 or more",
+		check(simulated(share.Codec) && share.Weight >= 0, "Codecs", "%v:%d, expected 8, 8E or 16 with a weight of 0 or more",
 			share.Codec, share.Weight)
 	}
 	check(o.Order == NewestFirst || o.Order == OldestFirst, "Order", "%q, expected %s or %s", o.Order, NewestFirst, OldestFirst)

@@ -1,6 +1,10 @@
 package simulate
 
-import "git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+import (
+	"slices"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
 
 // profile is what one kind of device reports: which IO elements, of which sizes, with which values. Ids,
 // sizes, order, ranges and weights are those of real traffic.
@@ -56,6 +60,11 @@ const (
 	four  = teltonika.Group4
 	eight = teltonika.Group8
 )
+
+// simulated reports whether there are profiles of the codec.
+func simulated(c teltonika.Codec) bool {
+	return slices.ContainsFunc(profiles, func(p profile) bool { return p.codec == c })
+}
 
 // profiles is the table. Common ids: 1 to 4, 50, 51 digital inputs, 179, 180 outputs, 239 ignition,
 // 240 movement, 21 GSM signal, 24 speed, 66 supply mV, 67 battery mV, 72 to 75 temperature 0.1 °C

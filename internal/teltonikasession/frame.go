@@ -18,7 +18,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// maxPriority is the highest priority that the protocol defines: panic.
+// maxPriority is the highest priority that the protocol defines: panic. In Codec 7, whose priority has two bits, 3 is an
+// alarm.
 const maxPriority = 2
 
 // restAfter tells a device that streams, sending its next frame sooner, from one that is quiet. The session of a quiet
@@ -200,7 +201,7 @@ func (a *Adapter) fill(f *publish.Frame, w *work) (err error) {
 	name := codec.String()
 	for i := range w.data.Records {
 		r := &w.data.Records[i]
-		if r.Priority > maxPriority {
+		if r.Priority > maxPriority && codec != teltonika.Codec7 {
 			a.Metrics.priorityOutOfRange.Inc()
 		}
 		var doc record.Document

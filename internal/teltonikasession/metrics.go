@@ -51,7 +51,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Frames of a codec that is not decoded, by codec id.", "codec_id"),
 		priorityOutOfRange: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_priority_out_of_range_total",
-			Help: "AVL records with a priority above 2, published as sent.",
+			Help: "AVL records with a priority above 2, published as sent; in Codec 7 3 is an alarm and not counted.",
 		}),
 		ackLatencySeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "teltonika_ack_latency_seconds",

@@ -31,7 +31,7 @@ type codecCounters struct{ ok, received, published prometheus.Counter }
 func (m *Metrics) newTransport(name string) *transportMetrics {
 	t := &transportMetrics{Metrics: m, transport: name, byCodec: make(map[teltonika.Codec]codecCounters),
 		duplicate: m.duplicateTotal.WithLabelValues(name), ackLatency: m.ackLatencySeconds.WithLabelValues(name)}
-	for _, c := range []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
+	for _, c := range []teltonika.Codec{teltonika.Codec7, teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16} {
 		codec := c.String()
 		t.byCodec[c] = codecCounters{
 			ok:        m.framesTotal.WithLabelValues(codec, "ok", name),
@@ -52,9 +52,7 @@ func (t *transportMetrics) beginAtZero() {
 	for _, l := range logins {
 		t.handshakes.WithLabelValues(l[0], l[1], t.transport)
 	}
-	for _, codec := range []string{"unknown", teltonika.Codec7.String()} {
-		t.framesTotal.WithLabelValues(codec, "unknown_codec", t.transport)
-	}
+	t.framesTotal.WithLabelValues("unknown", "unknown_codec", t.transport)
 	t.deadLettered(reasonTimestamp, 0)
 	for i := range verdicts {
 		if v := &verdicts[i]; v.answer {
@@ -90,7 +88,7 @@ func (t *transportMetrics) frame(codec teltonika.Codec, result string) {
 		return
 	}
 	name := "unknown"
-	if codec.IsAVL() || codec.IsMessage() || codec == teltonika.Codec7 {
+	if codec.IsAVL() || codec.IsMessage() {
 		name = codec.String()
 	}
 	t.framesTotal.WithLabelValues(name, result, t.transport).Inc()
