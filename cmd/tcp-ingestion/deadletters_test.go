@@ -247,6 +247,34 @@ func TestDeadLettersOfSomeRefs(t *testing.T) {
 	})
 }
 
+// TestDeadLettersOfCodec7 replays what older versions stored of devices whose codec they did not know.
+func TestDeadLettersOfCodec7(t *testing.T) {
+	forEachStore(t, func(t *testing.T, s store) {
+		data := teltonika.AVLData{Codec: teltonika.Codec7}
+		for i := range 3 {
+			at := buriedAt.Truncate(time.Second).Add(time.Duration(i) * time.Second)
+			data.Records = append(data.Records, teltonika.Record{Timestamp: uint64(at.UnixMilli()), Latitude: 54_5000000, Satellites: 9})
+		}
+		frame, err := data.AppendFrame(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.bury(t, "unknown_codec", frame)
+		if text := s.deadLetters(t, 0, "replay", "--all", "--reason=unknown_codec"); !strings.Contains(text, "3 records published") {
+			t.Errorf("replay:\n%s", text)
+		}
+		stored := s.payloads(t)
+		if len(stored) != 3 || len(s.listDeadLetters(t)) != 0 {
+			t.Errorf("%d records, %d dead letters", len(stored), len(s.listDeadLetters(t)))
+		}
+		for _, p := range stored {
+			if !strings.Contains(p, `"latitude":54.5,`) || !strings.Contains(p, `"codec":"7","received_at":"2026-03-01T08:30:00.250Z"`) {
+				t.Errorf("stored %s", p)
+			}
+		}
+	})
+}
+
 // TestDeadLettersReplayedAfterACrash has the records of a dead letter that was not removed: the embedded engine
 // recognises them.
 func TestDeadLettersReplayedAfterACrash(t *testing.T) {

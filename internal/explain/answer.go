@@ -84,7 +84,7 @@ func plural(n int, noun string) string {
 func codecName(c teltonika.Codec) string {
 	switch c {
 	case teltonika.Codec7:
-		return "Codec 7 (GH3000 family)"
+		return "Codec 7 (GH devices)"
 	case teltonika.Codec8E:
 		return "Codec 8 Extended"
 	}

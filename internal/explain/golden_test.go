@@ -31,6 +31,8 @@ func TestGolden(t *testing.T) {
 		"codec16":         byName["synth-tcp-avl-c16-003"],
 		"wrong-crc":       byName["mcraiha-tcp-avl-c8-001"],
 		"numbers-differ":  byName["synth-tcp-avl-c8-017"],
+		"codec7":          byName["traccar-tcp-avl-c7-001"],
+		"codec7-cell":     byName["synth-tcp-avl-c7-001"],
 		"off-the-globe":   byName["synth-tcp-avl-c8-009"],
 		"command":         byName["wiki-tcp-command-c12-001"],
 		"codec15":         byName["wiki-tcp-response-c15-001"],

@@ -32,17 +32,18 @@ type datagramObject struct {
 }
 
 type recordObject struct {
-	Timestamp  uint64   `json:"timestamp_ms"`
-	Priority   uint8    `json:"priority"`
-	Longitude  int32    `json:"lon_1e7"`
-	Latitude   int32    `json:"lat_1e7"`
-	Altitude   int16    `json:"altitude"`
-	Angle      uint16   `json:"angle"`
-	Satellites uint8    `json:"satellites"`
-	Speed      uint16   `json:"speed"`
-	EventID    uint16   `json:"event_id"`
-	Generation *uint8   `json:"generation_type"` // null except with Codec 16
-	IO         [][3]any `json:"io"`              // id, size, value in hex
+	Timestamp  uint64      `json:"timestamp_ms"`
+	Priority   uint8       `json:"priority"`
+	Longitude  json.Number `json:"lon_1e7"`
+	Latitude   json.Number `json:"lat_1e7"`
+	Altitude   int16       `json:"altitude"`
+	Angle      uint16      `json:"angle"`
+	Satellites uint8       `json:"satellites"`
+	Speed      uint16      `json:"speed"`
+	EventID    uint16      `json:"event_id"`
+	Generation *uint8      `json:"generation_type"` // null except with Codec 16
+	*recordObject7
+	IO [][3]any `json:"io"` // id, size, value in hex
 }
 
 type messageObject struct {
@@ -132,11 +133,14 @@ func recordObjects(data *teltonika.AVLData) []recordObject {
 	for i := range data.Records {
 		r := &data.Records[i]
 		o := recordObject{
-			Timestamp: r.Timestamp, Priority: r.Priority, Longitude: r.Longitude, Latitude: r.Latitude, Altitude: r.Altitude,
-			Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID, IO: make([][3]any, len(r.Elements)),
+			Timestamp: r.Timestamp, Priority: r.Priority, Longitude: decimal(r.Longitude), Latitude: decimal(r.Latitude),
+			Altitude: r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID, IO: make([][3]any, len(r.Elements)),
 		}
-		if data.Codec == teltonika.Codec16 {
+		switch data.Codec {
+		case teltonika.Codec16:
 			o.Generation = &r.Generation
+		case teltonika.Codec7:
+			o.add7(r)
 		}
 		for j, e := range r.Elements {
 			o.IO[j] = [3]any{e.ID, e.Size, elementHex(r, e)}

@@ -30,6 +30,8 @@ func intOf(b []byte) int64 {
 
 func number(b []byte) string       { return strconv.FormatUint(uintOf(b), 10) }
 func signedNumber(b []byte) string { return strconv.FormatInt(intOf(b), 10) }
+func metres(b []byte) string       { return signedNumber(b) + " m" }
+func kmh(b []byte) string          { return number(b) + " km/h" }
 func byteCount(b []byte) string    { return plural(int(uintOf(b)), "byte") }
 func pattern(b []byte) string      { return "0x" + hex.EncodeToString(b) }
 

@@ -84,7 +84,7 @@ func detect(b []byte) Transport {
 	return ""
 }
 
-func decodable(c teltonika.Codec) bool { return c.IsAVL() || c.IsMessage() || c == teltonika.Codec7 }
+func decodable(c teltonika.Codec) bool { return c.IsAVL() || c.IsMessage() }
 
 // beginsZero reports whether b begins with a frame's preamble, or with as much of it as there is.
 func beginsZero(b []byte) bool {

@@ -96,7 +96,7 @@ func TestAnswers(t *testing.T) {
 		{"numbers differ", with(func(b []byte) []byte { b[len(b)-1] = 9; return b }), "00000001", "dead letter", "number of data 2 at byte 45"},
 		{"record too long", with(func(b []byte) []byte { b[28] = 40; return b }), "00000001", "dead letter", "1-byte element 5 id at byte 45"},
 		{"no records", with(func([]byte) []byte { return []byte{0x8e, 0, 0} }), "00000000", "no records", ""},
-		{"Codec 7", with(func(b []byte) []byte { b[0] = 7; return b }), "", "unknown codec", "codec id at byte 8"},
+		{"Codec 7", with(func([]byte) []byte { return []byte{7, 1, 0, 0, 0, 0, 0, 1} }), "00000001", "1 record", ""},
 		{"unknown codec", with(func(b []byte) []byte { b[0] = 0x61; return b }), "", "unknown codec", "0x61"},
 		{"wrong CRC", badCRC, "", "sends again", "CRC at byte 46"},
 		{"command", command, "", "not answered", ""},

@@ -15,7 +15,7 @@ import (
 
 const testdata = "../../teltonika/testdata/"
 
-// vector is one line of frames.jsonl: a packet and what an independent decoder makes of it.
+// vector is one line of frames.jsonl or codec7.jsonl: a packet and what an independent decoder makes of it.
 type vector struct {
 	Name        string `json:"name"`
 	Transport   string `json:"transport"` // tcp, udp or raw
@@ -34,20 +34,26 @@ type vector struct {
 
 func vectors(t testing.TB) []vector {
 	t.Helper()
-	file, err := os.ReadFile(testdata + "frames.jsonl")
+	all := append(readLines[vector](t, "frames.jsonl"), readLines[vector](t, "codec7.jsonl")...)
+	if len(all) != 376+22 {
+		t.Fatalf("%d vectors, expected 398", len(all))
+	}
+	return all
+}
+
+// readLines reads a file of the library's test data: one JSON object a line.
+func readLines[T any](t testing.TB, name string) (all []T) {
+	t.Helper()
+	file, err := os.ReadFile(testdata + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []vector
 	for decoder := json.NewDecoder(bytes.NewReader(file)); decoder.More(); {
-		var v vector
+		var v T
 		if err := decoder.Decode(&v); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, v)
-	}
-	if len(all) != 376 {
-		t.Fatalf("%d vectors, expected 376", len(all))
 	}
 	return all
 }

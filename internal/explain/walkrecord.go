@@ -3,24 +3,28 @@ package explain
 import (
 	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// recordHead are the fields that every AVL record begins with.
-var recordHead = []struct {
+// headField is a field of known size.
+type headField struct {
 	name     string
 	size     int
 	describe func([]byte) string
-}{
+}
+
+// recordHead are the fields that every AVL record begins with, except those of Codec 7.
+var recordHead = []headField{
 	{"timestamp", 8, milliseconds},
 	{"priority", 1, priority},
 	{"longitude", 4, degrees},
 	{"latitude", 4, degrees},
-	{"altitude", 2, func(b []byte) string { return signedNumber(b) + " m" }},
+	{"altitude", 2, metres},
 	{"angle", 2, func(b []byte) string { return number(b) + "°" }},
 	{"satellites", 1, number},
-	{"speed", 2, func(b []byte) string { return number(b) + " km/h" }},
+	{"speed", 2, kmh},
 }
 
 // recordLayout is what differs between the AVL codecs.
@@ -28,6 +32,7 @@ type recordLayout struct {
 	idSize     int // of event and element ids, in bytes
 	countSize  int // of the total and the groups' counts, in bytes
 	generation bool
+	unnamed    bool // the meaning of the ids is not known
 	groups     []teltonika.Group
 }
 
@@ -55,7 +60,11 @@ func (w *walker) records(codec teltonika.Codec, count int) {
 		w.depth = 0
 		w.heading("record %d", i+1)
 		w.depth = 1
-		w.record(layout, w.decoded(i))
+		if codec == teltonika.Codec7 {
+			w.record7(w.decoded(i))
+		} else {
+			w.record(layout, w.decoded(i))
+		}
 	}
 	w.depth = 0
 }
@@ -99,7 +108,7 @@ func (w *walker) group(layout recordLayout, g teltonika.Group) int {
 		if g == teltonika.GroupX {
 			w.variableElement()
 		} else {
-			w.element(layout.idSize, g)
+			w.element(layout, g)
 		}
 	}
 	w.depth = 1
@@ -119,8 +128,8 @@ func groupMeaning(g teltonika.Group) string {
 }
 
 // element visits an id and a value of the group's size. If only the id fits, it is visited alone.
-func (w *walker) element(idSize int, g teltonika.Group) {
-	valueSize := numberSize(g)
+func (w *walker) element(layout recordLayout, g teltonika.Group) {
+	idSize, valueSize := layout.idSize, numberSize(g)
 	if g == teltonika.Group16 {
 		valueSize = 16
 	}
@@ -129,6 +138,9 @@ func (w *walker) element(idSize int, g teltonika.Group) {
 	}
 	id := uint16(uintOf(w.packet.Raw[w.pos : w.pos+idSize]))
 	name, info := elementName(id, g)
+	if layout.unnamed {
+		name, info = strconv.Itoa(int(id)), ElementInfo{Kind: Unsigned}
+	}
 	if w.left() < idSize+valueSize {
 		w.take(name, idSize, nil)
 		w.fits("element value", valueSize)
