@@ -139,13 +139,15 @@ func crashAnsweredTwice(t *testing.T, b Backend) {
 // crashExpired has the command expire before it can be sent again. It may have been executed all the same.
 func crashExpired(t *testing.T, b Backend) {
 	first := start(t, b, "a")
-	c := newCommand(deviceA)
-	c.Idempotent, c.Timeout = true, command.MinTimeout
-	c.Expires = time.Now().Add(time.Second)
-	first.submit(t, c)
-	if turn := first.begin(t, c.ID, hasty); !turn.Granted {
-		t.Fatalf("begin: %+v", turn)
-	}
+	c := expiresSoon(t, deviceA, func(c command.Command) bool {
+		c.Idempotent, c.Timeout = true, command.MinTimeout
+		first.submit(t, c)
+		turn := first.begin(t, c.ID, hasty)
+		if !turn.Granted && !turn.Ended {
+			t.Fatalf("begin: %+v", turn)
+		}
+		return turn.Granted
+	})
 	first.crash(t)
 	n := start(t, b, "a")
 	if e := n.wantEnd(t, c.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown || e.Attempts != 1 {

@@ -46,10 +46,17 @@ func expiresAlone(t *testing.T, b Backend) {
 func expiresTaken(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	n.connect(deviceA)
-	c := newCommand(deviceA)
-	c.Expires = c.Created.Add(150 * time.Millisecond)
-	n.submit(t, c)
-	n.wantTaken(t, c.ID)
+	c := expiresSoon(t, deviceA, func(c command.Command) bool {
+		n.submit(t, c)
+		taken := false
+		eventually(t, n.backend, "the receiver taking "+c.ID+", or its end", func() error {
+			if _, taken = n.took(c.ID); taken || n.endings(c.ID) > 0 {
+				return nil
+			}
+			return errors.New("neither")
+		})
+		return taken
+	})
 	if e := n.wantEnd(t, c.ID, command.Expired); e.Reason != command.ReasonNoTurn {
 		t.Errorf("the reason is %q", e.Reason)
 	}

@@ -3,6 +3,7 @@ package commandtest
 import (
 	"fmt"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
@@ -46,6 +47,22 @@ func expired(imei string) command.Command {
 	c.Created = c.Created.Add(-time.Hour)
 	c.Expires = c.Created.Add(time.Minute)
 	return c
+}
+
+// expiresSoon returns a command that expires soon, after try has succeeded with it before that. On a busy machine it
+// tries again with one that lives longer.
+func expiresSoon(t *testing.T, imei string, try func(c command.Command) bool) command.Command {
+	t.Helper()
+	for life := 150 * time.Millisecond; ; life *= 4 {
+		c := newCommand(imei)
+		c.Expires = c.Created.Add(life)
+		if try(c) {
+			return c
+		}
+		if life > limit {
+			t.Fatalf("a command that expires after %v has expired before it was used", life)
+		}
+	}
 }
 
 // answer is what a device sends as an answer to Codec 12.
