@@ -214,7 +214,7 @@ func TestHaproxyThatSpeaks(t *testing.T) {
 			socket, front := listeningSocket(t)
 			output := runHaproxy(t, fmt.Sprintf("global\n log stdout format raw local0\ndefaults\n mode tcp\n log global\n option log-health-checks\n"+
 				" timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n"+
-				"frontend front\n bind fd@3\n default_backend back\nbackend back\n%s server one %s %s inter 50ms fall 1\n",
+				"frontend front\n bind fd@3\n default_backend back\nbackend back\n%s server-template one 20 %s %s inter 2s fall 1\n",
 				c.backend, s.devices, c.options), socket)
 			eventually(t, "many checks", patience, func() bool {
 				return s.series("teltonika_connections_closed_total", `reason="health_check"`) >= 20
