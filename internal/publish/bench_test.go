@@ -1,8 +1,11 @@
 package publish
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
 // BenchmarkRecent asks for and adds the keys of frames of ten records, in a set as large as an hour of a busy
@@ -13,10 +16,14 @@ func BenchmarkRecent(b *testing.B) {
 		name := map[bool]string{true: "touched", false: "one by one"}[touch]
 		b.Run(name, func(b *testing.B) {
 			r := recent{limit: recentLimit / 2}
-			n := uint64(0)
+			n := 0
+			s, hashes := newSecret(), rand.NewPCG(1, 2)
+			device := s.device("356307042441013")
+			record := engine.Record{}
 			next := func() key {
 				n++
-				return key{n * 0x9E3779B97F4A7C15, n * 0xC2B2AE3D27D4EB4F}
+				record.Hash, record.Timestamp = hashes.Uint64(), int64(n)
+				return s.record(device, &record)
 			}
 			for range recentLimit / 4 {
 				r.add(next())

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
@@ -29,7 +27,7 @@ type Frame struct {
 	Messages    []engine.Message
 	Buffer      []byte // for the bytes that the items refer to; reused
 
-	device    uint64 // hash of DeviceID
+	device    uint64 // hash of DeviceID, of this process only
 	number    uint64 // among its lane's frames with messages, from 1; 0 = not numbered
 	admitted  int    // items of the queue's capacity that the frame holds
 	bytes     int64  // of the publisher's memory that it holds
@@ -100,14 +98,4 @@ func (f *Frame) reset() {
 	f.number = 0
 	f.DeviceID, f.share, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
 	f.state.Store(pending)
-}
-
-// recordKey is what a record is known by again: its bytes' hash with its device and time.
-func (f *Frame) recordKey(r *engine.Record) key {
-	return key{r.Hash, f.device ^ uint64(r.Timestamp)*0x9E3779B97F4A7C15}
-}
-
-// deadLetterKey knows a frame again that a device sends over and over.
-func (f *Frame) deadLetterKey(d *engine.DeadLetter) key {
-	return key{xxhash.Sum64(d.Frame), ^f.device}
 }

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -30,6 +29,7 @@ type lane struct {
 	waiting []*Frame // taken from the inbox, oldest first, in no batch yet
 	recent  memory
 	backoff time.Duration
+	work    work
 
 	batch   engine.Batch
 	members []member // the frames of the batch
@@ -39,7 +39,6 @@ type lane struct {
 	keys     []key  // of the frame at hand
 	touched  uint64 // keeps the compiler from leaving out recent.touch
 	numbered uint64 // frames with messages so far
-	secret   uint64 // in the keys of messages, so that no record can be made up to have one
 }
 
 // kind is what an item is. The batch's results come in this order.
@@ -69,7 +68,8 @@ func newLane(p *Publisher, index, recentLimit int) *lane {
 	return &lane{
 		p: p, index: index, backoff: minBackoff,
 		inbox:  inbox{wake: make(chan struct{}, 1)},
-		recent: newMemory(recentLimit), secret: rand.Uint64(),
+		recent: newMemory(recentLimit),
+		work:   work{epoch: time.Now()},
 	}
 }
 
@@ -78,11 +78,13 @@ func (l *lane) run(ctx context.Context) {
 	defer l.refuseAll()
 	for {
 		if len(l.waiting) == 0 {
+			l.work.end()
 			select {
 			case <-l.inbox.wake:
 			case <-ctx.Done():
 				return
 			}
+			l.work.begin()
 			// Sessions that were woken together with this lane, by the same batch or the same network poll,
 			// are about to publish too. Letting them run first makes one large write out of several.
 			runtime.Gosched()
@@ -124,7 +126,7 @@ func (l *lane) add(f *Frame) {
 	m := member{frame: f}
 	l.keys = l.keys[:0]
 	for i := range f.Records {
-		l.keys = append(l.keys, f.recordKey(&f.Records[i]))
+		l.keys = append(l.keys, l.p.secret.record(f.device, &f.Records[i]))
 	}
 	l.touched += l.recent.touch(l.keys)
 	for i, k := range l.keys {
@@ -135,7 +137,7 @@ func (l *lane) add(f *Frame) {
 		}
 	}
 	for i := range f.DeadLetters {
-		if l.remember(f, deadLetters, f.deadLetterKey(&f.DeadLetters[i])) {
+		if l.remember(f, deadLetters, l.p.secret.deadLetter(f.device, &f.DeadLetters[i])) {
 			l.batch.DeadLetters = append(l.batch.DeadLetters, f.DeadLetters[i])
 		} else {
 			m.outcome.DeadLettered++
@@ -168,7 +170,7 @@ func (l *lane) messageKey(f *Frame, i int) key {
 		l.numbered++
 		f.number = l.numbered
 	}
-	return key{f.number, l.secret ^ uint64(i)}
+	return l.p.secret.message(f.number, i)
 }
 
 // write stores the batch and settles its frames. It reports false when ctx has ended.
@@ -216,7 +218,9 @@ func (l *lane) store(ctx context.Context) error {
 		return nil
 	}
 	l.p.options.Metrics.batch.Observe(float64(n))
+	l.work.end()
 	err := l.p.options.Engine.Store(ctx, l.index, &l.batch)
+	l.work.begin()
 	if err != nil && ctx.Err() == nil {
 		l.p.report(err)
 	}
@@ -359,6 +363,8 @@ func (l *lane) pause(ctx context.Context) bool {
 	timer := time.NewTimer(l.backoff)
 	defer timer.Stop()
 	l.backoff = min(2*l.backoff, maxBackoff)
+	l.work.end()
+	defer l.work.begin()
 	select {
 	case <-timer.C:
 		return true

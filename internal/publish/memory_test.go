@@ -15,25 +15,25 @@ func TestFramesOfAShareAreRememberedApart(t *testing.T) {
 	now := time.Unix(1, 0)
 	for i := range uint64(10) {
 		m.rotate(now)
-		if !m.add(own, key{i, 1}) {
+		if !m.add(own, key{1, i}) {
 			t.Errorf("record %d is not new", i)
 		}
 	}
 	for i := range uint64(1000) {
 		m.rotate(now)
-		m.add(shared, key{i, 2})
+		m.add(shared, key{2, i})
 	}
-	if m.add(shared, key{999, 2}) {
+	if m.add(shared, key{2, 999}) {
 		t.Error("a share's latest record is not known")
 	}
 	if n := m.shared.young.count + m.shared.old.count; n > 2*m.shared.limit {
 		t.Errorf("%d records of a share are known, want %d at most", n, 2*m.shared.limit)
 	}
 	for i := range uint64(10) {
-		if m.add(own, key{i, 1}) {
+		if m.add(own, key{1, i}) {
 			t.Errorf("record %d is not known any more", i)
 		}
-		if m.add(shared, key{i, 1}) {
+		if m.add(shared, key{1, i}) {
 			t.Errorf("record %d is not known when it comes in a share", i)
 		}
 	}

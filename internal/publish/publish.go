@@ -17,8 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
@@ -42,6 +40,7 @@ type Publisher struct {
 	closed  atomic.Bool
 	empty   chan struct{} // one message when the queue gets empty after Drain began
 	trouble trouble
+	secret  secret
 
 	ended   atomic.Bool // the lanes have
 	stop    context.CancelFunc
@@ -51,7 +50,7 @@ type Publisher struct {
 // New starts a publisher. It stops with Close.
 func New(o Options) *Publisher {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Publisher{options: o, stop: stop, empty: make(chan struct{}, 1)}
+	p := &Publisher{options: o, stop: stop, secret: newSecret(), empty: make(chan struct{}, 1)}
 	p.frames.New = func() any { return newFrame() }
 	o.Metrics.observe(p)
 	for i := range o.Engine.Lanes() {
@@ -88,7 +87,7 @@ func (p *Publisher) AdmitWithin(share *Share, deviceID string, n int) (*Frame, e
 	}
 	f := p.frames.Get().(*Frame)
 	f.DeviceID, f.admitted, f.share = deviceID, n, share
-	f.device = xxhash.Sum64String(deviceID)
+	f.device = p.secret.device(deviceID)
 	return f, nil
 }
 

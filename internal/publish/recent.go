@@ -12,9 +12,6 @@ const (
 	sharedRecent = 4
 )
 
-// key identifies a record or dead letter.
-type key struct{ hash, place uint64 }
-
 // memory is what a lane stored lately. What came in frames of a share is kept apart, so that however much of it there is,
 // it pushes out nothing of the others.
 type memory struct{ own, shared recent }
@@ -95,7 +92,7 @@ func (r *recent) remove(k key) {
 	r.old.remove(k)
 }
 
-// keySet is a hash set with open addressing and linear probing; the keys are hashes already.
+// keySet is a hash set with open addressing and linear probing; the keys' places are hashes already, with a secret.
 type keySet struct {
 	slots []key // a power of two, at most three quarters full; the zero key marks a free one
 	count int
@@ -111,7 +108,7 @@ func (k key) normal() key {
 	return k
 }
 
-func (s *keySet) home(k key) int { return int((k.hash ^ k.place) & uint64(len(s.slots)-1)) }
+func (s *keySet) home(k key) int { return int(k.place & uint64(len(s.slots)-1)) }
 
 // find returns the slot of the key, or the free one where it belongs.
 func (s *keySet) find(k key) (slot int, found bool) {

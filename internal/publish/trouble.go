@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -37,10 +38,35 @@ func (p *Publisher) report(err error) {
 // troubleWindow is how long a failed write speaks against the engine. Without traffic nothing would take it back.
 const troubleWindow = 8 * time.Second
 
-// Err is the engine's last error if it is recent and no write has succeeded since.
+// Err is the engine's last error if it is recent and no write has succeeded since, or says which lane hangs.
 func (p *Publisher) Err() error {
 	if f := p.trouble.current.Load(); f != nil && time.Since(f.last) < troubleWindow {
 		return f.err
 	}
+	for _, l := range p.lanes {
+		if busy := l.work.lasts(); busy > workPatience {
+			return fmt.Errorf("lane %d has been busy with its own work for %v, its devices are not answered", l.index, busy.Round(time.Second))
+		}
+	}
 	return nil
+}
+
+// workPatience is far more than a lane ever needs between two waits for the engine.
+const workPatience = 5 * time.Second
+
+// work says since when a lane has been at its own work. While it waits, for frames or for the engine, it is not.
+type work struct {
+	epoch time.Time
+	since atomic.Int64 // ns after epoch; 0 = not at work
+}
+
+func (w *work) begin() { w.since.Store(max(1, int64(time.Since(w.epoch)))) }
+func (w *work) end()   { w.since.Store(0) }
+
+// lasts is for how long the work has been going on.
+func (w *work) lasts() time.Duration {
+	if since := w.since.Load(); since != 0 {
+		return time.Since(w.epoch) - time.Duration(since)
+	}
+	return 0
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -166,6 +167,28 @@ func TestManyElements(t *testing.T) {
 			o := origin(teltonika.Codec8E)
 			checkDocument(t, o, false, &r, encode(t, &encoder, o, &r))
 		}
+	}
+}
+
+// TestRepeatedIDsTakeLinearTime: an element of a record with very many, all ids sent twice, takes about as long as one of
+// a record with few.
+func TestRepeatedIDsTakeLinearTime(t *testing.T) {
+	perElement := func(elements int) time.Duration {
+		var r teltonika.Record
+		for i := range elements {
+			r.AddNumber(uint16(i%(elements/2))<<4, teltonika.Group1, 1) // few of them differ modulo 1024
+		}
+		var encoder Encoder
+		best := time.Hour
+		for range 20 {
+			start := time.Now()
+			encode(t, &encoder, origin(teltonika.Codec8E), &r)
+			best = min(best, time.Since(start))
+		}
+		return best / time.Duration(elements)
+	}
+	if few, many := perElement(200), perElement(8000); many > 10*few {
+		t.Errorf("%v for an element of 8000, %v for one of 200", many, few)
 	}
 }
 
