@@ -89,7 +89,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		return nil, err
 	}
 	s.sessions = teltonikasession.New(teltonikasession.Options{
-		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.desk, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.desk, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})

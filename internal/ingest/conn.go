@@ -20,12 +20,17 @@ type Conn struct {
 	renew     bool      // a new goroutine shall run
 	via       Transport // nil for a plain connection
 	client    net.Addr  // whom the guard holds responsible; nil while only the balancer is known
+	brief     bool      // there is little time for the login
 	since     time.Time // when it was accepted
 	transport string    // how it came in: tcp, tls
 	verify    func(device string) error
-	device    string // set by TakeOver
-	takenOver atomic.Bool
-	revoked   atomic.Bool
+	cutFor    atomic.Pointer[CloseReason] // why the server ends it, if it does
+
+	// With the server's lock.
+	device   string    // set by TakeOver
+	opened   bool      // the session's, and no longer the transport's
+	proved   bool      // its device is to be remembered, see Prove
+	standing *standing // among the unproven; nil if it is none of them
 }
 
 // Transport is how the connection came in: tcp or tls.
@@ -58,7 +63,19 @@ func (c *Conn) Await(d time.Duration) error {
 	if c.server.isDraining() {
 		return ErrDraining
 	}
+	if c.cutFor.Load() != nil { // likewise
+		return errCut
+	}
 	return nil
+}
+
+// Patience is what is left of d for a login, counted from when the connection was accepted. It is less where the
+// connection's address has had many that did not log in.
+func (c *Conn) Patience(d time.Duration) time.Duration {
+	if c.brief {
+		d = min(d, brieflyWaited)
+	}
+	return d - time.Since(c.since)
 }
 
 // Draining is closed when the server begins to stop.
@@ -81,34 +98,68 @@ func (c *Conn) Pause(d time.Duration) error {
 func (c *Conn) Renew() { c.renew = true }
 
 // TakeOver makes the connection the device's only one: an older connection of the device is closed before
-// TakeOver returns, so that it can acknowledge nothing any more. It is called once, at the login, and returns a number that is
-// higher than those of all older logins.
-func (c *Conn) TakeOver(device string) (number uint64) {
+// TakeOver returns, so that it can acknowledge nothing any more. It is called at each login, and returns a number that is
+// higher than those of all older logins. trusted says that it is a device without doubt, so that its connection is not one
+// of those that go when there is no room. It fails if there is none, or the server has given the connection up.
+func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) {
 	s := c.server
 	s.guard.note(c.client, true, time.Now())
-	s.mu.Lock()
-	c.device = device
-	older := s.devices[device]
-	s.devices[device] = c
-	s.logins++
-	number = s.logins
-	delete(s.conns, older) // what it still has in hand holds no place of the limit
-	s.options.Metrics.active.Set(float64(len(s.conns)))
-	s.mu.Unlock()
+	older, number, err := s.register(c, device, trusted)
+	if err == errFull {
+		s.options.Logger.Warn("connection limit reached, connection closed",
+			"limit", s.options.MaxConnections, "remote", c.RemoteAddr().String())
+	}
 	if older != nil {
-		older.takenOver.Store(true)
+		older.cutFor.CompareAndSwap(nil, new(ReasonTakenOver))
 		older.Close()
 	}
-	return number
+	return number, err
+}
+
+// register does TakeOver but for closing the older connection.
+func (s *Server) register(c *Conn, device string, trusted bool) (older *Conn, number uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.conns[c]; !ok {
+		return nil, 0, errCut
+	}
+	if older = s.devices[device]; older == c {
+		older = nil
+	}
+	if older != nil {
+		s.leave(older) // what it still has in hand holds no place
+	}
+	if c.device == "" && s.loggedIn >= s.options.MaxConnections {
+		s.cut(c, ReasonLimit)
+		return older, 0, errFull
+	}
+	s.rename(c, device)
+	c.proved = s.proven.has(device)
+	if trusted || c.proved {
+		s.unproven.remove(c)
+	}
+	s.logins++
+	s.count()
+	return older, s.logins, nil
+}
+
+// rename has the connection be the device's, and no longer another's. The lock is held.
+func (s *Server) rename(c *Conn, device string) {
+	if c.device == "" {
+		s.loggedIn++
+	} else if s.devices[c.device] == c {
+		delete(s.devices, c.device)
+	}
+	c.device = device
+	s.devices[device] = c
 }
 
 // Reason says why reading from or writing to the connection failed.
 func (c *Conn) Reason(err error) CloseReason {
+	if cut := c.cutFor.Load(); cut != nil {
+		return *cut
+	}
 	switch {
-	case c.takenOver.Load():
-		return ReasonTakenOver
-	case c.revoked.Load():
-		return ReasonRevoked
 	case errors.Is(err, ErrDraining), c.server.isDraining():
 		return ReasonShutdown
 	case errors.Is(err, os.ErrDeadlineExceeded):

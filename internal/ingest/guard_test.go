@@ -10,105 +10,130 @@ func tcp(address string) net.Addr {
 	return &net.TCPAddr{IP: net.ParseIP(address), Port: 40000}
 }
 
-func TestGuardStopsAnAddressThatNeverLogsIn(t *testing.T) {
-	g, now := newGuard(1_000_000), time.Unix(1000, 0)
+func TestGuardHearsAnAddressThatNeverLogsInBriefly(t *testing.T) {
+	g, now := newGuard(), time.Unix(1000, 0)
 	scanner, tracker := tcp("192.0.2.1"), tcp("192.0.2.2")
-	for i := range failureBurst {
-		if !g.admits(scanner, now) {
-			t.Fatalf("refused after %d failures", i)
+	expect := func(want hearing) {
+		t.Helper()
+		if got := g.hears(scanner, now); got != want {
+			t.Errorf("heard %v, want %v", got, want)
 		}
+		if g.hears(tracker, now) != heardPatiently {
+			t.Error("another address is not heard as before")
+		}
+	}
+	for i := range heardRate.Burst {
+		want := heardPatiently
+		if i >= patientRate.Burst {
+			want = heardBriefly
+		}
+		expect(want)
 		g.note(scanner, false, now)
 	}
-	if g.admits(scanner, now) {
-		t.Error("admitted beyond the burst")
+	expect(notHeard)
+	now = now.Add(time.Second)
+	for i := range 100 {
+		want := heardBriefly
+		if i == 0 {
+			want = heardPatiently
+		}
+		expect(want)
+		g.note(scanner, false, now)
 	}
-	if !g.admits(tracker, now) {
-		t.Error("another address is refused")
-	}
-	if now = now.Add(time.Second); !g.admits(scanner, now) {
-		t.Error("refused after a second")
-	}
-	g.note(scanner, false, now)
-	if g.admits(scanner, now) {
-		t.Error("more than one in that second")
-	}
+	expect(notHeard)
+	now = now.Add(time.Second)
+	expect(heardPatiently)
 }
 
 func TestGuardForgivesAnAddressThatAFleetShares(t *testing.T) {
-	g, now := newGuard(1_000_000), time.Unix(1000, 0)
+	g, now := newGuard(), time.Unix(1000, 0)
 	shared := tcp("198.51.100.7")
-	for i := range 100 * failureBurst {
-		if !g.admits(shared, now) {
-			t.Fatalf("refused after %d connections", i)
+	for i := range 100 * patientRate.Burst {
+		if g.hears(shared, now) != heardPatiently {
+			t.Fatalf("not heard after %d connections", i)
 		}
 		g.note(shared, i%20 == 0, now) // one login in twenty
 	}
 }
 
 func TestGuardTakesANetworkOfIPv6ForOneAddress(t *testing.T) {
-	g, now := newGuard(1_000_000), time.Unix(1000, 0)
-	for i := range failureBurst {
+	g, now := newGuard(), time.Unix(1000, 0)
+	for i := range patientRate.Burst {
 		ip := net.ParseIP("2001:db8::")
 		ip[15] = byte(i)
 		g.note(&net.TCPAddr{IP: ip}, false, now)
 	}
-	if g.admits(tcp("2001:db8::ffff"), now) {
-		t.Error("admitted")
+	if g.hears(tcp("2001:db8::ffff"), now) == heardPatiently {
+		t.Error("another address of the network is heard patiently")
 	}
-	if !g.admits(tcp("2001:db8:0:1::1"), now) {
-		t.Error("another network is refused")
+	if g.hears(tcp("2001:db8:0:1::1"), now) != heardPatiently {
+		t.Error("another network is not")
 	}
-	if mapped := (&net.TCPAddr{IP: net.IPv4(192, 0, 2, 9).To16()}); !g.admits(mapped, now) {
-		t.Error("an IPv4 address is refused")
+	if mapped := (&net.TCPAddr{IP: net.IPv4(192, 0, 2, 9).To16()}); g.hears(mapped, now) != heardPatiently {
+		t.Error("an IPv4 address is not")
 	}
 }
 
-// However many connections of an address were open already, it is not refused for longer than a few seconds after the
-// last failure.
+// However many connections of an address were open already, it is heard again a moment after the last failure.
 func TestGuardForgivesABurst(t *testing.T) {
-	g, now := newGuard(1_000_000), time.Unix(1000, 0)
+	g, now := newGuard(), time.Unix(1000, 0)
 	fleet := tcp("198.51.100.7")
 	for range 10_000 {
-		g.admits(fleet, now)
+		g.note(fleet, false, now)
 	}
-	for range 10_000 {
-		g.note(fleet, false, now.Add(30*time.Second))
+	if now = now.Add(3 * time.Second); g.hears(fleet, now) == notHeard {
+		t.Error("not heard after 3 s")
 	}
-	if !g.admits(fleet, now.Add(33*time.Second)) {
-		t.Error("refused")
-	}
-}
-
-func TestGuardLeavesRoomForOtherAddresses(t *testing.T) {
-	g, now := newGuard(1000), time.Unix(1000, 0)
-	flood, tracker := tcp("192.0.2.1"), tcp("192.0.2.2")
-	admitted := 0
-	for range 900 {
-		if g.admits(flood, now) {
-			admitted++
-		}
-	}
-	if admitted != 500 || !g.admits(tracker, now) {
-		t.Errorf("%d connections of one address wait for their login", admitted)
-	}
-	g.note(flood, true, now)
-	if !g.admits(flood, now) {
-		t.Error("refused although one has logged in")
+	if now = now.Add(4 * time.Minute); g.hears(fleet, now) != heardPatiently {
+		t.Error("not patiently after 4 minutes")
 	}
 }
 
-func TestGuardClosesAtAccept(t *testing.T) {
-	s := onSockets(t, 1000)
-	fleet := s.login("tracker") // stays connected throughout
-	for range failureBurst + 60 {
+// failures have so many connections of the server's only address end without a login.
+func (s *shell) failures(n int) {
+	s.Helper()
+	for range n {
 		d := s.dial()
 		d.CloseWrite()
 		d.expectEnd()
 	}
-	s.eventually("connections are rate limited", func() bool { return s.closed(ReasonRateLimited) >= 5 })
-	if n := s.closed(ReasonPeerClosed); n < failureBurst {
-		t.Errorf("%d connections were heard, want %d or more", n, failureBurst)
+}
+
+// A bad device behind the NAT of good ones does not keep them out, and a login ends the haste.
+func TestFailuresLeaveTheAddressHeard(t *testing.T) {
+	s := onSockets(t, 1000)
+	s.failures(patientRate.Burst + 60)
+	for i := range 20 {
+		s.login("good" + string(rune('a'+i))).say("hello")
 	}
+	if n := s.closed(ReasonRateLimited); n != 0 {
+		t.Errorf("%d connections are not heard", n)
+	}
+}
+
+// Who says nothing has to be brief where many have not logged in.
+func TestFailuresMakeTheServerImpatient(t *testing.T) {
+	s := onSockets(t, 1000)
+	c := &Conn{server: s.Server, since: time.Now()}
+	if got := c.Patience(time.Minute); got < 59*time.Second {
+		t.Errorf("patience %v before any failure", got)
+	}
+	s.failures(patientRate.Burst + 10)
+	if err := c.admit(tcp("127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Patience(time.Minute); got > brieflyWaited || got < brieflyWaited-time.Second {
+		t.Errorf("patience %v after %d failures", got, patientRate.Burst+10)
+	}
+}
+
+func TestFloodOfFailuresIsNotHeard(t *testing.T) {
+	s := onSockets(t, 1000)
+	fleet := s.login("tracker") // stays connected throughout
+	s.eventually("connections are rate limited", func() bool {
+		s.failures(100)
+		return s.closed(ReasonRateLimited) >= 5
+	})
 	if !s.log.contains("too many connections without a login") {
 		t.Error("nothing logged")
 	}

@@ -12,28 +12,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
 )
 
-func TestConnectionLimit(t *testing.T) {
-	s := onSockets(t, 3)
-	devices := []*device{s.login("a"), s.login("b"), s.login("c")}
-	for range 5 {
-		s.dial().expectEnd()
-	}
-	s.expectClosed(ReasonLimit, 5)
-	if !s.log.contains("connection limit reached", "limit=3") {
-		t.Errorf("logged: %s", s.log.b.String())
-	}
-	if n := s.Connections(); n != 3 {
-		t.Errorf("%d connections", n)
-	}
-	for _, d := range devices {
-		d.say("still here")
-	}
-	devices[0].send("bye")
-	devices[0].expectEnd()
-	s.eventually("room for one", func() bool { return s.Connections() == 2 })
-	s.login("d").say("hello")
-}
-
 // failing is a listener that fails a number of times before each connection.
 type failing struct {
 	*ingesttest.Listener

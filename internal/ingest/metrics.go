@@ -4,8 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics are the connections' figures.
 type Metrics struct {
-	active prometheus.Gauge
-	ended  *prometheus.CounterVec
+	active   prometheus.Gauge
+	unproven prometheus.Gauge
+	ended    *prometheus.CounterVec
 }
 
 // NewMetrics registers the connections' metrics. The registerer adds the prefix that names the protocol.
@@ -15,15 +16,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "connections_active",
 			Help: "Open device connections.",
 		}),
+		unproven: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "connections_unproven",
+			Help: "Open device connections on which no frame is acknowledged, of devices that are not known otherwise.",
+		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "connections_closed_total",
 			Help: "Device connections that ended, by reason and transport.",
 		}, []string{"reason", "transport"}),
 	}
-	r.MustRegister(m.active, m.ended)
+	r.MustRegister(m.active, m.unproven, m.ended)
 	// An increase is not seen in a series that begins with it.
 	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShutdown,
-		ReasonLimit, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonTLS, ReasonProxyHeader, ReasonHealthCheck} {
+		ReasonLimit, ReasonCrowdedOut, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonTLS, ReasonProxyHeader, ReasonHealthCheck} {
 		m.ended.WithLabelValues(string(reason), plain)
 	}
 	return m

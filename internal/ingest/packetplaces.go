@@ -1,10 +1,11 @@
 package ingest
 
 import (
-	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
 // How many datagrams may be in hand: read, and not settled yet. One address may have a part of them, which is still
@@ -18,24 +19,23 @@ const (
 // places are the datagrams in hand, in all and by address, in a fixed memory: addresses that share a cell share its
 // places.
 type places struct {
-	seed  maphash.Seed
-	taken chan struct{}
-	cells [guardCells]atomic.Int32
+	taken     chan struct{}
+	addresses *limit.Table[atomic.Int32]
 }
 
-// place is a cell of places.
-type place int
+// place is where an address's datagrams are counted.
+type place = *atomic.Int32
 
 func newPlaces() *places {
-	return &places{seed: maphash.MakeSeed(), taken: make(chan struct{}, maxInHand)}
+	return &places{taken: make(chan struct{}, maxInHand), addresses: limit.NewTable[atomic.Int32](guardCells)}
 }
 
 // reserve counts a datagram of the address, unless that has too many in hand. A place is to be taken next.
 func (p *places) reserve(from netip.Addr) (place, bool) {
-	cell := place(maphash.Comparable(p.seed, network(from)) % guardCells)
-	if p.cells[cell].Add(1) > maxInHandOfAnOrigin {
-		p.cells[cell].Add(-1)
-		return 0, false
+	cell := p.addresses.OfAddress(from)
+	if cell.Add(1) > maxInHandOfAnOrigin {
+		cell.Add(-1)
+		return nil, false
 	}
 	return cell, true
 }
@@ -67,7 +67,7 @@ func (p *places) give(cell place) {
 }
 
 // forget takes back that a datagram was counted.
-func (p *places) forget(cell place) { p.cells[cell].Add(-1) }
+func (p *places) forget(cell place) { cell.Add(-1) }
 
 // warnings says when a drop is worth a line in the log: once a second for each reason. That is asked for each of a
 // flood's datagrams, so it is cheaper than a line that the log suppresses.

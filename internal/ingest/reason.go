@@ -10,7 +10,8 @@ const (
 	ReasonTakenOver   CloseReason = "taken_over"    // a newer connection of the same device
 	ReasonRevoked     CloseReason = "revoked"       // its device is no longer known
 	ReasonShutdown    CloseReason = "shutdown"      // the server is stopping
-	ReasonLimit       CloseReason = "limit"         // above the connection limit
+	ReasonLimit       CloseReason = "limit"         // all places are proven devices'
+	ReasonCrowdedOut  CloseReason = "crowded_out"   // unproven, gone to make room for a newer connection
 	ReasonRateLimited CloseReason = "rate_limited"  // its address had too many connections without a login
 	ReasonPanic       CloseReason = "panic"         // a bug in the adapter, contained
 	ReasonIdleTimeout CloseReason = "idle_timeout"  // nothing received for the idle timeout

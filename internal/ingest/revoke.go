@@ -17,7 +17,7 @@ func (s *Server) Revoke(ctx context.Context, known func(device string) bool) int
 	s.mu.Unlock()
 
 	return spread(ctx, revoked, func(c *Conn) {
-		c.revoked.Store(true)
+		c.cutFor.CompareAndSwap(nil, new(ReasonRevoked))
 		c.Close()
 	})
 }

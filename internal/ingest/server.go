@@ -47,15 +47,18 @@ type Options struct {
 type Server struct {
 	options  Options
 	guard    *guard
+	proven   *provenDevices
 	running  context.Context // ends when Drain begins
 	drain    context.CancelFunc
 	draining <-chan struct{} // closed when Drain begins
 	sessions sync.WaitGroup  // connections whose adapter is still at work
 	accepts  sync.WaitGroup
 
-	mu        sync.Mutex // never taken between a login and the end of a connection
+	mu        sync.Mutex // a connection takes it a few times: at its begin, login, first ACK and end
 	listeners []net.Listener
 	conns     map[*Conn]struct{}
+	unproven  unproven // of conns
+	loggedIn  int      // of conns
 	devices   map[string]*Conn
 	logins    uint64
 }
@@ -64,8 +67,8 @@ type Server struct {
 func New(o Options) *Server {
 	running, drain := context.WithCancel(context.Background())
 	return &Server{
-		options: o, guard: newGuard(o.MaxConnections), running: running, drain: drain, draining: running.Done(),
-		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn),
+		options: o, guard: newGuard(), proven: newProvenDevices(), running: running, drain: drain, draining: running.Done(),
+		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn), unproven: newUnproven(shareOf(o.MaxConnections)),
 	}
 }
 
@@ -122,9 +125,9 @@ func (s *Server) accept(l net.Listener, via Transport) {
 	}
 }
 
-// handle has a new connection served, or closes it if there are too many.
+// handle has a new connection served, or closes it if its address has done too much.
 func (s *Server) handle(conn net.Conn, via Transport) {
-	c := &Conn{Conn: conn, server: s, since: time.Now(), transport: plain, via: via}
+	c := &Conn{Conn: conn, server: s, since: time.Now(), transport: plain, via: via, opened: via == nil}
 	if via == nil || !via.Relays(conn.RemoteAddr()) {
 		if c.admit(conn.RemoteAddr()) != nil {
 			s.options.Metrics.closed(ReasonRateLimited, c.transport)
@@ -132,40 +135,21 @@ func (s *Server) handle(conn net.Conn, via Transport) {
 			return
 		}
 	}
-	if reason, ok := s.add(c); !ok {
-		s.options.Metrics.closed(reason, c.transport)
-		if reason == ReasonLimit {
-			s.options.Logger.Warn("connection limit reached, connection closed",
-				"limit", s.options.MaxConnections, "remote", conn.RemoteAddr().String())
-		}
-		s.guard.forget(c.client, time.Now())
+	gone, ok := s.add(c)
+	if !ok {
+		s.options.Metrics.closed(ReasonShutdown, c.transport)
 		conn.Close()
 		return
+	}
+	if gone != nil {
+		s.options.Logger.Warn("no room, unproven connection closed for a newer one",
+			"limit", s.options.MaxConnections, "remote", gone.RemoteAddr().String())
 	}
 	if via == nil {
 		c.session = s.options.Adapter.Open(c)
 	}
 	c.run = func() { s.serve(c) }
 	go c.run()
-}
-
-func (s *Server) refuse(remote net.Addr) {
-	s.options.Logger.Warn("too many connections without a login, connection closed", "remote", remote.String())
-}
-
-func (s *Server) add(c *Conn) (CloseReason, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isDraining() {
-		return ReasonShutdown, false
-	}
-	if len(s.conns) >= s.options.MaxConnections {
-		return ReasonLimit, false
-	}
-	s.conns[c] = struct{}{}
-	s.options.Metrics.active.Set(float64(len(s.conns)))
-	s.sessions.Add(1)
-	return "", true
 }
 
 // serve opens the connection and takes the session's steps, until its end or until it asks for a new goroutine.
@@ -184,7 +168,7 @@ func (s *Server) serve(c *Conn) {
 		c.session.End(reason)
 	}
 	s.options.Metrics.closed(reason, c.transport)
-	if reason == ReasonShutdown {
+	if reason == ReasonShutdown && c.cutFor.Load() == nil {
 		return // Shutdown closes what is left, spread over a moment
 	}
 	if c.device == "" {
@@ -220,10 +204,12 @@ func (c *Conn) asCheck(reason CloseReason) CloseReason {
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
-	s.options.Metrics.active.Set(float64(len(s.conns)))
+	s.leave(c)
 	if s.devices[c.device] == c {
 		delete(s.devices, c.device)
+	}
+	if c.proved {
+		s.proven.add(c.device) // as of now, and not of when it came
 	}
 }
 

@@ -26,7 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // lineAdapter is a small protocol: a device sends lines and each is answered with itself.
 //
 //	=name   logs in as that device
-//	hold    is answered after Release
+//	+name   logs in as that device, which is trusted
+//	proof   shows that it is one
+//	hold    is answered after Release; "hold proof" is a proof too
 //	panic   is a bug
 //	bye     ends the connection
 type lineAdapter struct {
@@ -51,16 +53,23 @@ func (s *lineSession) Step() CloseReason {
 		return s.conn.Reason(err)
 	}
 	switch {
-	case strings.HasPrefix(line, "="):
-		s.conn.TakeOver(line[1:])
+	case strings.HasPrefix(line, "="), strings.HasPrefix(line, "+"):
+		if _, err := s.conn.TakeOver(line[1:], line[0] == '+'); err != nil {
+			return s.conn.Reason(err)
+		}
+	case line == "proof":
+		s.conn.Prove()
 	case line == "panic":
 		panic("a bug in the adapter")
 	case line == "bye":
 		return reasonBye
-	case line == "hold":
+	case line == "hold", line == "hold proof":
 		s.holding.Add(1)
 		<-s.release
 		s.holding.Add(-1)
+		if line == "hold proof" {
+			s.conn.Prove()
+		}
 	}
 	if _, err := io.WriteString(s.conn, line+"\n"); err != nil {
 		return s.conn.Reason(err)
@@ -139,6 +148,9 @@ func (s *shell) stop() {
 	}
 	if len(s.devices) != 0 {
 		s.Errorf("%d devices are left", len(s.devices))
+	}
+	if len(s.unproven.of) != 0 || s.unproven.len() != 0 || s.loggedIn != 0 {
+		s.Errorf("%d unproven connections of %d addresses and %d logins are left", s.unproven.len(), len(s.unproven.of), s.loggedIn)
 	}
 	if n := testutil.ToFloat64(s.options.Metrics.active); n != 0 {
 		s.Errorf("connections_active is %v at the end", n)

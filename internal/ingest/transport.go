@@ -41,11 +41,11 @@ const plain = "tcp"
 
 // open makes the connection ready for its session. It returns why the connection ends, or nothing.
 func (s *Server) open(c *Conn) CloseReason {
-	c.SetDeadline(c.since.Add(s.options.OpenTimeout))
+	c.SetDeadline(time.Now().Add(c.Patience(s.options.OpenTimeout)))
 	if s.isDraining() { // asked after the deadline is set: if draining begins later, it overwrites the deadline
 		return ReasonShutdown
 	}
-	opened, err := c.via.Open(s.running, c.Conn, c.admit)
+	opened, err := c.via.Open(s.running, c.Conn, c.admitRelayed)
 	if err != nil {
 		return s.notOpened(c, err)
 	}
@@ -58,32 +58,20 @@ func (s *Server) open(c *Conn) CloseReason {
 	return ""
 }
 
-var errNotAdmitted = errors.New("too many connections without a login")
-
-// admit holds the connection to what its client may do, of whom only the transport could tell.
-func (c *Conn) admit(client net.Addr) error {
-	if c.client != nil {
-		return nil
-	}
-	if !c.server.guard.admits(client, time.Now()) {
-		c.server.refuse(client)
-		return &OpenError{Reason: ReasonRateLimited, Err: errNotAdmitted}
-	}
-	c.client = client
-	return nil
-}
-
 // become has the connection go on as the one that was opened, unless the server is stopping.
 func (s *Server) become(c *Conn, opened Opened) bool {
 	s.mu.Lock() // Drain and Close look at c.Conn
 	defer s.mu.Unlock()
-	c.Conn, c.transport, c.verify = opened.Conn, opened.Name, opened.Verify
+	c.Conn, c.transport, c.verify, c.opened = opened.Conn, opened.Name, opened.Verify, true
 	return !s.isDraining()
 }
 
 func (s *Server) notOpened(c *Conn, err error) CloseReason {
 	if s.isDraining() {
 		return ReasonShutdown
+	}
+	if cut := c.cutFor.Load(); cut != nil {
+		return *cut
 	}
 	if failed := (*OpenError)(nil); errors.As(err, &failed) {
 		if failed.Transport != "" {

@@ -200,14 +200,14 @@ func TestGuardLooksBehindARelay(t *testing.T) {
 	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
 		for i, end := range []string{"sealed\nbye\n", "broken\n"} { // in the session, and in the transport
 			a, b, refused := fmt.Sprintf("192.0.2.%d", 2*i), fmt.Sprintf("192.0.2.%d", 2*i+1), s.closed(ReasonRateLimited)
-			for n := range failureBurst + 10 {
+			for n := range heardRate.Burst + 10 {
 				s.fail([]string{a, b}[n%2], end)
 			}
 			synctest.Wait()
 			if s.closed(ReasonRateLimited) != refused {
 				t.Errorf("%q: the two are taken for one", end)
 			}
-			for range failureBurst {
+			for range heardRate.Burst {
 				s.fail(a, end)
 			}
 			synctest.Wait()
@@ -229,29 +229,34 @@ func (s *shell) fail(address, end string) {
 	d.awaitEnd()
 }
 
-// A client that says nothing more once the balancer has named it holds no more places than one that connects directly.
-func TestGuardBoundsWhatOneClientOpensBehindARelay(t *testing.T) {
+// A client that says nothing more once the balancer has named it holds no more places than one that connects directly:
+// when there is no room, its connections go before those of another client, which are older.
+func TestOneClientBehindARelayIsTheFirstToGo(t *testing.T) {
 	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
-		for range 600 {
+		other := s.dial()
+		other.send("192.0.2.2\nsealed")
+		other.say("=other")
+		for range 1100 {
 			s.dial().send("192.0.2.1")
 		}
 		synctest.Wait()
-		if open := s.Connections(); open != 500 || s.closed(ReasonRateLimited) != 100 {
-			t.Errorf("%d connections of one client are open, %d refused", open, s.closed(ReasonRateLimited))
+		if open := s.Connections(); open != 1000 || s.closed(ReasonCrowdedOut) != 101 {
+			t.Errorf("%d connections are open, %d are gone", open, s.closed(ReasonCrowdedOut))
 		}
+		other.say("still here")
 	})
 }
 
 // A relay's own connection is a health check, however it ends and however often, unless somebody logs in on it.
 func TestRelaysOwnConnections(t *testing.T) {
 	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
-		for range 2 * failureBurst {
+		for range 2 * heardRate.Burst {
 			d := s.dial()
 			d.send("own\nsealed\nbye")
 			d.awaitEnd()
 		}
 		synctest.Wait()
-		if n := s.closedVia("letter", ReasonHealthCheck); n != 2*failureBurst {
+		if n := s.closedVia("letter", ReasonHealthCheck); n != float64(2*heardRate.Burst) {
 			t.Errorf("%v health checks", n)
 		}
 		d := s.dial()

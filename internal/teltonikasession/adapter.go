@@ -22,11 +22,12 @@ type Authority interface {
 	Known(imei string) bool
 }
 
-// Options are the sessions' settings. All fields are needed, RecordRaw, StrictAuth and Commands apart.
+// Options are the sessions' settings. All fields are needed, RecordRaw, Listed, StrictAuth and Commands apart.
 type Options struct {
 	Publisher        *publish.Publisher
 	Authority        Authority
 	Commands         Commands
+	Listed           bool          // the authority has a list: only those on it are devices without doubt
 	StrictAuth       bool          // refuse unknown devices instead of only labelling them
 	RecordRaw        bool          // publish the record's bytes too
 	HandshakeTimeout time.Duration // for the whole login
@@ -99,6 +100,7 @@ type session struct {
 	conn      *ingest.Conn
 	imei      string        // empty until the login is accepted
 	head      [8]byte       // the next frame's header; also the answer's bytes
+	proved    bool          // a frame with records is acknowledged
 	streams   bool          // sends its next frame within restAfter
 	waited    time.Duration // for the next frame already; see rest
 	lastFrame time.Time

@@ -2,13 +2,14 @@ package teltonikasession
 
 import (
 	"errors"
-	"hash/maphash"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
 // deadLetterRate is what one device may add to the dead letters. Its interval is the shortest time in which trackers send
 // a frame again.
-var deadLetterRate = rate{burst: deadLetterBurst, interval: deadLetterInterval}
+var deadLetterRate = limit.Rate{Burst: deadLetterBurst, Interval: deadLetterInterval}
 
 const (
 	deadLetterBurst    = 1000
@@ -25,17 +26,16 @@ const allowanceCells = 1 << 16
 
 // allowance is how many dead letters devices may still cause.
 type allowance struct {
-	seed  maphash.Seed
-	cells *[allowanceCells]bucket
-	total *bucket // of all devices together, at datagramDeadLetterRate; nil for no such limit
+	devices *limit.Table[limit.Bucket]
+	total   *limit.Bucket // of all devices together, at datagramDeadLetterRate; nil for no such limit
 }
 
 func newAllowance() allowance {
-	return allowance{seed: maphash.MakeSeed(), cells: new([allowanceCells]bucket)}
+	return allowance{devices: limit.NewTable[limit.Bucket](allowanceCells)}
 }
 
 // take reports whether the device may cause one more dead letter now, and notes it.
 func (a *allowance) take(imei string, now time.Time) bool {
-	return a.cells[maphash.String(a.seed, imei)%allowanceCells].take(1, now, deadLetterRate) &&
-		(a.total == nil || a.total.take(1, now, datagramDeadLetterRate))
+	return a.devices.Of(imei).Take(1, now, deadLetterRate) &&
+		(a.total == nil || a.total.Take(1, now, datagramDeadLetterRate))
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -17,8 +18,8 @@ const datagramParts = 4
 // allowance of a device is a bound to what they fill the store with. The records are those of 100,000 devices that send
 // one every 5 s; dead letters are rare among devices, and each holds a whole datagram.
 var (
-	datagramRecordRate     = rate{burst: 100_000, interval: time.Second / 20_000}
-	datagramDeadLetterRate = rate{burst: 1000, interval: time.Second / 10}
+	datagramRecordRate     = limit.PerSecond(20_000, 100_000)
+	datagramDeadLetterRate = limit.PerSecond(10, 1000)
 )
 
 // errDatagramRate: datagrams bring more records than datagramRecordRate. A later resend is taken.
@@ -29,8 +30,8 @@ var errDatagramRate = errors.New("too many records in datagrams")
 // apart, and there are no penalties.
 type datagrams struct {
 	share       *publish.Share
-	records     bucket
-	recordRate  rate
+	records     limit.Bucket
+	recordRate  limit.Rate
 	deadLetters allowance
 	devices     *datagramDevices
 }
@@ -38,7 +39,7 @@ type datagrams struct {
 func newDatagrams(p *publish.Publisher, idle time.Duration) *datagrams {
 	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newAllowance(),
 		devices: newDatagramDevices(idle)}
-	d.deadLetters.total = new(bucket)
+	d.deadLetters.total = new(limit.Bucket)
 	return d
 }
 
@@ -138,7 +139,7 @@ func (a *Adapter) submit(w *work, o *owed) error {
 
 // admitDatagram is admit for the decoded records of a datagram.
 func (a *Adapter) admitDatagram(w *work, n int) (*publish.Frame, error) {
-	if d := a.datagrams; !d.records.take(n, w.received, d.recordRate) {
+	if d := a.datagrams; !d.records.Take(n, w.received, d.recordRate) {
 		return nil, errDatagramRate
 	}
 	return a.admit(w, n, a.fill)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -32,7 +33,7 @@ func BenchmarkDatagrams(b *testing.B) {
 	for _, sockets := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("sockets%d", sockets), func(b *testing.B) {
 			s := benchPacketService(b)
-			s.adapter.datagrams.recordRate = rate{burst: 1 << 30, interval: 1} // its bound is not what is measured
+			s.adapter.datagrams.recordRate = limit.Rate{Burst: 1 << 30, Interval: 1} // its bound is not what is measured
 			address := s.listenShared(sockets)
 			b.ReportAllocs()
 			b.SetParallelism(32)

@@ -3,13 +3,12 @@ package teltonikasession
 import (
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // Whoever makes up a name for each datagram has an allowance for each, but only one for all of them.
 func TestDeadLettersOfAllDatagramsAreBounded(t *testing.T) {
 	servePackets(t, func(s *packetService) {
-		burst := datagramDeadLetterRate.burst
+		burst := datagramDeadLetterRate.Burst
 		for i := range burst + 5 {
 			s.socket.Send(datagramOf(spoofed(i), 1, malformed(1)), spoofedAddress(i))
 			synctest.Wait()
@@ -22,7 +21,7 @@ func TestDeadLettersOfAllDatagramsAreBounded(t *testing.T) {
 		d := s.login()
 		d.send(malformed(2))
 		d.expect(ack(2))
-		pass(datagramDeadLetterRate.interval)
+		pass(datagramDeadLetterRate.Interval)
 		s.send(datagramOf(imei, 1, malformed(1)))
 		s.expect(answerTo(1, 1))
 		s.send(datagramOf(imei, 2, malformed(1)))
@@ -34,7 +33,7 @@ func TestDeadLettersOfAllDatagramsAreBounded(t *testing.T) {
 func TestRecordsOfAllDatagramsAreBounded(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		const each, burst = 50, 1000
-		s.adapter.datagrams.recordRate.burst = burst
+		s.adapter.datagrams.recordRate.Burst = burst
 		for i := range burst/each + 5 {
 			s.socket.Send(datagramOf(spoofed(i), 1, goodFrame(each)), spoofedAddress(i))
 			synctest.Wait()
@@ -50,31 +49,13 @@ func TestRecordsOfAllDatagramsAreBounded(t *testing.T) {
 		d := s.login()
 		d.send(goodFrame(200))
 		d.expect(ack(200))
-		pass(each * datagramRecordRate.interval)
+		pass(each * datagramRecordRate.Interval)
 		b := datagramOf(imei, 1, goodFrame(each))
 		s.send(b)
 		s.expect(answerTo(1, each))
 		s.send(b)
 		s.expect()
 	})
-}
-
-func TestBucket(t *testing.T) {
-	r := rate{burst: 10, interval: time.Second}
-	var b bucket
-	now := time.Unix(1_800_000_000, 0)
-	for _, c := range []struct {
-		after time.Duration
-		n     int
-		want  bool
-	}{
-		{0, 11, false}, {0, 10, true}, {0, 1, false}, {time.Second - 1, 1, false}, {time.Second, 1, true}, {4 * time.Second, 4, false},
-		{4 * time.Second, 3, true}, {time.Hour, 10, true}, {time.Hour, 1, false}, {-time.Hour, 10, true}, {-time.Hour, 1, false},
-	} {
-		if got := b.take(c.n, now.Add(c.after), r); got != c.want {
-			t.Errorf("%d after %v: %v, want %v", c.n, c.after, got, c.want)
-		}
-	}
 }
 
 // A line about a frame says whose it is, from where and by what it came.

@@ -231,8 +231,20 @@ func (s *session) ack(w *work, records int) error {
 	if !s.line.acked {
 		s.penalties.end(s.imei)
 	}
+	if !s.proved && records > 0 { // none cost nobody anything
+		s.prove()
+	}
 	w.acknowledged = records
 	return nil
+}
+
+// prove makes the connection one that does not go when there is no room. Where there is a list, an ACK proves nothing: who
+// is on the list is proven by the login already, and anybody else may have made the IMEI up.
+func (s *session) prove() {
+	s.proved = true
+	if !s.Listed {
+		s.conn.Prove()
+	}
 }
 
 // message takes a packet of Codec 12 to 15, which is never answered with a number of records.

@@ -22,7 +22,7 @@ func (s *session) login() ingest.CloseReason {
 		return s.reject(s.Authority.Known(imei))
 	}
 	if wait := s.penalties.due(imei, time.Now()); wait > 0 {
-		if err := s.conn.Pause(min(wait, s.HandshakeTimeout-time.Since(s.conn.Since()))); err != nil {
+		if err := s.conn.Pause(min(wait, s.conn.Patience(s.HandshakeTimeout))); err != nil {
 			return s.conn.Reason(err)
 		}
 	}
@@ -34,8 +34,11 @@ func (s *session) login() ingest.CloseReason {
 		}
 		return s.reject(known)
 	}
+	number, err := s.conn.TakeOver(imei, known && s.Listed)
+	if err != nil {
+		return s.conn.Reason(err)
+	}
 	s.imei = imei
-	number := s.conn.TakeOver(imei)
 	s.Metrics.of(s.conn.Transport()).handshake("accepted", known)
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "known", known)
 	s.head[0] = teltonika.LoginAccept
@@ -61,7 +64,7 @@ func (s *session) reject(known bool) ingest.CloseReason {
 // readLogin reads `length u16 | identifier` behind any number of keep-alives, all within what the transport has left of
 // the handshake timeout.
 func (s *session) readLogin() (string, error) {
-	if err := s.conn.Await(s.HandshakeTimeout - time.Since(s.conn.Since())); err != nil {
+	if err := s.conn.Await(s.conn.Patience(s.HandshakeTimeout)); err != nil {
 		return "", err
 	}
 	for n := 0; n < 2; {

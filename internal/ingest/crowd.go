@@ -1,0 +1,143 @@
+package ingest
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// Who gets in when there is no room for all. The connections of proven devices may fill MaxConnections. Unproven ones have
+// what is left, and go when a newcomer needs a place: so a newcomer is always let in, and a stranger's connections only
+// ever take the place of strangers'.
+//
+// When all places are proven devices', a few newcomers more are let in for a moment: one of them may be such a device that
+// comes back before its old connection is known to be dead.
+const lobby = 16
+
+// shareOf is how many unproven connections one address may have when there is no room for all.
+func shareOf(maxConnections int) int { return max(1, maxConnections/8) }
+
+// lobbyOf is smaller where descriptors are few.
+func lobbyOf(maxConnections int) int { return min(lobby, 1+maxConnections/8) }
+
+var (
+	errNotAdmitted = errors.New("too many connections without a login")
+	errFull        = errors.New("all connections are proven devices'")
+	errCut         = errors.New("the server has given the connection up")
+)
+
+// admit holds the connection to what its client's address has done, of whom only the transport could tell.
+func (c *Conn) admit(client net.Addr) error {
+	if c.client != nil {
+		return nil
+	}
+	switch c.server.guard.hears(client, time.Now()) {
+	case notHeard:
+		c.server.options.Logger.Warn("too many connections without a login, connection closed", "remote", client.String())
+		return &OpenError{Reason: ReasonRateLimited, Err: errNotAdmitted}
+	case heardBriefly:
+		c.brief = true
+	}
+	c.client = client
+	return nil
+}
+
+// add counts the new connection among the open ones, and cuts off the one that has to go for it, if one has to. It reports
+// false if the server is stopping.
+func (s *Server) add(c *Conn) (gone *Conn, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isDraining() {
+		return nil, false
+	}
+	s.conns[c] = struct{}{}
+	s.unproven.add(c)
+	s.sessions.Add(1)
+	s.attribute(c)
+	room := s.options.MaxConnections
+	if proven := len(s.conns) - s.unproven.len(); proven >= room {
+		room += lobbyOf(room)
+		c.brief = true
+	}
+	if len(s.conns) > room {
+		gone = s.unproven.first()
+		s.cut(gone, ReasonCrowdedOut)
+	}
+	s.count()
+	return gone, true
+}
+
+// attribute says whose the connection is, once that is known. The lock is held.
+func (s *Server) attribute(c *Conn) {
+	if address, ok := addressOf(c.client); ok && c.standing != nil {
+		s.unproven.attribute(c, address)
+	}
+}
+
+// admitRelayed is admit for a connection that is open already.
+func (c *Conn) admitRelayed(client net.Addr) error {
+	if err := c.admit(client); err != nil {
+		return err
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	c.server.attribute(c)
+	return nil
+}
+
+// cut ends the connection from outside, without waiting for it: its session is woken, finishes the frame that it holds, and
+// ends for the reason. It holds no place from now on. The lock is held.
+func (s *Server) cut(c *Conn, reason CloseReason) {
+	c.cutFor.CompareAndSwap(nil, &reason)
+	s.leave(c)
+	if c.opened {
+		c.SetReadDeadline(past)
+	} else {
+		c.Conn.Close() // a handshake has deadlines of its own
+	}
+}
+
+// leave takes the connection's place away, if it has one. The lock is held.
+func (s *Server) leave(c *Conn) {
+	if _, ok := s.conns[c]; !ok {
+		return
+	}
+	delete(s.conns, c)
+	s.unproven.remove(c)
+	if c.device != "" {
+		s.loggedIn--
+	}
+	s.count()
+}
+
+// count shows the figures. The lock is held.
+func (s *Server) count() {
+	s.options.Metrics.active.Set(float64(len(s.conns)))
+	s.options.Metrics.unproven.Set(float64(s.unproven.len()))
+}
+
+// Prove notes that a frame of the connection's device is acknowledged: it is one without doubt, here and when it comes
+// back. It is called once for a connection and device.
+func (c *Conn) Prove() {
+	s := c.server
+	s.proven.add(c.device)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.proved = true
+	s.unproven.remove(c)
+	s.readmit(c)
+	s.count()
+}
+
+// readmit has a connection stay that had to go while it held the frame that proves it, and another one go instead. The lock
+// is held.
+func (s *Server) readmit(c *Conn) {
+	cut := c.cutFor.Load()
+	if cut == nil || *cut != ReasonCrowdedOut || s.unproven.len() == 0 || s.devices[c.device] != c || s.isDraining() {
+		return
+	}
+	s.cut(s.unproven.first(), ReasonCrowdedOut)
+	s.conns[c] = struct{}{}
+	s.loggedIn++
+	c.cutFor.Store(nil)
+}
