@@ -59,7 +59,26 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	if err := checkEngine(ctx, c, e, out); err != nil {
 		return err
 	}
+	if err := checkCommands(ctx, c, logger); err != nil {
+		return err
+	}
 	return certificateErr
+}
+
+// checkCommands finds out whether a command would be kept, by a write. In Redis they are where the records are.
+func checkCommands(ctx context.Context, c *config.Config, logger *slog.Logger) error {
+	if c.Engine != config.EngineEmbedded {
+		return nil
+	}
+	store, err := embeddedCommandStore(c, logger)
+	if err != nil {
+		return cli.Exit(err.Error(), exitSettings)
+	}
+	defer store.Close()
+	if err := store.Prove(ctx); err != nil {
+		return cli.Exit(fmt.Sprintf("commands cannot be kept: %v", err), exitFailure)
+	}
+	return nil
 }
 
 // checkDoors tries the settings that are more than values: what they name has to be there and be sound.

@@ -62,6 +62,10 @@ func newCommandStore(c *config.Config, r prometheus.Registerer, logger *slog.Log
 		}
 		return store, nil
 	}
+	return embeddedCommandStore(c, logger)
+}
+
+func embeddedCommandStore(c *config.Config, logger *slog.Logger) (*sqlitestore.Store, error) {
 	return sqlitestore.New(sqlitestore.Options{
 		Dir: c.DataDir, Instance: c.InstanceID, Retention: c.EmbeddedRetention, Logger: logger,
 	})

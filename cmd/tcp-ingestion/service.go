@@ -100,7 +100,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	s.packets = s.newPacketServer(registry)
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
 	s.durable = ops.NewDurability(s.engine.Inspect, registry, logger)
-	s.ops = ops.NewServer(registry, s.notReady, s.durable, logger)
+	s.ops = ops.NewServer(registry, s.notReady, s.warnings, s.durable, logger)
 	return s, nil
 }
 
@@ -175,6 +175,14 @@ func (s *service) notReady() []string {
 		reasons = append(reasons, "writes fail: "+err.Error())
 	}
 	return reasons
+}
+
+// warnings says what does not work without being a reason to keep devices away.
+func (s *service) warnings() []string {
+	if err := s.commands.store.Err(); err != nil {
+		return []string{"commands cannot be kept: " + err.Error()}
+	}
+	return nil
 }
 
 // stop ends the service in the reverse order of its making: no new devices, frames at hand finished, records

@@ -68,6 +68,9 @@ type Store interface {
 	// is called once.
 	Run(ctx context.Context, r Receiver)
 
+	// Err says why the store can keep no commands, as far as Run has found out by trying; nil while it can.
+	Err() error
+
 	// Close releases everything. No other method is called during or after it.
 	Close() error
 }

@@ -20,14 +20,17 @@ type Server struct {
 }
 
 // NewServer returns a server. notReady gives the reasons why the process should get no new devices, none if it
-// should, and durability what the engine promises, in words.
-func NewServer(g prometheus.Gatherer, notReady func() []string, durability fmt.Stringer, logger *slog.Logger) *Server {
+// should, warnings what does not work and is no such reason, and durability what the engine promises, in words.
+func NewServer(g prometheus.Gatherer, notReady, warnings func() []string, durability fmt.Stringer, logger *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		answer := map[string]any{"ready": true, "durability": durability.String()}
+		if w := warnings(); len(w) > 0 {
+			answer["warnings"] = w
+		}
 		if reasons := notReady(); len(reasons) > 0 {
 			answer["ready"], answer["reasons"] = false, reasons
 			writeJSON(w, http.StatusServiceUnavailable, answer)

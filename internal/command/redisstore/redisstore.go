@@ -122,6 +122,14 @@ func newRunID() string {
 	return fmt.Sprintf("%x", b)
 }
 
+// Err implements command.Store.
+func (s *Store) Err() error {
+	if s.reachedAt.Load() == nil {
+		return errors.New("redis does not take this instance's heartbeats")
+	}
+	return nil
+}
+
 // Close implements command.Store.
 func (s *Store) Close() error {
 	if err := s.blocking.Close(); err != nil && !errors.Is(err, redis.ErrClosed) { // Run has closed it

@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
+	"strings"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
-// schemaVersion is kept in the file's user_version.
-const schemaVersion = 1
+// steps make the file of version n one of version n+1. The version is kept in the file's user_version.
+var steps = []string{schema, ages}
 
 // schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
 // STRICT, which SQLite clients before 3.37 refuse to open.
@@ -40,6 +42,19 @@ CREATE TABLE events (
 	command TEXT NOT NULL, codec INTEGER NOT NULL, type INTEGER NOT NULL, named TEXT NOT NULL, sent INTEGER NOT NULL,
 	payload TEXT NOT NULL, encoding TEXT NOT NULL, size INTEGER NOT NULL);`
 
+// ages notes since when a final command or an event has been kept, by the clock of package retention. A turn goes with its
+// command.
+const ages = retention.Schema + `
+ALTER TABLE commands ADD COLUMN kept_since INTEGER;
+ALTER TABLE events ADD COLUMN kept_since INTEGER;
+DROP INDEX commands_finished;
+CREATE INDEX commands_final ON commands (seq) WHERE finished_at IS NOT NULL AND kept_since IS NULL;
+CREATE INDEX commands_kept ON commands (kept_since) WHERE kept_since IS NOT NULL;
+CREATE INDEX events_new ON events (seq) WHERE kept_since IS NULL;
+CREATE INDEX events_kept ON events (kept_since) WHERE kept_since IS NOT NULL;
+DELETE FROM turns WHERE NOT EXISTS (SELECT 1 FROM commands WHERE commands.id = turns.id);
+CREATE TRIGGER commands_turn AFTER DELETE ON commands BEGIN DELETE FROM turns WHERE imei = OLD.imei AND id = OLD.id; END;`
+
 // pragmas are set on the connection. Memory mapping stays off: a failing disk would then end the process with a signal.
 var pragmas = []string{
 	"busy_timeout(5000)", // another process's write lock, in ms
@@ -57,14 +72,7 @@ type transaction struct{ *sql.Tx }
 
 // open opens or creates the file. Commands may hold passwords: only the owner may read a new one.
 func open(path string) (_ *database, err error) {
-	if err := makeDirectory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := file.Close(); err != nil {
+	if err := datadir.Create(path, 0o600); err != nil {
 		return nil, err
 	}
 	settings := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
@@ -81,22 +89,6 @@ func open(path string) (_ *database, err error) {
 	return d, nil
 }
 
-// makeDirectory creates the data directory for its owner and group. A new directory's own entry is made durable too, or
-// the file in it would not be.
-func makeDirectory(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
-	}
-	parent, err := os.Open(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
-}
-
 func (d *database) close() error {
 	if d == nil {
 		return nil
@@ -104,7 +96,7 @@ func (d *database) close() error {
 	return d.pool.Close()
 }
 
-// createSchema writes only to a file that is new.
+// createSchema writes only to a file that is new, or was made by an older version of this program.
 func (d *database) createSchema() error {
 	_, err := inTransaction(d, func(tx *transaction) (struct{}, error) {
 		var found int
@@ -112,12 +104,12 @@ func (d *database) createSchema() error {
 			return struct{}{}, err
 		}
 		switch {
-		case found == schemaVersion:
+		case found == len(steps):
 			return struct{}{}, nil
-		case found > schemaVersion:
-			return struct{}{}, fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, schemaVersion)
+		case found > len(steps):
+			return struct{}{}, fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, len(steps))
 		}
-		return struct{}{}, tx.do(fmt.Sprintf("%s PRAGMA user_version = %d", schema, schemaVersion))
+		return struct{}{}, tx.do(fmt.Sprintf("%s PRAGMA user_version = %d", strings.Join(steps[found:], ""), len(steps)))
 	})
 	return err
 }

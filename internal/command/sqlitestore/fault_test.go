@@ -70,7 +70,7 @@ func TestOptions(t *testing.T) {
 func TestNewFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "data")
 	submit(t, start(t, dir), "first")
-	for name, want := range map[string]os.FileMode{"": os.ModeDir | 0o750, FileName: 0o600, FileName + "-wal": 0o600} {
+	for name, want := range map[string]os.FileMode{"": os.ModeDir | 0o750, FileName: 0o600, FileName + "-wal": 0o600, FileName + "-shm": 0o600} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want {
 			t.Errorf("%q is %v, %v, want %v", name, info, err, want)
 		}
@@ -221,7 +221,7 @@ func TestNewerSchema(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := connect(t, dir).Exec("PRAGMA user_version = 2"); err != nil {
+	if _, err := connect(t, dir).Exec("PRAGMA user_version = 3"); err != nil {
 		t.Fatal(err)
 	}
 	wantFailure(t, start(t, dir), errNewerSchema.Error())

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
@@ -14,17 +15,18 @@ const page = 200
 func (s *Store) Run(ctx context.Context, r command.Receiver) {
 	tick := time.NewTicker(s.sweepTime)
 	defer tick.Stop()
-	var failing bool
 	var cleaned time.Time
 	err := s.sweep(ctx, r)
 	for ctx.Err() == nil {
 		if err == nil {
 			err = s.handOut(ctx, r)
 		}
-		if s.now().Sub(cleaned) >= cleanEvery && err == nil {
-			cleaned, err = s.now(), s.clean(ctx)
+		if due := s.Err() != nil || s.now().Sub(cleaned) >= cleanEvery; due && err == nil { // it works again only if it writes
+			if err = s.clean(ctx); err == nil {
+				cleaned = s.now()
+			}
 		}
-		failing = s.note(ctx, failing, err)
+		s.note(ctx, err)
 		err = nil
 		select {
 		case <-s.devices.wake:
@@ -35,18 +37,28 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 	}
 }
 
-// note logs that the file cannot be used any more, or can be again. The methods' own errors are their callers'.
-func (s *Store) note(ctx context.Context, failing bool, err error) bool {
+// errNotTried is the state before the first write.
+var errNotTried = errors.New("not tried yet")
+
+// note keeps the state, and logs that the file cannot be used any more, or can be again. The methods' own errors are their
+// callers'.
+func (s *Store) note(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	before := s.Err()
+	failing := before != nil && before != errNotTried
 	switch {
-	case ctx.Err() != nil:
-		return failing
 	case err != nil && !failing:
 		s.log.Error("command database cannot be used, trying again", "error", err)
 	case err == nil && failing:
 		s.log.Info("command database can be used again", "path", s.path)
 	}
-	return err != nil
+	s.state.Store(&err)
 }
+
+// Err implements command.Store.
+func (s *Store) Err() error { return *s.state.Load() }
 
 // handOut gives the receiver what waits for it.
 func (s *Store) handOut(ctx context.Context, r command.Receiver) error {

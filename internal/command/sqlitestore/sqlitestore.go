@@ -5,7 +5,8 @@
 // for whoever stores a command; with two files they share nothing but the disk.
 //
 // Final states have the reasons of package command, and the time of this process' clock. Of an event's payload the first KiB
-// is kept, and in the column size how long it was; the newest 10000 events are kept, for Options.Retention.
+// is kept, and in the column size how long it was; the newest 10000 events are kept, for Options.Retention. That is counted as
+// package retention does: a wrong clock forgets no id.
 //
 // Every method is one transaction, on disk when it returns. One connection does everything, in turns.
 package sqlitestore
@@ -18,9 +19,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
 // FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with the endings -wal and -shm
@@ -55,11 +59,13 @@ type Store struct {
 	maxEvents int64
 	log       *slog.Logger
 	now       func() time.Time
+	uptime    func() (boot string, uptime time.Duration) // what commands' ages are counted by
 
 	turn    chan *database // holds the connection while nobody works with it
 	devices devices
 	doubts  doubts
 	opened  sync.Once
+	state   atomic.Pointer[error] // what Run has found out
 }
 
 var _ command.Store = (*Store)(nil)
@@ -89,6 +95,7 @@ func New(o Options) (*Store, error) {
 		maxEvents: maxEvents,
 		log:       o.Logger,
 		now:       time.Now,
+		uptime:    retention.Uptime,
 		turn:      make(chan *database, 1),
 		devices:   newDevices(),
 		doubts:    doubts{tokens: map[*command.Message]string{}},
@@ -99,6 +106,7 @@ func New(o Options) (*Store, error) {
 	if s.sweepTime <= 0 {
 		s.sweepTime = defaultSweep
 	}
+	s.state.Store(&errNotTried)
 	s.turn <- nil
 	return s, nil
 }
@@ -157,7 +165,7 @@ func inDatabase[T any](s *Store, db *database, work func(tx *transaction) (T, er
 		if db, err = open(s.path); err != nil {
 			return value, nil, classify(s.path, err)
 		}
-		s.opened.Do(func() { s.log.Info("command database opened", "path", s.path) })
+		s.announce()
 		s.devices.handOutAll() // it may be another file than before
 	}
 	value, err = inTransaction(db, work)
@@ -171,4 +179,15 @@ func inDatabase[T any](s *Store, db *database, work func(tx *transaction) (T, er
 		s.log.Debug("command database did not close cleanly", "path", s.path, "error", closing)
 	}
 	return value, nil, classify(s.path, err)
+}
+
+// announce says, the first time, that the file is open, and whether others may read it.
+func (s *Store) announce() {
+	err := datadir.Tighten(s.path)
+	s.opened.Do(func() {
+		s.log.Info("command database opened", "path", s.path)
+		if err != nil {
+			s.log.Warn("database is open to other users, its owner must restrict it", "path", s.path, "error", err)
+		}
+	})
 }

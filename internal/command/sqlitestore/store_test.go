@@ -265,67 +265,11 @@ func TestNewestEvents(t *testing.T) {
 	}
 }
 
-// TestRetention removes what is old and final, and nothing else.
-func TestRetention(t *testing.T) {
-	for _, retention := range []time.Duration{0, time.Hour} {
-		t.Run(retention.String(), func(t *testing.T) {
-			dir := t.TempDir()
-			s := start(t, dir)
-			s.retention = retention
-			now := time.Now()
-			s.now = func() time.Time { return now }
-			submit(t, s, "old", "queued")
-			finish(t, s, "old")
-			if err := s.Publish(t.Context(), &command.Event{Message: *answer(deviceA)}); err != nil {
-				t.Fatal(err)
-			}
-			now = now.Add(2 * time.Hour)
-			submit(t, s, "new")
-			finish(t, s, "new")
-			if err := s.clean(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if retention == 0 {
-				wantKnown(t, dir, "old", "queued", "new")
-				return
-			}
-			wantKnown(t, dir, "queued", "new")
-			if events := readEvents(t, dir); len(events) != 0 {
-				t.Errorf("events are kept: %+v", events)
-			}
-			if _, err := s.Lookup(t.Context(), "old"); !errors.Is(err, command.ErrUnknown) {
-				t.Errorf("lookup of a removed command: %v", err)
-			}
-		})
-	}
-}
-
 func finish(t *testing.T, s *Store, id string) {
 	t.Helper()
 	e := command.Entry{Command: newCommand(id)}
 	if _, err := s.Finish(t.Context(), e.Finished(command.Failed, "denied", s.now()), command.Patience{}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestTurnsEnd removes turns that have ended, and no others.
-func TestTurnsEnd(t *testing.T) {
-	dir := t.TempDir()
-	s := start(t, dir)
-	now := time.Now()
-	s.now = func() time.Time { return now }
-	submit(t, s, "first")
-	begin(t, s, "first")
-	for _, want := range []int{1, 0} {
-		if err := s.clean(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		var turns int
-		each(t, dir, "SELECT count(*) FROM turns", func(scan func(into ...any)) { scan(&turns) })
-		if turns != want {
-			t.Errorf("%d turns, want %d", turns, want)
-		}
-		now = now.Add(time.Hour)
 	}
 }
 

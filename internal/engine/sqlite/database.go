@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	modernc "modernc.org/sqlite"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
 )
 
 // pragmas are set on every connection. The log is moved into the database every 16 MiB, which
@@ -48,7 +49,7 @@ type database struct {
 
 // openDatabase opens or creates the file.
 func openDatabase(path string) (_ *database, err error) {
-	if err := makeDirectory(filepath.Dir(path)); err != nil {
+	if err := datadir.Create(path, datadir.MostOpen); err != nil {
 		return nil, err
 	}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rwc"}
@@ -75,22 +76,6 @@ func openDatabase(path string) (_ *database, err error) {
 	}
 	d.files, err = identify(path)
 	return d, err
-}
-
-// makeDirectory creates the data directory for its owner and group. A new directory's own entry
-// is made durable too, or the records in it would not be.
-func makeDirectory(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
-	}
-	parent, err := os.Open(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
 }
 
 func (d *database) prepareAll() error {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"syscall"
 
@@ -52,13 +53,16 @@ func remedyFor(path string, err error) (remedy string, transient bool) {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return diskFull, true
 	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return notWritable, true
+	}
 	switch resultCode(err) {
 	case sqlite3.SQLITE_FULL:
 		return diskFull, true
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return "another process holds the write lock: end its transaction", true
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
-		return "not writable: give this user write access to the file and its directory", true
+		return notWritable, true
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return "damaged: move the file and its -wal and -shm files away, a new one is made at once; " +
 			"then recover the old one with sqlite3's .recover", true
@@ -77,4 +81,7 @@ func remedyFor(path string, err error) (remedy string, transient bool) {
 	}
 }
 
-const diskFull = "the disk is full: free some space or keep records for a shorter time"
+const (
+	notWritable = "not writable: give this user write access to the file and its directory"
+	diskFull    = "the disk is full: free some space or keep records for a shorter time"
+)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
@@ -12,9 +13,13 @@ import (
 // still room then for what a drain stores, and for deleting old records.
 const reserve = 16 << 20
 
-// Probe takes the write lock and lets go of it again, which needs no sync. After a failed Store
-// it writes for real, because a full or failing disk shows only then. Length is the distance
-// from the oldest to the newest record: exact as long as nobody deletes from the middle.
+// provenFor is how long a write that succeeded proves that the next one will.
+const provenFor = time.Minute
+
+// Probe takes the write lock and lets go of it again, which needs no sync. It writes for real where that proves
+// nothing: in a file that was just opened, because SQLite lets a file that is read-only be locked like any other; after
+// a failure, because a full or failing disk shows only then; and when nothing has been written for a while. Length is
+// the distance from the oldest to the newest record: exact as long as nobody deletes from the middle.
 func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	return inTurn(ctx, e, func(w *writer) (engine.Status, error) { return w.probe(ctx, e) })
 }
@@ -48,18 +53,13 @@ func (w *writer) checkSpace() error {
 		errLowSpace, free>>20, dir, reserve>>20)}
 }
 
-// endProbe ends the transaction, with a write when the last one failed: the file's version
-// number, unchanged, which costs one page.
+// endProbe ends the transaction, with a write if one is due: the file's version number, unchanged, which costs one page.
 func (w *writer) endProbe() error {
-	if !w.failed {
+	if time.Since(w.proven) < provenFor {
 		return w.cancel()
 	}
 	if _, err := w.db.touch.exec(); err != nil {
 		return w.giveUp(err)
 	}
-	if err := w.commit(); err != nil {
-		return err
-	}
-	w.failed = false
-	return nil
+	return w.commit()
 }

@@ -32,7 +32,6 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 
 // store writes what is staged and returns which items were stored before.
 func (w *writer) store(ctx context.Context, wait time.Duration) (duplicates []bool, err error) {
-	w.failed = true
 	if err := w.begin(ctx, wait); err != nil {
 		return nil, err
 	}
@@ -40,11 +39,7 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (duplicates []bo
 	if err := w.insert(duplicates); err != nil {
 		return nil, w.giveUp(err)
 	}
-	if err := w.commit(); err != nil {
-		return nil, err
-	}
-	w.failed = false
-	return duplicates, nil
+	return duplicates, w.commit()
 }
 
 func (w *writer) insert(duplicates []bool) error {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
@@ -16,8 +17,8 @@ type writer struct {
 	log     *slog.Logger
 	db      *database // nil while closed
 	staged  staged
-	failed  bool // the last write failed: a probe must write to find out whether that is over
-	replace int  // how often the file was found moved, so that a tail starts again
+	proven  time.Time // when something was last written to this file; zero before that, and after a failure
+	replace int       // how often the file was found moved, so that a tail starts again
 
 	announced bool // that this file is open
 }
@@ -37,11 +38,22 @@ func (w *writer) open() error {
 		return err
 	}
 	w.db = db
-	if !w.announced { // not again at every attempt while the disk is full
-		w.log.Info("database opened", "path", w.path)
+	w.announce()
+	return nil
+}
+
+// announce says that the file is open, and who else may read it. It is not said again at every attempt while the disk is
+// full.
+func (w *writer) announce() {
+	err := datadir.Tighten(w.path)
+	if w.announced {
+		return
 	}
 	w.announced = true
-	return nil
+	w.log.Info("database opened", "path", w.path)
+	if err != nil {
+		w.log.Warn("database is open to other users, its owner must restrict it", "path", w.path, "error", err)
+	}
 }
 
 // abandonMoved lets go of a file that is no longer at its path, unless another client reads it.
@@ -52,6 +64,7 @@ func (w *writer) abandonMoved() error {
 	}
 	w.log.Warn("database file was removed or replaced while open, opening the path again", "path", w.path, "error", err)
 	w.db = nil
+	w.proven = time.Time{}
 	w.replace++
 	w.announced = false
 	return nil
@@ -73,11 +86,11 @@ func (w *writer) begin(ctx context.Context, wait time.Duration) error {
 			return w.giveUp(err)
 		}
 		if time.Now().After(deadline) {
-			return classify(w.path, err)
+			return w.unproven(err)
 		}
 		select {
 		case <-ctx.Done():
-			return classify(w.path, errors.Join(err, context.Cause(ctx)))
+			return w.unproven(errors.Join(err, context.Cause(ctx)))
 		case <-time.After(pause):
 		}
 	}
@@ -92,12 +105,19 @@ func (w *writer) commit() error {
 	case err != nil:
 		failed = w.giveUp(err)
 	case w.db.moved():
-		failed = classify(w.path, errMoved) // the next use opens the path again
+		failed = w.unproven(errMoved) // the next use opens the path again
 	default:
+		w.proven = time.Now()
 		return nil
 	}
 	failed.Ambiguous = true
 	return failed
+}
+
+// unproven classifies a failure, after which nothing counts as working before something has been written.
+func (w *writer) unproven(err error) *engine.Error {
+	w.proven = time.Time{}
+	return classify(w.path, err)
 }
 
 // cancel ends a transaction that changed nothing.
@@ -111,7 +131,7 @@ func (w *writer) cancel() error {
 // giveUp closes the connection, which undoes an open transaction, so that the next use opens the
 // file anew: it may be another one by then.
 func (w *writer) giveUp(err error) *engine.Error {
-	failed := classify(w.path, err)
+	failed := w.unproven(err)
 	if closing := w.close(); closing != nil {
 		w.log.Debug("database did not close cleanly", "path", w.path, "error", closing)
 	}
