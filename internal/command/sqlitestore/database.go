@@ -134,3 +134,12 @@ func (tx *transaction) do(query string, args ...any) error {
 	_, err := tx.Exec(query, args...)
 	return err
 }
+
+// change runs SQL and returns how many rows it changed.
+func (tx *transaction) change(query string, args ...any) (int64, error) {
+	result, err := tx.Exec(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}

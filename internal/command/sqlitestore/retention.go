@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
@@ -24,40 +25,51 @@ const (
 	removeEvents   = `DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE kept_since <= ? LIMIT ?)`
 )
 
-// clean marks what has become final, and removes what has been kept for long enough. It always writes something, which
-// proves that the file can be written.
+// clean marks what has become final with the time that it is by the file's clock, and removes what was marked long enough
+// ago. It always writes something, which proves that the file can be written.
 func (s *Store) clean(ctx context.Context) error {
-	for _, mark := range []string{markCommands, markEvents} {
-		if err := s.inPages(ctx, mark, 0); err != nil {
+	done := marked{full: true}
+	for done.full {
+		var err error
+		if done, err = s.mark(ctx); err != nil {
 			return err
 		}
 	}
 	if s.retention == 0 {
 		return nil
 	}
-	for _, remove := range []string{removeCommands, removeEvents} {
-		if err := s.inPages(ctx, remove, max(s.retention, leastKept)); err != nil {
+	before := done.now - max(s.retention, leastKept).Milliseconds()
+	for _, query := range []string{removeCommands, removeEvents} {
+		if err := s.remove(ctx, query, before); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inPages changes the rows that are of that age, a page in each transaction.
-func (s *Store) inPages(ctx context.Context, query string, age time.Duration) error {
+// marked is the time by the file's clock, in ms, and whether there may be more to mark.
+type marked struct {
+	now  int64
+	full bool
+}
+
+// mark marks a page of commands and one of events.
+func (s *Store) mark(ctx context.Context) (marked, error) {
+	return transact(ctx, s, func(tx *transaction) (done marked, err error) {
+		done.now, err = s.advance(tx)
+		for _, query := range []string{markCommands, markEvents} {
+			changed, failed := tx.change(query, done.now, cleanPage)
+			err, done.full = errors.Join(err, failed), done.full || changed == cleanPage
+		}
+		return done, err
+	})
+}
+
+// remove deletes the rows that were marked by then, a page in each transaction.
+func (s *Store) remove(ctx context.Context, query string, before int64) error {
 	for {
-		changed, err := transact(ctx, s, func(tx *transaction) (int64, error) {
-			now, err := s.advance(tx)
-			if err != nil {
-				return 0, err
-			}
-			result, err := tx.Exec(query, now-age.Milliseconds(), cleanPage)
-			if err != nil {
-				return 0, err
-			}
-			return result.RowsAffected()
-		})
-		if err != nil || changed < cleanPage {
+		removed, err := transact(ctx, s, func(tx *transaction) (int64, error) { return tx.change(query, before, cleanPage) })
+		if err != nil || removed < cleanPage {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,10 +93,12 @@ func TestManyAreRemoved(t *testing.T) {
 		s.retention = 48 * time.Hour
 		s.uptime = func() (string, time.Duration) { return "boot", uptime }
 		if day == 0 {
-			for i := range cleanPage + 7 {
-				id := fmt.Sprint("command-", i)
-				submit(t, s, id)
-				finish(t, s, id)
+			fill := `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+				INSERT INTO commands SELECT NULL, i, '', 12, '', '', 0, 0, 0, 0, 0, 'expired', 0, NULL, NULL, 0, NULL, NULL, '', '', '', 0, '', '', NULL FROM n`
+			if _, err := transact(t.Context(), s, func(tx *transaction) (none struct{}, err error) {
+				return none, tx.do(fill, 2*cleanPage+7)
+			}); err != nil {
+				t.Fatal(err)
 			}
 		}
 		for range 20 {
