@@ -16,7 +16,7 @@ const module = "git.dev.trmtracking.org/trm/tcp-ingestion/"
 // ARCHITECTURE.md.
 var allowed = map[string][]string{
 	"teltonika":                    {},
-	"internal/record":              {"teltonika"},
+	"internal/record":              {"internal/engine", "teltonika"},
 	"internal/engine":              {},
 	"internal/engine/redisstream":  {"internal/engine"},
 	"internal/engine/sqlite":       {"internal/datadir", "internal/engine", "internal/retention"},

@@ -107,7 +107,7 @@ func describeBody(body []byte) (text string, records int, err error) {
 	fmt.Fprintf(&out, "codec %v, quantity %d, messages %d\n", m.Codec, m.Quantity, len(m.Messages))
 	for i, msg := range m.Messages {
 		fmt.Fprintf(&out, "message %d: type %d, size %d", i+1, msg.Type, msg.Size)
-		if m.Codec.hasTimestamp() {
+		if m.Codec.HasTimestamp() {
 			fmt.Fprintf(&out, ", timestamp %d", msg.Timestamp)
 		}
 		if m.Codec.hasIMEI() {

@@ -40,13 +40,15 @@ type Message struct {
 	Payload   []byte // text in practice, sometimes with CR LF or NUL behind it, or binary
 }
 
-func (c Codec) hasTimestamp() bool { return c == Codec13 || c == Codec15 }
-func (c Codec) hasIMEI() bool      { return c == Codec14 || c == Codec15 }
+// HasTimestamp reports whether the codec's messages say when they were sent, by the device's clock.
+func (c Codec) HasTimestamp() bool { return c == Codec13 || c == Codec15 }
+
+func (c Codec) hasIMEI() bool { return c == Codec14 || c == Codec15 }
 
 // prefixSize is the number of bytes between the size field and the payload.
 func (c Codec) prefixSize() int {
 	n := 0
-	if c.hasTimestamp() {
+	if c.HasTimestamp() {
 		n += 4
 	}
 	if c.hasIMEI() {
@@ -101,7 +103,7 @@ func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *
 		return m, 0, fail(ErrOverrun, "size", p-4, "%d bytes, timestamp and IMEI take %d", size, prefix)
 	}
 	end := p + int(size)
-	if codec.hasTimestamp() {
+	if codec.HasTimestamp() {
 		m.Timestamp = binary.BigEndian.Uint32(data[p:])
 		p += 4
 	}
@@ -129,7 +131,7 @@ func (m Messages) AppendFrame(dst []byte) ([]byte, error) {
 	for i, msg := range m.Messages {
 		framed = append(framed, msg.Type)
 		framed = binary.BigEndian.AppendUint32(framed, uint32(m.Codec.prefixSize()+len(msg.Payload)))
-		if m.Codec.hasTimestamp() {
+		if m.Codec.HasTimestamp() {
 			framed = binary.BigEndian.AppendUint32(framed, msg.Timestamp)
 		}
 		if m.Codec.hasIMEI() {

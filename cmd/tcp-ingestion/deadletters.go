@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,8 @@ import (
 const deadLettersDescription = `Frames that could not be published were acknowledged and kept as dead letters. Once this program can decode
 them, replay publishes their records as received at that time, and removes them. REF is the first column of list.
 The service may run meanwhile, and replay may be run again: what is stored is removed. If it is killed between the
-two, Redis gets the records of one dead letter a second time; the embedded engine recognises them.
+two, Redis gets the records of one dead letter a second time; the embedded engine recognises them. Messages, which
+have no id, are stored a second time by both.
 Exit codes: 0 all done, 1 some failed or remain, 2 wrong usage, 78 wrong settings.`
 
 func deadLettersCommand() *cli.Command {
@@ -137,22 +139,23 @@ func (j *deadLettersJob) each(ctx context.Context, fn func(*deadletter.Letter) e
 
 func listDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	line := func(l *deadletter.Letter) error {
-		_, err := fmt.Fprintf(j.out, "%-18s  %s  %-16s  %-13s  codec %-4s  %5d bytes  %3d records claimed\n",
-			l.Ref, receivedText(l), l.DeviceID, l.Reason, l.Codec, len(l.Frame), l.Claimed())
+		_, err := fmt.Fprintf(j.out, "%-18s  %s  %-16s  %-13s  %-3s  codec %-4s  %5d bytes  %3d records claimed\n",
+			l.Ref, receivedText(l), l.DeviceID, l.Reason, cmp.Or(l.Transport, "-"), l.Codec, len(l.Frame), l.Claimed())
 		return err
 	}
 	if j.cmd.Bool("json") {
 		encoder := json.NewEncoder(j.out)
 		line = func(l *deadletter.Letter) error {
 			return encoder.Encode(struct {
-				Ref      string `json:"ref"`
-				Received string `json:"received"`
-				DeviceID string `json:"device_id"`
-				Reason   string `json:"reason"`
-				Codec    string `json:"codec"`
-				Bytes    int    `json:"bytes"`
-				Claimed  int    `json:"records_claimed"`
-			}{l.Ref, receivedText(l), l.DeviceID, l.Reason, l.Codec, len(l.Frame), l.Claimed()})
+				Ref       string `json:"ref"`
+				Received  string `json:"received"`
+				DeviceID  string `json:"device_id"`
+				Reason    string `json:"reason"`
+				Codec     string `json:"codec"`
+				Bytes     int    `json:"bytes"`
+				Claimed   int    `json:"records_claimed"`
+				Transport string `json:"transport,omitempty"`
+			}{l.Ref, receivedText(l), l.DeviceID, l.Reason, l.Codec, len(l.Frame), l.Claimed(), l.Transport})
 		}
 	}
 	return j.each(ctx, line)
@@ -166,7 +169,8 @@ func receivedText(l *deadletter.Letter) string {
 func showDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	return j.each(ctx, func(l *deadletter.Letter) error {
 		fmt.Fprintf(j.out, "dead letter %s of device %s, received %s, reason %s\n", l.Ref, l.DeviceID, receivedText(l), l.Reason)
-		for packet := range explain.Packets(l.Frame, explain.TCP) {
+		transport := cmp.Or(explain.Transport(l.Transport), explain.Auto)
+		for packet := range explain.Packets(l.Frame, transport) {
 			if err := packet.WriteText(j.out); err != nil {
 				return err
 			}
@@ -190,7 +194,7 @@ func deleteDeadLetters(ctx context.Context, j *deadLettersJob) error {
 type deadLettersReplay struct {
 	*deadLettersJob
 	deadletter.Replayer
-	done, published, duplicates int
+	done, published, duplicates, messages int
 }
 
 func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
@@ -205,8 +209,12 @@ func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 		defer r.Publisher.Close()
 	}
 	err := j.each(ctx, func(l *deadletter.Letter) error { return r.one(ctx, l) })
-	fmt.Fprintf(j.out, "%d %s: %d records published, %d stored before; %d failed\n",
-		r.done, verb, r.published, r.duplicates, j.failed)
+	messages := ""
+	if r.messages > 0 {
+		messages = fmt.Sprintf("; %d messages", r.messages)
+	}
+	fmt.Fprintf(j.out, "%d %s: %d records published, %d stored before%s; %d failed\n",
+		r.done, verb, r.published, r.duplicates, messages, j.failed)
 	return err
 }
 
@@ -228,6 +236,7 @@ func (r *deadLettersReplay) one(ctx context.Context, l *deadletter.Letter) error
 	r.done++
 	r.published += outcome.Published
 	r.duplicates += outcome.Duplicates
+	r.messages += outcome.Messages
 	if r.Publisher == nil {
 		return nil
 	}

@@ -1,8 +1,10 @@
 package deadletter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -22,18 +24,16 @@ const (
 // records may be stored later all the same; the next replay may then store them again.
 var ErrNotStored = errors.New("not stored")
 
-var (
-	errTooLong  = errors.New("there is more than one frame in it")
-	errMessages = errors.New("the frame carries messages and no records")
-)
+var errTooLong = errors.New("there is more than one frame in it")
 
-// Replayer publishes the records of dead letters. It is for one goroutine.
+// Replayer publishes the records and messages of dead letters. It is for one goroutine.
 type Replayer struct {
 	Publisher *publish.Publisher // nil: nothing is stored, only tried
 	Raw       bool               // adds each record's bytes to its document
 
-	data    teltonika.AVLData
-	encoder record.Encoder
+	data     teltonika.AVLData
+	messages teltonika.Messages
+	encoder  record.Encoder
 }
 
 // Replay decodes the dead letter with today's code and stores those of its records that have not been published
@@ -41,21 +41,42 @@ type Replayer struct {
 // be published becomes a dead letter for that reason, and its other records are published.
 //
 // Without an error everything in the dead letter is stored, and it may be removed. An error says why it has to stay.
-func (r *Replayer) Replay(l *Letter) (publish.Outcome, error) {
-	if err := r.decode(l.Frame); err != nil {
-		return publish.Outcome{}, err
+func (r *Replayer) Replay(l *Letter) (outcome publish.Outcome, err error) {
+	if err := r.decode(l); err != nil {
+		return outcome, err
 	}
 	missing := unpublished(l.Reason, r.data.Records)
+	if r.messages.Codec == 0 {
+		return r.publish(l, len(missing), func(f *publish.Frame) error { return r.fill(f, l, missing) })
+	}
+	origin := record.Origin{DeviceID: l.DeviceID, Codec: r.messages.Codec, Received: l.Received}
+	for part := range slices.Chunk(r.messages.Messages, record.MaxMessages) {
+		stored, err := r.publish(l, len(part), func(f *publish.Frame) error {
+			f.Buffer, f.Messages = record.AppendMessages(f.Buffer, f.Messages, origin, part)
+			return nil
+		})
+		if err != nil {
+			return outcome, err
+		}
+		outcome.Messages += stored.Messages
+	}
+	return outcome, nil
+}
+
+// publish stores what fill puts into a frame with room for n items, or only says what would become of it.
+func (r *Replayer) publish(l *Letter, n int, fill func(*publish.Frame) error) (publish.Outcome, error) {
 	if r.Publisher == nil {
 		var tried publish.Frame
-		err := r.fill(&tried, l, missing)
-		return publish.Outcome{Published: len(tried.Records), DeadLettered: len(tried.DeadLetters)}, err
+		err := fill(&tried)
+		return publish.Outcome{
+			Published: len(tried.Records), DeadLettered: len(tried.DeadLetters), Messages: len(tried.Messages),
+		}, err
 	}
-	f, err := r.Publisher.Admit(l.DeviceID, max(1, len(missing)))
+	f, err := r.Publisher.Admit(l.DeviceID, max(1, n))
 	if err != nil {
 		return publish.Outcome{}, fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
-	if err := r.fill(f, l, missing); err != nil {
+	if err := fill(f); err != nil {
 		r.Publisher.Discard(f)
 		return publish.Outcome{}, err
 	}
@@ -67,29 +88,38 @@ func (r *Replayer) Replay(l *Letter) (publish.Outcome, error) {
 }
 
 // decode does what a session does with a frame. The result is valid as long as the frame.
-func (r *Replayer) decode(b []byte) error {
-	body, offset, err := dataField(b)
+func (r *Replayer) decode(l *Letter) error {
+	r.messages, r.data.Records = teltonika.Messages{}, r.data.Records[:0]
+	body, offset, err := l.dataField()
 	if err != nil {
 		return err
 	}
 	if teltonika.Codec(body[0]).IsMessage() {
-		return errMessages
+		r.messages, err = teltonika.DecodeMessages(body)
+	} else {
+		err = r.data.Decode(body)
 	}
-	if err := r.data.Decode(body); err != nil {
+	if err != nil {
 		return teltonika.At(offset, err)
 	}
 	return nil
 }
 
-// dataField is the data field of a frame or datagram, and where it begins. What is no frame may be a datagram; both may begin
-// with zeros.
-func dataField(b []byte) (body []byte, offset int, err error) {
-	frame, err := wholeFrame(b)
-	if err == nil {
-		return frame.Body(), teltonika.HeaderSize, nil
+// dataField is the data field of a frame or datagram, and where it begins. Of one that was kept before there was a
+// transport, what is no frame may be a datagram; both may begin with zeros.
+func (l *Letter) dataField() (body []byte, offset int, err error) {
+	if l.Transport != engine.UDP {
+		var frame teltonika.Frame
+		if frame, err = wholeFrame(l.Frame); err == nil {
+			return frame.Body(), teltonika.HeaderSize, nil
+		}
 	}
-	if d, datagramErr := teltonika.ParseDatagram(b); datagramErr == nil {
-		return d.Body, d.BodyOffset(), nil
+	if l.Transport != engine.TCP {
+		d, failed := teltonika.ParseDatagram(l.Frame)
+		if failed == nil {
+			return d.Body, d.BodyOffset(), nil
+		}
+		err = cmp.Or(err, failed)
 	}
 	return nil, 0, err
 }
@@ -147,7 +177,7 @@ func (r *Replayer) fill(f *publish.Frame, l *Letter, records []teltonika.Record)
 	f.Buffer = append(f.Buffer, l.Frame...) // it may outlive our wait
 	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
 		DeviceID: l.DeviceID, Codec: codec.String(), Reason: reasonTimestamp, Received: l.Received,
-		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
+		Transport: l.Transport, Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
 	})
 	return nil
 }

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"slices"
@@ -114,7 +115,7 @@ func TestReplayStays(t *testing.T) {
 		"too long":      {append(bytes.Clone(good), 0), errTooLong},
 		"wrong crc":     {wrongCRC, teltonika.ErrCRC},
 		"unknown codec": {teltonika.AppendFrame(nil, []byte{0x99, 1, 1}), teltonika.ErrUnknownCodec},
-		"message":       {teltonika.AppendFrame(nil, []byte{0x0C, 1, 5, 0, 0, 0, 1, 'x', 1}), errMessages},
+		"message":       {teltonika.AppendFrame(nil, []byte{0x0C, 1, 5, 0, 0, 0, 9, 'x', 1}), teltonika.ErrOverrun},
 		"numbers":       {teltonika.AppendFrame(nil, []byte{0x08, 0, 1}), teltonika.ErrCount},
 	} {
 		r, e := replayer(t)
@@ -123,6 +124,64 @@ func TestReplayStays(t *testing.T) {
 		}
 		if len(e.Records())+len(e.DeadLetters()) != 0 {
 			t.Errorf("%s: something is stored", name)
+		}
+	}
+}
+
+// Messages that could not be decoded when they came are published, however many a frame has.
+func TestReplayOfMessages(t *testing.T) {
+	r, e := replayer(t)
+	m := teltonika.Messages{Codec: teltonika.Codec13}
+	for n := range 600 {
+		m.Messages = append(m.Messages, teltonika.Message{Type: 6, Timestamp: uint32(n), Payload: []byte{byte(n), byte(n >> 8)}})
+	}
+	body := []byte{0x0D, 1}
+	for _, one := range m.Messages {
+		body = append(body, one.Type, 0, 0, 0, 6)
+		body = binary.BigEndian.AppendUint32(body, one.Timestamp)
+		body = append(body, one.Payload...)
+	}
+	l := letter("malformed", teltonika.AppendFrame(nil, append(body, 1)))
+	for _, transport := range []string{"", engine.TCP} {
+		l.Transport = transport
+		if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Messages: 600}) {
+			t.Fatalf("%+v, %v", outcome, err)
+		}
+	}
+	got := e.Messages()
+	if len(got) != 1200 {
+		t.Fatalf("%d messages are stored", len(got))
+	}
+	for n, g := range got[:600] {
+		want := m.Messages[n]
+		if g.DeviceID != l.DeviceID || g.Codec != "13" || g.Type != 6 || g.Sent.Unix() != int64(n) || !bytes.Equal(g.Payload, want.Payload) ||
+			!g.Received.Equal(l.Received) {
+			t.Fatalf("message %d is %+v", n, g)
+		}
+	}
+	r.Publisher = nil
+	if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Messages: 600}) || len(e.Messages()) != 1200 {
+		t.Errorf("tried: %+v, %v", outcome, err)
+	}
+}
+
+// The transport says what the bytes are, so nothing is guessed: this datagram is a whole frame as well.
+func TestReplayDoesNotGuessTheTransport(t *testing.T) {
+	for transport, want := range map[string]error{engine.TCP: nil, "": nil, engine.UDP: teltonika.ErrLogin} {
+		r, _ := replayer(t)
+		l := letter("malformed", frame(t, 1000))
+		l.Transport = transport
+		if _, err := r.Replay(l); !errors.Is(err, want) {
+			t.Errorf("a frame that came by %q: %v, want %v", transport, err, want)
+		}
+		d := teltonika.Datagram{PacketID: 7, Type: 1, IMEI: l.DeviceID, Body: teltonika.Frame(l.Frame).Body()}
+		datagram, err := d.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Frame = datagram
+		if _, err := r.Replay(l); (err == nil) != (transport != engine.TCP) {
+			t.Errorf("a datagram that came by %q: %v", transport, err)
 		}
 	}
 }

@@ -79,12 +79,18 @@ type DeadLetter struct {
 	Reason   string // one of a closed set of lower-case words
 	Received time.Time
 
-	// Transport is "tcp" for a frame and "udp" for a datagram; empty in dead letters that were stored
+	// Transport is TCP for a frame and UDP for a datagram; empty in dead letters that were stored
 	// before there was this field.
 	Transport string
 
 	Frame []byte // the whole frame as received; engines store it as hex
 }
+
+// How a dead letter came.
+const (
+	TCP = "tcp" // in a stream, encrypted or not
+	UDP = "udp"
+)
 
 // Message is what a device sends of its own accord beside its records: data of a serial port, a card, a
 // camera. It has no id: two equal messages are two messages.

@@ -163,7 +163,7 @@ func messageObjects(m *teltonika.Messages) []messageObject {
 	for i := range m.Messages {
 		msg := &m.Messages[i]
 		o := messageObject{Type: msg.Type, IMEI: orNull(msg.IMEI), Payload: hex.EncodeToString(msg.Payload)}
-		if hasTimestamp(m.Codec) {
+		if m.Codec.HasTimestamp() {
 			o.Timestamp = &msg.Timestamp
 		}
 		if printable(msg.Payload) {
@@ -184,7 +184,6 @@ func printable(b []byte) bool {
 	return len(b) > 0
 }
 
-func hasTimestamp(c teltonika.Codec) bool { return c == teltonika.Codec13 || c == teltonika.Codec15 }
 func hasIMEI(c teltonika.Codec) bool      { return c == teltonika.Codec14 || c == teltonika.Codec15 }
 
 // orNull is nil for an empty string.

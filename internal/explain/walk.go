@@ -239,7 +239,7 @@ func (w *walker) message(codec teltonika.Codec, alone bool) {
 	w.take("type", 1, messageType)
 	size := int64(binary.BigEndian.Uint32(w.take("size", 4, byteCount)))
 	prefix := int64(0)
-	if hasTimestamp(codec) {
+	if codec.HasTimestamp() {
 		prefix += 4
 	}
 	if hasIMEI(codec) {
@@ -253,7 +253,7 @@ func (w *walker) message(codec teltonika.Codec, alone bool) {
 		w.stop(tooLong("the message", int(size), w.left()))
 		return
 	}
-	if hasTimestamp(codec) {
+	if codec.HasTimestamp() {
 		w.take("timestamp", 4, seconds)
 	}
 	if hasIMEI(codec) {

@@ -56,7 +56,7 @@ func addDeadLetter(f *publish.Frame, w *work, reason string) error {
 	start := len(f.Buffer)
 	f.Buffer = append(f.Buffer, w.packet...)
 	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
-		DeviceID: w.imei, Codec: w.codec.String(), Reason: reason, Received: w.received,
+		DeviceID: w.imei, Codec: w.codec.String(), Reason: reason, Received: w.received, Transport: w.figures.kind(),
 		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
 	})
 	return nil

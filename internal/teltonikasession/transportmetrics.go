@@ -3,6 +3,7 @@ package teltonikasession
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -72,6 +73,14 @@ func (m *Metrics) of(transport string) *transportMetrics {
 		return m.udp
 	}
 	return m.tcp
+}
+
+// kind is what the transport is to a dead letter.
+func (t *transportMetrics) kind() string {
+	if t.transport == transportUDP {
+		return engine.UDP
+	}
+	return engine.TCP
 }
 
 func (t *transportMetrics) handshake(result string, known bool) {
