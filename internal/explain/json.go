@@ -184,7 +184,7 @@ func printable(b []byte) bool {
 	return len(b) > 0
 }
 
-func hasIMEI(c teltonika.Codec) bool      { return c == teltonika.Codec14 || c == teltonika.Codec15 }
+func hasIMEI(c teltonika.Codec) bool { return c == teltonika.Codec14 || c == teltonika.Codec15 }
 
 // orNull is nil for an empty string.
 func orNull(s string) *string {
