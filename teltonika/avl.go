@@ -151,12 +151,12 @@ func (d *AVLData) Decode(body []byte) error {
 		return asError(d.decodeRecords(body, decode7))
 	case Codec8:
 		err := d.decodeRecords(body, decode8)
-		if err == nil || err.Err == ErrCount {
+		if fits(err) {
 			return asError(err)
 		}
 		d.N16 = true
-		if d.decodeRecords(body, decode8N16) == nil {
-			return nil
+		if err := d.decodeRecords(body, decode8N16); fits(err) {
+			return asError(err)
 		}
 		d.N16 = false
 		return err
@@ -167,6 +167,9 @@ func (d *AVLData) Decode(body []byte) error {
 	}
 	return fail(ErrUnknownCodec, "codec id", 0, "%v", d.Codec)
 }
+
+// fits reports whether the records fill the data field, with this error or none.
+func fits(err *DecodeError) bool { return err == nil || err.Err == ErrCount }
 
 // asError keeps a nil pointer from becoming an error that is not nil.
 func asError(err *DecodeError) error {

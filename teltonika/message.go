@@ -60,8 +60,9 @@ func (c Codec) prefixSize() int {
 // DecodeMessages reads a data field, codec id to quantity 2, of a codec for which [Codec.IsMessage] holds.
 // Payloads refer to body. Offsets in errors count from the codec id.
 //
-// Quantity 1 is not trusted, because devices send quantity 2 with one message; quantity 2 must equal it all the
-// same. A size field that leaves out the timestamp and IMEI is accepted where it makes the message fill the frame.
+// Quantity 1 is not trusted, because devices send quantity 2 with one message, but where it is not 0 there must be a
+// message, and quantity 2 must equal it. A size field that leaves out the timestamp and IMEI is accepted where it makes
+// the message fill the frame.
 func DecodeMessages(body []byte) (Messages, error) {
 	if len(body) < MinLength {
 		return Messages{}, fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
@@ -79,6 +80,9 @@ func DecodeMessages(body []byte) (Messages, error) {
 		}
 		m.Messages = append(m.Messages, msg)
 		p = next
+	}
+	if m.Quantity > 0 && len(m.Messages) == 0 {
+		return m, overrun(body[:last], last, messageField(0, "type and size"), 5)
 	}
 	if q2 := int(body[last]); q2 != m.Quantity {
 		return m, fail(ErrCount, "quantity 2", last, "%d, quantity 1 is %d", q2, m.Quantity)

@@ -114,3 +114,13 @@ func TestVectorsFrames(t *testing.T) {
 		t.Errorf("%d wrong CRCs, %d answers, expected 18 and 300", wrong, answered)
 	}
 }
+
+// The variant with a 16-byte group is recognised also where number of data 2 is another than number of data 1.
+func TestN16WithOtherNumberOfData2(t *testing.T) {
+	body := bytes.Clone(vectorNamed(t, "dameg-tcp-avl-c8-017").body(t))
+	body[len(body)-1]++
+	var data AVLData
+	if err := data.Decode(body); !errors.Is(err, ErrCount) || !data.N16 {
+		t.Errorf("%v, n16 %v", err, data.N16)
+	}
+}

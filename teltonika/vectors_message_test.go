@@ -57,7 +57,6 @@ func TestMessagesOddForms(t *testing.T) {
 		want       []wantMessage
 	}{
 		{"quantity 2 with one message", "0c02 06 00000002 0d0a 02", []wantMessage{{Type: 6, Size: 2, Payload: "0d0a"}}},
-		{"quantity 1 with none", "0c01 01", nil},
 		{"quantity 0", "0c00 00", nil},
 		{
 			"quantity 1 with two messages", "0d01 06 00000005 00000001 41 06 00000005 00000002 42 01",
@@ -97,6 +96,17 @@ func TestMessagesOddForms(t *testing.T) {
 			if got := asWantMessage(m.Messages[i]); got != w {
 				t.Errorf("%s:\n got %+v\nwant %+v", c.name, got, w)
 			}
+		}
+	}
+}
+
+// A quantity of messages of which none is there is no frame without messages.
+func TestMessagesOfWhichNoneIsThere(t *testing.T) {
+	for _, body := range []string{"0c01 01", "0d03 03", "0e01 01", "0f02 02", "0c01 02"} {
+		_, err := DecodeMessages(unhex(t, body))
+		checkDecodeError(t, body, err, unhex(t, body))
+		if !errors.Is(err, ErrOverrun) {
+			t.Errorf("%s: %v", body, err)
 		}
 	}
 }

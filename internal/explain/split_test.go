@@ -100,12 +100,14 @@ func TestAnswers(t *testing.T) {
 		{"unknown codec", with(func(b []byte) []byte { b[0] = 0x61; return b }), "", "unknown codec", "0x61"},
 		{"wrong CRC", badCRC, "", "sends again", "CRC at byte 46"},
 		{"command", command, "", "not answered", ""},
+		{"no command", with(func([]byte) []byte { return []byte{0x0c, 1, 1} }), "", "not answered", "message 1 type and size at byte 10"},
 		{"too long", "0000000000100000080100", "", "MAX_FRAME_BYTES", "incomplete"},
 		{"cut off", frame[:50], "", "cut off", "incomplete"},
 		{"not a login", "0000000108000000", "", "closes", "preamble at byte 0"},
 	}
 	for _, tt := range tests {
 		for p := range Line(tt.input, TCP) {
+			checkAnnotations(t, unhex(t, tt.input), TCP)
 			answer, reason := p.Answer()
 			if fmt.Sprintf("%x", answer) != tt.answer || !strings.Contains(reason, tt.reason) {
 				t.Errorf("%s: %x, %s", tt.name, answer, reason)
