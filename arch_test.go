@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"internal/config":              {},
 	"internal/logging":             {},
 	"internal/systemd":             {},
+	"internal/terminal":            {},
 	"internal/simulate":            {"teltonika"},
 	"internal/explain":             {"teltonika"},
 

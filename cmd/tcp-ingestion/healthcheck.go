@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 // healthcheckTimeout is how long /healthz may take; it does no work.
@@ -73,7 +75,7 @@ func askHealth(ctx context.Context, url string) error {
 		return fmt.Errorf("%s: %w", url, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %.200s", url, response.Status, body)
+		return fmt.Errorf("%s: %s", url, terminal.Line(fmt.Sprintf("%s: %.200s", response.Status, body)))
 	}
 	return nil
 }

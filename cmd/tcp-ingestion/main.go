@@ -10,6 +10,8 @@ import (
 	"os"
 
 	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 // Exit codes.
@@ -22,16 +24,19 @@ const (
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
-// run is main with everything it touches as a parameter.
+// run is main with everything it touches as a parameter. Whatever a device has said, nothing of it that is printed or
+// logged does anything to a terminal.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	shown, told := terminal.NewWriter(out), terminal.NewWriter(errOut)
+	defer told.Flush()
 	root := rootCommand()
-	root.Reader, root.Writer, root.ErrWriter = in, out, errOut
-	err := root.Run(ctx, args)
+	root.Reader, root.Writer, root.ErrWriter = in, shown, told
+	err := errors.Join(root.Run(ctx, args), shown.Flush())
 	if err == nil {
 		return exitOK
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(errOut, "tcp-ingestion:", text)
+		fmt.Fprintln(told, "tcp-ingestion:", text)
 	}
 	var coded cli.ExitCoder
 	if errors.As(err, &coded) {

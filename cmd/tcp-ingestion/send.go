@@ -18,6 +18,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 func sendCommand() *cli.Command {
@@ -26,6 +27,8 @@ func sendCommand() *cli.Command {
 		Usage:     "send a command to a device and print its answer",
 		ArgsUsage: "IMEI 'COMMAND'",
 		Description: "Asks a running server through its API at --admin-address. The answer goes to standard output, in hex if it is no text.\n" +
+			"What could do something to the terminal is escaped, such as \\r and \\u001b. --json has response_hex, the bytes as they came,\n" +
+			"where the answer is not all text.\n" +
 			"Exit codes: 0 answered (with --wait 0: accepted), 1 not, as standard error says, 2 wrong usage, 78 wrong settings.\n" +
 			"The same --id is executed once: with it, what was sent before is asked for again.",
 		Flags: append([]cli.Flag{
@@ -95,7 +98,7 @@ func printResult(cmd *cli.Command, e *admin.Entry, accepted bool) error {
 	case accepted:
 		fmt.Fprintln(out, e.ID)
 	case e.State == command.Answered && e.Response != nil:
-		fmt.Fprintln(out, strings.TrimSuffix(*e.Response, "\n"))
+		fmt.Fprintln(out, strings.TrimSuffix(strings.ReplaceAll(*e.Response, "\r\n", "\n"), "\n"))
 	}
 	if accepted || e.State == command.Answered {
 		return nil
@@ -194,5 +197,5 @@ func askFailed(client *admin.Client, err error) error {
 	case p.Status == http.StatusUnauthorized:
 		return cli.Exit(fmt.Sprintf("%s asks for a token: set ADMIN_TOKEN as the server has it", client.URL()), exitFailure)
 	}
-	return cli.Exit(fmt.Sprintf("%s: %s", client.URL(), p.Text), exitFailure)
+	return cli.Exit(fmt.Sprintf("%s: %s", client.URL(), terminal.Line(p.Text)), exitFailure)
 }

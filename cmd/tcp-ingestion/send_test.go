@@ -95,7 +95,8 @@ func TestSend(t *testing.T) {
 		says []string // on standard error
 	}{
 		{"text", answered, nil, 0, "Ver:03.25.14\n", nil},
-		{"lines", ends(command.Answered, "", 1, "a\r\nb\n"), nil, 0, "a\r\nb\n", nil},
+		{"lines", ends(command.Answered, "", 1, "a\r\nb\n"), nil, 0, "a\nb\n", nil},
+		{"odd byte", ends(command.Answered, "", 1, "Temp: 25\xb0C\x00"), nil, 0, "Temp: 25°C\n", nil},
 		{"bytes", ends(command.Answered, "", 1, "\x00\xff"), nil, 0, "00ff\n", nil},
 		{"nothing", ends(command.Answered, "", 1, ""), nil, 0, "\n", nil},
 		{"accepted", ends(command.Queued, "", 0, ""), []string{"--wait", "0", "--id", "a1"}, 0, "a1\n", nil},

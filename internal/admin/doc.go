@@ -73,7 +73,8 @@
 //	payload, encoding            of the command: text, or hex if it is not printable ASCII
 //	attempts                     how often it may have been sent
 //	created_at, sent_at, finished_at
-//	response, response_encoding  the device's answer, as payload
+//	response, response_encoding  the device's answer: text, in UTF-8, or hex if there is too little text in it
+//	response_hex                 its bytes, if response is text and not exactly them
 //	reason                       of a final state other than answered, in words
 //	instance                     that sent it last or, if none did, finished it
 //

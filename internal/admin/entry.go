@@ -31,6 +31,7 @@ type Entry struct {
 	FinishedAt       Time             `json:"finished_at,omitzero"`
 	Response         *string          `json:"response,omitempty"` // an answer may be empty
 	ResponseEncoding command.Encoding `json:"response_encoding,omitempty"`
+	ResponseHex      string           `json:"response_hex,omitempty"` // if Response is text and not exact
 	Reason           string           `json:"reason,omitempty"`
 	Instance         string           `json:"instance,omitempty"`
 }
@@ -43,8 +44,8 @@ func entryOf(e *command.Entry) *Entry {
 	}
 	j.Payload, j.Encoding = command.EncodePayload(e.Payload)
 	if e.State == command.Answered || len(e.Response) > 0 {
-		text, encoding := command.EncodePayload(e.Response)
-		j.Response, j.ResponseEncoding = &text, encoding
+		text, encoding, raw := command.EncodeResponse(e.Response)
+		j.Response, j.ResponseEncoding, j.ResponseHex = &text, encoding, raw
 	}
 	return j
 }

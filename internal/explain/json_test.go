@@ -30,3 +30,21 @@ func TestJSONText(t *testing.T) {
 		}
 	}
 }
+
+// TestTextForPeople: one byte that is no text does not hide the rest of a device's answer, and cannot do anything to
+// a terminal.
+func TestTextForPeople(t *testing.T) {
+	for payload, want := range map[string]string{
+		"INI:2026/11/22\x00":       `"INI:2026/11/22\x00"`,
+		"Temp: 25\xb0C":            `"Temp: 25\xb0C"`,
+		"Temp: 25\u00b0C":          `"Temp: 25°C"`,
+		"clear\x1b[2J it\r":        `"clear\x1b[2J it\r"`,
+		"\xff\xd8\xff\xe0\x00\x10": "6 bytes",
+		"\x00\x00":                 "2 bytes",
+		"":                         "empty",
+	} {
+		if got := text([]byte(payload)); got != want {
+			t.Errorf("%q is shown as %s, want %s", payload, got, want)
+		}
+	}
+}

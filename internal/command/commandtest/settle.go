@@ -42,7 +42,9 @@ func settleAnswer(t *testing.T, b Backend) {
 
 func settleBytes(t *testing.T, b Backend) {
 	n := start(t, b, "a")
-	for _, response := range []string{"", " ", "6869", "a\r\n\t", "\x00\xff", "Žvėrynas", string(make([]byte, 60_000))} {
+	for _, response := range []string{
+		"", " ", "6869", "a\r\n\t", "\x00\xff", "Žvėrynas", "25\xb0C and more\x00\x00", string(make([]byte, 60_000)),
+	} {
 		c := newCommand(deviceA)
 		n.begun(t, c, hasty)
 		p := patient

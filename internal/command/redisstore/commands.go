@@ -110,10 +110,10 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patien
 	if m.Type == teltonika.TypeNack {
 		state, reason = command.Nacked, command.ReasonOtherDevice
 	}
-	payload, encoding := command.EncodePayload(m.Payload)
+	text, encoding, raw := command.EncodeResponse(m.Payload)
 	token := s.doubts.token(m)
-	answer, err := s.eval(ctx, scriptSettle, token, m.IMEI, string(state), flag(m.Codec == teltonika.Codec14), payload, string(encoding),
-		reason, p.Gap.Milliseconds(), p.Quarantine.Milliseconds(), age(m).Milliseconds())
+	answer, err := s.eval(ctx, scriptSettle, token, m.IMEI, string(state), flag(m.Codec == teltonika.Codec14),
+		text, string(encoding), raw, reason, p.Gap.Milliseconds(), p.Quarantine.Milliseconds(), age(m).Milliseconds())
 	s.doubts.note(m, token, err)
 	if err != nil {
 		return "", command.Entry{}, fmt.Errorf("settle: %w", err)
@@ -136,9 +136,9 @@ func age(m *command.Message) time.Duration {
 
 // Finish implements command.Store.
 func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience) (command.Entry, error) {
-	response, encoding := command.EncodePayload(e.Response)
+	response, encoding, raw := command.EncodeResponse(e.Response)
 	args := []any{
-		string(e.State), e.Reason, response, string(encoding), p.Quarantine.Milliseconds(),
+		string(e.State), e.Reason, response, string(encoding), raw, p.Quarantine.Milliseconds(),
 		e.Attempts, milliseconds(e.SentAt), milliseconds(e.Deadline),
 	}
 	answer, err := s.eval(ctx, scriptFinish, append(args, commandArgs(&e.Command)...)...)

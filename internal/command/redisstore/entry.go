@@ -51,7 +51,8 @@ func (f fields) entry() command.Entry {
 		FinishedAt: f.time("finished_at"), Reason: f["reason"], Instance: f["instance"],
 	}
 	if e.State == command.Answered || f["response"] != "" {
-		e.Response = f.bytes("response", "response_encoding")
+		encoding := command.Encoding(f["response_encoding"])
+		e.Response, _ = command.DecodeResponse(f["response"], encoding, f["response_hex"])
 	}
 	return e
 }

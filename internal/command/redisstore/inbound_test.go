@@ -145,6 +145,29 @@ func TestForeignSender(t *testing.T) {
 	}
 }
 
+// TestAnswerWithOddBytesIsText: one degree sign does not make hex of an answer.
+func TestAnswerWithOddBytesIsText(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	a.connect(deviceA)
+	wantHolder(t, r, deviceA, "a")
+	r.Do("XADD", "commands:inbox", "*", "id", "odd", "imei", deviceA, "payload", "getinfo")
+	a.wantTaken(t, "odd")
+	a.grant(t, "odd", patient)
+	if _, _, err := a.Settle(context.Background(), answer(deviceA, "Temp: 25\xb0C\x00"), patient); err != nil {
+		t.Fatal(err)
+	}
+	a.wantEnd(t, r, "odd", command.Answered)
+	m := stream(t, r, "commands:responses")[0]
+	for field, want := range map[string]string{
+		"response": "Temp: 25°C", "encoding": "text", "response_hex": "54656d703a203235b04300",
+	} {
+		if got := text(t, m, field); got != want {
+			t.Errorf("%s is %q, want %q", field, got, want)
+		}
+	}
+}
+
 // TestCommandWaitsInTheStream adds it before there is anybody to read it.
 func TestCommandWaitsInTheStream(t *testing.T) {
 	r := testkit.StartRedis(t)

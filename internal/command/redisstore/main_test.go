@@ -102,12 +102,23 @@ func decode(t testing.TB, m redis.XMessage, field string) []byte {
 	return b
 }
 
+func decodeResponse(t testing.TB, m redis.XMessage) []byte {
+	t.Helper()
+	encoding := command.Encoding(text(t, m, "encoding"))
+	raw, _ := m.Values["response_hex"].(string) // only there where it says something
+	b, err := command.DecodeResponse(text(t, m, "response"), encoding, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func results(t testing.TB, r *testkit.Redis) (all []command.Entry) {
 	t.Helper()
 	for _, m := range stream(t, r, "commands:responses") {
 		all = append(all, command.Entry{
 			Command: command.Command{ID: text(t, m, "id"), IMEI: text(t, m, "imei")}, State: command.State(text(t, m, "status")),
-			Response: decode(t, m, "response"), Reason: text(t, m, "reason"), SentAt: isoTime(t, text(t, m, "sent_at")),
+			Response: decodeResponse(t, m), Reason: text(t, m, "reason"), SentAt: isoTime(t, text(t, m, "sent_at")),
 			FinishedAt: isoTime(t, text(t, m, "finished_at")), Instance: text(t, m, "instance"),
 		})
 	}

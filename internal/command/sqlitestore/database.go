@@ -15,7 +15,7 @@ import (
 )
 
 // steps make the file of version n one of version n+1. The version is kept in the file's user_version.
-var steps = []string{schema, ages}
+var steps = []string{schema, ages, rawResponses}
 
 // schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
 // STRICT, which SQLite clients before 3.37 refuse to open.
@@ -54,6 +54,10 @@ CREATE INDEX events_new ON events (seq) WHERE kept_since IS NULL;
 CREATE INDEX events_kept ON events (kept_since) WHERE kept_since IS NOT NULL;
 DELETE FROM turns WHERE NOT EXISTS (SELECT 1 FROM commands WHERE commands.id = turns.id);
 CREATE TRIGGER commands_turn AFTER DELETE ON commands BEGIN DELETE FROM turns WHERE imei = OLD.imei AND id = OLD.id; END;`
+
+// rawResponses keeps the bytes of an answer beside its text, where they differ; see command.EncodeResponse.
+const rawResponses = `
+ALTER TABLE commands ADD COLUMN response_hex TEXT;`
 
 // pragmas are set on the connection. Memory mapping stays off: a failing disk would then end the process with a signal.
 var pragmas = []string{

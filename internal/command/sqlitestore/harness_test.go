@@ -90,15 +90,18 @@ func each(t testing.TB, dir, query string, row func(scan func(into ...any))) {
 
 func readResults(t testing.TB, dir string) (all []command.Entry) {
 	t.Helper()
-	const query = `SELECT id, imei, state, response, response_encoding, reason, sent_at, finished_at, instance FROM commands
+	const query = `SELECT id, imei, state, response, response_encoding, response_hex, reason, sent_at, finished_at, instance FROM commands
 		WHERE finished_at IS NOT NULL ORDER BY seq`
 	each(t, dir, query, func(scan func(into ...any)) {
 		var e command.Entry
-		var response, encoding *string
+		var response, encoding, raw *string
 		var sent, finished *int64
-		scan(&e.ID, &e.IMEI, &e.State, &response, &encoding, &e.Reason, &sent, &finished, &e.Instance)
+		scan(&e.ID, &e.IMEI, &e.State, &response, &encoding, &raw, &e.Reason, &sent, &finished, &e.Instance)
 		if response != nil {
 			e.Response = decode(t, *response, *encoding)
+			if raw != nil {
+				e.Response = decode(t, *raw, string(command.Hex))
+			}
 		}
 		if sent != nil {
 			e.SentAt = time.UnixMilli(*sent)

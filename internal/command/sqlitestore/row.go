@@ -10,7 +10,8 @@ import (
 
 // columns of a command, in the order of row.
 const columns = `seq, id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm,
-	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers, heard, heard_as`
+	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers, heard, heard_as,
+	response_hex`
 
 // row is a command as it is kept.
 type row struct {
@@ -48,9 +49,10 @@ func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
 	var timeout, created, expires int64
 	var sent, deadline, finished sql.NullInt64
 	var payload, encoding string
-	var response, responseEncoding sql.NullString
+	var response, responseEncoding, raw sql.NullString
 	err = from.Scan(&r.seq, &r.ID, &r.IMEI, &r.Codec, &payload, &encoding, &timeout, &created, &expires, &r.Idempotent, &r.Confirm,
-		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run, &r.answers, &r.heard, &r.heardAs)
+		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run, &r.answers, &r.heard, &r.heardAs,
+		&raw)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return row{}, command.ErrUnknown
@@ -63,20 +65,20 @@ func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
 	if r.Payload, err = command.DecodePayload(payload, command.Encoding(encoding)); err != nil || !response.Valid {
 		return r, err
 	}
-	r.Response, err = command.DecodePayload(response.String, command.Encoding(responseEncoding.String))
+	r.Response, err = command.DecodeResponse(response.String, command.Encoding(responseEncoding.String), raw.String)
 	return r, err
 }
 
 // insert keeps an entry, unless its id is known.
 func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
 	payload, encoding := command.EncodePayload(e.Payload)
-	response, responseEncoding := encodeResponse(e.Response)
+	response, responseEncoding, raw := encodeResponse(e.Response)
 	result, err := tx.Exec(`INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at,
-			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'') ON CONFLICT (id) DO NOTHING`,
+			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, response_hex, reason, instance, run)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'') ON CONFLICT (id) DO NOTHING`,
 		e.ID, e.IMEI, e.Codec, payload, encoding, e.Timeout.Milliseconds(), e.Created.UnixMilli(), e.Expires.UnixMilli(),
 		e.Idempotent, e.Confirm, e.State, e.Attempts, toMillis(e.SentAt), toMillis(e.Deadline), toMillis(e.FinishedAt),
-		response, responseEncoding, e.Reason, e.Instance)
+		response, responseEncoding, raw, e.Reason, e.Instance)
 	if err != nil {
 		return false, err
 	}
@@ -86,20 +88,21 @@ func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
 
 // update keeps what has become of a command.
 func (tx *transaction) update(r *row) error {
-	response, encoding := encodeResponse(r.Response)
+	response, encoding, raw := encodeResponse(r.Response)
 	return tx.do(`UPDATE commands SET state = ?, attempts = ?, sent_at = ?, deadline = ?, finished_at = ?, response = ?,
-		response_encoding = ?, reason = ?, instance = ?, run = ?, answers = ?, heard = ?, heard_as = ? WHERE seq = ?`,
+		response_encoding = ?, response_hex = ?, reason = ?, instance = ?, run = ?, answers = ?, heard = ?, heard_as = ? WHERE seq = ?`,
 		r.State, r.Attempts, toMillis(r.SentAt), toMillis(r.Deadline), toMillis(r.FinishedAt), response,
-		encoding, r.Reason, r.Instance, r.run, r.answers, r.heard, r.heardAs, r.seq)
+		encoding, raw, r.Reason, r.Instance, r.run, r.answers, r.heard, r.heardAs, r.seq)
 }
 
-// encodeResponse returns NULLs for a response that is not there.
-func encodeResponse(response []byte) (text, encoding sql.NullString) {
+// encodeResponse returns NULLs for what is not there.
+func encodeResponse(response []byte) (text, encoding, raw sql.NullString) {
 	if response == nil {
-		return text, encoding
+		return text, encoding, raw
 	}
-	encoded, how := command.EncodePayload(response)
-	return sql.NullString{String: encoded, Valid: true}, sql.NullString{String: string(how), Valid: true}
+	encoded, how, bytes := command.EncodeResponse(response)
+	return sql.NullString{String: encoded, Valid: true}, sql.NullString{String: string(how), Valid: true},
+		sql.NullString{String: bytes, Valid: bytes != ""}
 }
 
 // toMillis returns NULL for the zero time.

@@ -171,18 +171,23 @@ end
 
 -- announce makes the result known.
 local function announce(c)
-  redis.call('XADD', RESPONSES, 'MAXLEN', '~', LENGTH, '*', 'id', c.id, 'imei', c.imei, 'status', c.state,
-    'response', c.response, 'encoding', c.response_encoding, 'reason', c.reason,
-    'sent_at', iso(c.sent_at), 'finished_at', iso(c.finished_at), 'instance', c.instance)
+  local fields = { 'id', c.id, 'imei', c.imei, 'status', c.state, 'response', c.response, 'encoding', c.response_encoding,
+    'reason', c.reason, 'sent_at', iso(c.sent_at), 'finished_at', iso(c.finished_at), 'instance', c.instance }
+  if (c.response_hex or '') ~= '' then
+    fields[#fields + 1] = 'response_hex'
+    fields[#fields + 1] = c.response_hex
+  end
+  redis.call('XADD', RESPONSES, 'MAXLEN', '~', LENGTH, '*', unpack(fields))
 end
 
 -- finish gives the command its final state. The caller has made sure that it has none.
-local function finish(c, state, reason, at, response, encoding)
+local function finish(c, state, reason, at, response, encoding, raw)
   c.state, c.reason, c.finished_at, c.response, c.response_encoding = state, reason, at, response or '', encoding or 'text'
+  c.response_hex = raw or ''
   if c.instance == '' then c.instance = SELF end
   announce(c)
   write(c, 'state', c.state, 'reason', reason, 'finished_at', at, 'response', c.response,
-    'response_encoding', c.response_encoding, 'instance', c.instance)
+    'response_encoding', c.response_encoding, 'response_hex', c.response_hex, 'instance', c.instance)
   redis.call('PEXPIRE', hash(c.id), DAY)
   redis.call('ZREM', DUE, c.id)
   leave(c, c.at, c.entry)

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// hostileAnswer overwrites a line, clears the screen, takes back characters, turns the direction of writing, and has
+// C1 controls. The rest of it is long enough for text.
+const hostileAnswer = "DOUT1:1 Timeout:0\rDOUT1:0 and \x1b[2J screen, \b\b\b back, \u202e turned, \u009b2J, " +
+	"and so on until it is text\r\nsecond line"
+
+// wantHarmless fails if a text would do anything to a terminal.
+func wantHarmless(t *testing.T, what, text string) {
+	t.Helper()
+	for i, c := range text {
+		invalid := c == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd")
+		if invalid || !unicode.IsPrint(c) && c != '\n' && c != '\t' {
+			t.Errorf("%s has %q at %d: %q", what, c, i, text)
+			return
+		}
+	}
+}
+
+// TestHostileAnswer: a device's answer does nothing to the terminal of whoever asked, and is not lost for that.
+func TestHostileAnswer(t *testing.T) {
+	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir(), "LOG_LEVEL": "debug"})
+	d := s.connect(oneIMEI)
+	d.SendFrame(teltonika.Codec8, teltonika.Record{Timestamp: 1, Satellites: 5})
+	d.ExpectACK(1)
+	settings := map[string]string{"ADMIN_ADDRESS": s.admin}
+	go func() { d.Answer(d.ReadCommand(), hostileAnswer) }()
+	code, out, errOut := execute(t, settings, "", "send", "--id", "hostile", oneIMEI, "getver")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errOut)
+	}
+	wantHarmless(t, "send", out)
+	const begin, end = `DOUT1:1 Timeout:0\rDOUT1:0 and `, "text\nsecond line\n"
+	if !strings.HasPrefix(out, begin) || !strings.HasSuffix(out, end) {
+		t.Errorf("send prints %q", out)
+	}
+	_, out, _ = execute(t, settings, "", "send", "--id", "hostile", "--json", oneIMEI, "getver")
+	wantHarmless(t, "send --json", out)
+	var e admin.Entry
+	if err := json.Unmarshal([]byte(out), &e); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	wantHarmless(t, "the response", strings.ReplaceAll(*e.Response, "\r", ""))
+	if want := hex.EncodeToString([]byte(hostileAnswer)); e.ResponseHex != want {
+		t.Errorf("response_hex is %s, want %s", e.ResponseHex, want)
+	}
+	_, out, _ = execute(t, settings, "", "devices")
+	wantHarmless(t, "devices", out)
+	wantHarmless(t, "the log", s.tail(1000))
+}
+
+// TestHostilePacketsAreExplained has the same text in packets that people look at.
+func TestHostilePacketsAreExplained(t *testing.T) {
+	m := teltonika.Message{Type: teltonika.TypeResponse, Payload: []byte(hostileAnswer)}
+	frame, err := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{m}}.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"decode"}, {"decode", "--json"}} {
+		_, out, _ := execute(t, nil, hex.EncodeToString(frame), args...)
+		wantHarmless(t, strings.Join(args, " "), out)
+	}
+}
+
+// TestHostileServer is one that is not ours.
+func TestHostileServer(t *testing.T) {
+	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, "<html>\r\n\x1b[2J\u202e"+strings.Repeat("x", 300))
+	}))
+	defer foreign.Close()
+	address := foreign.Listener.Addr().String()
+	for _, args := range [][]string{
+		{"devices"}, {"send", oneIMEI, "getver"}, {"healthcheck", "--url", "http://" + address},
+	} {
+		code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": address}, "", args...)
+		if code != 1 || strings.Count(errOut, "\n") != 1 || len(errOut) > 1000 {
+			t.Errorf("%v: exit code %d: %s", args, code, errOut)
+		}
+		wantHarmless(t, args[0], out+errOut)
+	}
+}
+
+// TestHostileLog writes it in both formats, by the way of every logger.
+func TestHostileLog(t *testing.T) {
+	for _, text := range []bool{false, true} {
+		var b bytes.Buffer
+		logging.New(terminal.NewWriter(&b), slog.LevelInfo, text).Info("device said", "text", hostileAnswer)
+		wantHarmless(t, "the log", b.String())
+		if strings.Count(b.String(), "\n") != 1 {
+			t.Errorf("more than a line: %q", b.String())
+		}
+	}
+	var out, errOut bytes.Buffer
+	run(context.Background(), []string{"tcp-ingestion", hostileAnswer}, strings.NewReader(""), &out, &errOut)
+	wantHarmless(t, "an unknown command", out.String()+errOut.String())
+}
