@@ -155,6 +155,7 @@ func TestErrorsLogin(t *testing.T) {
 		{"length 65", "0041" + strings.Repeat("31", 65), ErrLogin, "login length", 0},
 		{"HTTP", "474554202f", ErrLogin, "login length", 0},
 		{"cut", "000f 333532", ErrIncomplete, "login identifier", 2},
+		{"cut, and no login already", "003d cafe01", ErrLogin, "login identifier", 2},
 		{"more bytes behind", "0001 31 32", ErrLogin, "login identifier", 3},
 		{"space", "0003 312033", ErrLogin, "login identifier", 3},
 		{"NUL", "0003 313200", ErrLogin, "login identifier", 4},

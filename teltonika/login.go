@@ -32,7 +32,8 @@ func ParseLoginLength(b []byte) (int, error) {
 }
 
 // ParseLogin reads a whole login, the length and the identifier, and returns the identifier: ASCII
-// letters and digits. The check digit of an IMEI is not verified, because test devices break it.
+// letters and digits. The check digit of an IMEI is not verified, because test devices break it. Of a login that is cut
+// off the error matches ErrIncomplete if more bytes may complete it, and ErrLogin if what is there is no login already.
 //
 //	 0      2                             2+n
 //	+------+-----------------------------+
@@ -43,14 +44,14 @@ func ParseLogin(b []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if i := invalidByte(b[2:min(2+n, len(b))]); i >= 0 {
+		return "", fail(ErrLogin, "login identifier", 2+i, "byte 0x%02x is neither an ASCII letter nor a digit", b[2+i])
+	}
 	if len(b) < 2+n {
 		return "", fail(ErrIncomplete, "login identifier", 2, "%d of %d bytes", len(b)-2, n)
 	}
 	if len(b) > 2+n {
 		return "", fail(ErrLogin, "login identifier", 2+n, "%d bytes after it", len(b)-2-n)
-	}
-	if i := invalidByte(b[2:]); i >= 0 {
-		return "", fail(ErrLogin, "login identifier", 2+i, "byte 0x%02x is neither an ASCII letter nor a digit", b[2+i])
 	}
 	return string(b[2:]), nil
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ type Conn struct {
 	cutFor    atomic.Pointer[CloseReason] // why the server ends it, if it does
 
 	// With the server's lock.
-	device   string    // set by TakeOver
+	device   string    // who has logged in last; set by TakeOver
 	opened   bool      // the session's, and no longer the transport's
 	proved   bool      // its device is to be remembered, see Prove
 	standing *standing // among the unproven; nil if it is none of them
@@ -49,6 +50,13 @@ func (c *Conn) Verify(device string) error {
 		return nil
 	}
 	return c.verify(device)
+}
+
+// Network is what the device's doings are held against: its address without the port, and of IPv6 the /64, which one
+// customer has. It is the zero Addr for a balancer's own connection and for what is not TCP.
+func (c *Conn) Network() netip.Addr {
+	network, _ := addressOf(c.client)
+	return network
 }
 
 // past is a deadline that wakes a reader at once.
@@ -97,13 +105,16 @@ func (c *Conn) Pause(d time.Duration) error {
 // good, while a new one waits for the device with 2; so a session asks for it when it begins a long wait.
 func (c *Conn) Renew() { c.renew = true }
 
-// TakeOver makes the connection the device's only one: an older connection of the device is closed before
-// TakeOver returns, so that it can acknowledge nothing any more. It is called at each login, and returns a number that is
-// higher than those of all older logins. trusted says that it is a device without doubt, so that its connection is not one
-// of those that go when there is no room. It fails if there is none, or the server has given the connection up.
+// TakeOver makes the connection the device's only one, and no other device's: an older connection of the device is closed
+// before TakeOver returns, so that it can acknowledge nothing any more. It is called at each login of a device that is not
+// the connection's already, and returns a number that is higher than those of all older logins. trusted says that it is a
+// device without doubt, so that its connection is not one of those that go when there is no room. It fails if there is
+// none, or the server has given the connection up.
 func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) {
 	s := c.server
-	s.guard.note(c.client, true, time.Now())
+	if c.device == "" { // which nobody else writes
+		s.guard.note(c.client, true, time.Now())
+	}
 	older, number, err := s.register(c, device, trusted)
 	if err == errFull {
 		s.options.Logger.Warn("connection limit reached, connection closed",

@@ -31,7 +31,7 @@ type Options struct {
 	StrictAuth       bool          // refuse unknown devices instead of only labelling them
 	RecordRaw        bool          // publish the record's bytes too
 	HandshakeTimeout time.Duration // for the whole login
-	IdleTimeout      time.Duration // between two signs of life, and for the rest of a frame once begun
+	IdleTimeout      time.Duration // between two signs of life
 	WriteTimeout     time.Duration // for an answer
 	MaxFrameBytes    int           // largest data field length
 	Metrics          *Metrics
@@ -43,7 +43,7 @@ type Adapter struct {
 	Options
 	work        sync.Pool
 	deadLetters allowance
-	penalties   penalties
+	backoff     loginBackoff
 	largeFrames budget
 	datagrams   *datagrams
 }
@@ -53,7 +53,7 @@ func New(o Options) *Adapter {
 	if o.Commands == nil {
 		o.Commands = noCommands{}
 	}
-	a := &Adapter{Options: o, deadLetters: newAllowance(), penalties: newPenalties(), largeFrames: newBudget(o.MaxFrameBytes)}
+	a := &Adapter{Options: o, deadLetters: newAllowance(), backoff: newLoginBackoff(), largeFrames: newBudget(o.MaxFrameBytes)}
 	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout)
 	o.Metrics.datagramDevices.Store(a.datagrams.devices)
 	a.work.New = func() any {
@@ -72,25 +72,26 @@ func (a *Adapter) Open(conn *ingest.Conn) ingest.Session {
 // Step is the login, and from then on one frame. It implements ingest.Session.
 func (s *session) Step() ingest.CloseReason {
 	step := s.next
-	if s.imei == "" {
+	if s.line == nil {
 		step = s.login
 	}
 	return step()
 }
 
 // End implements ingest.Session.
-func (s *session) End(reason ingest.CloseReason) {
-	s.hangUp()
-	if s.imei == "" {
+func (s *session) End(reason ingest.CloseReason) { s.leave(reason) }
+
+// leave parts with the device that is logged in, if there is one.
+func (s *session) leave(reason ingest.CloseReason) {
+	l := s.line
+	if l == nil {
 		return
 	}
-	s.Commands.Disconnected(s.imei, s)
-	s.logEnd(reason)
-}
-
-func (s *session) logEnd(reason ingest.CloseReason) {
-	s.Logger.Info("device disconnected", "imei", s.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(s.conn.Since()).Round(time.Millisecond), "frames", s.line.figures.frames, "records", s.line.figures.records)
+	s.line = nil
+	l.hangUp()
+	s.Commands.Disconnected(l.imei, l)
+	s.Logger.Info("device disconnected", "imei", l.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
+		"duration", time.Since(l.loggedIn).Round(time.Millisecond), "frames", l.figures.frames, "records", l.figures.records)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
@@ -98,22 +99,23 @@ func (s *session) logEnd(reason ingest.CloseReason) {
 type session struct {
 	*Adapter
 	conn      *ingest.Conn
-	imei      string        // empty until the login is accepted
-	head      [8]byte       // the next frame's header; also the answer's bytes
+	line      *line         // of the device that is logged in; nil before the first login
+	head      [8]byte       // the next frame's header, or how a login begins; also the ACK's bytes
+	have      int           // bytes of head that have arrived
+	begun     bool          // the time for the rest of the frame runs
 	proved    bool          // a frame with records is acknowledged
 	streams   bool          // sends its next frame within restAfter
 	waited    time.Duration // for the next frame already; see rest
 	lastFrame time.Time
 	wrongCRCs int // in a row
-	line      line
 }
 
-// answer writes n bytes of head.
-func (s *session) answer(n int) error {
+// answer writes what the device waits for.
+func (s *session) answer(b []byte) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.WriteTimeout)); err != nil {
 		return err
 	}
-	_, err := s.conn.Write(s.head[:n])
+	_, err := s.conn.Write(b)
 	return err
 }
 

@@ -11,9 +11,8 @@ import (
 // from the first byte behind the header to the ACK. When it is used up a session leaves the frame in the socket,
 // and the device waits.
 const (
-	largeFrameBudget   = 64 << 20 // bytes of frames, and about three times that with what is made of them
-	budgetPatience     = 10 * time.Second
-	largeFramePatience = time.Minute // for the rest of a large frame, so that none can hold the budget for long
+	largeFrameBudget = 64 << 20 // bytes of frames, and about three times that with what is made of them
+	budgetPatience   = 10 * time.Second
 )
 
 // errBudget: no memory for a large frame within budgetPatience.
@@ -41,7 +40,7 @@ func (b budget) take(stopping <-chan struct{}) error {
 	case <-timer.C:
 		return errBudget
 	case <-stopping:
-		return &socketError{ingest.ErrDraining}
+		return &partial{error: ingest.ErrDraining}
 	}
 }
 

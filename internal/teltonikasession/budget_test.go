@@ -53,7 +53,7 @@ func TestLargeFrameMustArrive(t *testing.T) {
 		if n := len(s.adapter.largeFrames); n != 1 {
 			t.Errorf("%d large frames in hand", n)
 		}
-		d.closesAfter(largeFramePatience)
+		d.closesAfter(frameTimeout)
 		if n := len(s.adapter.largeFrames); n != 0 {
 			t.Errorf("%d large frames in hand at the end", n)
 		}

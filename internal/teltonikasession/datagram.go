@@ -27,7 +27,7 @@ var errDatagramRate = errors.New("too many records in datagrams")
 
 // datagrams is what the adapter keeps for those who send datagrams. An IMEI in a datagram is only a claim, so what it
 // does is held neither against the device that is connected under it nor to its credit: the dead letters are counted
-// apart, and there are no penalties.
+// apart, and there is no login backoff.
 type datagrams struct {
 	share       *publish.Share
 	records     limit.Bucket

@@ -167,7 +167,7 @@ func TestDatagramOfAnUnknownCodec(t *testing.T) {
 		}
 		s.expectMetric(3, "teltonika_unknown_codec_total", "codec_id=0x61")
 		s.expectMetric(3, "teltonika_frames_total", "result=unknown_codec", "transport=udp")
-		s.login().expectAlive() // without a penalty
+		s.login().expectAlive() // without a backoff
 	})
 }
 

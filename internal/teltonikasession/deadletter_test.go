@@ -113,7 +113,7 @@ func TestDeadLetterOfAnUnknownCodecOncePerDistinctFrame(t *testing.T) {
 	serve(t, func(s *service) {
 		for range 5 {
 			for _, content := range []byte("abc") {
-				d := s.loginAfterPenalty()
+				d := s.loginAfterBackoff()
 				d.send(bodyFrame(0x61, 1, content, 1))
 				d.expectClosed("")
 			}
@@ -137,7 +137,7 @@ func TestDeadLetterOfAnUnknownCodecThatCannotBeStored(t *testing.T) {
 		d.send(bodyFrame(0x61, 1, 'a', 1))
 		d.expectClosed("")
 		s.engine.Fail(nil)
-		d = s.loginAfterPenalty()
+		d = s.loginAfterBackoff()
 		d.send(bodyFrame(0x61, 1, 'a', 1))
 		d.expectClosed("")
 		s.expectStored(0, 1)

@@ -26,8 +26,15 @@ type device struct {
 	closed bool
 }
 
-func (s *service) dial() *device {
-	d := &device{service: s, conn: s.listener.Dial()}
+func (s *service) dial() *device { return s.dialFrom("") }
+
+// dialFrom connects from an IP address.
+func (s *service) dialFrom(ip string) *device {
+	var address net.Addr
+	if ip != "" {
+		address = &net.TCPAddr{IP: net.ParseIP(ip), Port: 40000}
+	}
+	d := &device{service: s, conn: s.listener.DialFrom(address)}
 	go d.gather()
 	s.Cleanup(func() { d.conn.Close() })
 	return d

@@ -36,7 +36,9 @@ func (s *session) next() ingest.CloseReason {
 		s.rest(restAfter)
 		return ""
 	case err != nil:
-		return s.readReason(err)
+		return s.cutShort(s.begunWith("frame"), err)
+	case s.beginsNoFrame():
+		return s.loginAgain()
 	}
 	return s.take()
 }
@@ -46,10 +48,11 @@ func (s *session) next() ingest.CloseReason {
 func (s *session) take() ingest.CloseReason {
 	w := s.work.Get().(*work)
 	defer s.putBack(w) // also if a bug makes a step panic: the budget belongs to all devices
-	s.begin()
+	s.line.begin()
 	err := s.carry(w)
 	reason := s.conclude(w, err)
-	s.end(w)
+	s.line.figures.add(w)
+	s.line.end(w.acknowledged >= 0)
 	if s.streams = w.received.Sub(s.lastFrame) < restAfter; !s.streams {
 		s.rest(0)
 	}
@@ -76,29 +79,42 @@ func (s *session) rest(waited time.Duration) {
 	s.conn.Renew()
 }
 
-// await waits for the next frame's header and skips keep-alives. Whatever arrives counts as a sign of life.
+// await waits for the next frame's header, or for the beginning of a login, and skips keep-alives. Whatever arrives counts
+// as a sign of life.
 func (s *session) await() error {
 	wait := s.IdleTimeout - s.waited
 	rest := s.streams && wait > restAfter
 	if rest {
 		wait = restAfter
 	}
-	for n := 0; n < teltonika.HeaderSize; {
-		if err := s.conn.Await(wait); err != nil {
+	s.begun = false
+	for s.have < teltonika.HeaderSize && !s.beginsNoFrame() {
+		if err := s.allow(wait); err != nil {
 			return err
 		}
-		m, err := s.conn.Read(s.head[n:])
+		m, err := s.conn.Read(s.head[s.have:])
 		if rest && errors.Is(err, os.ErrDeadlineExceeded) {
 			return errRest
 		}
 		if err != nil {
 			return err
 		}
-		n = skipKeepAlives(s.head[:n+m])
+		s.have = skipKeepAlives(s.head[:s.have+m])
 		rest, wait, s.waited = false, s.IdleTimeout, 0
 	}
 	return nil
 }
+
+// allow allows so long for the next frame to begin, or, where it has begun, the time for its rest.
+func (s *session) allow(wait time.Duration) error {
+	if s.have > 0 {
+		return s.allowRest()
+	}
+	return s.conn.Await(wait)
+}
+
+// beginsNoFrame reports whether head begins like a login and not like a frame, the first bytes of which are zero.
+func (s *session) beginsNoFrame() bool { return s.have >= 2 && (s.head[0] != 0 || s.head[1] != 0) }
 
 // carry takes one frame from the socket to its ACK. An error says at which step it stopped; verdicts says what
 // follows from it.
@@ -128,26 +144,26 @@ func (s *session) carry(w *work) error {
 
 // read brings the frame whose header has arrived into w.
 func (s *session) read(w *work) error {
-	w.origin = origin{imei: s.imei, remote: s.conn.RemoteAddr(), figures: s.Metrics.of(s.conn.Transport()), deadLetters: &s.deadLetters}
+	s.have = 0 // whatever becomes of the header, the next one is another
+	w.origin = s.origin()
 	w.frame, w.acknowledged = w.frame[:0], -1
 	size, err := teltonika.ParseHeader(s.head[:], s.MaxFrameBytes)
 	if err != nil {
-		return err
+		return foreign(s.head[:], err)
 	}
-	wait := s.IdleTimeout
 	if size > firstFrame {
 		if err := s.largeFrames.take(s.conn.Draining()); err != nil {
 			return err
 		}
-		w.large, wait = true, min(wait, largeFramePatience)
+		w.large = true
 	}
-	if err := s.conn.Await(wait); err != nil {
-		return &socketError{err}
+	if err := s.allowRest(); err != nil {
+		return &partial{inside: "frame", first: s.head[:], have: len(s.head), size: size, error: err}
 	}
 	w.begin(s.head[:])
-	for len(w.frame) < size {
-		if _, err := io.ReadFull(s.conn, w.extend(size)); err != nil {
-			return &socketError{err}
+	for have := len(w.frame); have < size; have = len(w.frame) {
+		if n, err := io.ReadFull(s.conn, w.extend(size)); err != nil {
+			return &partial{inside: "frame", first: s.head[:], have: have + n, size: size, error: err}
 		}
 	}
 	w.received = time.Now()
@@ -224,12 +240,12 @@ func (a *Adapter) fill(f *publish.Frame, w *work) (err error) {
 // ack answers the frame with the number of its records.
 func (s *session) ack(w *work, records int) error {
 	binary.BigEndian.PutUint32(s.head[:], uint32(records))
-	if err := s.answer(4); err != nil {
+	if err := s.answer(s.head[:4]); err != nil {
 		return &writeError{err}
 	}
 	w.figures.ackLatency.Observe(time.Since(w.received).Seconds())
 	if !s.line.acked {
-		s.penalties.end(s.imei)
+		s.backoff.end(s.source(s.line.imei, false))
 	}
 	if !s.proved && records > 0 { // none cost nobody anything
 		s.prove()

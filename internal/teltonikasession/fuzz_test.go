@@ -22,6 +22,12 @@ func FuzzSession(f *testing.F) {
 	f.Add(slices.Concat(keepAlives(9), loginOf(imei), goodFrame(2), malformed(3), goodFrame(1)), false, byte(1), byte(0))
 	f.Add(slices.Concat(goodFrame(2), goodFrame(3), wrongCRC(goodFrame(1)), bodyFrame(0x61, 1, 1)), true, byte(20), byte(1))
 	f.Add(slices.Concat(goodFrame(2), malformed(3)), true, byte(20), byte(2))
+	f.Add(slices.Concat(loginOf(imei), goodFrame(2), loginOf(otherIMEI), keepAlives(1), goodFrame(1)), true, byte(5), byte(0))
+	f.Add(slices.Concat(goodFrame(1), loginOf("1"), loginOf("12"), goodFrame(2), []byte("\x00\x05abc")), true, byte(30), byte(0))
+	for _, c := range foreignExamples {
+		f.Add([]byte(c.first), true, byte(200), byte(0))
+		f.Add([]byte(c.first), false, byte(2), byte(0))
+	}
 	f.Fuzz(func(t *testing.T, sent []byte, login bool, segment, failing byte) {
 		s := newService(t, func(o *Options) { o.MaxFrameBytes = 4096 })
 		s.engine.Fail(failEvery(int(failing%4), &engine.Error{Err: errEngine}))
@@ -89,12 +95,15 @@ func (s *service) checkAnswers(answers []byte, login bool) {
 		s.Fatal("login not answered")
 	}
 	acknowledged := 0.0
-	if len(answers) > 0 {
-		for a := range slices.Chunk(answers[1:], 4) {
-			if len(a) < 4 || a[0] != 0 || a[1] != 0 || a[2] != 0 {
-				s.Fatalf("answers %x are not a login's and ACKs", answers)
-			}
+	for a := answers; len(a) > 0; {
+		switch {
+		case a[0] == teltonika.LoginAccept: // the first login's, or a later one's
+			a = a[1:]
+		case len(a) >= 4 && a[0] == 0 && a[1] == 0 && a[2] == 0:
 			acknowledged += float64(a[3])
+			a = a[4:]
+		default:
+			s.Fatalf("answers %x are not logins' and ACKs", answers)
 		}
 	}
 	stored := s.total("teltonika_records_published_total") + s.total("teltonika_records_duplicate_total") +

@@ -35,10 +35,13 @@ var (
 	errLineBusy  = errors.New("another command waits for the connection")
 )
 
-// line is the side of a session that commands see, from other goroutines. While a frame is in hand the socket is the
+// line is the side of a session that commands for its device see, from other goroutines. When another device logs in, that
+// one gets a line of its own, and what was meant for the first cannot reach it. While a frame is in hand the socket is the
 // session's; otherwise a command may be written to it, so an ACK neither gets into a command nor waits behind one that
 // waits.
 type line struct {
+	session  *session
+	imei     string
 	loggedIn time.Time
 	figures  figures
 
@@ -80,49 +83,47 @@ type outgoing struct {
 	done    chan error
 }
 
-// begin takes the socket for a frame.
-func (s *session) begin() {
-	s.line.mu.Lock()
-	s.line.busy = true
-	s.line.mu.Unlock()
+// begin takes the socket for a frame or a login's answer.
+func (l *line) begin() {
+	l.mu.Lock()
+	l.busy = true
+	l.mu.Unlock()
 }
 
-// end gives the socket back after a frame and sends the command that has waited.
-func (s *session) end(w *work) {
-	l := &s.line
-	l.figures.add(w)
+// end gives the socket back and sends the command that has waited. acked says that a frame was acknowledged.
+func (l *line) end(acked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy, l.acked = false, l.acked || w.acknowledged >= 0
-	if l.waiting != nil && s.maySend() {
-		s.sendWaiting()
+	l.busy, l.acked = false, l.acked || acked
+	if l.waiting != nil && l.maySend() {
+		l.sendWaiting()
 	}
 }
 
 // maySend reports whether now is a moment to send a command. The lock is held.
-func (s *session) maySend() bool {
-	return !s.line.busy && (s.line.acked || time.Since(s.line.loggedIn) >= firstACKPatience)
+func (l *line) maySend() bool {
+	return !l.busy && (l.acked || time.Since(l.loggedIn) >= firstACKPatience)
 }
 
 // Send implements command.Line.
-func (s *session) Send(ctx context.Context, frame []byte) (time.Time, error) {
+func (l *line) Send(ctx context.Context, frame []byte) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err // it is too late already
 	}
 	out := &outgoing{frame: frame, late: lateBy(ctx), done: make(chan error, 1)}
-	if err := s.enqueue(out); err != nil {
+	if err := l.enqueue(out); err != nil {
 		return time.Time{}, err
 	}
-	patience := time.NewTimer(firstACKPatience - time.Since(s.line.loggedIn))
+	patience := time.NewTimer(firstACKPatience - time.Since(l.loggedIn))
 	defer patience.Stop()
 	for {
 		select {
 		case err := <-out.done:
 			return out.written, err
 		case <-patience.C:
-			s.sendNow(out)
+			l.sendNow(out)
 		case <-ctx.Done():
-			if s.takeBack(out) {
+			if l.takeBack(out) {
 				return time.Time{}, ctx.Err()
 			}
 			err := <-out.done
@@ -138,81 +139,81 @@ func lateBy(ctx context.Context) func(now time.Time) bool {
 }
 
 // enqueue sends the command, or has it wait for its moment.
-func (s *session) enqueue(out *outgoing) error {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
+func (l *line) enqueue(out *outgoing) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
-	case s.line.ended:
+	case l.ended:
 		return errLineEnded
-	case s.line.waiting != nil:
+	case l.waiting != nil:
 		return errLineBusy
 	}
-	s.line.waiting = out
-	if s.maySend() {
-		s.sendWaiting()
+	l.waiting = out
+	if l.maySend() {
+		l.sendWaiting()
 	}
 	return nil
 }
 
 // sendNow sends the command if it still waits and may be sent.
-func (s *session) sendNow(out *outgoing) {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
-	if s.line.waiting == out && s.maySend() {
-		s.sendWaiting()
+func (l *line) sendNow(out *outgoing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == out && l.maySend() {
+		l.sendWaiting()
 	}
 }
 
 // takeBack reports whether the command still waited, and does no more.
-func (s *session) takeBack(out *outgoing) bool {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
-	if s.line.waiting != out {
+func (l *line) takeBack(out *outgoing) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting != out {
 		return false
 	}
-	s.line.waiting = nil
+	l.waiting = nil
 	return true
 }
 
 // sendWaiting writes the command that waits. The lock is held. When it cannot be written nothing else can: what has
 // gone out may be a part of it.
-func (s *session) sendWaiting() {
-	out := s.line.waiting
-	s.line.waiting = nil
+func (l *line) sendWaiting() {
+	out := l.waiting
+	l.waiting = nil
 	out.written = time.Now()
 	if out.late(out.written) {
 		out.done <- context.DeadlineExceeded
 		return
 	}
-	err := s.conn.SetWriteDeadline(out.written.Add(s.WriteTimeout))
+	err := l.session.conn.SetWriteDeadline(out.written.Add(l.session.WriteTimeout))
 	if err == nil {
-		_, err = s.conn.Write(out.frame)
+		_, err = l.session.conn.Write(out.frame)
 	}
 	if err != nil {
-		s.line.broken = true
-		s.conn.Close()
+		l.broken = true
+		l.session.conn.Close()
 	}
 	out.done <- err
 }
 
 // hangUp refuses further commands and the one that waits.
-func (s *session) hangUp() {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
-	s.line.ended = true
-	if s.line.waiting != nil {
-		s.line.waiting.done <- errLineEnded
-		s.line.waiting = nil
+func (l *line) hangUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.waiting != nil {
+		l.waiting.done <- errLineEnded
+		l.waiting = nil
 	}
 }
 
 // Describe implements command.Line.
-func (s *session) Describe() command.Device {
-	f := &s.line.figures
+func (l *line) Describe() command.Device {
+	f := &l.figures
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := command.Device{
-		IMEI: s.imei, Since: s.line.loggedIn, Remote: s.conn.RemoteAddr().String(), Transport: s.conn.Transport(),
+		IMEI: l.imei, Since: l.loggedIn, Remote: l.session.conn.RemoteAddr().String(), Transport: l.session.conn.Transport(),
 		Frames: f.frames, Records: f.records, LastSeen: f.lastSeen,
 	}
 	if f.codec != 0 {
@@ -224,12 +225,16 @@ func (s *session) Describe() command.Device {
 	return d
 }
 
-// readReason says why a read outside of a frame failed.
+// readReason says why a read failed.
 func (s *session) readReason(err error) ingest.CloseReason {
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
-	if s.line.broken {
+	if s.line != nil && s.line.isBroken() {
 		return ReasonWriteTimeout
 	}
 	return s.conn.Reason(err)
+}
+
+func (l *line) isBroken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
 }

@@ -3,7 +3,6 @@ package teltonikasession
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"time"
 
@@ -11,95 +10,183 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// login reads the identifier and answers it. It returns why the connection ends, or nothing.
+// login waits for the connection's first login and takes it. It returns why the connection ends, or nothing.
 func (s *session) login() ingest.CloseReason {
-	imei, err := s.readLogin()
+	until := time.Now().Add(s.conn.Patience(s.HandshakeTimeout))
+	if err := s.awaitLogin(time.Until(until)); err != nil {
+		return s.cutShort(s.begunWith("login"), err)
+	}
+	return s.logIn(until)
+}
+
+// loginAgain takes a login on a connection that has had one.
+func (s *session) loginAgain() ingest.CloseReason {
+	if err := s.allowRest(); err != nil {
+		return s.cutShort(s.begunWith("login"), err)
+	}
+	return s.logIn(time.Now().Add(s.HandshakeTimeout))
+}
+
+// awaitLogin waits for a login to begin, behind any number of keep-alives.
+func (s *session) awaitLogin(wait time.Duration) error {
+	if err := s.conn.Await(wait); err != nil {
+		return err
+	}
+	for s.have < 2 {
+		m, err := s.conn.Read(s.head[s.have:])
+		if err != nil {
+			return err
+		}
+		s.have = skipKeepAlives(s.head[:s.have+m])
+	}
+	return nil
+}
+
+// logIn takes the login that has begun and answers it. From then on the connection is that device's.
+func (s *session) logIn(until time.Time) ingest.CloseReason {
+	login, err := s.readLogin()
 	if err != nil {
-		return s.loginFailed(err)
+		return s.loginFailed(login, err)
 	}
-	if err := s.conn.Verify(imei); err != nil { // before anything is held against the device, which this is not
-		s.Logger.Warn("login refused, the certificate is another device's", "imei", imei, "remote", s.conn.RemoteAddr().String(), "error", err)
-		return s.reject(s.Authority.Known(imei))
+	imei := string(login[2:])
+	known, reason := s.mayLogIn(imei, until)
+	if reason != "" {
+		return reason
 	}
-	if wait := s.penalties.due(imei, time.Now()); wait > 0 {
-		if err := s.conn.Pause(min(wait, s.conn.Patience(s.HandshakeTimeout))); err != nil {
-			return s.conn.Reason(err)
-		}
+	if s.isLoggedIn(imei) {
+		return s.welcome(known)
 	}
-	known := s.Authority.Known(imei)
-	if !known && s.StrictAuth {
-		s.Logger.Log(context.Background(), s.refusalLevel(), "login refused, device is unknown", "imei", imei, "remote", s.conn.RemoteAddr().String())
-		if !s.conn.IsBalancers() { // whose health check comes again with the same one
-			s.penalties.add(imei, time.Now())
-		}
-		return s.reject(known)
-	}
-	number, err := s.conn.TakeOver(imei, known && s.Listed)
+	number, err := s.become(imei, known)
 	if err != nil {
 		return s.conn.Reason(err)
 	}
-	s.imei = imei
-	s.Metrics.of(s.conn.Transport()).handshake("accepted", known)
+	if reason := s.welcome(known); reason != "" {
+		return reason
+	}
+	s.line.loggedIn = time.Now() // nobody else has the line yet
+	s.Commands.Connected(imei, number, s.line)
+	return ""
+}
+
+func (s *session) isLoggedIn(imei string) bool { return s.line != nil && s.line.imei == imei }
+
+// become makes the connection the device's. It returns the login's number.
+func (s *session) become(imei string, known bool) (uint64, error) {
+	s.leave(ReasonOtherLogin)
+	number, err := s.conn.TakeOver(imei, known && s.Listed)
+	if err != nil {
+		return 0, err
+	}
+	s.line = &line{session: s, imei: imei, loggedIn: time.Now()}
+	s.proved, s.wrongCRCs = false, 0
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "known", known)
-	s.head[0] = teltonika.LoginAccept
-	if err := s.answer(1); err != nil {
+	return number, nil
+}
+
+// welcome accepts the login.
+func (s *session) welcome(known bool) ingest.CloseReason {
+	s.Metrics.of(s.conn.Transport()).handshake("accepted", known)
+	if err := s.answerLogin(teltonika.LoginAccept); err != nil {
 		return s.writeFailed(err)
 	}
-	s.line.loggedIn = time.Now()
-	s.Commands.Connected(imei, number, s)
 	s.rest(0)
 	return ""
+}
+
+// mayLogIn says why the device is refused, or nothing. It waits if the login has to.
+func (s *session) mayLogIn(imei string, until time.Time) (known bool, refused ingest.CloseReason) {
+	remote := s.conn.RemoteAddr().String()
+	if err := s.conn.Verify(imei); err != nil { // before anything is held against the device, which this is not
+		s.Logger.Warn("login refused, the certificate is another device's", "imei", imei, "remote", remote, "error", err)
+		return false, s.reject(s.Authority.Known(imei))
+	}
+	if err := s.backOff(imei, until); err != nil {
+		return false, s.conn.Reason(err)
+	}
+	known = s.Authority.Known(imei)
+	if known || !s.StrictAuth {
+		return known, ""
+	}
+	s.Logger.Log(context.Background(), s.refusalLevel(), "login refused, device is unknown", "imei", imei, "remote", remote)
+	if !s.conn.IsBalancers() { // whose health check comes again with the same one
+		s.backoff.grow(s.source(imei, true), time.Now())
+	}
+	return known, s.reject(known)
+}
+
+// backOff waits for as long as the login has to. One that is said again has waited already.
+func (s *session) backOff(imei string, until time.Time) error {
+	if s.isLoggedIn(imei) {
+		return nil
+	}
+	refused := s.StrictAuth && !s.Authority.Known(imei)
+	wait := s.backoff.due(s.source(imei, refused), time.Now())
+	if wait == 0 {
+		return nil
+	}
+	return s.conn.Pause(min(wait, time.Until(until)))
+}
+
+// source is whose logins the backoff counts.
+func (s *session) source(imei string, refused bool) loginSource {
+	return loginSource{network: s.conn.Network(), imei: imei, refused: refused}
 }
 
 // reject refuses the login.
 func (s *session) reject(known bool) ingest.CloseReason {
 	s.refused("rejected", known)
-	s.head[0] = teltonika.LoginRefuse
-	if err := s.answer(1); err != nil {
+	if err := s.answerLogin(teltonika.LoginRefuse); err != nil {
 		return s.writeFailed(err)
 	}
 	return ReasonRejected
 }
 
-// readLogin reads `length u16 | identifier` behind any number of keep-alives, all within what the transport has left of
-// the handshake timeout.
-func (s *session) readLogin() (string, error) {
-	if err := s.conn.Await(s.conn.Patience(s.HandshakeTimeout)); err != nil {
-		return "", err
+// answerLogin writes the answer between two commands, if the device gets any.
+func (s *session) answerLogin(answer byte) error {
+	if s.line != nil {
+		s.line.begin()
+		defer s.line.end(false)
 	}
-	for n := 0; n < 2; {
-		m, err := s.conn.Read(s.head[n:2])
-		if err != nil {
-			return "", err
-		}
-		n = skipKeepAlives(s.head[:n+m])
-	}
-	length, err := teltonika.ParseLoginLength(s.head[:2])
-	if err != nil {
-		return "", err
-	}
-	login := append(make([]byte, 0, 2+teltonika.MaxLoginLength), s.head[:2]...)[:2+length]
-	if _, err := io.ReadFull(s.conn, login[2:]); err != nil {
-		return "", err
-	}
-	return teltonika.ParseLogin(login)
+	return s.answer([]byte{answer})
 }
 
-func (s *session) loginFailed(err error) ingest.CloseReason {
-	var malformed *teltonika.DecodeError
-	if errors.As(err, &malformed) {
-		s.refused("malformed", false)
-		attrs := []any{"remote", s.conn.RemoteAddr().String(), "error", err}
-		if cause := causeOf(s.head[:2]); cause != "" {
-			attrs = append(attrs, "cause", cause)
+// readLogin reads the login that has begun, `length u16 | identifier`. What of head is behind it stays there. With an
+// error it returns what there is of the login.
+func (s *session) readLogin() (login []byte, err error) {
+	length, err := teltonika.ParseLoginLength(s.head[:s.have])
+	if err != nil {
+		return s.head[:s.have], err
+	}
+	login = make([]byte, 2+length)
+	n := copy(login, s.head[:s.have])
+	s.have = copy(s.head[:], s.head[n:s.have])
+	for {
+		_, err := teltonika.ParseLogin(login[:n])
+		if !errors.Is(err, teltonika.ErrIncomplete) {
+			return login[:n], err
 		}
-		s.Logger.Log(context.Background(), s.refusalLevel(), "login malformed", attrs...)
-		return ReasonMalformedLogin
+		m, err := s.conn.Read(login[n:])
+		if n += m; err != nil {
+			return login[:n], &partial{inside: "login", first: login[:n], have: n, size: len(login), error: err}
+		}
 	}
-	if reason := s.conn.Reason(err); reason != ingest.ReasonIdleTimeout {
-		return reason
+}
+
+// loginFailed ends a connection whose login is none, or is not all there.
+func (s *session) loginFailed(login []byte, err error) ingest.CloseReason {
+	if cut := (*partial)(nil); errors.As(err, &cut) {
+		return s.cutShort(cut, cut.error)
 	}
-	return ReasonHandshakeTimeout
+	if s.line != nil {
+		return s.lost(login, err)
+	}
+	s.refused("malformed", false)
+	attrs := []any{"remote", s.conn.RemoteAddr().String(), "first", firstBytes(login), "error", err}
+	if cause := foreignCause(login); cause != "" {
+		attrs = append(attrs, "cause", cause)
+	}
+	s.Logger.Log(context.Background(), s.refusalLevel(), "login malformed", attrs...)
+	return ReasonMalformedLogin
 }
 
 // refused counts a login that is not accepted, unless it is a balancer's health check.
@@ -115,17 +202,6 @@ func (s *session) refusalLevel() slog.Level {
 		return slog.LevelDebug
 	}
 	return slog.LevelWarn
-}
-
-// causeOf says what a connection is that begins so instead of with a login, if that is known.
-func causeOf(first []byte) string {
-	switch {
-	case first[0] == 0x16 && first[1] == 3: // a handshake record, and the major version of all of TLS
-		return "TLS on the plain port: set TLS_DETECT or send it to TLS_PORT"
-	case string(first) == "PR", string(first) == "\r\n": // versions 1 and 2
-		return "a PROXY protocol header from an address that is not in PROXY_PROTOCOL_FROM"
-	}
-	return ""
 }
 
 // skipKeepAlives moves what follows the leading keep-alive bytes of b to its front and returns its length.

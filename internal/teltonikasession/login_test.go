@@ -86,37 +86,6 @@ func TestLoginMalformedClosesWithoutAnswer(t *testing.T) {
 	}
 }
 
-// What is no login at all, but well known, is called by its name.
-func TestLoginMalformedForAKnownCause(t *testing.T) {
-	for sent, cause := range map[string]string{
-		"\x16\x03\x01\x02\x00\x01":               "TLS on the plain port",
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n": "not in PROXY_PROTOCOL_FROM",
-		"\r\n\r\n\x00\r\nQUIT\n":                 "not in PROXY_PROTOCOL_FROM",
-		"GET / HTTP/1.1\r\n\r\n":                 "",
-		"\x16\x01":                               "",
-	} {
-		serve(t, func(s *service) {
-			d := s.dial()
-			d.send([]byte(sent))
-			d.expectClosed("")
-			if s.log.count("login malformed") != 1 || s.log.count("cause=") != min(1, len(cause)) || s.log.count(cause) == 0 {
-				t.Errorf("%q: logged:\n%s", sent, s.log.b.String())
-			}
-		})
-	}
-}
-
-func TestLoginAgainInAnOpenConnectionCloses(t *testing.T) {
-	serve(t, func(s *service) {
-		d := s.login()
-		d.expectAlive()
-		d.send(loginOf(imei))
-		d.expectClosed("")
-		s.expectReason(ReasonBadFrame)
-		s.expectMetric(1, "teltonika_handshake_total")
-	})
-}
-
 func TestLoginBrokenOffIsNoHandshake(t *testing.T) {
 	for _, sent := range [][]byte{nil, {0xFF}, {0}, loginOf(imei)[:10]} {
 		serve(t, func(s *service) {

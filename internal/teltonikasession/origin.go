@@ -21,6 +21,11 @@ type origin struct {
 	share       *publish.Share // of the queue, nil for no limit but the queue's own
 }
 
+// origin is that of the frames that come by the session.
+func (s *session) origin() origin {
+	return origin{imei: s.line.imei, remote: s.conn.RemoteAddr(), figures: s.Metrics.of(s.conn.Transport()), deadLetters: &s.deadLetters}
+}
+
 // remote is an address in the log. It is made a text only in a line that is written.
 type remote struct{ fmt.Stringer }
 

@@ -31,7 +31,7 @@ func TestPanicIsContained(t *testing.T) {
 // Not even a bug in the encoding of a frame may cost the queue room, which belongs to all devices.
 func TestPanicGivesTheQueuesRoomBack(t *testing.T) {
 	serve(t, func(s *service) {
-		session := &session{Adapter: s.adapter, imei: imei}
+		session := &session{Adapter: s.adapter, line: &line{imei: imei}}
 		func() {
 			defer func() {
 				if recover() == nil {

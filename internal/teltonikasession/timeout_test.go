@@ -109,41 +109,106 @@ func TestHandshakeInTimeMaySlowlyComplete(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	for name, sent := range map[string][]byte{
-		"nothing":              {},
-		"half a header":        goodFrame(1)[:5],
-		"a header":             goodFrame(1)[:8],
-		"a frame but one byte": goodFrame(1)[:40],
+	serve(t, func(s *service) {
+		d := s.login()
+		pass(idleTimeout / 2)
+		d.send(keepAlives(1))
+		d.closesAfter(idleTimeout)
+		s.expectReason(ingest.ReasonIdleTimeout)
+	})
+}
+
+// A frame, or another login, that has begun comes to its end within a minute, however its bytes trickle in, and what is
+// known of it is logged.
+func TestFrameBegunMustEnd(t *testing.T) {
+	large := largeFrame(t, 10_000)
+	for name, c := range map[string]struct {
+		sent   []byte
+		logged []string
+	}{
+		"one byte":             {goodFrame(1)[:1], []string{"inside=frame", "have=1", "first=00"}},
+		"half a header":        {goodFrame(1)[:5], []string{"inside=frame", "have=5", "first=0000000000"}},
+		"a header":             {goodFrame(1)[:8], []string{"inside=frame", "have=8", "size=55", "first=000000000000002b "}},
+		"a frame but one byte": {goodFrame(1)[:54], []string{"inside=frame", "have=54", "size=55", "first=000000000000002b "}},
+		"half a large frame":   {large[:5000], []string{"inside=frame", "have=5000", "first=000000000000273d "}},
+		"one byte of a login":  {[]byte{1}, []string{"inside=frame", "have=1", "first=01"}},
+		"half a login":         {loginOf(imei)[:9], []string{"inside=login", "have=9", "size=17", "first=000f33353633303730 "}},
+	} {
+		for _, trickles := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				serve(t, func(s *service) {
+					d := s.login()
+					pass(idleTimeout / 2)
+					if begin := c.sent[:len(c.sent)/2]; trickles && len(begin) > 0 {
+						d.send(begin)
+						pass(frameTimeout / 2)
+						d.send(c.sent[len(begin):])
+						d.closesAfter(frameTimeout / 2)
+					} else {
+						d.send(c.sent)
+						d.closesAfter(frameTimeout)
+					}
+					s.expectReason(ReasonFrameTimeout)
+					for _, part := range append(c.logged, "connection ended inside a frame or login", "imei="+imei, "remote=pipe",
+						"reason=frame_timeout", `cause="the rest did not come in time`) {
+						if s.log.count(part) == 0 {
+							t.Errorf("no %s in the log:\n%s", part, s.log.b.String())
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A connection that ends inside a frame or login says so; one that ends between them, or that has said nothing, does not.
+func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
+	frame := goodFrame(1)
+	for name, c := range map[string]struct {
+		login  bool
+		sent   []byte
+		logged string
+	}{
+		"nothing":             {false, nil, ""},
+		"keep-alives":         {false, keepAlives(3), ""},
+		"half a login":        {false, loginOf(imei)[:10], "reason=peer_closed inside=login have=10 size=17 first=000f3335363330373034"},
+		"one byte of a login": {false, loginOf(imei)[:1], "reason=peer_closed inside=login have=1 size=0 first=00"},
+		"a whole frame":       {true, frame, ""},
+		"keep-alives later":   {true, keepAlives(2), ""},
+		"half a header":       {true, frame[:4], "imei=" + imei + " remote=pipe transport=tcp reason=peer_closed inside=frame have=4 size=0 first=00000000"},
+		"a frame but one byte": {true, frame[:len(frame)-1],
+			"reason=peer_closed inside=frame have=54 size=55 first=000000000000002b"},
+		"half another login": {true, loginOf("12345")[:4], "reason=peer_closed inside=login have=4 size=0 first=00053132"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serve(t, func(s *service) {
-				d := s.login()
-				pass(idleTimeout / 2)
-				d.send(sent)
-				if len(sent) == 0 {
-					d.closesAfter(idleTimeout / 2)
-				} else {
-					d.closesAfter(idleTimeout)
+				d := s.dial()
+				if c.login {
+					d.send(loginOf(imei))
 				}
-				s.expectReason(ingest.ReasonIdleTimeout)
+				d.send(c.sent)
+				d.conn.Close()
+				d.answers()
+				s.expectReason(ingest.ReasonPeerClosed)
+				if n := s.log.count("connection ended inside"); n != min(1, len(c.logged)) || n > 0 && s.log.count(c.logged+" ") == 0 {
+					t.Errorf("%d lines, want %q:\n%s", n, c.logged, s.log.b.String())
+				}
 			})
 		})
 	}
 }
 
-// The bytes of a frame's body do not give it more time: a frame that has begun arrives within one idle timeout.
-func TestIdleTimeoutBoundsAFramesBody(t *testing.T) {
+// What ends a connection on our side is no mystery.
+func TestStopInsideAFrameIsNotLogged(t *testing.T) {
 	serve(t, func(s *service) {
-		d := s.login()
-		frame := goodFrame(1)
-		d.send(frame[:8])
-		for i := range 29 {
-			pass(time.Minute)
-			d.send(frame[8+i : 9+i])
-			d.expect("")
+		d, older := s.login(), s.loginAs("356307042441099")
+		d.send(goodFrame(1)[:20])
+		older.send(goodFrame(1)[:20])
+		s.loginAs("356307042441099")
+		s.stop()
+		if n := s.log.count("connection ended inside"); n != 0 {
+			t.Errorf("%d lines:\n%s", n, s.log.b.String())
 		}
-		d.closesAfter(time.Minute)
-		s.expectReason(ingest.ReasonIdleTimeout)
 	})
 }
 

@@ -22,20 +22,19 @@ const (
 	ReasonCRC              ingest.CloseReason = "crc"           // maxWrongCRCs in a row
 	ReasonUnknownCodec     ingest.CloseReason = "unknown_codec" // ends a resend at full speed
 	ReasonOverload         ingest.CloseReason = "overload"      // no memory for a large frame
+	ReasonFrameTimeout     ingest.CloseReason = "frame_timeout" // a frame, or a login on an open connection, that did not end in time
+	ReasonOtherLogin       ingest.CloseReason = "other_login"   // another device logged in; the connection stays, so it is in the log only
 )
 
 // maxWrongCRCs in a row close the connection: the reader has lost the boundaries, or the line is too bad.
 const maxWrongCRCs = 3
 
-// socketError is a read that failed inside a frame, writeError an answer that could not be written, messageError
-// a frame of Codec 12 to 15 that cannot be decoded.
+// writeError is an answer that could not be written, messageError a frame of Codec 12 to 15 that cannot be decoded.
 type (
-	socketError  struct{ error }
 	writeError   struct{ error }
 	messageError struct{ error }
 )
 
-func (e *socketError) Unwrap() error  { return e.error }
 func (e *writeError) Unwrap() error   { return e.error }
 func (e *messageError) Unwrap() error { return e.error }
 
@@ -47,13 +46,18 @@ type verdict struct {
 	deadLetter string             // the frame is stored as dead letter for this reason
 	answer     bool               // it is acknowledged once the dead letter is stored
 	close      ingest.CloseReason // else the session goes on with the next frame
-	offence    bool               // the device's next login is answered later
+	backoff    bool               // the device's next login is answered later
 	level      slog.Level
 	log        string
 }
 
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
+}
+
+// noFrame applies to what stands where a frame or login would begin and is neither.
+func noFrame(err error) bool {
+	return errors.Is(err, teltonika.ErrPreamble) || errors.Is(err, teltonika.ErrLogin)
 }
 
 // anything applies to the engine's errors, and to what nobody foresaw.
@@ -67,17 +71,17 @@ func as[T error](err error) bool {
 // verdicts is the table from error to action; the first line that applies counts. A wrong CRC closes only when
 // it is one of maxWrongCRCs in a row.
 var verdicts = []verdict{
-	{applies: is(teltonika.ErrPreamble), result: "malformed", close: ReasonBadFrame, offence: true,
+	{applies: noFrame, result: "malformed", close: ReasonBadFrame, backoff: true,
 		level: slog.LevelWarn, log: "frame boundaries lost"},
-	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame, offence: true,
+	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame, backoff: true,
 		level: slog.LevelWarn, log: "frame length out of range"},
 	{applies: is(errBudget), result: "overflow", close: ReasonOverload,
 		level: slog.LevelWarn, log: "too many large frames, connection closed"},
-	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC, offence: true,
+	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC, backoff: true,
 		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
 	{applies: as[*messageError], result: "malformed",
 		level: slog.LevelWarn, log: "message cannot be decoded"},
-	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec, offence: true,
+	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec, backoff: true,
 		level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
 	{applies: as[*teltonika.DecodeError], result: "malformed", deadLetter: "malformed", answer: true,
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
@@ -104,8 +108,11 @@ func verdictOn(err error) *verdict {
 func (a *Adapter) judge(o *origin, records int, err error) *verdict {
 	v := verdictOn(err)
 	o.figures.frame(o.codec, v.result)
-	a.Logger.Log(context.Background(), v.level, v.log, "imei", o.imei, "remote", remote{o.remote}, "transport", o.figures.transport,
-		"error", err)
+	attrs := []any{"imei", o.imei, "remote", remote{o.remote}, "transport", o.figures.transport, "error", err}
+	if f := (*foreignError)(nil); errors.As(err, &f) {
+		attrs = append(attrs, "cause", f.cause)
+	}
+	a.Logger.Log(context.Background(), v.level, v.log, attrs...)
 	if v.refused != "" {
 		o.figures.refused(v.refused, records)
 	}
@@ -123,8 +130,8 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 		w.figures.frame(w.codec, "ok") // stored; the device will send it again
 		return s.writeFailed(write.error)
 	}
-	if socket := (*socketError)(nil); errors.As(err, &socket) {
-		return s.conn.Reason(socket.error)
+	if cut := (*partial)(nil); errors.As(err, &cut) {
+		return s.cutShort(cut, cut.error)
 	}
 	v := s.judge(&w.origin, w.data.Count, err)
 	if v.deadLetter != "" {
@@ -137,8 +144,16 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 	} else if s.wrongCRCs++; s.wrongCRCs < maxWrongCRCs {
 		return ""
 	}
-	if v.offence {
-		s.penalties.add(s.imei, time.Now())
+	if v.backoff {
+		s.backoff.grow(s.source(s.line.imei, false), time.Now())
 	}
+	return v.close
+}
+
+// lost ends a connection on which something follows that is neither a frame nor a login.
+func (s *session) lost(first []byte, err error) ingest.CloseReason {
+	o := s.origin()
+	v := s.judge(&o, 0, foreign(first, err))
+	s.backoff.grow(s.source(o.imei, false), time.Now())
 	return v.close
 }

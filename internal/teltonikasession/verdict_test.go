@@ -35,6 +35,7 @@ var actions = map[string]struct {
 	err  error
 	want action
 }{
+	"teltonika.ErrLogin":        {decoding(teltonika.ErrLogin), action{result: "malformed", close: ReasonBadFrame}},
 	"teltonika.ErrPreamble":     {decoding(teltonika.ErrPreamble), action{result: "malformed", close: ReasonBadFrame}},
 	"teltonika.ErrLength":       {decoding(teltonika.ErrLength), action{result: "malformed", close: ReasonBadFrame}},
 	"teltonika.ErrCRC":          {decoding(teltonika.ErrCRC), action{result: "crc_fail", close: ReasonCRC}},
@@ -44,7 +45,6 @@ var actions = map[string]struct {
 	"teltonika.ErrCount":        {decoding(teltonika.ErrCount), kept},
 	// These do not come from a frame that is whole. If one ever does, the frame is kept and the device not stuck.
 	"teltonika.ErrIncomplete": {decoding(teltonika.ErrIncomplete), kept},
-	"teltonika.ErrLogin":      {decoding(teltonika.ErrLogin), kept},
 	"teltonika.ErrEncode":     {decoding(teltonika.ErrEncode), kept},
 
 	"a message's ErrOverrun": {&messageError{decoding(teltonika.ErrOverrun)}, action{result: "malformed"}},

@@ -21,8 +21,14 @@ func NewListener() *Listener {
 
 // Dial returns the device's end of a new connection, after the other end has been accepted. If the listener is
 // closed, so is the connection.
-func (l *Listener) Dial() net.Conn {
+func (l *Listener) Dial() net.Conn { return l.DialFrom(nil) }
+
+// DialFrom is Dial from an address; nil is that of a pipe.
+func (l *Listener) DialFrom(address net.Addr) net.Conn {
 	device, server := net.Pipe()
+	if address != nil {
+		server = from{server, address}
+	}
 	select {
 	case l.conns <- server:
 	case <-l.closed:
@@ -30,6 +36,15 @@ func (l *Listener) Dial() net.Conn {
 	}
 	return device
 }
+
+// from is a connection with a remote address.
+type from struct {
+	net.Conn
+	remote net.Addr
+}
+
+// RemoteAddr implements net.Conn.
+func (f from) RemoteAddr() net.Addr { return f.remote }
 
 // Accept implements net.Listener.
 func (l *Listener) Accept() (net.Conn, error) {
