@@ -28,15 +28,13 @@ func (j *janitor) work(ctx context.Context) (time.Duration, error) {
 	if err := j.buryOnce(ctx, s.opt.Instance, 0); err != nil {
 		return 0, err
 	}
-	if s.settled() {
-		if err := j.claim(ctx); err != nil {
-			return 0, err
-		}
-		if err := j.cleanDead(ctx); err != nil {
-			return 0, err
-		}
+	if !s.settled() {
+		return s.opt.Timing.Janitor, errNotTried
 	}
-	return s.opt.Timing.Janitor, nil
+	if err := j.claim(ctx); err != nil {
+		return 0, err
+	}
+	return s.opt.Timing.Janitor, j.cleanDead(ctx)
 }
 
 func (j *janitor) cleanDead(ctx context.Context) error {

@@ -21,7 +21,7 @@ func (s *Store) beat(ctx context.Context, r command.Receiver) {
 
 func (h *heart) work(ctx context.Context) (time.Duration, error) {
 	s := h.store
-	if s.shaken.Swap(false) || !time.Now().Before(h.next) {
+	if s.shaken.Swap(false) || !time.Now().Before(h.next) { // as after every failure
 		if err := h.beat(ctx); err != nil {
 			return 0, h.lost(ctx, err)
 		}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
@@ -96,6 +99,40 @@ func TestRedisAwayAtTheStart(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines > 8 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
 	}
+}
+
+// TestFrozenRedisDoesNotWorkAgain: no work is said to succeed while nothing is answered. The janitor has nothing to ask then,
+// because it waits until the heartbeats get through again.
+func TestFrozenRedisDoesNotWorkAgain(t *testing.T) {
+	r := testkit.StartRedis(t)
+	var log lockedBuffer
+	registry := prometheus.NewRegistry()
+	s, err := New(Options{
+		URL: r.URL(), Instance: "a", Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: registry, Timing: quick,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.client.Options().ReadTimeout = 500 * time.Millisecond
+	run(t, s)
+	eventually(t, "the janitor at work", s.settled)
+	r.Freeze()
+	fails := func(work string) func() bool {
+		return func() bool {
+			return strings.Contains(log.String(), `"command store does not work, trying again" work=`+work)
+		}
+	}
+	eventually(t, "the janitor's failure", fails(workClean))
+	failures := func() float64 { return testutil.ToFloat64(s.metrics.failures.WithLabelValues(workBeat)) }
+	before := failures()
+	eventually(t, "failures of the heartbeat", func() bool { return failures() >= before+3 })
+	if strings.Contains(log.String(), "works again") {
+		t.Errorf("while Redis is frozen:\n%s", log.String())
+	}
+	r.Thaw()
+	eventually(t, "that the janitor works again", func() bool {
+		return strings.Contains(log.String(), `"command store works again" work=`+workClean)
+	})
 }
 
 type lockedBuffer struct {

@@ -160,6 +160,9 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 	s.leave()
 }
 
+// errNotTried is what work returns that has not asked Redis for all that it is there for. It is neither a failure nor a success.
+var errNotTried = errors.New("not tried")
+
 // repeat does the work again and again until ctx ends: after the pause that it returns, or sooner when it is woken; after a failure
 // when the back-off says so.
 func (s *Store) repeat(ctx context.Context, what string, wake <-chan struct{}, work func(context.Context) (time.Duration, error)) {
@@ -169,14 +172,18 @@ func (s *Store) repeat(ctx context.Context, what string, wake <-chan struct{}, w
 		if ctx.Err() != nil {
 			return
 		}
-		trouble.report(err)
-		if err == nil {
+		switch {
+		case errors.Is(err, errNotTried):
+			sleep(ctx, pause, wake)
+		case err == nil:
+			trouble.report(nil)
 			retry = firstRetry
 			sleep(ctx, pause, wake)
-			continue
+		default:
+			trouble.report(err)
+			sleep(ctx, retry, nil)
+			retry = min(2*retry, s.opt.Timing.MaxRetry)
 		}
-		sleep(ctx, retry, nil)
-		retry = min(2*retry, s.opt.Timing.MaxRetry)
 	}
 }
 

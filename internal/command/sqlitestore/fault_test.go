@@ -103,9 +103,15 @@ func TestDirectoryInTheWay(t *testing.T) {
 	n := &running{Store: openStore(t, dir, "a")}
 	n.log = slog.New(slog.NewTextHandler(&log, nil))
 	n.runUntilEnd(t)
-	n.Connected(command.Connection{IMEI: deviceA, Number: 1})
 	wantFailure(t, n.Store, "not a directory")
 	eventually(t, log.says("command database cannot be used, trying again"))
+	for range 3 { // the third one is taken after two rounds in which there was nothing to hand out
+		n.devices.wake <- struct{}{}
+	}
+	n.Connected(command.Connection{IMEI: deviceA, Number: 1})
+	if strings.Contains(log.String(), "can be used again") {
+		t.Errorf("while it cannot:\n%s", log.String())
+	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}

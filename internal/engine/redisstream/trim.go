@@ -139,17 +139,23 @@ func (s *readStream) oldestNeeded(ctx context.Context, groups []group) (oldest s
 	return oldest, nil
 }
 
-// slowest is the group with the most unread entries, and how many those are. Of a group that Redis
-// cannot tell, as before its first read, that is all, but only once the stream is clearly too long.
+// slowest is the group with the most unread entries, and how many those are: -1 if Redis cannot tell of
+// a group, as before its first read, and no other one is behind. Once the stream is clearly too long, what
+// cannot be told is all.
 func (s *readStream) slowest(groups []group, length int64) (slow group, unread int64) {
+	known := true
 	for _, g := range groups {
 		n := g.unread()
 		if n < 0 && length > s.opt.MaxLen+s.opt.MaxLen/10+trimStep {
 			n = length
 		}
+		known = known && n >= 0
 		if n > unread {
 			slow, unread = g, n
 		}
+	}
+	if !known && unread <= s.opt.MaxLen {
+		return group{}, -1
 	}
 	return slow, unread
 }
@@ -157,6 +163,9 @@ func (s *readStream) slowest(groups []group, length int64) (slow group, unread i
 // noteBacklog warns, once in a while, that a group has not read more than the stream is meant to
 // hold. It is kept all the same, and grows until somebody reads it or Redis is full.
 func (s *readStream) noteBacklog(slow group, unread int64) {
+	if unread < 0 {
+		return
+	}
 	if unread <= s.opt.MaxLen {
 		if s.behind {
 			s.log.Info("unread records are within the stream's limit again", "stream", s.key)

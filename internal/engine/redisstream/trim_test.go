@@ -164,6 +164,27 @@ func TestTrimWarnsOfUnread(t *testing.T) {
 	}
 }
 
+// A group whose backlog Redis cannot tell any more, because somebody deleted an entry, has not caught up.
+func TestTrimDoesNotTakeAnUnknownBacklogForNone(t *testing.T) {
+	r := testkit.StartRedis(t)
+	fill(t, r, 5000)
+	r.Do("XGROUP", "CREATE", testStream, "slow", "0")
+	deliver(t, r, "slow", 2000, 500)
+	var log bytes.Buffer
+	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e.opt.MaxLen = 1000
+	trim := newTrimmer(e).streams[0]
+	for _, deleted := range []string{"1-0", "4000-0"} {
+		r.Do("XDEL", testStream, deleted)
+		if err := trim.trim(limited(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "unread records exceed") != 1 || strings.Contains(got, "again") {
+		t.Errorf("logged, want one warning and no end of it:\n%s", got)
+	}
+}
+
 func TestTrimBoundsDeadLetters(t *testing.T) {
 	t.Parallel()
 	r := testkit.StartRedis(t)
