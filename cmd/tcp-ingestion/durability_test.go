@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // readiness is the answer of /readyz.
@@ -28,8 +29,8 @@ func (s *server) readiness() (r readiness) {
 	return r
 }
 
-// TestDurabilityRefused asks a Redis that answers for more than it can do.
-func TestDurabilityRefused(t *testing.T) {
+// TestDurabilityNotToBeHad asks a Redis that answers for more than it can do.
+func TestDurabilityNotToBeHad(t *testing.T) {
 	everysec := redisStore(t, "--appendonly", "yes", "--appendfsync", "everysec")
 	for _, c := range []struct {
 		durability, remedy string
@@ -38,17 +39,9 @@ func TestDurabilityRefused(t *testing.T) {
 		{"replicas=1", "0 of 1 redis replicas have confirmed: connect more replicas"},
 	} {
 		settings := map[string]string{"REDIS_DURABILITY": c.durability, "REDIS_URL": everysec.settings["REDIS_URL"]}
-		code, _, errOut := execute(t, settings, "", "serve", "--teltonika-port=0", "--metrics-port=0", "--admin-address=")
-		if code != 78 || !strings.Contains(errOut, "REDIS_DURABILITY="+c.durability) || !strings.Contains(errOut, c.remedy) {
-			t.Errorf("serve with %s: exit code %d\n%s", c.durability, code, errOut)
-		}
-		if strings.Contains(errOut, "listening") {
-			t.Errorf("serve with %s listened:\n%s", c.durability, errOut)
-		}
-		lines := strings.Split(strings.TrimSpace(errOut), "\n")
 		code, out, errOut := execute(t, settings, "", "check")
-		if code != 1 || !strings.Contains(errOut, lines[len(lines)-1]) || !strings.Contains(out, "up to 1 s") {
-			t.Errorf("check with %s: exit code %d, want the text of serve\n%s%s", c.durability, code, out, errOut)
+		if code != 1 || !strings.Contains(errOut, "REDIS_DURABILITY="+c.durability) || !strings.Contains(errOut, c.remedy) || !strings.Contains(out, "up to 1 s") {
+			t.Errorf("check with %s: exit code %d\n%s%s", c.durability, code, out, errOut)
 		}
 	}
 	settings := map[string]string{"REDIS_URL": everysec.settings["REDIS_URL"]}
@@ -73,6 +66,34 @@ func TestCheckOfEmbedded(t *testing.T) {
 			t.Errorf("check does not say %q:\n%s", text, out)
 		}
 	}
+}
+
+// TestReplicaThatComesLater: a start without the replica that REDIS_DURABILITY asks for waits, says why, and goes on when
+// a real one connects.
+func TestReplicaThatComesLater(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t, "--repl-diskless-sync-delay", "0")
+	store.settings["REDIS_DURABILITY"] = "replicas=1"
+	s := startServer(t, store.settings)
+	eventually(t, "the reason", patience, func() bool {
+		r := s.readiness()
+		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "0 of 1 redis replicas have confirmed")
+	})
+	eventually(t, "the reason in the log", patience, func() bool { return s.logged("engine cannot store at the configured durability") })
+	f := startFleet(t, s.devices, 10, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
+	eventually(t, "refusals", patience, func() bool { return s.metric("teltonika_publish_retries_total") > 0 })
+	if n := f.count(); n != 0 {
+		t.Errorf("%d records acknowledged without a replica", n)
+	}
+	host, port, _ := strings.Cut(store.redis.Addr(), ":")
+	replica := testkit.StartRedis(t, "--replicaof", host, port)
+	f.awaitProgress(t, 100)
+	eventually(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	f.end(t)
+	store.wantAll(t, f.acknowledged(), false)
+	eventually(t, "all records at the replica", patience, func() bool {
+		return replica.Do("XLEN", "telemetry:teltonika") == store.redis.Do("XLEN", "telemetry:teltonika")
+	})
 }
 
 // TestDurabilityOfLateEngine starts without Redis, which then comes and cannot fsync, and is cured.

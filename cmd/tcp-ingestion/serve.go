@@ -43,11 +43,6 @@ func serve(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(err.Error(), exitSettings)
 	}
 	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine)
-	if err := s.refuseDurability(ctx); err != nil {
-		s.publisher.Close()
-		s.engine.Close()
-		return err
-	}
 	if err := s.start(ctx); err != nil {
 		s.publisher.Close()
 		s.engine.Close()
