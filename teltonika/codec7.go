@@ -136,7 +136,8 @@ func (r *Record) encodable7() *DecodeError {
 	const first, last = epoch7 * 1000, (epoch7 + timeMask7) * 1000
 	switch {
 	case r.Timestamp < first || r.Timestamp > last || r.Timestamp%1000 != 0:
-		return fail(ErrEncode, "timestamp", 0, "%d ms, expected whole seconds from %d to %d", r.Timestamp, uint64(first), uint64(last))
+		return fail(ErrEncode, "timestamp", 0, "%d ms, expected whole seconds from %d to %d",
+			r.Timestamp, uint64(first), uint64(last))
 	case r.Priority > 3:
 		return fail(ErrEncode, "priority", 0, "%d, at most 3 in codec 7", r.Priority)
 	case r.EventID != 0:

@@ -42,7 +42,8 @@ func TestErrorsCodec7(t *testing.T) {
 func TestCodec7CoordinatesThatAreNoNumber(t *testing.T) {
 	float := func(f float64) []byte { return appendBits(nil, float32(f)) }
 	good := float(54.5)
-	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat32, -math.MaxFloat32, 214.75, -214.75} {
+	inf := math.Inf(1)
+	for _, bad := range []float64{math.NaN(), inf, -inf, math.MaxFloat32, -math.MaxFloat32, 214.75, -214.75} {
 		for _, pair := range [][]byte{append(float(bad), good...), append(bytes.Clone(good), float(bad)...)} {
 			body := unhex(t, "0701 23c34600 01 13")
 			body = append(append(body, pair...), 0x00, 0x94, 7, 1)
@@ -69,7 +70,8 @@ func TestCodec7FieldsThatAreMissing(t *testing.T) {
 	if err := data.Decode(vectorNamed(t, "traccar-tcp-avl-c7-001").body(t)); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []Fields{0xFF, FieldCell | FieldSignal | FieldOperator, FieldCell | FieldSignal | FieldOperator, 0xFF &^ (FieldSignal | FieldOperator)} {
+	const network = FieldCell | FieldSignal | FieldOperator
+	for i, want := range []Fields{allFields, network, network, allFields &^ (FieldSignal | FieldOperator)} {
 		if got := data.Records[i].Lacks; got != want {
 			t.Errorf("record %d lacks %08b, want %08b", i+1, got, want)
 		}
@@ -81,8 +83,8 @@ func TestCodec7FieldsThatAreMissing(t *testing.T) {
 
 func TestBuildCodec7(t *testing.T) {
 	r := Record{
-		Timestamp: 1767609600000, Priority: 3, Latitude: -33_5000000, Longitude: 25_2500000, Altitude: -2, Angle: 90, Speed: 50,
-		Satellites: 9, Lacks: FieldSignal, LAC: 42, CID: 6972, Operator: 24602,
+		Timestamp: 1767609600000, Priority: 3, Latitude: -33_5000000, Longitude: 25_2500000, Altitude: -2,
+		Angle: 90, Speed: 50, Satellites: 9, Lacks: FieldSignal, LAC: 42, CID: 6972, Operator: 24602,
 	}
 	r.AddNumber(5, Group4, 3300)
 	r.AddNumber(1, Group1, 94)
@@ -104,14 +106,21 @@ func TestEncodeRefusesCodec7(t *testing.T) {
 	eight.AddNumber(1, Group8, 1)
 	id := Record{Timestamp: at}
 	id.AddNumber(256, Group1, 1)
-	for field, r := range map[string]Record{
-		"timestamp": {Timestamp: at + 1}, "record 1 timestamp": {Timestamp: epoch7*1000 - 1000}, "last timestamp": {Timestamp: (epoch7 + 1<<30) * 1000},
-		"priority": {Timestamp: at, Priority: 4}, "event id": {Timestamp: at, EventID: 1}, "angle": {Timestamp: at, Angle: 360},
-		"speed": {Timestamp: at, Speed: 256}, "2-byte element count": full, "element": eight, "element id": id,
+	for name, r := range map[string]Record{
+		"milliseconds":         {Timestamp: at + 1},
+		"time before 2007":     {Timestamp: epoch7*1000 - 1000},
+		"time after 30 bits":   {Timestamp: (epoch7 + 1<<30) * 1000},
+		"priority":             {Timestamp: at, Priority: 4},
+		"event id":             {Timestamp: at, EventID: 1},
+		"angle":                {Timestamp: at, Angle: 360},
+		"speed":                {Timestamp: at, Speed: 256},
+		"2-byte element count": full,
+		"8-byte element":       eight,
+		"element id":           id,
 	} {
 		data := AVLData{Codec: Codec7, Records: []Record{r}}
 		if got, err := data.AppendFrame(nil); got != nil || !errors.Is(err, ErrEncode) {
-			t.Errorf("%s: %x, %v", field, got, err)
+			t.Errorf("%s: %x, %v", name, got, err)
 		}
 	}
 }

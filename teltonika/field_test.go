@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// fieldPacket is one line of testdata/field.jsonl: a packet that somebody asked about in public, and what an independent
-// decoder makes of it.
+// fieldPacket is one line of testdata/field.jsonl: a packet that somebody asked about in public, and what an
+// independent decoder makes of it.
 type fieldPacket struct {
 	Name      string       `json:"name"`
 	About     string       `json:"about"`

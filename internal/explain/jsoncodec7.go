@@ -55,7 +55,8 @@ func (o *recordObject) add7(r *teltonika.Record) {
 	}
 }
 
-// coordinate7 is a coordinate in 1e-7 degree, however far off the globe, and in degrees. What is no number is 0 and nil.
+// coordinate7 is a coordinate in 1e-7 degree, however far off the globe, and in degrees. What is no number is 0 and
+// nil.
 func coordinate7(b []byte) (rounded json.Number, degrees *float64) {
 	v := floatOf(b)
 	if math.IsNaN(v) || math.IsInf(v, 0) {

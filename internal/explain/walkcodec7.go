@@ -9,8 +9,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Codec 7 has a layout of its own, in which masks say what is there. Its elements are not named, because their ids are not
-// those of newer devices: 1, a digital input there, counts up to 100 here.
+// Codec 7 has a layout of its own, in which masks say what is there. Its elements are not named, because their ids are
+// not those of newer devices: 1, a digital input there, counts up to 100 here.
 
 // groupsOf7 are the groups of Codec 7, in the order of their bits in the global mask, from the second on.
 var groupsOf7 = []teltonika.Group{teltonika.Group1, teltonika.Group2, teltonika.Group4}

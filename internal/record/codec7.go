@@ -3,8 +3,8 @@ package record
 import "git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 
 // A record of Codec 7 may lack any part of its position, and has no event id. What it lacks is absent from the
-// document. What it has of the mobile network is no IO element, and no id stands for it: 21, GSM signal elsewhere, is another
-// element here. So it has names, and stands in front of the elements: __lac, __cid, __signal and __operator.
+// document. What it has of the mobile network is no IO element, and no id stands for it: 21, GSM signal elsewhere, is
+// another element here. So it has names, and stands in front of the elements: __lac, __cid, __signal and __operator.
 
 // position are the fields that every record of the other codecs has.
 const position = teltonika.FieldCoordinates | teltonika.FieldAltitude | teltonika.FieldAngle | teltonika.FieldSpeed |
