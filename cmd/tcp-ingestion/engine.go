@@ -52,7 +52,7 @@ func newEngine(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 		}
 		return e, nil
 	case config.EngineEmbedded:
-		return sqlite.New(sqlite.Options{Dir: c.DataDir, Retention: c.EmbeddedRetention, Logger: logger})
+		return sqlite.New(sqlite.Options{Dir: c.DataDir, Retention: c.EmbeddedRetention, DeadLetterMaxBytes: c.DeadLetterMaxBytes, Logger: logger})
 	}
 	return nil, invalid("ENGINE", fmt.Errorf("%q is not known", c.Engine))
 }

@@ -72,7 +72,7 @@ var Settings = []Setting{
 		}},
 	{Name: "DATA_DIR", Default: "./data", Help: "directory of the embedded engine's telemetry.db",
 		set: func(c *Config, v string) error { c.DataDir = v; return nil }},
-	{Name: "EMBEDDED_RETENTION", Default: "720h", Help: "how long the embedded engine keeps records; 0 keeps them for ever",
+	{Name: "EMBEDDED_RETENTION", Default: "720h", Help: "how long the embedded engine keeps records, counted while its machine is up; 0 keeps them for ever",
 		set: func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
 	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or rediss:// for TLS",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.RedisURL, v) }},

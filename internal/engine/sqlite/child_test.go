@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
 )
 
@@ -17,9 +18,11 @@ const (
 	childDir    = "TEST_SQLITE_CHILD_DIR" // makes the test binary a process that only stores
 	childDevice = "356307042441013"
 	childBatch  = 20
+
+	childDeadBytes = 4096 // of dead letters, one in each batch
 )
 
-// runAsChild stores batches until it is killed, and prints the number of each confirmed one.
+// runAsChild stores batches of records and a dead letter until it is killed, and prints the number of each confirmed one.
 func runAsChild() {
 	dir := os.Getenv(childDir)
 	if dir == "" {
@@ -29,12 +32,14 @@ func runAsChild() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	e, err := New(Options{Dir: dir})
+	e, err := New(Options{Dir: dir, DeadLetterMaxBytes: childDeadBytes})
 	if err != nil {
 		fail(err)
 	}
 	for i := 0; ; i++ {
-		if err := e.Store(context.Background(), 0, enginetest.NewBatch(childDevice, i*childBatch, childBatch)); err != nil {
+		b := enginetest.NewBatch(childDevice, i*childBatch, childBatch)
+		b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(childDevice, i)}
+		if err := e.Store(context.Background(), 0, enginetest.Sized(b)); err != nil {
 			fail(err)
 		}
 		fmt.Println(i)

@@ -42,6 +42,7 @@ type database struct {
 	insertDead, findDead, touch  *statement
 	newestDead, deadPage         *statement
 	removeDead                   *statement
+	deadBytes, removeFirst       *statement
 	insertMessage, sinceMessages *statement
 	newestMessage, messagePage   *statement
 	statements                   []*statement
@@ -95,6 +96,8 @@ func (d *database) prepareAll() error {
 		{&d.insertMany, fmt.Sprintf(insert, strings.Repeat(row+",", rowsPerInsert-1)+row)},
 		{&d.insertOne, fmt.Sprintf(insert, row)},
 		{&d.insertDead, insertDeadLetter},
+		{&d.deadBytes, deadLetterBytes},
+		{&d.removeFirst, removeFirst},
 		{&d.newestDead, "SELECT max(seq) FROM dead_letters"},
 		{&d.deadPage, `SELECT seq, ts, device_id, reason, codec, frame, transport FROM dead_letters
 			WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`},

@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,12 +13,6 @@ import (
 
 // Dead letters are few and may be large, so they are read few at a time.
 const deadPage = 16
-
-// insertDeadLetter never gives a seq a second time, as SQLite itself would after the newest row is
-// removed: retention has a mark of how far they had got by then.
-const insertDeadLetter = `INSERT INTO dead_letters (seq, ts, device_id, reason, codec, frame, transport) VALUES (1 + max(
-	coalesce((SELECT max(seq) FROM dead_letters), 0),
-	coalesce((SELECT dead_letters_seq FROM retention ORDER BY stored_at DESC LIMIT 1), 0)), ?,?,?,?,?,?)`
 
 // numbered is a dead letter with its seq.
 type numbered struct {
@@ -113,28 +106,15 @@ func (e *Engine) RemoveDeadLetters(ctx context.Context, refs []string) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	now := e.now()
-	if now.Before(earliestClock) {
-		return &engine.Error{Transient: true, Err: fmt.Errorf("dead letters are not removed before the clock is set: it says %v", now)}
-	}
 	_, err := inTurn(ctx, e, func(w *writer) (none struct{}, err error) {
-		return none, w.removeDeadLetters(ctx, e.lockWait, seqs, now)
+		return none, w.removeDeadLetters(ctx, e.lockWait, seqs)
 	})
 	return err
 }
 
-func (w *writer) removeDeadLetters(ctx context.Context, wait time.Duration, seqs []int64, now time.Time) error {
+func (w *writer) removeDeadLetters(ctx context.Context, wait time.Duration, seqs []int64) error {
 	if err := w.begin(ctx, wait); err != nil {
 		return err
-	}
-	newest, err := w.db.newestDead.number()
-	if err != nil {
-		return w.giveUp(err)
-	}
-	if slices.Contains(seqs, newest) {
-		if _, err := w.db.exec(makeMark, now.UnixMilli()); err != nil {
-			return w.giveUp(err)
-		}
 	}
 	for _, seq := range seqs {
 		w.db.removeDead.bind(seq)

@@ -35,7 +35,11 @@ func (w *writer) probe(ctx context.Context, e *Engine) (engine.Status, error) {
 	if err != nil {
 		return engine.Status{}, w.giveUp(err)
 	}
-	return engine.Status{Known: true, Length: length}, w.endProbe()
+	dead, err := w.db.deadBytes.number()
+	if err != nil {
+		return engine.Status{}, w.giveUp(err)
+	}
+	return engine.Status{Known: true, Length: length, DeadLetterBytes: dead, DeadLetterLimit: w.maxDead}, w.endProbe()
 }
 
 // checkSpace ends the transaction when the disk is nearly full.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
 // The rhythm of the background work.
@@ -15,10 +17,6 @@ const (
 	deleteChunk         = 500              // rows deleted in one transaction, between two batches
 	maxLogBytes         = 256 << 20        // size of the write-ahead log that is worth a warning
 )
-
-// earliestClock is a time before which the clock has not been set yet. A mark made then would
-// make records look decades old once it is.
-var earliestClock = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (e *Engine) startMaintenance() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -64,21 +62,18 @@ func logSize(path string) int64 {
 	return info.Size()
 }
 
-// deleteOld deletes what was stored longer ago than the retention. A record's own timestamp is
-// the device's and may lie anywhere, so a mark is made every minute of what is stored by now, and
-// the newest mark that is old enough says how far to delete.
+// deleteOld deletes what has been kept for the retention. A record's own timestamp is the device's and may lie
+// anywhere, and the wall clock may be wrong; so a mark is made every minute of what is stored by now, with the time by the
+// file's own clock (package retention), and the newest mark that is old enough says how far to delete.
 func (e *Engine) deleteOld(ctx context.Context) error {
-	now := e.now()
-	if now.Before(earliestClock) {
-		return nil
-	}
-	if _, err := e.transaction(ctx, makeMark, now.UnixMilli()); err != nil {
+	now, err := e.mark(ctx)
+	if err != nil {
 		return err
 	}
-	cutoff := now.Add(-e.retention).UnixMilli()
+	before := now - e.retention.Milliseconds()
 	for _, step := range deletions {
 		for {
-			deleted, err := e.transaction(ctx, step, cutoff)
+			deleted, err := e.change(ctx, step, before)
 			if err != nil {
 				return err
 			}
@@ -87,38 +82,73 @@ func (e *Engine) deleteOld(ctx context.Context) error {
 			}
 		}
 	}
-	_, err := e.transaction(ctx, deleteMarks, cutoff)
+	_, err = e.change(ctx, deleteMarks, before)
 	return err
 }
 
 // tables are those that the retention goes for. A mark has a column for each, <table>_seq.
 var tables = []string{"records", "dead_letters", "messages"}
 
+const marksSchema = `
+CREATE TABLE IF NOT EXISTS marks (
+	in_use_ms INTEGER PRIMARY KEY, records_seq INTEGER, dead_letters_seq INTEGER, messages_seq INTEGER);`
+
 // deletions delete some of a table's old rows. The newest row always stays: SQLite would give its seq to the
 // next one again.
 var deletions = func() (all []string) {
 	for _, table := range tables {
 		all = append(all, fmt.Sprintf(`DELETE FROM %[1]s WHERE seq IN (SELECT seq FROM %[1]s
-			WHERE seq <= (SELECT max(%[1]s_seq) FROM retention WHERE stored_at <= ?)
+			WHERE seq <= (SELECT max(%[1]s_seq) FROM marks WHERE in_use_ms <= ?)
 				AND seq < (SELECT max(seq) FROM %[1]s) ORDER BY seq LIMIT %[2]d)`, table, deleteChunk))
 	}
 	return all
 }()
 
 const (
-	makeMark = `INSERT OR REPLACE INTO retention (stored_at, records_seq, dead_letters_seq, messages_seq)
+	makeMark = `INSERT OR REPLACE INTO marks (in_use_ms, records_seq, dead_letters_seq, messages_seq)
 		SELECT ?, records, dead_letters, messages FROM (
 			SELECT coalesce((SELECT max(seq) FROM records), 0) AS records,
 				coalesce((SELECT max(seq) FROM dead_letters), 0) AS dead_letters,
 				coalesce((SELECT max(seq) FROM messages), 0) AS messages)
-		WHERE records > coalesce((SELECT max(records_seq) FROM retention), 0)
-			OR dead_letters > coalesce((SELECT max(dead_letters_seq) FROM retention), 0)
-			OR messages > coalesce((SELECT max(messages_seq) FROM retention), 0)`
-	deleteMarks = `DELETE FROM retention WHERE stored_at < (SELECT max(stored_at) FROM retention WHERE stored_at <= ?)`
+		WHERE records > coalesce((SELECT max(records_seq) FROM marks), 0)
+			OR dead_letters > coalesce((SELECT max(dead_letters_seq) FROM marks), 0)
+			OR messages > coalesce((SELECT max(messages_seq) FROM marks), 0)`
+	deleteMarks = `DELETE FROM marks WHERE in_use_ms < (SELECT max(in_use_ms) FROM marks WHERE in_use_ms <= ?)`
 )
 
-// transaction runs one statement between two batches and returns how many rows it changed.
-func (e *Engine) transaction(ctx context.Context, sql string, value driver.Value) (changed int64, err error) {
+// convertMarks takes over the marks of an earlier version, which have the wall clock's time: in the order in which they were
+// made, and between two of them no more than the file's clock would have counted.
+const convertMarks = `
+INSERT OR REPLACE INTO marks SELECT sum(gap) OVER (ORDER BY records_seq, dead_letters_seq), records_seq, dead_letters_seq, 0
+	FROM (SELECT *, max(0, min(3600000, coalesce(stored_at - lag(stored_at) OVER (ORDER BY records_seq, dead_letters_seq), 0))) AS gap
+		FROM retention) ORDER BY records_seq, dead_letters_seq;
+UPDATE retention_clock SET in_use_ms = coalesce((SELECT max(in_use_ms) FROM marks), 0);
+UPDATE dead_letter_total SET newest_seq = max(newest_seq, coalesce((SELECT max(dead_letters_seq) FROM retention), 0));
+DROP TABLE retention;`
+
+// mark sets the file's clock forward, marks what is stored by now, and returns the time, in ms.
+func (e *Engine) mark(ctx context.Context) (now int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, maintenanceLimit)
+	defer cancel()
+	return inTurn(ctx, e, func(w *writer) (int64, error) {
+		if err := w.begin(ctx, e.lockWait); err != nil {
+			return 0, err
+		}
+		boot, uptime := e.uptime()
+		answer, err := w.db.ask(retention.Advance, boot, uptime.Milliseconds())
+		if err != nil {
+			return 0, w.giveUp(err)
+		}
+		if _, err := w.db.exec(makeMark, answer); err != nil {
+			return 0, w.giveUp(err)
+		}
+		now, _ := answer.(int64)
+		return now, w.commit()
+	})
+}
+
+// change runs one statement between two batches and returns how many rows it changed.
+func (e *Engine) change(ctx context.Context, sql string, value driver.Value) (changed int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maintenanceLimit)
 	defer cancel()
 	return inTurn(ctx, e, func(w *writer) (int64, error) {

@@ -3,28 +3,31 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
 // schemaVersion is kept in the file's user_version.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // schema is what other programs read; columns are only ever added. The tables are not STRICT,
-// which SQLite clients before 3.37 refuse to open. The retention table is the engine's own.
+// which SQLite clients before 3.37 refuse to open. known is 0 for a dead letter of a device that had no record here.
 const schema = `
 CREATE TABLE IF NOT EXISTS records (
 	seq INTEGER PRIMARY KEY, id TEXT UNIQUE, device_id TEXT, ts INTEGER, codec TEXT, payload TEXT);
 CREATE TABLE IF NOT EXISTS dead_letters (
-	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, reason TEXT, codec TEXT, frame TEXT, transport TEXT);
+	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, reason TEXT, codec TEXT, frame TEXT, transport TEXT, known INTEGER);
 CREATE TABLE IF NOT EXISTS messages (
-	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, codec TEXT, type INTEGER, sent INTEGER, payload TEXT);
-CREATE TABLE IF NOT EXISTS retention (
-	stored_at INTEGER PRIMARY KEY, records_seq INTEGER, dead_letters_seq INTEGER, messages_seq INTEGER)`
+	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, codec TEXT, type INTEGER, sent INTEGER, payload TEXT);`
 
 // added are the columns that a table of an earlier version lacks.
 var added = []struct{ table, column, kind string }{
 	{"dead_letters", "transport", "TEXT"},
-	{"retention", "messages_seq", "INTEGER"},
+	{"dead_letters", "known", "INTEGER"},
 }
+
+// own is what nobody but the engine needs.
+const own = retention.Schema + marksSchema + deadLetterTotalSchema
 
 // migrate makes a file that is new or of an earlier version one of this version, in one transaction. To another
 // file it writes nothing.
@@ -68,6 +71,18 @@ func (d *database) completeSchema() error {
 			return err
 		}
 	}
-	_, err := d.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+	if _, err := d.exec(own); err != nil {
+		return err
+	}
+	marked, err := d.ask("SELECT count(*) FROM sqlite_schema WHERE name = 'retention'")
+	if err != nil {
+		return err
+	}
+	if marked == int64(1) {
+		if _, err := d.exec(convertMarks); err != nil {
+			return err
+		}
+	}
+	_, err = d.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 	return err
 }

@@ -73,7 +73,12 @@ func wantMigrated(t *testing.T, dir string) {
 	if version := query[int64](t, e.path, "PRAGMA user_version"); version[0] != schemaVersion {
 		t.Errorf("the file has version %d", version[0])
 	}
-	e.retention, e.now = time.Hour, func() time.Time { return time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) }
+	up := runs(e)
+	e.retention = time.Hour
+	for range 2 {
+		maintain(t, e)
+		up(30 * time.Minute)
+	}
 	maintain(t, e)
 	e.retention = 0
 	if left := query[int64](t, e.path, "SELECT seq FROM dead_letters"); !slices.Equal(left, []int64{9}) {
@@ -181,5 +186,29 @@ func TestMigrationByTwoAtOnce(t *testing.T) {
 	}
 	if stored := readRecords(t, path); len(stored) != 3 {
 		t.Errorf("%d records are stored, want 3", len(stored))
+	}
+}
+
+// TestMarksOfTheWallClock takes over marks that were made under a clock that was a month ahead for a minute: what was
+// stored before it is not old because of that.
+func TestMarksOfTheWallClock(t *testing.T) {
+	const day = int64(24 * time.Hour / time.Millisecond)
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	makeFirstVersion(t, path, enginetest.NewRecord(device, 0))
+	db := connect(t, path)
+	defer db.Close()
+	for i, at := range []int64{1, 2, 31*day + 3, 4, 5, 3600_005, 3660_005} {
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO retention VALUES (?, ?, 8)", 1790000000000+at, 2+i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storeAll(t, startIn(t, dir), enginetest.NewBatch(device, 10, 1))
+	want := []string{"0 1", "1 2", "2 3", "3600002 5", "3600003 6", "7200003 7", "7260003 8"}
+	if got := query[string](t, path, "SELECT in_use_ms || ' ' || records_seq FROM marks ORDER BY 1 + in_use_ms"); !slices.Equal(got, want) {
+		t.Errorf("the marks are %q, want %q", got, want)
+	}
+	if now := query[int64](t, path, "SELECT in_use_ms FROM retention_clock")[0]; now != 7260003 {
+		t.Errorf("the clock says %d", now)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
 // FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with
@@ -35,6 +36,10 @@ type Options struct {
 	Dir       string        // holds the database; created if missing
 	Retention time.Duration // how long everything is kept; 0 = for ever
 	Logger    *slog.Logger  // nil = slog.Default
+
+	// DeadLetterMaxBytes bounds what all dead letters take: for new ones the oldest are removed, those of devices that
+	// had no record here first. 0 = no bound
+	DeadLetterMaxBytes int64
 }
 
 // Engine is the embedded engine.
@@ -43,7 +48,7 @@ type Engine struct {
 	retention time.Duration
 	lockWait  time.Duration
 	log       *slog.Logger
-	now       func() time.Time
+	uptime    func() (boot string, uptime time.Duration) // what the ages of rows are counted by
 
 	turn       chan *writer // holds the writer while nobody works with it
 	stop       context.CancelFunc
@@ -76,14 +81,14 @@ func newEngine(path string, options Options) *Engine {
 		retention: options.Retention,
 		lockWait:  lockWait,
 		log:       options.Logger,
-		now:       time.Now,
+		uptime:    retention.Uptime,
 		turn:      make(chan *writer, 1),
 		stop:      func() {},
 	}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	e.turn <- &writer{path: path, log: e.log}
+	e.turn <- &writer{path: path, log: e.log, maxDead: options.DeadLetterMaxBytes}
 	return e
 }
 

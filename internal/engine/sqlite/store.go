@@ -35,11 +35,16 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (duplicates []bo
 	if err := w.begin(ctx, wait); err != nil {
 		return nil, err
 	}
+	w.removed = false
 	duplicates = make([]bool, w.staged.items())
 	if err := w.insert(duplicates); err != nil {
 		return nil, w.giveUp(err)
 	}
-	return duplicates, w.commit()
+	if err := w.commit(); err != nil {
+		return nil, err
+	}
+	w.noteRemoved()
+	return duplicates, nil
 }
 
 func (w *writer) insert(duplicates []bool) error {
@@ -135,6 +140,9 @@ func (w *writer) insertDeadLetters(duplicates []bool) error {
 			if duplicates[i] = count > 0; duplicates[i] {
 				continue
 			}
+		}
+		if err := w.makeRoom(d.frame); err != nil {
+			return err
 		}
 		w.db.insertDead.bind(d.received, d.device, d.reason, d.codec, d.frame, d.transport)
 		if _, err := w.db.insertDead.exec(); err != nil {

@@ -27,7 +27,7 @@ func TestTables(t *testing.T) {
 			"seq INTEGER", "id TEXT", "device_id TEXT", "ts INTEGER", "codec TEXT", "payload TEXT"},
 		"SELECT name || ' ' || type FROM pragma_table_info('dead_letters')": {
 			"seq INTEGER", "ts INTEGER", "device_id TEXT", "reason TEXT", "codec TEXT", "frame TEXT",
-			"transport TEXT"},
+			"transport TEXT", "known INTEGER"},
 		"SELECT name || ' ' || type FROM pragma_table_info('messages')": {
 			"seq INTEGER", "ts INTEGER", "device_id TEXT", "codec TEXT", "type INTEGER", "sent INTEGER", "payload TEXT"},
 		"SELECT ts || ' ' || device_id || ' ' || codec || ' ' || type || ' ' || ifnull(sent, 'none') || ' ' || payload FROM messages": {

@@ -18,6 +18,9 @@ type writer struct {
 	db      *database // nil while closed
 	staged  staged
 	proven  time.Time // when something was last written to this file; zero before that, and after a failure
+	maxDead int64     // bytes of all dead letters; 0 = no bound
+	removed bool      // dead letters, by the write at hand
+	warned  time.Time // that some were removed
 	replace int       // how often the file was found moved, so that a tail starts again
 
 	announced bool // that this file is open
