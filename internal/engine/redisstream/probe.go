@@ -31,8 +31,8 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 		status.OutOfMemory = answer.code() == "OOM"
 		return status, e.classify(err)
 	}
-	for kind, add := range map[string]*redis.Cmd{"dead letters": q.addDead, "messages": q.addMessage} {
-		if err := refusedForItsID(add.Err()); err != nil {
+	for kind, s := range map[string]sideStream{"dead letters": q.dead, "messages": q.messages} {
+		if err := s.refused(); err != nil {
 			failure := e.classify(err)
 			failure.Err = fmt.Errorf("%s: %w", kind, failure.Err)
 			return status, failure
@@ -49,11 +49,33 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 
 // question is what a probe asks at once.
 type question struct {
-	add, addDead, addMessage, groups *redis.Cmd
+	add, groups    *redis.Cmd
+	dead, messages sideStream
 
 	length *redis.IntCmd
 	memory *redis.StringCmd
 	now    *redis.TimeCmd
+}
+
+// sideStream is what is asked about the stream of dead letters, and about that of messages.
+type sideStream struct {
+	add    *redis.Cmd
+	length *redis.IntCmd // Redis refuses the id 0-0 before it looks whether the key is a stream
+}
+
+func askSide(ctx context.Context, p redis.Pipeliner, stream string) sideStream {
+	return sideStream{p.Do(ctx, "XADD", stream, "0-0", "probe", ""), p.XLen(ctx, stream)}
+}
+
+// refused says why nothing would be stored in it.
+func (s *sideStream) refused() error {
+	if err := refusedForItsID(s.add.Err()); err != nil {
+		return err
+	}
+	if err := s.length.Err(); err != nil && !optional(err) {
+		return err
+	}
+	return nil
 }
 
 // question asks. An error says that there was no answer.
@@ -64,8 +86,8 @@ func (e *Engine) question(ctx context.Context) (q question, err error) {
 		// writes of this user to this key at all, then refuses the id. So it is refused either
 		// way, and how it is refused is the answer.
 		q.add = p.Do(ctx, "XADD", stream, "0-0", "probe", "")
-		q.addDead = p.Do(ctx, "XADD", deadStream(stream), "0-0", "probe", "")
-		q.addMessage = p.Do(ctx, "XADD", messageStream(stream), "0-0", "probe", "")
+		q.dead = askSide(ctx, p, deadStream(stream))
+		q.messages = askSide(ctx, p, messageStream(stream))
 		q.length = p.XLen(ctx, stream)
 		q.groups = p.Do(ctx, "XINFO", "GROUPS", stream)
 		q.memory = p.Info(ctx, "memory")

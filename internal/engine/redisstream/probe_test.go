@@ -120,6 +120,8 @@ func TestProbeFails(t *testing.T) {
 		{"read-only", "READONLY", true, []any{"REPLICAOF", "127.0.0.1", 1}, []any{"REPLICAOF", "NO", "ONE"}},
 		{"too few replicas", "NOREPLICAS", true, []any{"CONFIG", "SET", "min-replicas-to-write", 1}, []any{"CONFIG", "SET", "min-replicas-to-write", 0}},
 		{"wrong type", "WRONGTYPE", false, []any{"SET", testStream, "x"}, []any{"DEL", testStream}},
+		{"wrong type of the dead letters", "dead letters: redis: WRONGTYPE", false, []any{"SET", testStream + ":dead", "x"}, []any{"DEL", testStream + ":dead"}},
+		{"wrong type of the messages", "messages: redis: WRONGTYPE", false, []any{"SET", testStream + ":messages", "x"}, []any{"DEL", testStream + ":messages"}},
 		{"password required", "NOAUTH", false, []any{"ACL", "SETUSER", "default", "resetpass", ">new"}, nil},
 	}
 	for _, c := range cases {
