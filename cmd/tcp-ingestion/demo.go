@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -93,8 +93,7 @@ func demoFleet(cmd *cli.Command, s *service) simulate.Options {
 	o.Devices = cmd.Int("devices")
 	o.Rate, o.RecordsPerFrame = cmd.Float("rate"), simulate.Range{Min: 1, Max: 3}
 	o.Duration = cmd.Duration("duration")
-	o.Start = time.Now().Add(-15 * time.Second) // the devices come with a backlog, which is of the past
-	o.Seed = uint64(time.Now().UnixNano())
+	o.Seed = uint64(rand.Uint32())
 	return o
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"slices"
@@ -38,7 +39,8 @@ func simulateFlags() []cli.Flag {
 		&cli.IntFlag{Name: "devices", Value: d.Devices, Usage: "trackers, each with one connection (udp: one socket)"},
 		&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: no limit)"},
 		&cli.Int64Flag{Name: "records", Usage: "end after this many acknowledged records (0: no limit)"},
-		&cli.FloatFlag{Name: "rate", Usage: "records a second of the whole fleet (0: as fast as the ACKs allow)"},
+		&cli.FloatFlag{Name: "rate",
+			Usage: "records a second of the whole fleet (0: as fast as the ACKs allow, of the past week)"},
 		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(), Usage: "number or `range` like 1-35, at most 255 (udp: as far as 1300 bytes hold them)"},
 		&cli.StringFlag{Name: "codec", Value: d.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
 		&cli.StringFlag{Name: "order", Value: string(d.Order), Usage: "newest-first or oldest-first"},
@@ -52,7 +54,8 @@ func simulateFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "drain", Value: d.Drain, Usage: "how long the ended run waits for the ACKs of what was sent"},
 		&cli.FloatFlag{Name: "ramp", Value: d.Ramp, Usage: "connections a second at the start (0: all at once)"},
 		&cli.IntFlag{Name: "source-addresses", Usage: "connect from 127.0.0.1 and so many addresses from there (0: as needed)"},
-		&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "everything random follows from it"},
+		&cli.Uint64Flag{Name: "seed", HideDefault: true,
+			Usage: "everything random follows from it (default another one each time, which is printed)"},
 		&cli.Uint64Flag{Name: "imei-base", Value: d.IMEIBase, Usage: "the first device's `IMEI`; the others count up from it"},
 		&cli.StringFlag{Name: "ledger", Usage: "append the id of every acknowledged record to this `file`"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
@@ -124,7 +127,7 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 	o := simulate.Options{
 		Address:         cmd.String("address"),
 		Devices:         cmd.Int("devices"),
-		Seed:            cmd.Uint64("seed"),
+		Seed:            seedOf(cmd),
 		Duration:        cmd.Duration("duration"),
 		Records:         cmd.Int64("records"),
 		Rate:            cmd.Float("rate"),
@@ -155,6 +158,15 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 		errs = append(errs, nameFlags(err))
 	}
 	return o, errors.Join(errs...)
+}
+
+// seedOf is a seed of its own for each run, so that no run sends the records of another one. It is short enough to be
+// typed.
+func seedOf(cmd *cli.Command) uint64 {
+	if cmd.IsSet("seed") {
+		return cmd.Uint64("seed")
+	}
+	return uint64(rand.Uint32())
 }
 
 func setCommandOptions(o *simulate.Options, cmd *cli.Command) error {

@@ -101,7 +101,8 @@ func TestSimulate(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &ledger); err != nil {
 		t.Fatalf("%v\n%s%s", err, out, errOut)
 	}
-	if code != 0 || ledger.RecordsAcknowledged != 3000 || ledger.FramesSent != a.frames.Load() || ledger.Devices != 20 {
+	if code != 0 || ledger.RecordsAcknowledged != 3000 || ledger.FramesSent != a.frames.Load() ||
+		ledger.Devices != 20 || ledger.Seed != 5 {
 		t.Errorf("exit code %d, %d frames arrived\n%s%s", code, a.frames.Load(), out, errOut)
 	}
 	lines, err := os.ReadFile(list)
@@ -110,6 +111,24 @@ func TestSimulate(t *testing.T) {
 	}
 	if n := bytes.Count(lines, []byte("\n1234567890123")); n != 2999 { // all but the first line begin behind another
 		t.Errorf("%d lines of acknowledged records, want 3000", n+1)
+	}
+}
+
+// TestEachRunHasASeedOfItsOwn: nobody takes the records of a second run for lost because the first one sent them.
+func TestEachRunHasASeedOfItsOwn(t *testing.T) {
+	a := startAcknowledger(t, 0)
+	seeds := make(map[string]bool)
+	for range 3 {
+		_, out, errOut := execute(t, nil, "", "simulate", "--address", a.address, "--devices=1", "--records=10")
+		_, rest, found := strings.Cut(out, "\nseed ")
+		if !found {
+			t.Fatalf("no seed in\n%s%s", out, errOut)
+		}
+		seed, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+		seeds[seed] = true
+	}
+	if len(seeds) != 3 {
+		t.Errorf("seeds of three runs: %v", seeds)
 	}
 }
 

@@ -235,7 +235,7 @@ func (d *device) leaveCoverage() {
 	if burst == 0 {
 		return
 	}
-	if pause := d.journal.gather(&d.vehicle, burst); pause > 0 {
+	if pause := d.journal.gather(&d.vehicle, burst, d.fleet.now()); pause > 0 {
 		d.fleet.pause(pause, false)
 	}
 }

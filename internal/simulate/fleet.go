@@ -55,6 +55,9 @@ func Run(ctx context.Context, options Options) (Ledger, error) {
 	}
 	if options.Start.IsZero() {
 		options.Start = time.Now()
+		if options.Rate == 0 {
+			options.Start = options.Start.Add(-fullRateBacklog)
+		}
 	}
 	f := &fleet{
 		options: &options, meter: newMeter(4 * runtime.GOMAXPROCS(0)), dial: newDialer(&options),
@@ -89,6 +92,10 @@ func (f *fleet) runDevices(catalogues map[teltonika.Codec]*catalogue) {
 	}
 }
 
+// fullRateBacklog is how long before a run without a rate its devices' clocks begin, which record every second: far
+// more than is sent, so that none is ahead of the time. One that has caught up with it records every millisecond.
+const fullRateBacklog = 7 * 24 * time.Hour
+
 // The random streams of a device.
 const (
 	recordStream = iota
@@ -119,12 +126,12 @@ func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *dev
 	d.vehicle = newVehicle(&rng, o.Start.UnixMilli(), step)
 	d.journal = journal{
 		perFrame: o.RecordsPerFrame, order: o.Order, left: share(o.Records, o.Devices, i),
-		interval: interval, next: f.now(), capacity: o.Backlog, rng: rng,
+		interval: interval, next: f.now(), origin: f.meter.start.UnixMilli(), capacity: o.Backlog, rng: rng,
 	}
 	if o.Transport == UDP {
 		d.datagrams, d.frame.limit = newDatagrams(d), maxBody
 	}
-	d.journal.begin()
+	d.journal.begin(&d.vehicle)
 	d.planMessage(time.Now())
 	return d
 }

@@ -16,12 +16,14 @@ type journal struct {
 	left      int64         // records still to be recorded; negative = no limit
 	interval  time.Duration // between two records; 0 = whenever a frame can be sent
 	next      time.Duration // when the next frame's records are recorded, since the run's start
+	origin    int64         // when the run started, ms since 1970: no record is stamped later than now
 	nextCount int           // how many these are, all since the frame before; 0 = not drawn yet
 	capacity  int           // positions
 }
 
-// begin lets a device join in anywhere between two frames, so that a fleet has its full rate from the start.
-func (j *journal) begin() {
+// begin lets a device join in anywhere between two frames, so that a fleet has its full rate from the start. What it
+// has recorded since the frame before is of the time before the run.
+func (j *journal) begin(v *vehicle) {
 	if j.interval == 0 {
 		return
 	}
@@ -31,20 +33,21 @@ func (j *journal) begin() {
 	}
 	thousandths := below(j.rng.Uint64(), uint64(j.nextCount)*1000)
 	j.next += j.interval * time.Duration(thousandths) / 1000
+	v.begin(v.clock + (j.next - j.interval*time.Duration(j.nextCount)).Milliseconds())
 }
+
+// latest is the time of the run in ms since 1970.
+func (j *journal) latest(now time.Duration) int64 { return j.origin + now.Milliseconds() }
 
 // record records what is due at a time since the run's start, and returns how many records found no room.
 func (j *journal) record(v *vehicle, now time.Duration) (missed int) {
 	if j.interval == 0 {
-		if j.waiting() == 0 {
-			j.gatherNow(v, j.draw())
-			j.nextCount = 0
-		}
+		j.recordAsap(v, now)
 		return 0
 	}
 	for j.left != 0 && j.next <= now {
 		n, room := j.draw(), j.capacity-j.waiting()
-		j.gatherNow(v, min(n, room))
+		j.gatherNow(v, min(n, room), j.latest(now))
 		if n > room {
 			v.skip(n - room)
 			missed += n - room
@@ -53,6 +56,21 @@ func (j *journal) record(v *vehicle, now time.Duration) (missed int) {
 		j.next += time.Duration(j.draw()) * j.interval
 	}
 	return missed
+}
+
+// recordAsap records the next frame if the one before is taken and the clock has moved on far enough, and else says
+// when it has.
+func (j *journal) recordAsap(v *vehicle, now time.Duration) {
+	if j.waiting() > 0 {
+		return
+	}
+	n := j.draw()
+	if lacking := int64(n) - v.room(j.latest(now)); lacking > 0 {
+		j.next = now + time.Duration(lacking)*time.Millisecond
+		return
+	}
+	j.gatherNow(v, n, j.latest(now))
+	j.nextCount = 0
 }
 
 // draw decides how many records the next frame has.
@@ -64,8 +82,8 @@ func (j *journal) draw() int {
 	return j.nextCount
 }
 
-// gatherNow records n positions.
-func (j *journal) gatherNow(v *vehicle, n int) {
+// gatherNow records n positions, stamped with latest at most.
+func (j *journal) gatherNow(v *vehicle, n int, latest int64) {
 	if j.left >= 0 {
 		n = int(min(int64(n), j.left))
 		j.left -= int64(n)
@@ -73,18 +91,20 @@ func (j *journal) gatherNow(v *vehicle, n int) {
 	if j.first >= j.waiting() { // what is taken leaves, before it is more than what is not
 		j.positions, j.first = append(j.positions[:0], j.positions[j.first:]...), 0
 	}
-	for range n {
-		j.positions = append(j.positions, v.record(&j.rng))
+	for i := range n {
+		after := int64(n - 1 - i) // that many need a millisecond each
+		j.positions = append(j.positions, v.record(&j.rng, latest-after))
 	}
 }
 
 // gather is for a coverage gap of n records. A device without a schedule records them at once; the others
 // stay away for the time that is returned, and find them due then.
-func (j *journal) gather(v *vehicle, n int) time.Duration {
+func (j *journal) gather(v *vehicle, n int, now time.Duration) time.Duration {
 	if j.interval > 0 {
 		return time.Duration(n) * j.interval
 	}
-	j.gatherNow(v, min(n, j.capacity-j.waiting()))
+	latest := j.latest(now)
+	j.gatherNow(v, int(min(int64(n), int64(j.capacity-j.waiting()), v.room(latest))), latest)
 	return 0
 }
 

@@ -9,10 +9,11 @@ import (
 
 // Ledger is the account of a run.
 type Ledger struct {
-	Devices         int   `json:"devices"`
-	Connections     int64 `json:"connections"`      // that were opened and whose login was accepted; over UDP, sockets
-	ConnectFailures int64 `json:"connect_failures"` // connections that could not be opened or ended during the login
-	LoginsRefused   int64 `json:"logins_refused"`
+	Devices         int    `json:"devices"`
+	Seed            uint64 `json:"seed"`
+	Connections     int64  `json:"connections"`      // that were opened and whose login was accepted; over UDP, sockets
+	ConnectFailures int64  `json:"connect_failures"` // connections that could not be opened or ended during the login
+	LoginsRefused   int64  `json:"logins_refused"`
 
 	// HandshakeFailures are TLS connections that did not come about, or whose client certificate was refused. They
 	// are not among ConnectFailures.
@@ -85,6 +86,7 @@ func (f *fleet) ledger() Ledger {
 	latency := m.latencies()
 	return Ledger{
 		Devices:             f.options.Devices,
+		Seed:                f.options.Seed,
 		Connections:         m.sum(connections),
 		ConnectFailures:     m.sum(connectFailures),
 		HandshakeFailures:   m.sum(handshakeFailures),
@@ -158,6 +160,9 @@ bytes         %d sent, %d keep-alives
 time          %v, of which %v between the first frame and the last ACK
 rate          %.0f records/s acknowledged
 latency       p50 %v, p90 %v, p99 %v, p99.9 %v, max %v
+seed          %d
+duplicates    what is stored already is acknowledged and not stored again: %d records were sent again,
+              and another run with the same seed may have sent the same ones
 `,
 		l.Devices,
 		l.Connections, l.ConnectFailures, l.LoginsRefused, l.GivenUp,
@@ -168,7 +173,8 @@ latency       p50 %v, p90 %v, p99 %v, p99.9 %v, max %v
 		l.BytesSent, l.KeepAlives,
 		seconds(l.Elapsed), seconds(l.Active),
 		l.RecordsPerSecond(),
-		short(l.Latency.P50), short(l.Latency.P90), short(l.Latency.P99), short(l.Latency.P999), short(l.Latency.Max))
+		short(l.Latency.P50), short(l.Latency.P90), short(l.Latency.P99), short(l.Latency.P999), short(l.Latency.Max),
+		l.Seed, l.RecordsResent)
 	if err == nil && l.CommandsReceived+l.MessagesSent > 0 {
 		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, %d unanswered, %d overlapping; %d other messages sent\n",
 			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(), l.CommandsOverlapping, l.MessagesSent)

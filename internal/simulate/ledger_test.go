@@ -43,7 +43,8 @@ func TestHistogram(t *testing.T) {
 
 func TestLedgerFormats(t *testing.T) {
 	l := Ledger{
-		Devices: 3, Connections: 4, RecordsSent: 1000, RecordsAcknowledged: 990, Active: 2 * time.Second,
+		Devices: 3, Seed: 4711, RecordsResent: 12,
+		Connections: 4, RecordsSent: 1000, RecordsAcknowledged: 990, Active: 2 * time.Second,
 		Latency: Latency{P50: 1500 * time.Microsecond}, LastFailure: "refused by a cat",
 	}
 	b, err := json.Marshal(l)
@@ -55,7 +56,8 @@ func TestLedgerFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, expected := range map[string]any{
-		"devices": 3.0, "connections": 4.0, "records_sent": 1000.0, "records_unacknowledged": 10.0, "ok": false,
+		"devices": 3.0, "seed": 4711.0,
+		"connections": 4.0, "records_sent": 1000.0, "records_unacknowledged": 10.0, "ok": false,
 		"active_seconds": 2.0, "records_per_second": 495.0, "last_failure": "refused by a cat",
 	} {
 		if got[name] != expected {
@@ -69,7 +71,8 @@ func TestLedgerFormats(t *testing.T) {
 	if err := l.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"1000 sent, 990 acknowledged", "10 unacknowledged", "495 records/s", "p50 1.5ms", "refused by a cat"} {
+	for _, part := range []string{"1000 sent, 990 acknowledged", "10 unacknowledged", "495 records/s", "p50 1.5ms",
+		"refused by a cat", "seed          4711", "not stored again: 12 records"} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("%q is not in\n%s", part, text.String())
 		}

@@ -30,7 +30,7 @@ type Dialer func(ctx context.Context, device int) (net.Conn, error)
 type Options struct {
 	Address string // host:port of the server
 	Devices int    // number of trackers, each with one connection, or one socket of UDP
-	Seed    uint64 // everything random follows from it
+	Seed    uint64 // everything random follows from it; the records' times follow from Start too
 
 	Transport Transport
 
@@ -95,7 +95,7 @@ type Options struct {
 	SourceAddresses int     // spread over 127.0.0.1 and so many addresses from there; 0 = as needed
 	IMEIBase        uint64  // the first device's IMEI, 15 digits; the others count up from it
 
-	Start time.Time // where the devices' clocks begin; zero = now
+	Start time.Time // where the devices' clocks begin, not in the future; zero = now or, without a Rate, a week ago
 
 	Acknowledged io.Writer // gets one line for each acknowledged record, see Run; nil = none
 	Executed     io.Writer // gets one line for each executed command, see Run; nil = none
@@ -145,6 +145,8 @@ const (
 
 	maxDevices  = 1_000_000
 	maxMessages = 60_000 // a minute
+
+	maxDeviceRate = 1000 // records a second
 )
 
 // Validate returns every problem of the options at once, each an *OptionError.
@@ -164,6 +166,8 @@ func (o *Options) Validate() error {
 	check(o.Duration >= 0, "Duration", "%v is negative", o.Duration)
 	check(o.Records >= 0, "Records", "%d is negative", o.Records)
 	check(o.Rate >= 0, "Rate", "%v is negative", o.Rate)
+	check(o.Rate <= maxDeviceRate*float64(o.Devices), "Rate",
+		"%v, expected at most %d for each device: records are stamped in ms", o.Rate, maxDeviceRate)
 	r := o.RecordsPerFrame
 	check(1 <= r.Min && r.Min <= r.Max && r.Max <= teltonika.MaxRecords,
 		"RecordsPerFrame", "%v, expected 1 to %d", r, teltonika.MaxRecords)
@@ -188,6 +192,7 @@ func (o *Options) Validate() error {
 	check(o.IMEIBase >= minIMEI && o.IMEIBase <= maxIMEI-maxDevices, "IMEIBase", "%d, expected 15 digits up to %d",
 		o.IMEIBase, maxIMEI-maxDevices)
 	check(o.Start.IsZero() || o.Start.UnixMilli() >= 0, "Start", "%v is before 1970", o.Start)
+	check(!o.Start.After(time.Now()), "Start", "%v is in the future", o.Start)
 	return errors.Join(errs...)
 }
 

@@ -24,7 +24,7 @@ func TestProfiles(t *testing.T) {
 		var f frame
 		events := 0
 		for range 200 {
-			at := v.record(rng)
+			at := v.record(rng, math.MaxInt64)
 			f.build(&m, newIdentity(4711), []position{at}, false, false)
 			var data teltonika.AVLData
 			if err := data.Decode(teltonika.Frame(f.bytes).Body()); err != nil {
@@ -114,7 +114,7 @@ func TestVehicle(t *testing.T) {
 		moving, parked, lost, whole := 0, 0, 0, 0
 		const records = 50_000
 		for range records {
-			p := v.record(rng)
+			p := v.record(rng, math.MaxInt64)
 			elapsed := p.timestamp - last.timestamp
 			if elapsed < 1 || elapsed > 2*step+1000 {
 				t.Fatalf("step %d ms: %d ms passed", step, elapsed)

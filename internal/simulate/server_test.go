@@ -39,6 +39,7 @@ type arrival struct {
 	codec   teltonika.Codec
 	records []teltonika.Record
 	nth     int // of the device, from 0
+	at      time.Time
 }
 
 // answer is what the server does about a frame.
@@ -196,6 +197,7 @@ func (s *server) arrived(imei string, frame []byte) arrival {
 		s.arrivals = make(map[string][]arrival)
 	}
 	a := arrival{imei: imei, frame: frame, codec: data.Codec, records: data.Records, nth: len(s.arrivals[imei])}
+	a.at = time.Now()
 	s.arrivals[imei] = append(s.arrivals[imei], a)
 	return a
 }

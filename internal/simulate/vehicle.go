@@ -23,7 +23,7 @@ type position struct {
 // journey on every machine.
 type vehicle struct {
 	at       position
-	clock    int64  // ms since 1970 UTC
+	clock    int64  // ms since 1970 UTC: when the latest record was due
 	target   uint16 // speed that it changes to, km/h
 	parked   uint16 // records that it stays parked for
 	noFix    uint16 // records that the satellites stay out of sight for
@@ -37,7 +37,7 @@ const (
 	west, east   = -9_0000000, 30_0000000
 )
 
-// newVehicle places a vehicle. Its first record is about step milliseconds after start.
+// newVehicle places a vehicle. Its first record is due step milliseconds after start.
 func newVehicle(rng *rand.PCG, start int64, step int64) vehicle {
 	v := vehicle{clock: start, step: uint64(max(1, step))}
 	v.at = position{
@@ -55,11 +55,12 @@ func newVehicle(rng *rand.PCG, start int64, step int64) vehicle {
 	return v
 }
 
-// record lets about step milliseconds pass and returns where the vehicle is then. Timestamps only grow.
-func (v *vehicle) record(rng *rand.PCG) position {
+// record lets about step milliseconds pass, but not beyond latest, in ms since 1970, and returns where the vehicle is
+// then. Timestamps only grow; see room.
+func (v *vehicle) record(rng *rand.PCG, latest int64) position {
 	chance := rng.Uint64()
 	v.at.noise = rng.Uint64()
-	elapsed := v.tick(chance)
+	elapsed := v.tick(chance, latest)
 	switch {
 	case v.noFix > 0:
 		v.noFix--
@@ -84,18 +85,25 @@ func (v *vehicle) record(rng *rand.PCG) position {
 	return v.at
 }
 
-// tick advances the clock by half to one and a half times the step, and returns the milliseconds between this
-// record and the one before. Half of the stamps of slow recorders are whole seconds, as on real devices.
-func (v *vehicle) tick(chance uint64) int64 {
+// tick advances the clock by the step, and returns the milliseconds between this record and the one before. A record
+// is stamped up to half a step before it is due, and never behind: no clock runs ahead. Half of the stamps of slow
+// recorders are whole seconds, as on real devices.
+func (v *vehicle) tick(chance uint64, latest int64) int64 {
 	before := v.at.timestamp
-	half := v.step / 2
-	v.clock += int64(v.step - half + below(chance<<32, 2*half+1))
-	v.at.timestamp = v.clock
+	v.clock = min(v.clock+int64(v.step), latest)
+	stamp := v.clock - int64(below(chance<<32, v.step/2+1))
 	if v.step >= 2000 && chance&1 == 0 {
-		v.at.timestamp -= v.clock % 1000 // still later than before: at least a second has passed
+		stamp -= stamp % 1000
 	}
+	v.at.timestamp = max(stamp, before+1)
 	return v.at.timestamp - before
 }
+
+// room is how many records may be stamped up to latest, at one a millisecond.
+func (v *vehicle) room(latest int64) int64 { return max(0, latest-v.at.timestamp) }
+
+// begin sets the clock to where the first record is a step away.
+func (v *vehicle) begin(clock int64) { v.clock, v.at.timestamp = clock, clock }
 
 // skip lets the time of n records pass.
 func (v *vehicle) skip(n int) { v.clock += int64(v.step) * int64(n) }
