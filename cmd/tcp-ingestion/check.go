@@ -26,8 +26,8 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "validate the settings and say how durable the engine is; check tls looks at a server as a device does",
-		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the durability asked for, or the\n" +
-			"TLS certificate keeps devices out.",
+		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the durability asked for, or\n" +
+			"commands cannot be kept, or the TLS certificate keeps devices out.",
 		Flags:    settingFlags(),
 		Commands: []*cli.Command{checkTLSCommand()},
 		Action:   withoutArguments(check),
