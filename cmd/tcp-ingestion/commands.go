@@ -133,7 +133,8 @@ func (s *service) startAdmin(ctx context.Context) error {
 		return err
 	}
 	s.commands.address = listeners[0].Addr()
-	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.desk, Devices: s, Token: s.config.AdminToken, Logger: s.logger})
+	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.desk, Devices: s, Token: s.config.AdminToken,
+		MaxConnections: httpConnections(s.config, admin.MaxConnections), Logger: s.logger})
 	for _, l := range listeners {
 		s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
 		go func() {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,9 +27,26 @@ const reexec = "TCP_INGESTION_TEST_REEXEC"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(reexec) != "" {
+		limitDescriptors(os.Getenv(descriptorsVar))
 		os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(testkit.AfterDials(m))
+}
+
+// descriptorsVar is how many file descriptors the re-run program may have, as a number.
+const descriptorsVar = "TCP_INGESTION_TEST_NOFILE"
+
+func limitDescriptors(n string) {
+	if n == "" {
+		return
+	}
+	limit, err := strconv.ParseUint(n, 10, 64)
+	if err == nil {
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: limit})
+	}
+	if err != nil {
+		panic(err)
+	}
 }
 
 // patience is how long a test waits for what must come.

@@ -6,7 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
 )
 
 // startPprof serves profiles on PPROF_ADDRESS, a loopback address, if it is set. It lives as long as the process.
@@ -26,7 +27,7 @@ func (s *service) startPprof(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	s.logger.Info("listening", "for", "pprof", "address", l.Addr().String())
-	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := httpserver.New(httpserver.Options{Handler: mux, MaxConnections: minHTTP, Logger: s.logger})
 	go server.Serve(l)
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -97,10 +96,11 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		Adapter: s.sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout + openMargin,
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
+	warnOfDescriptors(c, logger)
 	s.packets = s.newPacketServer(registry)
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
 	s.durable = ops.NewDurability(s.engine.Inspect, registry, logger)
-	s.ops = ops.NewServer(registry, s.notReady, s.warnings, s.durable, logger)
+	s.ops = ops.NewServer(registry, s.notReady, s.warnings, s.durable, httpConnections(c, maxOpsHTTP), logger)
 	return s, nil
 }
 
@@ -253,18 +253,6 @@ func (s *service) Device(imei string) (command.Device, bool) {
 		}
 	}
 	return command.Device{}, false
-}
-
-// maxConnections is the setting, or 90 % of the file descriptors, so that some are left for the engine and HTTP.
-func maxConnections(c *config.Config) int {
-	if c.MaxConnections > 0 {
-		return c.MaxConnections
-	}
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 900
-	}
-	return int(min(limit.Cur, 10_000_000) * 9 / 10)
 }
 
 // port is the number of a TCP address.

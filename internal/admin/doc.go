@@ -108,7 +108,8 @@
 //	413  the body is too large
 //	415  the body is not said to be JSON
 //	428  confirmation needed: the same again with "confirm": true (reason confirm_needed)
-//	429  too many commands for the device (reason queue_full); again after Retry-After
+//	429  too many commands for the device (reason queue_full), or too many requests of the address without the token;
+//	     again after Retry-After
 //	503  the store does not answer, and the command with the id given may have been accepted: send that id again;
 //	     or too many requests wait: again after Retry-After
 //

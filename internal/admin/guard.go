@@ -7,9 +7,12 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
 // guard lets through who may use the API; see the package's documentation.
@@ -17,10 +20,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return handler(func(w http.ResponseWriter, r *http.Request) error {
 		if p := s.denies(crossOrigin, r); p != nil {
-			s.Logger.Warn("admin request refused", "remote", r.RemoteAddr, "reason", p.Text)
-			if p.Status == http.StatusUnauthorized {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="tcp-ingestion"`)
-			}
+			s.turnAway(w, r, p)
 			return p
 		}
 		next.ServeHTTP(w, r)
@@ -28,10 +28,38 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
+// turnAway has the request's connection end with the answer, without waiting for a body.
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *Problem) {
+	w.Header().Set("Connection", "close")
+	http.NewResponseController(w).SetReadDeadline(time.Now())
+	switch p.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tcp-ingestion"`)
+	case http.StatusTooManyRequests:
+		return // that it comes too often has been said often enough
+	}
+	s.Logger.Warn("admin request refused", "remote", r.RemoteAddr, "reason", p.Text)
+}
+
+// strangerRate is how many requests of one address may come without the token. More are answered all the same, but not
+// told what is wrong, and not logged. The token is always good, so nobody is locked out by others at his address.
+var strangerRate = limit.PerSecond(1, 30)
+
+// strangerCells is how many addresses are told apart; see limit.Table.
+const strangerCells = 1 << 10
+
+// unauthorized is the answer to a request without the token.
+func (s *Server) unauthorized(r *http.Request) *Problem {
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && !s.strangers.OfAddress(from.Addr()).Take(1, time.Now(), strangerRate) {
+		return &Problem{Status: http.StatusTooManyRequests, Text: "too many requests without the token", retryAfter: retrySoon}
+	}
+	return problem(http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer and ADMIN_TOKEN")
+}
+
 func (s *Server) denies(crossOrigin *http.CrossOriginProtection, r *http.Request) *Problem {
 	switch {
 	case s.Token != "" && !s.authorized(r):
-		return problem(http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer and ADMIN_TOKEN")
+		return s.unauthorized(r)
 	case s.Token == "" && !isLoopback(r.Host):
 		return problem(http.StatusForbidden, "without ADMIN_TOKEN only requests to localhost or a loopback address are answered")
 	case crossOrigin.Check(r) != nil:

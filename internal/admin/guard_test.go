@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -111,37 +112,51 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreLimited(t *testing.T) {
-	s := start(t, Options{})
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", s.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
+// Who holds connections without a request keeps nobody out.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	s := start(t, Options{MaxConnections: 16})
+	for range 50 {
+		s.dial()
 	}
-	first := dial()
-	for range maxConnections - 1 {
-		dial()
-	}
-	beyond := dial()
-	beyond.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if n, err := beyond.Read(make([]byte, 1)); n != 0 || err == nil || isTimeout(err) {
-		t.Errorf("connection %d: %d bytes, %v", maxConnections+1, n, err)
-	}
-	first.Close()
-	s.eventually("one may connect again", func() bool {
-		c := dial()
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(20 * time.Second))
-		fmt.Fprintf(c, "GET /v1/devices HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-		b, _ := io.ReadAll(c)
-		return strings.HasPrefix(string(b), "HTTP/1.1 200")
-	})
+	s.ask("GET", "/v1/devices", "").want(t, 200)
 }
 
-func isTimeout(err error) bool {
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
+func (s *running) dial() net.Conn {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return c
+}
+
+// A body without the token is not waited for: the answer is there before it, and the connection ends.
+func TestUnauthorizedBodyIsNotWaitedFor(t *testing.T) {
+	s := start(t, Options{Token: token})
+	c := s.dial()
+	begun := time.Now()
+	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", commandsOf(present))
+	b, err := io.ReadAll(c)
+	if took := time.Since(begun); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 401") || took > bodyTimeout/2 {
+		t.Errorf("%q, %v after %v", b, err, took)
+	}
+}
+
+// Who guesses tokens is told less and less, but the token is good at the same address, and nothing changes at another.
+func TestTooManyRequestsWithoutTheToken(t *testing.T) {
+	s := start(t, Options{Token: token})
+	statuses := make(map[int]int)
+	for range strangerRate.Burst + 20 {
+		statuses[s.ask("GET", "/v1/devices", "", "Authorization", "Bearer wrong").StatusCode]++
+	}
+	if statuses[401] < strangerRate.Burst || statuses[401] > strangerRate.Burst+5 || statuses[401]+statuses[429] != strangerRate.Burst+20 {
+		t.Errorf("answers: %v", statuses)
+	}
+	s.ask("GET", "/v1/devices", "", "Authorization", "Bearer "+token).want(t, 200)
+	other := &http.Request{RemoteAddr: "192.0.2.7:1234"}
+	if p := s.unauthorized(other); p.Status != 401 {
+		t.Errorf("another address gets %d", p.Status)
+	}
 }

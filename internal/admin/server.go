@@ -9,10 +9,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
 // Commands is what the API does with commands; a [command.Desk] is one. Their errors that are not named here are the
@@ -41,24 +42,28 @@ type Options struct {
 	Devices  Devices
 	Token    string // if it is empty no token is needed: listen on a loopback address only
 	Logger   *slog.Logger
+
+	MaxConnections int // at once, up to the constant of that name, which is what 0 stands for
 }
+
+// MaxConnections is the most connections that the API has at once.
+const MaxConnections = 512
 
 // What is bounded.
 const (
-	maxConnections = 512
-	maxWaiting     = 256      // requests that wait for a result
-	maxListings    = 4        // of all devices, each of which holds a few hundred bytes a device
-	maxBody        = 64 << 10 // bytes
-	bodyTimeout    = 10 * time.Second
-	storeTimeout   = 10 * time.Second
+	maxWaiting   = 256      // requests that wait for a result
+	maxListings  = 4        // of all devices, each of which holds a few hundred bytes a device
+	maxBody      = 64 << 10 // bytes
+	bodyTimeout  = 10 * time.Second
+	storeTimeout = 10 * time.Second
 )
 
 // Server answers over HTTP.
 type Server struct {
 	Options
-	http      http.Server
-	open      atomic.Int64  // connections
-	waiting   chan struct{} // one for each that waits
+	http      *httpserver.Server
+	strangers *limit.Table[limit.Bucket] // by address: requests that the token does not allow
+	waiting   chan struct{}              // one for each that waits
 	listing   chan struct{}
 	closing   context.Context // ends at Close
 	endWaits  context.CancelFunc
@@ -69,17 +74,16 @@ type Server struct {
 func NewServer(o Options) *Server {
 	s := &Server{
 		Options: o, waiting: make(chan struct{}, maxWaiting), listing: make(chan struct{}, maxListings), tokenHash: hash(o.Token),
+		strangers: limit.NewTable[limit.Bucket](strangerCells),
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = MaxConnections
 	}
 	s.closing, s.endWaits = context.WithCancel(context.Background())
-	s.http = http.Server{
-		Handler:           s.contain(s.guard(s.routes())),
-		ReadHeaderTimeout: 5 * time.Second, // no ReadTimeout: it would end requests that wait
-		WriteTimeout:      MaxWait + 30*time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ConnState:         s.limitConnections,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-	}
+	s.http = httpserver.New(httpserver.Options{
+		Handler: s.contain(s.guard(s.routes())), MaxConnections: o.MaxConnections, // no ReadTimeout: it would end requests that wait
+		WriteTimeout: MaxWait + 30*time.Second, Logger: o.Logger,
+	})
 	return s
 }
 
@@ -110,30 +114,11 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Serve answers until Close.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); err != http.ErrServerClosed {
-		return err
-	}
-	return nil
-}
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 
 // Close lets the requests that wait for results go with what is known, finishes those at hand, or gives them up when
 // ctx ends.
 func (s *Server) Close(ctx context.Context) {
 	s.endWaits()
-	if s.http.Shutdown(ctx) != nil {
-		s.http.Close()
-	}
-}
-
-// limitConnections closes connections above the limit at once.
-func (s *Server) limitConnections(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.open.Add(1) > maxConnections {
-			c.Close()
-		}
-	case http.StateClosed:
-		s.open.Add(-1)
-	}
+	s.http.Close(ctx)
 }

@@ -86,7 +86,7 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	IdleTimeout      time.Duration
 	WriteTimeout     time.Duration
-	MaxConnections   int // 0 = 90 % of the file-descriptor limit
+	MaxConnections   int // 0 = what the file-descriptor limit allows
 	MaxFrameBytes    int
 
 	DrainTimeout    time.Duration

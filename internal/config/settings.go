@@ -136,7 +136,7 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.WriteTimeout, v, 10*time.Millisecond, forever)
 		}},
-	{Name: "MAX_CONNECTIONS", Help: "device connections at once (default 90 % of the file-descriptor limit)",
+	{Name: "MAX_CONNECTIONS", Help: "device connections at once (default the file-descriptor limit less a tenth of it, 32 at least)",
 		set: func(c *Config, v string) error {
 			if v == "" {
 				return nil

@@ -31,6 +31,7 @@ type Conn struct {
 	device   string    // who has logged in last; set by TakeOver
 	opened   bool      // the session's, and no longer the transport's
 	proved   bool      // its device is to be remembered, see Prove
+	ending   bool      // cut off, and not at its end yet
 	standing *standing // among the unproven; nil if it is none of them
 }
 

@@ -17,12 +17,13 @@ const lobby = 16
 // shareOf is how many unproven connections one address may have when there is no room for all.
 func shareOf(maxConnections int) int { return max(1, maxConnections/8) }
 
-// lobbyOf is smaller where descriptors are few.
-func lobbyOf(maxConnections int) int { return min(lobby, 1+maxConnections/8) }
+// LobbyOf is how many connections more than the limit there may be for a moment: fewer where descriptors are few.
+func LobbyOf(maxConnections int) int { return min(lobby, 1+maxConnections/128) }
 
 var (
 	errNotAdmitted = errors.New("too many connections without a login")
 	errFull        = errors.New("all connections are proven devices'")
+	errEnding      = errors.New("too many connections are ending")
 	errCut         = errors.New("the server has given the connection up")
 )
 
@@ -42,13 +43,33 @@ func (c *Conn) admit(client net.Addr) error {
 	return nil
 }
 
-// add counts the new connection among the open ones, and cuts off the one that has to go for it, if one has to. It reports
-// false if the server is stopping.
-func (s *Server) add(c *Conn) (gone *Conn, ok bool) {
+// What was cut off needs a moment to end, and has its descriptor until then.
+const (
+	endingPause = time.Millisecond
+	endingTries = 10
+)
+
+// enter is add, after a moment if too many connections are ending.
+func (s *Server) enter(c *Conn) (gone *Conn, err error) {
+	for range endingTries {
+		if gone, err = s.add(c); err != errEnding {
+			break
+		}
+		time.Sleep(endingPause)
+	}
+	return gone, err
+}
+
+// add counts the new connection among the open ones, and cuts off the one that has to go for it, if one has to. It fails if
+// the server is stopping, or too many that were cut off have not ended yet.
+func (s *Server) add(c *Conn) (gone *Conn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isDraining() {
-		return nil, false
+		return nil, ErrDraining
+	}
+	if most := s.options.MaxConnections; s.ending > 0 && len(s.conns)+s.ending > most+LobbyOf(most) {
+		return nil, errEnding
 	}
 	s.conns[c] = struct{}{}
 	s.unproven.add(c)
@@ -56,7 +77,7 @@ func (s *Server) add(c *Conn) (gone *Conn, ok bool) {
 	s.attribute(c)
 	room := s.options.MaxConnections
 	if proven := len(s.conns) - s.unproven.len(); proven >= room {
-		room += lobbyOf(room)
+		room += LobbyOf(room)
 		c.brief = true
 	}
 	if len(s.conns) > room {
@@ -64,7 +85,15 @@ func (s *Server) add(c *Conn) (gone *Conn, ok bool) {
 		s.cut(gone, ReasonCrowdedOut)
 	}
 	s.count()
-	return gone, true
+	return gone, nil
+}
+
+// refusal is why a connection that did not get in is closed.
+func refusal(err error) CloseReason {
+	if err == errEnding {
+		return ReasonCrowdedOut
+	}
+	return ReasonShutdown
 }
 
 // attribute says whose the connection is, once that is known. The lock is held.
@@ -90,6 +119,8 @@ func (c *Conn) admitRelayed(client net.Addr) error {
 func (s *Server) cut(c *Conn, reason CloseReason) {
 	c.cutFor.CompareAndSwap(nil, &reason)
 	s.leave(c)
+	c.ending = true
+	s.ending++
 	if c.opened {
 		c.SetReadDeadline(past)
 	} else {
@@ -137,6 +168,8 @@ func (s *Server) readmit(c *Conn) {
 		return
 	}
 	s.cut(s.unproven.first(), ReasonCrowdedOut)
+	c.ending = false
+	s.ending--
 	s.conns[c] = struct{}{}
 	s.loggedIn++
 	c.cutFor.Store(nil)

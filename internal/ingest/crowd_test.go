@@ -48,8 +48,8 @@ func TestLobbyIsBounded(t *testing.T) {
 	for range 50 {
 		s.dial()
 	}
-	s.expectClosed(ReasonCrowdedOut, 50-lobbyOf(16))
-	if n := s.Connections(); n != 16+lobbyOf(16) {
+	s.expectClosed(ReasonCrowdedOut, 50-LobbyOf(16))
+	if n := s.Connections(); n != 16+LobbyOf(16) {
 		t.Errorf("%d connections", n)
 	}
 }

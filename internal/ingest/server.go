@@ -59,6 +59,7 @@ type Server struct {
 	conns     map[*Conn]struct{}
 	unproven  unproven // of conns
 	loggedIn  int      // of conns
+	ending    int      // connections that were cut off and are not in conns any more
 	devices   map[string]*Conn
 	logins    uint64
 }
@@ -135,9 +136,9 @@ func (s *Server) handle(conn net.Conn, via Transport) {
 			return
 		}
 	}
-	gone, ok := s.add(c)
-	if !ok {
-		s.options.Metrics.closed(ReasonShutdown, c.transport)
+	gone, err := s.enter(c)
+	if err != nil {
+		s.options.Metrics.closed(refusal(err), c.transport)
 		conn.Close()
 		return
 	}
@@ -205,6 +206,9 @@ func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leave(c)
+	if c.ending {
+		s.ending--
+	}
 	if s.devices[c.device] == c {
 		delete(s.devices, c.device)
 	}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"log/slog"
+	"syscall"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+)
+
+// How the process's file descriptors are shared out. Devices get all but a tenth, and never the last minReserve: without
+// some for HTTP /healthz fails, and a process that is well is restarted.
+const (
+	minReserve      = 32
+	ownDescriptors  = 20 // the engine's files or connections, listeners, the runtime's
+	minHTTP         = 4  // connections of a HTTP listener
+	maxOpsHTTP      = 64
+	manyDescriptors = 10_000_000
+)
+
+// descriptorLimit is how many the process may have.
+func descriptorLimit() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(limit.Cur, manyDescriptors))
+}
+
+// maxConnections is the setting, or what is left when the reserve is taken from the file descriptors.
+func maxConnections(c *config.Config) int {
+	if c.MaxConnections > 0 {
+		return c.MaxConnections
+	}
+	n := descriptorLimit()
+	return max(1, n-max(n/10, minReserve))
+}
+
+// httpConnections is how many connections a HTTP listener may have, up to most: a quarter of what devices and the process
+// itself leave.
+func httpConnections(c *config.Config, most int) int {
+	devices := maxConnections(c)
+	spare := descriptorLimit() - devices - ingest.LobbyOf(devices) - ownDescriptors
+	return min(most, max(minHTTP, spare/4))
+}
+
+// warnOfDescriptors says so if MAX_CONNECTIONS leaves too few.
+func warnOfDescriptors(c *config.Config, logger *slog.Logger) {
+	if n := descriptorLimit(); n-maxConnections(c) < minReserve {
+		logger.Warn("few file descriptors are left beside devices, raise their limit or allow fewer connections",
+			"limit", n, "max_connections", maxConnections(c))
+	}
+}
