@@ -169,10 +169,10 @@ func (d *AVLData) Decode(body []byte) error {
 }
 
 // fits reports whether the records fill the data field, with this error or none.
-func fits(err *DecodeError) bool { return err == nil || err.Err == ErrCount }
+func fits(err *Error) bool { return err == nil || err.Err == ErrCount }
 
 // asError keeps a nil pointer from becoming an error that is not nil.
-func asError(err *DecodeError) error {
+func asError(err *Error) error {
 	if err == nil {
 		return nil
 	}
@@ -181,9 +181,9 @@ func asError(err *DecodeError) error {
 
 // recordDecoder reads the record that begins at offset p of data into r, appends its elements to els
 // and returns where the next record begins.
-type recordDecoder func(data []byte, p int, r *Record, els []Element) (next int, elements []Element, err *DecodeError)
+type recordDecoder func(data []byte, p int, r *Record, els []Element) (next int, elements []Element, err *Error)
 
-func (d *AVLData) decodeRecords(body []byte, decode recordDecoder) *DecodeError {
+func (d *AVLData) decodeRecords(body []byte, decode recordDecoder) *Error {
 	d.Records, d.elements = d.Records[:0], d.elements[:0]
 	last := len(body) - 1
 	data := body[:last] // without number of data 2, which no record may touch

@@ -41,10 +41,10 @@ func (d *AVLData) AppendBody(dst []byte) ([]byte, error) {
 
 func (d *AVLData) encodable() error {
 	if !d.Codec.IsAVL() {
-		return fail(ErrEncode, "codec id", 0, "%v is not an AVL codec", d.Codec)
+		return unencodable("codec id", "%v is not an AVL codec", d.Codec)
 	}
 	if len(d.Records) > MaxRecords {
-		return fail(ErrEncode, "number of data 1", 1, "%d records, at most %d fit", len(d.Records), MaxRecords)
+		return unencodable("number of data 1", "%d records, at most %d fit", len(d.Records), MaxRecords)
 	}
 	for i := range d.Records {
 		if err := d.recordEncodable(&d.Records[i]); err != nil {
@@ -55,7 +55,7 @@ func (d *AVLData) encodable() error {
 	return nil
 }
 
-func (d *AVLData) recordEncodable(r *Record) *DecodeError {
+func (d *AVLData) recordEncodable(r *Record) *Error {
 	maxID, maxCount := 0xFFFF, 0xFF
 	switch d.Codec {
 	case Codec7:
@@ -69,26 +69,26 @@ func (d *AVLData) recordEncodable(r *Record) *DecodeError {
 		maxCount = 0xFFFF
 	}
 	if int(r.EventID) > maxID {
-		return fail(ErrEncode, "event id", 0, "%d, at most %d in codec %v", r.EventID, maxID, d.Codec)
+		return unencodable("event id", "%d, at most %d in codec %v", r.EventID, maxID, d.Codec)
 	}
 	if len(r.Elements) > maxCount {
-		return fail(ErrEncode, "total elements", 0, "%d, at most %d in codec %v", len(r.Elements), maxCount, d.Codec)
+		return unencodable("total elements", "%d, at most %d in codec %v", len(r.Elements), maxCount, d.Codec)
 	}
 	for _, e := range r.Elements {
 		if int(e.ID) > maxID {
-			return fail(ErrEncode, "element id", 0, "%d, at most %d in codec %v", e.ID, maxID, d.Codec)
+			return unencodable("element id", "%d, at most %d in codec %v", e.ID, maxID, d.Codec)
 		}
 		if e.Group > GroupX {
-			return fail(ErrEncode, "element", 0, "id %d: the value is not one of the group it was added to", e.ID)
+			return unencodable("element", "id %d: the value is not one of the group it was added to", e.ID)
 		}
 		if !d.has(e.Group) {
-			return fail(ErrEncode, "element", 0, "id %d: codec %v has no %s group", e.ID, d.Codec, groupName(e.Group))
+			return unencodable("element", "id %d: codec %v has no %s group", e.ID, d.Codec, groupName(e.Group))
 		}
 		if e.Group != GroupX && int(e.Size) != groupSize[e.Group] {
-			return fail(ErrEncode, "element", 0, "id %d: %d bytes in the %s group", e.ID, e.Size, groupName(e.Group))
+			return unencodable("element", "id %d: %d bytes in the %s group", e.ID, e.Size, groupName(e.Group))
 		}
 		if !e.Numeric() && !r.holds(e) {
-			return fail(ErrEncode, "element", 0, "id %d: its bytes are not in this record", e.ID)
+			return unencodable("element", "id %d: its bytes are not in this record", e.ID)
 		}
 	}
 	return nil

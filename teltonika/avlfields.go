@@ -52,7 +52,7 @@ func appendFixed(dst []byte, r *Record) []byte {
 
 // overrunHead is the error of a record that begins at p and whose fields before the groups do not fit: the
 // fixed ones, then those of rest.
-func overrunHead(data []byte, p int, rest ...headField) *DecodeError {
+func overrunHead(data []byte, p int, rest ...headField) *Error {
 	fields := slices.Concat(fixedFields, rest)
 	i := 0
 	for ; p+fields[i].size <= len(data); i++ {
@@ -62,7 +62,7 @@ func overrunHead(data []byte, p int, rest ...headField) *DecodeError {
 }
 
 // overrun is the error of a field of size bytes at offset p.
-func overrun(data []byte, p int, field string, size int) *DecodeError {
+func overrun(data []byte, p int, field string, size int) *Error {
 	return fail(ErrOverrun, field, p, "%d bytes long, %d are left", size, max(0, len(data)-p))
 }
 

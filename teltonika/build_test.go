@@ -186,7 +186,7 @@ func TestBytesOfForeignElement(t *testing.T) {
 
 func TestEncodeRefusesOthers(t *testing.T) {
 	long := strings.Repeat("1", 65)
-	imei := func(s string) Messages { return Messages{Codec: Codec14, Messages: []Message{{}, {IMEI: s}}} }
+	imei := func(s string) *Messages { return &Messages{Codec: Codec14, Messages: []Message{{}, {IMEI: s}}} }
 	for _, c := range []struct {
 		name   string
 		encode func([]byte) ([]byte, error)
@@ -197,8 +197,8 @@ func TestEncodeRefusesOthers(t *testing.T) {
 		{"login with a space", func(b []byte) ([]byte, error) { return AppendLogin(b, "12 4") }, "login identifier"},
 		{"datagram without IMEI", Datagram{}.Append, "login identifier"},
 		{"datagram of 64 KiB", Datagram{IMEI: "1", Body: make([]byte, 65536)}.Append, "length"},
-		{"AVL codec", Messages{Codec: Codec8}.AppendFrame, "codec id"},
-		{"256 messages", Messages{Codec: Codec12, Messages: make([]Message, 256)}.AppendFrame, "quantity 1"},
+		{"AVL codec", (&Messages{Codec: Codec8}).AppendFrame, "codec id"},
+		{"256 messages", (&Messages{Codec: Codec12, Messages: make([]Message, 256)}).AppendFrame, "quantity 1"},
 		{"no IMEI", imei("").AppendFrame, "message 1 IMEI"},
 		{"IMEI of 14", imei("12345678901234").AppendFrame, "message 1 IMEI"},
 	} {
@@ -216,8 +216,8 @@ func TestEncodeRefusesOthers(t *testing.T) {
 
 func checkEncodeError(t *testing.T, name string, err error, field string) {
 	t.Helper()
-	var e *DecodeError
-	if !errors.As(err, &e) || !errors.Is(err, ErrEncode) || e.Field != field || !strings.HasPrefix(err.Error(), field+": ") {
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, ErrEncode) || e.Op != OpEncode || e.Field != field || !strings.HasPrefix(err.Error(), field+": ") {
 		t.Errorf("%s: %v, want ErrEncode at %s", name, err, field)
 	}
 }

@@ -66,7 +66,7 @@ func describeFrame(packet []byte) string {
 	}
 	text, records, err := describeBody(frame.Body())
 	if err != nil {
-		return text + describeError(At(HeaderSize, err))
+		return text + describeError(Shift(err, HeaderSize))
 	}
 	if !frame.Codec().IsAVL() {
 		return text + "no answer\n"
@@ -83,13 +83,13 @@ func describeDatagram(packet []byte) string {
 		d.Length, len(packet)-2, d.PacketID, d.Type, d.AVLPacketID, d.IMEI)
 	text, records, err := describeBody(d.Body)
 	if err != nil {
-		return head + text + describeError(At(d.BodyOffset(), err))
+		return head + text + describeError(Shift(err, d.BodyOffset()))
 	}
 	return head + text + fmt.Sprintf("answer %x\n", d.AppendAnswer(nil, records))
 }
 
 func describeError(err error) string {
-	var e *DecodeError
+	var e *Error
 	if !errors.As(err, &e) {
 		return fmt.Sprintf("error of another type: %v\n", err)
 	}
@@ -102,7 +102,8 @@ func describeBody(body []byte) (text string, records int, err error) {
 		err := data.Decode(body)
 		return describeAVL(&data), len(data.Records), err
 	}
-	m, err := DecodeMessages(body)
+	var m Messages
+	err = m.Decode(body)
 	var out strings.Builder
 	fmt.Fprintf(&out, "codec %v, quantity %d, messages %d\n", m.Codec, m.Quantity, len(m.Messages))
 	for i, msg := range m.Messages {

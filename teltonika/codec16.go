@@ -13,7 +13,7 @@ import "encoding/binary"
 // 0 on exit, 1 on entrance, 2 on both, 3 reserved, 4 hysteresis, 5 on change, 6 eventual, 7 periodical. Others are kept.
 const headSize16 = fixedSize + 4
 
-func decode16(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
+func decode16(data []byte, p int, r *Record, els []Element) (int, []Element, *Error) {
 	if len(data)-p < headSize16 {
 		return 0, nil, overrunHead(data, p,
 			headField{"event id", 2}, headField{"generation type", 1}, headField{"total elements", 1})
@@ -24,7 +24,7 @@ func decode16(data []byte, p int, r *Record, els []Element) (int, []Element, *De
 	r.Generation = b[26]
 	r.Total = uint16(b[27])
 	p += headSize16
-	var err *DecodeError
+	var err *Error
 	for g := Group1; g <= Group8; g++ {
 		if p >= len(data) {
 			return 0, nil, overrun(data, p, groupName(g)+" element count", 1)

@@ -43,7 +43,7 @@ var gpsFields = [...]headField{
 	{"LAC and CID", 4}, {"signal", 1}, {"operator", 4},
 }
 
-func decode7(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
+func decode7(data []byte, p int, r *Record, els []Element) (int, []Element, *Error) {
 	if len(data)-p < headSize7 {
 		if len(data)-p < 4 {
 			return 0, nil, overrun(data, p, "timestamp", 4)
@@ -55,7 +55,7 @@ func decode7(data []byte, p int, r *Record, els []Element) (int, []Element, *Dec
 	r.Timestamp = (uint64(at&timeMask7) + epoch7) * 1000
 	mask := data[p+4]
 	p += headSize7
-	var err *DecodeError
+	var err *Error
 	if r.Lacks = allFields; mask&maskOfGPS != 0 {
 		if p, err = decodeGPS7(data, p, r); err != nil {
 			return 0, nil, err
@@ -72,7 +72,7 @@ func decode7(data []byte, p int, r *Record, els []Element) (int, []Element, *Dec
 	return p, els, nil
 }
 
-func decodeGPS7(data []byte, p int, r *Record) (int, *DecodeError) {
+func decodeGPS7(data []byte, p int, r *Record) (int, *Error) {
 	if p >= len(data) {
 		return 0, overrun(data, p, "GPS mask", 1)
 	}
@@ -132,24 +132,24 @@ func fromFloat7(b []byte) (coordinate int32, ok bool) {
 }
 
 // encodable7 checks what Codec 7 has less room for than the record.
-func (r *Record) encodable7() *DecodeError {
+func (r *Record) encodable7() *Error {
 	const first, last = epoch7 * 1000, (epoch7 + timeMask7) * 1000
 	switch {
 	case r.Timestamp < first || r.Timestamp > last || r.Timestamp%1000 != 0:
-		return fail(ErrEncode, "timestamp", 0, "%d ms, expected whole seconds from %d to %d",
+		return unencodable("timestamp", "%d ms, expected whole seconds from %d to %d",
 			r.Timestamp, uint64(first), uint64(last))
 	case r.Priority > 3:
-		return fail(ErrEncode, "priority", 0, "%d, at most 3 in codec 7", r.Priority)
+		return unencodable("priority", "%d, at most 3 in codec 7", r.Priority)
 	case r.EventID != 0:
-		return fail(ErrEncode, "event id", 0, "%d, codec 7 has none", r.EventID)
+		return unencodable("event id", "%d, codec 7 has none", r.EventID)
 	case r.Has(FieldAngle) && r.Angle >= 360:
-		return fail(ErrEncode, "angle", 0, "%d degrees, at most 359 in codec 7", r.Angle)
+		return unencodable("angle", "%d degrees, at most 359 in codec 7", r.Angle)
 	case r.Has(FieldSpeed) && r.Speed > 0xFF:
-		return fail(ErrEncode, "speed", 0, "%d km/h, at most 255 in codec 7", r.Speed)
+		return unencodable("speed", "%d km/h, at most 255 in codec 7", r.Speed)
 	}
 	for g := Group1; g <= Group4; g++ {
 		if n := r.count(g); n > 0xFF {
-			return fail(ErrEncode, groupName(g)+" element count", 0, "%d, at most 255 in codec 7", n)
+			return unencodable(groupName(g)+" element count", "%d, at most 255 in codec 7", n)
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ package teltonika
 // Event id, total, counts and ids are one byte each.
 const headSize8 = fixedSize + 2
 
-func decode8(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
+func decode8(data []byte, p int, r *Record, els []Element) (int, []Element, *Error) {
 	p, err := decodeHead8(data, p, r)
 	for g := Group1; g <= Group8 && err == nil; g++ {
 		p, els, err = narrowGroup(data, p, g, els)
@@ -18,7 +18,7 @@ func decode8(data []byte, p int, r *Record, els []Element) (int, []Element, *Dec
 	return p, els, err
 }
 
-func decodeHead8(data []byte, p int, r *Record) (int, *DecodeError) {
+func decodeHead8(data []byte, p int, r *Record) (int, *Error) {
 	if len(data)-p < headSize8 {
 		return 0, overrunHead(data, p, headField{"event id", 1}, headField{"total elements", 1})
 	}
@@ -31,7 +31,7 @@ func decodeHead8(data []byte, p int, r *Record) (int, *DecodeError) {
 
 // decode8N16 reads the variant of old FM36 and FM4 devices, which has one more group behind the others:
 // n16, n16×(id, value of 16 bytes).
-func decode8N16(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
+func decode8N16(data []byte, p int, r *Record, els []Element) (int, []Element, *Error) {
 	start := p
 	p, els, err := decode8(data, p, r, els)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // Event id, total, counts, ids and lengths are two bytes each. Real devices send many values of length 0.
 const headSize8E = fixedSize + 4
 
-func decode8E(data []byte, p int, r *Record, els []Element) (int, []Element, *DecodeError) {
+func decode8E(data []byte, p int, r *Record, els []Element) (int, []Element, *Error) {
 	if len(data)-p < headSize8E {
 		return 0, nil, overrunHead(data, p, headField{"event id", 2}, headField{"total elements", 2})
 	}
@@ -25,7 +25,7 @@ func decode8E(data []byte, p int, r *Record, els []Element) (int, []Element, *De
 	r.EventID = binary.BigEndian.Uint16(b[24:])
 	r.Total = binary.BigEndian.Uint16(b[26:])
 	p += headSize8E
-	var err *DecodeError
+	var err *Error
 	for g := Group1; g <= Group8; g++ {
 		if len(data)-p < 2 {
 			return 0, nil, overrun(data, p, groupName(g)+" element count", 2)
@@ -40,7 +40,7 @@ func decode8E(data []byte, p int, r *Record, els []Element) (int, []Element, *De
 
 // variableGroup reads the last group, `nx u16 | nx × (id u16 | length u16 | value)`, of the record that
 // begins at start.
-func variableGroup(data []byte, p, start int, els []Element) (int, []Element, *DecodeError) {
+func variableGroup(data []byte, p, start int, els []Element) (int, []Element, *Error) {
 	if len(data)-p < 2 {
 		return 0, nil, overrun(data, p, "variable-length element count", 2)
 	}

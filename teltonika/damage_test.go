@@ -15,13 +15,13 @@ var allErrors = []error{
 // field, and an offset in the input or at its end.
 func checkDecodeError(t *testing.T, what string, err error, input []byte) {
 	t.Helper()
-	var e *DecodeError
+	var e *Error
 	switch {
 	case err == nil:
 		t.Errorf("%s: no error for %d bytes %.60x", what, len(input), input)
 	case !errors.As(err, &e):
 		t.Errorf("%s: %T: %v", what, err, err)
-	case !slices.Contains(allErrors, e.Err) || !errors.Is(err, e.Err) || e.Err == ErrEncode:
+	case !slices.Contains(allErrors, e.Err) || !errors.Is(err, e.Err) || e.Err == ErrEncode || e.Op != OpDecode:
 		t.Errorf("%s: wraps %v", what, e.Err)
 	case e.Field == "" || e.Detail == "" || !strings.Contains(err.Error(), e.Field):
 		t.Errorf("%s: field %q, detail %q, text %q", what, e.Field, e.Detail, err)
@@ -33,8 +33,7 @@ func checkDecodeError(t *testing.T, what string, err error, input []byte) {
 // decodeBody decodes a data field of any codec.
 func decodeBody(body []byte, data *AVLData) error {
 	if len(body) > 0 && Codec(body[0]).IsMessage() {
-		_, err := DecodeMessages(body)
-		return err
+		return new(Messages).Decode(body)
 	}
 	return data.Decode(body)
 }
@@ -134,7 +133,7 @@ func TestSingleByteCorruptionUDPAndLogin(t *testing.T) {
 				if d, err := ParseDatagram(packet); err != nil {
 					checkDecodeError(t, name, err, packet)
 				} else if err := decodeBody(d.Body, &data); err != nil {
-					checkDecodeError(t, name, At(d.BodyOffset(), err), packet)
+					checkDecodeError(t, name, Shift(err, d.BodyOffset()), packet)
 				}
 				if _, err := ParseLogin(packet); err != nil {
 					checkDecodeError(t, name, err, packet)

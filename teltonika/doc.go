@@ -20,7 +20,7 @@
 //	err = frame.Verify()
 //	err = data.Decode(frame.Body())
 //
-// Every integer on the wire is big-endian. Errors are [*DecodeError]: they name the field and its
+// Every integer on the wire is big-endian. Errors are [*Error]: they name the field and its
 // byte offset and say whether the stream can go on after them.
 //
 // The protocol is described in the vendor's wiki, page "Teltonika Data Sending Protocols": "the vendor's

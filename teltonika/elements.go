@@ -11,7 +11,7 @@ import (
 // whole group, because here is where decoding spends its time.
 
 // narrowGroup reads a group with 1-byte ids, `n u8 | n × (id u8 | value)`, at offset p.
-func narrowGroup(data []byte, p int, g Group, els []Element) (int, []Element, *DecodeError) {
+func narrowGroup(data []byte, p int, g Group, els []Element) (int, []Element, *Error) {
 	if p >= len(data) {
 		return 0, nil, overrun(data, p, groupName(g)+" element count", 1)
 	}
@@ -49,7 +49,7 @@ func narrowGroup(data []byte, p int, g Group, els []Element) (int, []Element, *D
 }
 
 // wideGroup reads n elements with 2-byte ids, `n × (id u16 | value)`, at offset p behind the count.
-func wideGroup(data []byte, p, n int, g Group, els []Element) (int, []Element, *DecodeError) {
+func wideGroup(data []byte, p, n int, g Group, els []Element) (int, []Element, *Error) {
 	end := p + n*(2+groupSize[g])
 	if end > len(data) {
 		return 0, nil, overrunElement(data, p, g, 2)
@@ -117,7 +117,7 @@ func (r *Record) count(g Group) int {
 
 // overrunElement is the error of a group that begins at p and does not fit: it names its first element
 // that runs past the data.
-func overrunElement(data []byte, p int, g Group, idSize int) *DecodeError {
+func overrunElement(data []byte, p int, g Group, idSize int) *Error {
 	size := groupSize[g]
 	whole := (len(data) - p) / (idSize + size)
 	p += whole * (idSize + size)

@@ -29,28 +29,37 @@ var (
 	ErrEncode = errors.New("not encodable")
 )
 
-// DecodeError says what is wrong with a packet and where.
-type DecodeError struct {
-	Err    error  // one of the Err values above
+// Op is what failed: to read a packet, or to write one.
+type Op string
+
+// The operations.
+const (
+	OpDecode Op = "decode"
+	OpEncode Op = "encode"
+)
+
+// Error says what is wrong with a packet and where, or what cannot be written.
+type Error struct {
+	Op     Op
+	Err    error  // one of the Err values above, ErrEncode always and only with OpEncode
 	Field  string // the field in the words of the protocol, as "record 2 longitude"
-	Offset int    // of the field, in bytes from the start of what was decoded; no meaning with ErrEncode
+	Offset int    // of the field, in bytes from the start of what was decoded; 0 with OpEncode
 	Detail string // what was found and what was expected
 }
 
-func (e *DecodeError) Error() string {
-	if e.Err == ErrEncode {
+func (e *Error) Error() string {
+	if e.Op == OpEncode {
 		return fmt.Sprintf("%s: %v: %s", e.Field, e.Err, e.Detail)
 	}
 	return fmt.Sprintf("%s at byte %d: %v: %s", e.Field, e.Offset, e.Err, e.Detail)
 }
 
 // Unwrap returns the Err value that the error matches.
-func (e *DecodeError) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
-// StreamOK reports whether the bytes that follow the packet can still be read: the packet was
-// delimited, only its content is wrong. After any other error the reader has lost the frame
-// boundaries and the connection is of no further use.
-func (e *DecodeError) StreamOK() bool {
+// StreamOK reports whether the bytes that follow the packet can still be read: its end is known, only its content is
+// wrong. After any other error the reader has lost the frames' boundaries, and the connection is of no further use.
+func (e *Error) StreamOK() bool {
 	switch e.Err {
 	case ErrIncomplete, ErrLogin, ErrPreamble, ErrLength:
 		return false
@@ -58,11 +67,11 @@ func (e *DecodeError) StreamOK() bool {
 	return true
 }
 
-// At moves the offset of a decode error by base, the position in a larger packet of what was decoded.
-// Other errors are returned as they are.
-func At(base int, err error) error {
-	e, ok := err.(*DecodeError)
-	if !ok {
+// Shift moves the offset of a decoding [*Error] by base, where what was decoded begins in a larger packet. It returns
+// any other error as it is.
+func Shift(err error, base int) error {
+	e, ok := err.(*Error)
+	if !ok || e.Op == OpEncode {
 		return err
 	}
 	moved := *e
@@ -70,6 +79,10 @@ func At(base int, err error) error {
 	return &moved
 }
 
-func fail(err error, field string, offset int, format string, args ...any) *DecodeError {
-	return &DecodeError{Err: err, Field: field, Offset: offset, Detail: fmt.Sprintf(format, args...)}
+func fail(err error, field string, offset int, format string, args ...any) *Error {
+	return &Error{Op: OpDecode, Err: err, Field: field, Offset: offset, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unencodable(field, format string, args ...any) *Error {
+	return &Error{Op: OpEncode, Err: ErrEncode, Field: field, Detail: fmt.Sprintf(format, args...)}
 }

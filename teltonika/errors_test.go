@@ -24,7 +24,7 @@ func checkErrors(t *testing.T, parse func([]byte) error, cases []errorCase) {
 		input := unhex(t, c.hex)
 		err := parse(input)
 		checkDecodeError(t, c.name, err, input)
-		var e *DecodeError
+		var e *Error
 		if !errors.As(err, &e) {
 			continue
 		}
@@ -173,7 +173,7 @@ func TestErrorsLogin(t *testing.T) {
 }
 
 func TestErrorsMessages(t *testing.T) {
-	checkErrors(t, func(b []byte) error { _, err := DecodeMessages(b); return err }, []errorCase{
+	checkErrors(t, func(b []byte) error { return new(Messages).Decode(b) }, []errorCase{
 		{"two bytes", "0c01", ErrOverrun, "data field", 0},
 		{"AVL codec", "080000", ErrUnknownCodec, "codec id", 0},
 		{"type and size cut", "0c01 05 000000 01", ErrOverrun, "message 1 type and size", 2},
@@ -215,11 +215,11 @@ func TestCountAfterError(t *testing.T) {
 	}
 }
 
-func TestErrorAt(t *testing.T) {
+func TestErrorShift(t *testing.T) {
 	var data AVLData
 	err := data.Decode(unhex(t, "080001"))
-	moved := At(HeaderSize, err)
-	var e, original *DecodeError
+	moved := Shift(err, HeaderSize)
+	var e, original *Error
 	if !errors.As(moved, &e) || e.Offset != 10 || !errors.Is(moved, ErrCount) {
 		t.Errorf("moved: %v", moved)
 	}
@@ -230,8 +230,11 @@ func TestErrorAt(t *testing.T) {
 		t.Errorf("text %q, want %q", moved, want)
 	}
 	other := fmt.Errorf("of another kind")
-	if At(1, other) != other || At(1, nil) != nil {
-		t.Error("another error or nil was changed")
+	_, encoding := AppendLogin(nil, "")
+	for _, err := range []error{other, nil, encoding} {
+		if Shift(err, 1) != err {
+			t.Errorf("%v was changed", err)
+		}
 	}
 }
 

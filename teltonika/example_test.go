@@ -46,14 +46,14 @@ func Example() {
 	// answer 00000001
 }
 
-func ExampleDecodeError() {
+func ExampleError() {
 	stream, _ := hex.DecodeString("0000000000000003" + "8e0001" + "0000ea61")
 	frame, _, _ := teltonika.ParseFrame(stream, 65536)
 	var data teltonika.AVLData
 	err := data.Decode(frame.Body())
-	err = teltonika.At(teltonika.HeaderSize, err) // the offset in the frame
+	err = teltonika.Shift(err, teltonika.HeaderSize) // the offset in the frame
 
-	var wrong *teltonika.DecodeError
+	var wrong *teltonika.Error
 	if errors.As(err, &wrong) {
 		fmt.Println(wrong.Field, "at byte", wrong.Offset)
 		fmt.Println("read on:", wrong.StreamOK())
@@ -96,7 +96,7 @@ func ExampleParseDatagram() {
 	}
 	var data teltonika.AVLData
 	if err := data.Decode(d.Body); err != nil {
-		fmt.Println(teltonika.At(d.BodyOffset(), err))
+		fmt.Println(teltonika.Shift(err, d.BodyOffset()))
 		return
 	}
 	fmt.Printf("%s sent %d record, answer %x\n", d.IMEI, len(data.Records), d.AppendAnswer(nil, len(data.Records)))

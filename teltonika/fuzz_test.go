@@ -103,7 +103,7 @@ func fuzzAVL(t *testing.T, body []byte, data *AVLData) {
 		t.Fatalf("encoded:\n got %x\nwant %x", encoded, body)
 	}
 	var again AVLData
-	if err := again.Decode(encoded); err != nil || describeAVL(&again) != describeAVL(data) {
+	if err = again.Decode(encoded); err != nil || describeAVL(&again) != describeAVL(data) {
 		t.Fatalf("encoded and decoded: %v\n got %s\nwant %s", err, describeAVL(&again), describeAVL(data))
 	}
 }
@@ -131,9 +131,10 @@ func FuzzMessages(f *testing.F) {
 // fuzzMessages decodes a data field. If it is good, its messages account for every byte, and what is encoded
 // says the same.
 func fuzzMessages(t *testing.T, body []byte) {
-	m, err := DecodeMessages(body)
+	var m Messages
+	err := m.Decode(body)
 	if err != nil {
-		checkDecodeError(t, "DecodeMessages", err, body)
+		checkDecodeError(t, "Messages.Decode", err, body)
 		return
 	}
 	size, letters := MinLength, false
@@ -157,7 +158,8 @@ func fuzzMessages(t *testing.T, body []byte) {
 	if err != nil || len(encoded) != HeaderSize+len(body)+TrailerSize {
 		t.Fatalf("encoded %x, %v", encoded, err)
 	}
-	again, err := DecodeMessages(Frame(encoded).Body())
+	var again Messages
+	err = again.Decode(Frame(encoded).Body())
 	if err != nil || again.Quantity != len(m.Messages) {
 		t.Fatalf("encoded and decoded: quantity %d, %v", again.Quantity, err)
 	}

@@ -59,10 +59,10 @@ func ParseLogin(b []byte) (string, error) {
 // AppendLogin appends the login for an identifier of 1 to MaxLoginLength ASCII letters and digits.
 func AppendLogin(dst []byte, identifier string) ([]byte, error) {
 	if len(identifier) < 1 || len(identifier) > MaxLoginLength {
-		return dst, fail(ErrEncode, "login identifier", 0, "%d characters, expected 1 to %d", len(identifier), MaxLoginLength)
+		return dst, unencodable("login identifier", "%d characters, expected 1 to %d", len(identifier), MaxLoginLength)
 	}
 	if i := invalidByte(identifier); i >= 0 {
-		return dst, fail(ErrEncode, "login identifier", i, "byte 0x%02x is neither an ASCII letter nor a digit", identifier[i])
+		return dst, unencodable("login identifier", "byte 0x%02x is neither an ASCII letter nor a digit", identifier[i])
 	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(identifier)))
 	return append(dst, identifier...), nil

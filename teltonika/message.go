@@ -13,8 +13,8 @@ const (
 	TypeNack     = 0x11 // Codec 14: the IMEI is not the device's own, nothing was executed
 )
 
-// Messages is the data field of a frame of Codec 12, 13, 14 or 15: commands, their answers, and data from a
-// serial port.
+// Messages is the data field of a frame of Codec 12, 13, 14 or 15: commands, their answers, and data from a serial port.
+// It is meant to be reused, as [AVLData] is: Decode overwrites it, and the payloads refer to the decoded bytes.
 //
 //	 0        1          2      3          7                           7+size
 //	+--------+----------+------+----------+---------------------------+----------+
@@ -27,7 +27,7 @@ const (
 // (vendor's page, "Codec 12" to "Codec 15").
 type Messages struct {
 	Codec    Codec
-	Quantity int // quantity 1, which real devices get wrong: the messages are counted as they stand
+	Quantity int // quantity 1, as AVLData.Count; real devices get it wrong: the messages are counted as they stand
 	Messages []Message
 }
 
@@ -57,40 +57,47 @@ func (c Codec) prefixSize() int {
 	return n
 }
 
-// DecodeMessages reads a data field, codec id to quantity 2, of a codec for which [Codec.IsMessage] holds.
-// Payloads refer to body. Offsets in errors count from the codec id.
+// Decode reads a data field, codec id to quantity 2, of a codec for which [Codec.IsMessage] holds. Offsets in errors
+// count from the codec id. After an error the Messages are of no use.
 //
 // Quantity 1 is not trusted, because devices send quantity 2 with one message, but where it is not 0 there must be a
 // message, and quantity 2 must equal it. A size field that leaves out the timestamp and IMEI is accepted where it makes
 // the message fill the frame.
-func DecodeMessages(body []byte) (Messages, error) {
-	if len(body) < MinLength {
-		return Messages{}, fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
+func (m *Messages) Decode(body []byte) error {
+	clear(m.Messages) // they must not keep the packet before alive
+	*m = Messages{Messages: m.Messages[:0]}
+	if len(body) > 0 {
+		m.Codec = Codec(body[0])
 	}
-	m := Messages{Codec: Codec(body[0]), Quantity: int(body[1])}
+	if len(body) > 1 {
+		m.Quantity = int(body[1])
+	}
+	if len(body) < MinLength {
+		return fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
+	}
 	if !m.Codec.IsMessage() {
-		return m, fail(ErrUnknownCodec, "codec id", 0, "%v is not a message codec", m.Codec)
+		return fail(ErrUnknownCodec, "codec id", 0, "%v is not a message codec", m.Codec)
 	}
 	last := len(body) - 1
 	for p := 2; p < last; {
 		msg, next, err := decodeMessage(body[:last], p, m.Codec, m.Quantity == 1)
 		if err != nil {
 			err.Field = messageField(len(m.Messages), err.Field)
-			return m, err
+			return err
 		}
 		m.Messages = append(m.Messages, msg)
 		p = next
 	}
 	if m.Quantity > 0 && len(m.Messages) == 0 {
-		return m, overrun(body[:last], last, messageField(0, "type and size"), 5)
+		return overrun(body[:last], last, messageField(0, "type and size"), 5)
 	}
 	if q2 := int(body[last]); q2 != m.Quantity {
-		return m, fail(ErrCount, "quantity 2", last, "%d, quantity 1 is %d", q2, m.Quantity)
+		return fail(ErrCount, "quantity 2", last, "%d, quantity 1 is %d", q2, m.Quantity)
 	}
-	return m, nil
+	return nil
 }
 
-func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *DecodeError) {
+func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *Error) {
 	if len(data)-p < 5 {
 		return Message{}, 0, overrun(data, p, "type and size", 5)
 	}
@@ -119,36 +126,53 @@ func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *
 	return m, end, nil
 }
 
-// AppendFrame appends the whole frame of the messages. Sizes are written as they should be, whatever
-// Message.Size says. What the codec cannot express is an error that matches ErrEncode, and dst is returned
-// as it was.
-func (m Messages) AppendFrame(dst []byte) ([]byte, error) {
-	if !m.Codec.IsMessage() {
-		return dst, fail(ErrEncode, "codec id", 0, "%v is not a message codec", m.Codec)
-	}
-	if len(m.Messages) > MaxRecords {
-		return dst, fail(ErrEncode, "quantity 1", 1, "%d messages, at most %d fit", len(m.Messages), MaxRecords)
-	}
+// AppendFrame appends the whole TCP frame of the messages. What the codec cannot express is an error that matches
+// ErrEncode, and dst is returned as it was. Quantities and sizes are written as they should be, whatever Quantity and
+// Message.Size say.
+func (m *Messages) AppendFrame(dst []byte) ([]byte, error) {
 	framed := appendHeader(dst)
 	start := len(framed)
-	framed = append(framed, byte(m.Codec), byte(len(m.Messages)))
-	for i, msg := range m.Messages {
-		framed = append(framed, msg.Type)
-		framed = binary.BigEndian.AppendUint32(framed, uint32(m.Codec.prefixSize()+len(msg.Payload)))
-		if m.Codec.HasTimestamp() {
-			framed = binary.BigEndian.AppendUint32(framed, msg.Timestamp)
-		}
-		if m.Codec.hasIMEI() {
-			bcd, err := encodeBCD(msg.IMEI)
-			if err != nil {
-				err.Field = messageField(i, err.Field)
-				return dst, err
-			}
-			framed = append(framed, bcd[:]...)
-		}
-		framed = append(framed, msg.Payload...)
+	framed, err := m.AppendBody(framed)
+	if err != nil {
+		return dst, err
 	}
-	return closeFrame(append(framed, byte(len(m.Messages))), start), nil
+	return closeFrame(framed, start), nil
+}
+
+// AppendBody appends the data field, codec id to quantity 2. Errors are those of AppendFrame.
+func (m *Messages) AppendBody(dst []byte) ([]byte, error) {
+	if !m.Codec.IsMessage() {
+		return dst, unencodable("codec id", "%v is not a message codec", m.Codec)
+	}
+	if len(m.Messages) > MaxRecords {
+		return dst, unencodable("quantity 1", "%d messages, at most %d fit", len(m.Messages), MaxRecords)
+	}
+	n := byte(len(m.Messages))
+	body := append(dst, byte(m.Codec), n)
+	for i := range m.Messages {
+		var err *Error
+		if body, err = m.Messages[i].append(body, m.Codec); err != nil {
+			err.Field = messageField(i, err.Field)
+			return dst, err
+		}
+	}
+	return append(body, n), nil
+}
+
+func (m *Message) append(dst []byte, codec Codec) ([]byte, *Error) {
+	dst = append(dst, m.Type)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(codec.prefixSize()+len(m.Payload)))
+	if codec.HasTimestamp() {
+		dst = binary.BigEndian.AppendUint32(dst, m.Timestamp)
+	}
+	if codec.hasIMEI() {
+		bcd, err := encodeBCD(m.IMEI)
+		if err != nil {
+			return dst, err
+		}
+		dst = append(dst, bcd[:]...)
+	}
+	return append(dst, m.Payload...), nil
 }
 
 // decodeBCD reads 16 digits, two a byte; an IMEI of 15 has a zero before it. Nibbles above 9 become hex
@@ -161,14 +185,14 @@ func decodeBCD(b []byte) string {
 	return s
 }
 
-func encodeBCD(imei string) (bcd [8]byte, err *DecodeError) {
+func encodeBCD(imei string) (bcd [8]byte, err *Error) {
 	if len(imei) != 15 && len(imei) != 16 {
-		return bcd, fail(ErrEncode, "IMEI", 0, "%d digits, expected 15 or 16", len(imei))
+		return bcd, unencodable("IMEI", "%d digits, expected 15 or 16", len(imei))
 	}
 	for i := range len(imei) {
 		c := imei[i]
 		if c < '0' || c > '9' {
-			return bcd, fail(ErrEncode, "IMEI", 0, "character %q is not a digit", c)
+			return bcd, unencodable("IMEI", "character %q is not a digit", c)
 		}
 		nibble := 16 - len(imei) + i
 		bcd[nibble/2] |= (c - '0') << (4 * (1 - nibble%2))

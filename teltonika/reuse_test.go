@@ -74,6 +74,33 @@ func TestReuseLetsGoOfPackets(t *testing.T) {
 	}
 }
 
+// The same holds for messages.
+func TestReuseOfMessages(t *testing.T) {
+	one := vectorNamed(t, "wiki-tcp-response-c15-001").body(t)
+	var fresh, m Messages
+	if err := fresh.Decode(one); err != nil {
+		t.Fatal(err)
+	}
+	three := Messages{Codec: Codec12, Messages: []Message{{Payload: []byte("a")}, {Payload: []byte("b")}, {Payload: []byte("c")}}}
+	body, err := three.AppendBody(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, before := range map[string][]byte{
+		"three": body, "a third that is cut off": append(body[:len(body)-2:len(body)-2], 3), "AVL data": {8, 0, 0}, "nothing": nil,
+	} {
+		m.Decode(before) // its error, if any, is the errors' tests' business
+		if err := m.Decode(one); err != nil || !reflect.DeepEqual(m, fresh) {
+			t.Errorf("after %s: %v\n got %+v\nwant %+v", name, err, m, fresh)
+		}
+		for i, left := range m.Messages[1:cap(m.Messages)] {
+			if left.Payload != nil {
+				t.Errorf("after %s: message %d still refers to its payload", name, i+2)
+			}
+		}
+	}
+}
+
 // Records' bytes lie side by side and fill the data field, and cannot be appended over.
 func TestRawIsTheRecordAsSent(t *testing.T) {
 	var data AVLData

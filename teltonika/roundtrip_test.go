@@ -93,7 +93,8 @@ func TestRoundTripVectorsMessages(t *testing.T) {
 		if !v.isMessage() {
 			continue
 		}
-		m, err := DecodeMessages(v.body(t))
+		var m Messages
+		err := m.Decode(v.body(t))
 		if err != nil {
 			t.Fatalf("%s: %v", v.Name, err)
 		}
@@ -200,7 +201,7 @@ func TestRoundTripOfLies(t *testing.T) {
 		if err != nil || bytes.Equal(encoded, packet) {
 			t.Fatalf("%s: encoded %x, %v", name, encoded, err)
 		}
-		if err := second.Decode(encoded); err != nil || !canonical(&second) {
+		if err = second.Decode(encoded); err != nil || !canonical(&second) {
 			t.Fatalf("%s: encoded and decoded: %v", name, err)
 		}
 		if got, want := describeAVL(&second), describeAVL(&first); got != want {
@@ -215,7 +216,8 @@ func TestRoundTripOfLyingMessages(t *testing.T) {
 		"size without timestamp": "0d01 05 00000003 56e92422 234745 01",
 		"size without IMEI":      "0e01 06 00000000 0352093081452251 01",
 	} {
-		first, err := DecodeMessages(unhex(t, body))
+		var first Messages
+		err := first.Decode(unhex(t, body))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -223,7 +225,8 @@ func TestRoundTripOfLyingMessages(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		second, err := DecodeMessages(Frame(encoded).Body())
+		var second Messages
+		err = second.Decode(Frame(encoded).Body())
 		if err != nil || second.Quantity != len(second.Messages) {
 			t.Fatalf("%s: encoded and decoded: quantity %d, %v", name, second.Quantity, err)
 		}

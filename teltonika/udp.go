@@ -105,7 +105,7 @@ func (d Datagram) Append(dst []byte) ([]byte, error) {
 	framed = append(framed, d.Body...)
 	size := len(framed) - start - 2
 	if size > 0xFFFF {
-		return dst, fail(ErrEncode, "length", 0, "%d bytes, at most %d fit", size, 0xFFFF)
+		return dst, unencodable("length", "%d bytes, at most %d fit", size, 0xFFFF)
 	}
 	binary.BigEndian.PutUint16(framed[start:], uint16(size))
 	return framed, nil

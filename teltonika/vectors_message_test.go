@@ -26,7 +26,8 @@ func TestVectorsMessages(t *testing.T) {
 			continue
 		}
 		seen++
-		m, err := DecodeMessages(v.body(t))
+		var m Messages
+		err := m.Decode(v.body(t))
 		if err != nil {
 			t.Errorf("%s: %v", v.Name, err)
 			continue
@@ -83,7 +84,8 @@ func TestMessagesOddForms(t *testing.T) {
 			[]wantMessage{{Type: 6, Size: 8, IMEI: "f352093081452251"}},
 		},
 	} {
-		m, err := DecodeMessages(unhex(t, c.body))
+		var m Messages
+		err := m.Decode(unhex(t, c.body))
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -103,7 +105,7 @@ func TestMessagesOddForms(t *testing.T) {
 // A quantity of messages of which none is there is no frame without messages.
 func TestMessagesOfWhichNoneIsThere(t *testing.T) {
 	for _, body := range []string{"0c01 01", "0d03 03", "0e01 01", "0f02 02", "0c01 02"} {
-		_, err := DecodeMessages(unhex(t, body))
+		err := new(Messages).Decode(unhex(t, body))
 		checkDecodeError(t, body, err, unhex(t, body))
 		if !errors.Is(err, ErrOverrun) {
 			t.Errorf("%s: %v", body, err)
@@ -113,7 +115,7 @@ func TestMessagesOfWhichNoneIsThere(t *testing.T) {
 
 // Only a message that is alone may leave out the prefix in its size: of two, nobody knows where the second begins.
 func TestMessagesOddSizeOfTwo(t *testing.T) {
-	_, err := DecodeMessages(unhex(t, "0d02 05 00000001 00000001 41 05 00000001 00000001 42 02"))
+	err := new(Messages).Decode(unhex(t, "0d02 05 00000001 00000001 41 05 00000001 00000001 42 02"))
 	if !errors.Is(err, ErrOverrun) {
 		t.Errorf("sizes without the timestamp in two messages: %v", err)
 	}

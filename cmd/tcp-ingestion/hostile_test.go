@@ -72,7 +72,8 @@ func TestHostileAnswer(t *testing.T) {
 // TestHostilePacketsAreExplained has the same text in packets that people look at.
 func TestHostilePacketsAreExplained(t *testing.T) {
 	m := teltonika.Message{Type: teltonika.TypeResponse, Payload: []byte(hostileAnswer)}
-	frame, err := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{m}}.AppendFrame(nil)
+	packet := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{m}}
+	frame, err := packet.AppendFrame(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,9 +134,10 @@ func TestEachRunHasASeedOfItsOwn(t *testing.T) {
 
 // TestSimulateCommands has a server command every device after its one frame, and the fleet answer all twice.
 func TestSimulateCommands(t *testing.T) {
-	command, err := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{
+	packet := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{
 		{Type: teltonika.TypeCommand, Payload: []byte("getver")},
-	}}.AppendFrame(nil)
+	}}
+	command, err := packet.AppendFrame(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

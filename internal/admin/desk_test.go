@@ -27,7 +27,8 @@ func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {
 	if l.silent {
 		return time.Now(), nil
 	}
-	in, err := teltonika.DecodeMessages(teltonika.Frame(frame).Body())
+	var in teltonika.Messages
+	err := in.Decode(teltonika.Frame(frame).Body())
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -112,7 +112,8 @@ func (c *Command) Frame() ([]byte, error) {
 	if c.Codec == teltonika.Codec14 {
 		m.IMEI = c.IMEI
 	}
-	return teltonika.Messages{Codec: c.Codec, Messages: []teltonika.Message{m}}.AppendFrame(nil)
+	packet := teltonika.Messages{Codec: c.Codec, Messages: []teltonika.Message{m}}
+	return packet.AppendFrame(nil)
 }
 
 func isIMEI(s string) bool {

@@ -199,8 +199,8 @@ func (l *line) Send(ctx context.Context, frame []byte) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	messages, err := teltonika.DecodeMessages(f.Body())
-	if err != nil {
+	var messages teltonika.Messages
+	if err := messages.Decode(f.Body()); err != nil {
 		return time.Time{}, err
 	}
 	var id string

@@ -95,12 +95,12 @@ func (r *Replayer) decode(l *Letter) error {
 		return err
 	}
 	if teltonika.Codec(body[0]).IsMessage() {
-		r.messages, err = teltonika.DecodeMessages(body)
+		err = r.messages.Decode(body)
 	} else {
 		err = r.data.Decode(body)
 	}
 	if err != nil {
-		return teltonika.At(offset, err)
+		return teltonika.Shift(err, offset)
 	}
 	return nil
 }

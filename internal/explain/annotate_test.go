@@ -82,7 +82,7 @@ func annotations(p *Packet) []Field {
 func checkProblems(t testing.TB, p *Packet, fields []Field) {
 	t.Helper()
 	for _, problem := range p.problems {
-		var e *teltonika.DecodeError
+		var e *teltonika.Error
 		if !errors.As(problem, &e) || e.Err == teltonika.ErrIncomplete {
 			continue
 		}

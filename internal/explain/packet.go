@@ -109,7 +109,7 @@ func (p *Packet) whole() bool {
 // problem adds an error whose offset counts from base, a position in Raw. A nil error is none.
 func (p *Packet) problem(base int, err error) {
 	if err != nil {
-		p.problems = append(p.problems, teltonika.At(p.Offset+base, err))
+		p.problems = append(p.problems, teltonika.Shift(err, p.Offset+base))
 	}
 }
 
@@ -173,9 +173,8 @@ func (p *Packet) decodeBody(body []byte) {
 	var err error
 	switch codec := teltonika.Codec(body[0]); {
 	case codec.IsMessage():
-		var messages teltonika.Messages
-		messages, err = teltonika.DecodeMessages(body)
-		p.Messages = &messages
+		p.Messages = new(teltonika.Messages)
+		err = p.Messages.Decode(body)
 	case codec.IsAVL():
 		p.AVL, err = decodeAVL(body)
 	default:

@@ -120,7 +120,7 @@ func (w *walker) until(limit int) {
 // field where the library noticed it.
 func (w *walker) problemAt(offset, size int) string {
 	for i, problem := range w.pending {
-		var e *teltonika.DecodeError
+		var e *teltonika.Error
 		if errors.As(problem, &e) && e.Err != teltonika.ErrIncomplete && offset <= e.Offset && e.Offset < offset+size {
 			w.pending = slices.Delete(w.pending, i, i+1)
 			return problem.Error()

@@ -74,7 +74,8 @@ func (d *device) obey(frame teltonika.Frame) error {
 
 // commandIn returns the one command in a frame of the server. Anything else is a wrong answer.
 func commandIn(frame teltonika.Frame) (teltonika.Codec, teltonika.Message, error) {
-	m, err := teltonika.DecodeMessages(frame.Body())
+	var m teltonika.Messages
+	err := m.Decode(frame.Body())
 	switch {
 	case err != nil:
 	case m.Codec != teltonika.Codec12 && m.Codec != teltonika.Codec14:
@@ -97,7 +98,8 @@ func (d *device) answerFrame(codec teltonika.Codec, kind byte, text string) []by
 }
 
 func messageFrame(codec teltonika.Codec, m teltonika.Message) []byte {
-	frame, err := teltonika.Messages{Codec: codec, Messages: []teltonika.Message{m}}.AppendFrame(nil)
+	packet := teltonika.Messages{Codec: codec, Messages: []teltonika.Message{m}}
+	frame, err := packet.AppendFrame(nil)
 	if err != nil {
 		panic(err) // an IMEI of 15 digits can be sent in every codec
 	}

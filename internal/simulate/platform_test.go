@@ -102,7 +102,8 @@ func (c *platformConn) take(frame teltonika.Frame) {
 		}
 		return
 	}
-	m, err := teltonika.DecodeMessages(frame.Body())
+	var m teltonika.Messages
+	err := m.Decode(frame.Body())
 	if err != nil {
 		c.t.Error(err)
 	}

@@ -203,7 +203,8 @@ func (s *server) arrived(imei string, frame []byte) arrival {
 }
 
 func (s *server) heard(imei string, frame teltonika.Frame) {
-	m, err := teltonika.DecodeMessages(frame.Body())
+	var m teltonika.Messages
+	err := m.Decode(frame.Body())
 	if err == nil {
 		err = frame.Verify()
 	}

@@ -117,7 +117,7 @@ func (a *Adapter) submit(w *work, o *owed) error {
 		return a.message(w)
 	}
 	if err := w.data.Decode(w.body); err != nil {
-		return teltonika.At(w.offset, err)
+		return teltonika.Shift(err, w.offset)
 	}
 	o.records = w.data.Count
 	w.figures.received(w.codec, o.records)

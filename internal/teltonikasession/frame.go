@@ -129,7 +129,7 @@ func (s *session) carry(w *work) error {
 		return s.message(w)
 	}
 	if err := w.data.Decode(w.body); err != nil {
-		return teltonika.At(w.offset, err)
+		return teltonika.Shift(err, w.offset)
 	}
 	w.figures.received(w.codec, w.data.Count)
 	w.unaccounted = w.data.Count
@@ -265,9 +265,9 @@ func (s *session) prove() {
 
 // message takes a packet of Codec 12 to 15, which is never answered with a number of records.
 func (a *Adapter) message(w *work) error {
-	messages, err := teltonika.DecodeMessages(w.body)
-	if err != nil {
-		return &messageError{teltonika.At(w.offset, err)}
+	var messages teltonika.Messages
+	if err := messages.Decode(w.body); err != nil {
+		return &messageError{teltonika.Shift(err, w.offset)}
 	}
 	for i := range messages.Messages {
 		m := &messages.Messages[i]

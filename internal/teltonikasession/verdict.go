@@ -83,7 +83,7 @@ var verdicts = []verdict{
 		level: slog.LevelWarn, log: "message cannot be decoded"},
 	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec, backoff: true,
 		level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
-	{applies: as[*teltonika.DecodeError], result: "malformed", deadLetter: "malformed", answer: true,
+	{applies: as[*teltonika.Error], result: "malformed", deadLetter: "malformed", answer: true,
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
 	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
 		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},

@@ -12,7 +12,8 @@ type Command struct {
 // ReadCommand reads a command from the server.
 func (t *Tracker) ReadCommand() Command {
 	t.tb.Helper()
-	m, err := teltonika.DecodeMessages(t.ReadFrame().Body())
+	var m teltonika.Messages
+	err := m.Decode(t.ReadFrame().Body())
 	if err != nil {
 		t.tb.Fatalf("tracker: command: %v", err)
 	}
@@ -47,7 +48,8 @@ func (t *Tracker) Nack(c Command) {
 func (t *Tracker) say(c Command, kind byte, text string) {
 	t.tb.Helper()
 	m := teltonika.Message{Type: kind, IMEI: c.IMEI, Payload: []byte(text)}
-	frame, err := teltonika.Messages{Codec: c.Codec, Messages: []teltonika.Message{m}}.AppendFrame(nil)
+	packet := teltonika.Messages{Codec: c.Codec, Messages: []teltonika.Message{m}}
+	frame, err := packet.AppendFrame(nil)
 	if err != nil {
 		t.tb.Fatalf("tracker: %v", err)
 	}

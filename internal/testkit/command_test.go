@@ -12,7 +12,8 @@ import (
 func messageFrame(t *testing.T, codec teltonika.Codec, kind byte, imei, text string) []byte {
 	t.Helper()
 	m := teltonika.Message{Type: kind, IMEI: imei, Payload: []byte(text)}
-	frame, err := teltonika.Messages{Codec: codec, Messages: []teltonika.Message{m}}.AppendFrame(nil)
+	packet := teltonika.Messages{Codec: codec, Messages: []teltonika.Message{m}}
+	frame, err := packet.AppendFrame(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,8 @@ func TestTrackerObeys(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 			go c.answer(tracker, got)
-			m, err := teltonika.DecodeMessages(server.ReadFrame().Body())
+			var m teltonika.Messages
+			err := m.Decode(server.ReadFrame().Body())
 			if err != nil || m.Codec != c.codec || len(m.Messages) != 1 || m.Messages[0].Type != c.kind || m.Messages[0].IMEI != c.imei {
 				t.Errorf("answered with %+v, %v", m, err)
 			}
