@@ -11,6 +11,14 @@ const MaxLoginLength = 64
 // begins with it.
 const KeepAlive = 0xFF
 
+// TrimKeepAlives returns b without the keep-alives that it begins with.
+func TrimKeepAlives(b []byte) []byte {
+	for len(b) > 0 && b[0] == KeepAlive {
+		b = b[1:]
+	}
+	return b
+}
+
 // Login answers.
 const (
 	LoginAccept = 0x01

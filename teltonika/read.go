@@ -48,7 +48,7 @@ func ReadFrame(r io.Reader, maxLength int) (Frame, error) {
 func readStart(r io.Reader, b []byte) ([]byte, error) {
 	for n := 0; n < len(b); {
 		m, err := r.Read(b[n:])
-		n = skipKeepAlives(b[:n+m])
+		n = copy(b, TrimKeepAlives(b[:n+m]))
 		if err != nil && n < len(b) {
 			if n > 0 {
 				err = cutShort(err)
@@ -57,15 +57,6 @@ func readStart(r io.Reader, b []byte) ([]byte, error) {
 		}
 	}
 	return b, nil
-}
-
-// skipKeepAlives moves what follows the leading keep-alives of b to its front and returns its length.
-func skipKeepAlives(b []byte) int {
-	k := 0
-	for k < len(b) && b[k] == KeepAlive {
-		k++
-	}
-	return copy(b, b[k:])
 }
 
 func cutShort(err error) error {

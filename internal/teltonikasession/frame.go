@@ -99,7 +99,7 @@ func (s *session) await() error {
 		if err != nil {
 			return err
 		}
-		s.have = skipKeepAlives(s.head[:s.have+m])
+		s.have = copy(s.head[:], teltonika.TrimKeepAlives(s.head[:s.have+m]))
 		rest, wait, s.waited = false, s.IdleTimeout, 0
 	}
 	return nil

@@ -37,7 +37,7 @@ func (s *session) awaitLogin(wait time.Duration) error {
 		if err != nil {
 			return err
 		}
-		s.have = skipKeepAlives(s.head[:s.have+m])
+		s.have = copy(s.head[:], teltonika.TrimKeepAlives(s.head[:s.have+m]))
 	}
 	return nil
 }
@@ -202,13 +202,4 @@ func (s *session) refusalLevel() slog.Level {
 		return slog.LevelDebug
 	}
 	return slog.LevelWarn
-}
-
-// skipKeepAlives moves what follows the leading keep-alive bytes of b to its front and returns its length.
-func skipKeepAlives(b []byte) int {
-	k := 0
-	for k < len(b) && b[k] == teltonika.KeepAlive {
-		k++
-	}
-	return copy(b, b[k:])
 }
