@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os/signal"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -48,7 +46,7 @@ func (s *service) authority() teltonikasession.Authority {
 }
 
 // startAllowList reads the list, if there is one, and keeps it fresh until watch ends. It returns when devices can be
-// told apart. SIGTERM and SIGINT end the waiting for that.
+// told apart, or ctx ends.
 func (s *service) startAllowList(ctx, watch context.Context) error {
 	if s.allowList == nil {
 		if s.config.StrictDeviceAuth {
@@ -59,12 +57,10 @@ func (s *service) startAllowList(ctx, watch context.Context) error {
 	if s.config.StrictDeviceAuth {
 		s.allowList.Refreshed = s.revoke
 	}
-	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer release()
 	if err := s.allowList.Start(ctx); err != nil {
 		return explainAllowList(err)
 	}
-	s.reloads = append(s.reloads, func() error {
+	s.onReload("DEVICE_ALLOW_LIST", func() error {
 		s.allowList.Reload() // which says later how it went
 		return nil
 	})

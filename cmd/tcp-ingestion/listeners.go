@@ -52,7 +52,7 @@ func (s *service) startTLS(watch context.Context) {
 	if s.tls == nil {
 		return
 	}
-	s.reloads = append(s.reloads, func() error {
+	s.onReload("TLS_CERT_FILE", func() error {
 		err := s.tls.Reload()
 		if err != nil {
 			s.logger.Error("tls certificate not reloaded", "error", err)

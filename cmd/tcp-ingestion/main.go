@@ -11,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/signals"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
@@ -66,12 +68,21 @@ func rootCommand() *cli.Command {
 	}
 	for _, c := range root.Commands {
 		c.OnUsageError = usageError
+		if c.Name != "serve" {
+			c.Before = endedBySignals
+		}
 		if c.ArgsUsage == "" && len(c.Commands) == 0 {
 			c.Action = withoutArguments(c.Action)
 		}
 		c.ExitErrHandler = root.ExitErrHandler
 	}
 	return root
+}
+
+// endedBySignals has signals end the command as they usually do, unless it takes them itself.
+func endedBySignals(ctx context.Context, _ *cli.Command) (context.Context, error) {
+	signals.Leave()
+	return ctx, nil
 }
 
 // withoutArguments refuses words that the command would not look at: a setting without its dashes must not be taken

@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/signals"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -27,9 +28,11 @@ const reexec = "TCP_INGESTION_TEST_REEXEC"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(reexec) != "" {
+		signalItself()
 		limitDescriptors(os.Getenv(descriptorsVar))
 		os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
+	signals.Leave() // Ctrl-C ends the tests
 	goleak.VerifyTestMain(testkit.AfterDials(m))
 }
 

@@ -4,14 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/signals"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/systemd"
 )
 
@@ -26,60 +25,112 @@ func serveCommand() *cli.Command {
 	}
 }
 
+// serve waits for signals and for nothing else: whatever reads a file or asks the network runs beside it, so that nothing
+// that hangs keeps the process from stopping.
 func serve(ctx context.Context, cmd *cli.Command) error {
+	begun := beginStart(ctx, cmd)
+	defer begun.cancel()
+	select {
+	case r := <-begun.result:
+		if r.err != nil {
+			return r.err
+		}
+		return r.service.run(ctx)
+	case sig := <-signals.Stop:
+		return begun.giveUp(sig.String())
+	case <-ctx.Done():
+		return begun.giveUp("none")
+	}
+}
+
+// start is a service that is being started.
+type start struct {
+	cancel context.CancelFunc
+	result chan startResult
+}
+
+type startResult struct {
+	service *service
+	err     error
+}
+
+func beginStart(ctx context.Context, cmd *cli.Command) *start {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &start{cancel: cancel, result: make(chan startResult, 1)}
+	go func() {
+		service, err := startService(ctx, cmd)
+		s.result <- startResult{service, err}
+	}()
+	return s
+}
+
+// startService makes the configured service and starts it. The error has an exit code.
+func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
 	c, err := loadSettings(cmd, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	logger, level := newLogger(cmd, c)
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	defer signal.Stop(hangups)
-
 	s, err := newService(c, logger, level)
 	if err != nil {
-		return cli.Exit(err.Error(), exitSettings)
+		return nil, cli.Exit(err.Error(), exitSettings)
 	}
 	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine)
 	if err := s.start(ctx); err != nil {
 		s.publisher.Close()
 		s.engine.Close()
-		return cli.Exit(err.Error(), startExitCode(err))
+		return nil, cli.Exit(err.Error(), startExitCode(err))
 	}
-	manager := systemd.New(os.Getenv, logger)
-	manager.Ready()
-	watch, endWatch := context.WithCancel(ctx)
-	defer endWatch()
-	go manager.Watch(watch, s.alive, s.status)
-	for {
-		select {
-		case <-hangups:
-			manager.Reloading()
-			s.reload()
-			manager.Ready()
-			continue
-		case sig := <-signals:
-			logger.Info("stopping", "signal", sig.String())
-		case <-ctx.Done():
-			logger.Info("stopping", "signal", "none")
-		case err := <-s.opsFailed:
-			logger.Log(ctx, logging.LevelFatal, "http server failed", "error", err)
-			return cli.Exit("", exitFailure)
+	return s, nil
+}
+
+// abandonedStart is how long a start may take to end that is given up. It has promised nobody anything.
+const abandonedStart = 2 * time.Second
+
+// giveUp ends the start.
+func (s *start) giveUp(sig string) error {
+	s.cancel()
+	select {
+	case r := <-s.result:
+		if r.err != nil {
+			return r.err
 		}
-		endWatch()
-		manager.Stopping()
-		return stopInTime(s, signals)
+		r.service.logger.Info("stopping", "signal", sig)
+		return stopInTime(r.service)
+	case <-signals.Stop:
+	case <-time.After(abandonedStart):
 	}
+	return cli.Exit("stopped before the start was complete, which waits for a file or the network", exitOK)
+}
+
+// run serves until a signal stops it, or ctx.
+func (s *service) run(ctx context.Context) error {
+	manager := systemd.New(os.Getenv, s.logger)
+	manager.Ready()
+	beside, end := context.WithCancel(ctx)
+	defer end()
+	go manager.Watch(beside, s.alive, s.status)
+	go s.reloadOnHangup(beside, manager)
+	select {
+	case sig := <-signals.Stop:
+		s.logger.Info("stopping", "signal", sig.String())
+	case <-ctx.Done():
+		s.logger.Info("stopping", "signal", "none")
+	case err := <-s.opsFailed:
+		s.logger.Log(ctx, logging.LevelFatal, "http server failed", "error", err)
+		return cli.Exit("", exitFailure)
+	}
+	end()
+	manager.Stopping()
+	return stopInTime(s)
 }
 
 // stopInTime stops the service, or gives up: at the shutdown timeout, and at a second signal.
-func stopInTime(s *service, signals <-chan os.Signal) error {
+func stopInTime(s *service) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
 	stopped := make(chan error, 1)
-	start := time.Now()
+	begin := time.Now()
 	go func() { stopped <- s.stop(ctx) }()
 
 	grace := time.NewTimer(s.config.ShutdownTimeout)
@@ -87,12 +138,12 @@ func stopInTime(s *service, signals <-chan os.Signal) error {
 	select {
 	case err := <-stopped:
 		if err != nil {
-			s.logger.Error("stopped with work left", "error", err, "took", time.Since(start))
+			s.logger.Error("stopped with work left", "error", err, "took", time.Since(begin))
 			return cli.Exit("", exitFailure)
 		}
-		s.logger.Info("stopped", "took", time.Since(start))
+		s.logger.Info("stopped", "took", time.Since(begin))
 		return nil
-	case sig := <-secondSignal(signals, start):
+	case sig := <-secondSignal(begin):
 		s.logger.Error("stopped at once by a second signal", "signal", sig.String(),
 			"connections", s.server.Connections(), "records", s.publisher.Queued())
 	case <-grace.C:
@@ -107,10 +158,10 @@ func stopInTime(s *service, signals <-chan os.Signal) error {
 const signalEcho = 100 * time.Millisecond
 
 // secondSignal passes on the signals that come later than signalEcho after the first.
-func secondSignal(signals <-chan os.Signal, first time.Time) <-chan os.Signal {
+func secondSignal(first time.Time) <-chan os.Signal {
 	second := make(chan os.Signal, 1)
 	go func() {
-		for sig := range signals {
+		for sig := range signals.Stop {
 			if time.Since(first) > signalEcho {
 				second <- sig
 				return
@@ -123,7 +174,7 @@ func secondSignal(signals <-chan os.Signal, first time.Time) <-chan os.Signal {
 // newLogger makes the process's logger, on standard error, and its level, which may be changed.
 func newLogger(cmd *cli.Command, c *config.Config) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
-	effective, err := logLevel(c)
+	effective, err := levelInForce(c)
 	level.Set(effective)
 	logger := logging.New(cmd.Root().ErrWriter, level, c.LogText).With("instance", c.InstanceID)
 	slog.SetDefault(logger)

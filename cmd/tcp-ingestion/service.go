@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -31,7 +32,7 @@ type service struct {
 	config    *config.Config
 	logger    *slog.Logger
 	level     *slog.LevelVar
-	reloads   []func() error // what SIGHUP does beside the log level; each logs its own error
+	reloads   []*reloadStep // what SIGHUP does
 	engine    engine.Engine
 	publisher *publish.Publisher
 	allowList *authority.List // nil if all devices are known
@@ -130,6 +131,7 @@ func (s *service) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.logger.Info("listening", "for", forHTTP, "address", s.opsAddress.String())
+	s.onReload("LOG_LEVEL_FILE", s.reloadLevel)
 	s.background(func() { s.monitor.Run(watch) })
 	s.background(func() { s.durable.Run(watch) })
 	if err := s.startAllowList(ctx, watch); err != nil {
@@ -139,8 +141,11 @@ func (s *service) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.commands.start()
-	s.reloads = append(s.reloads, s.reloadPolicy)
+	s.onReload("COMMAND_POLICY", s.reloadPolicy)
 	s.startTLS(watch)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("stopped before the first device: %w", err)
+	}
 	if err := s.listenForDevices(ctx); err != nil {
 		return err
 	}
@@ -154,6 +159,26 @@ func (s *service) background(watch func()) {
 		defer logging.ExitOnPanic(s.logger)
 		watch()
 	})
+}
+
+// watchersPatience is how long a stop waits for what watches. It leaves nothing behind that matters, and may hang with a
+// file that it reads.
+const watchersPatience = 2 * time.Second
+
+func (s *service) endWatching(ctx context.Context) {
+	s.stopWatch()
+	ended := make(chan struct{})
+	go func() {
+		s.watching.Wait()
+		close(ended)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, watchersPatience)
+	defer cancel()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		s.logger.Warn("stopping without what watches files and the engine, it hangs")
+	}
 }
 
 // notReady says why the process should get no new devices.
@@ -204,8 +229,7 @@ func (s *service) stop(ctx context.Context) error {
 	}
 	s.server.Close(ctx)
 	s.commands.stop(ctx, s.logger)
-	s.stopWatch()
-	s.watching.Wait()
+	s.endWatching(ctx)
 	if s.allowList != nil {
 		s.allowList.Source.Close()
 	}

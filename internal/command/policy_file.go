@@ -28,6 +28,13 @@ func (e *PolicyError) Error() string {
 
 // LoadPolicy reads a policy from a file; see ReadPolicy.
 func LoadPolicy(path string) (*Policy, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // a pipe would be waited for
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

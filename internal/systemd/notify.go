@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type Notifier struct {
 	socket   string        // path, or @name of an abstract socket; empty without a service manager
 	watchdog time.Duration // within which the process must show that it is alive; 0 = not asked for
 	logger   *slog.Logger
+	stopping atomic.Bool
 }
 
 // New reads what the service manager asks for from NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
@@ -53,7 +55,7 @@ func watchdogInterval(getenv func(string) string) (time.Duration, error) {
 	return time.Duration(n) * time.Microsecond, nil
 }
 
-// Ready says that the start, or a reload, is complete.
+// Ready says that the start, or a reload, is complete. Behind Stopping it says nothing.
 func (n *Notifier) Ready() { n.send("READY=1") }
 
 // Reloading says that settings are being read again; Ready must follow.
@@ -61,14 +63,23 @@ func (n *Notifier) Reloading() {
 	n.send("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonicMicroseconds(), 10))
 }
 
-// Stopping says that the process has begun to stop.
-func (n *Notifier) Stopping() { n.send("STOPPING=1\nSTATUS=stopping") }
+// Stopping says that the process has begun to stop. Nothing else is sent behind it.
+func (n *Notifier) Stopping() {
+	n.stopping.Store(true)
+	n.deliver("STOPPING=1\nSTATUS=stopping")
+}
 
 // Status sets the line that `systemctl status` shows.
 func (n *Notifier) Status(text string) { n.send("STATUS=" + strings.ReplaceAll(text, "\n", " ")) }
 
 // send opens the socket anew each time, so that a service manager that was restarted is found again.
 func (n *Notifier) send(message string) {
+	if !n.stopping.Load() {
+		n.deliver(message)
+	}
+}
+
+func (n *Notifier) deliver(message string) {
 	if n.socket == "" {
 		return
 	}
