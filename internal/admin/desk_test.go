@@ -36,7 +36,7 @@ func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {
 	go l.desk.Message(&command.Message{
 		IMEI: l.IMEI, Codec: in.Codec, Type: teltonika.TypeResponse, Named: in.Messages[0].IMEI,
 		Payload: append([]byte("answer to "), in.Messages[0].Payload...), Received: time.Now(),
-	})
+	}, true)
 	return written, nil
 }
 

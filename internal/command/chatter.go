@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What a device may say of its own accord: chatterBurst messages in a row, and then chatterRate a second. Whatever it says
-// is kept for somebody to read, so that one device must not fill the store.
+// How often the store is asked about what a device says that nobody here awaits: about chatterBurst messages in a row, and
+// then chatterRate a second. A device that sends data of its own accord must not keep the store busy.
 const (
 	chatterBurst = 200
 	chatterRate  = 10
@@ -28,7 +28,7 @@ type spoken struct {
 
 func newChatter() chatter { return chatter{seed: maphash.MakeSeed(), cells: new([chatterCells]spoken)} }
 
-// take reports whether the device may say one message more.
+// take reports whether the store may be asked about one more message of the device.
 func (c *chatter) take(imei string, now time.Time) bool {
 	cell := &c.cells[maphash.String(c.seed, imei)%chatterCells]
 	cell.used = max(0, cell.used-chatterRate*now.Sub(cell.since).Seconds())

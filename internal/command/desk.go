@@ -55,9 +55,8 @@ type connection struct {
 	number uint64
 }
 
-// How many messages of devices, with how many bytes, and commands beyond what a queue takes, may be in hand. What is more
-// is dropped: a message with a count, for nobody was promised anything for it, while a command stays with the store until it
-// expires.
+// How many messages of devices, with how many bytes, and commands beyond what a queue takes, may be in hand. Of what is
+// more, a message is taken for no answer, and a command stays with the store until it expires.
 const (
 	maxMessages     = 4096
 	maxMessageBytes = 16 << 20
@@ -201,32 +200,61 @@ func (d *Desk) Take(e Entry) {
 // Finished implements Receiver: a command has got its final state from the store itself.
 func (d *Desk) Finished(e Entry) { d.finished(&e) }
 
-// Message takes a message of a device, which may be the answer to a command that another instance has sent. It keeps m and its
-// payload, and does not wait.
-func (d *Desk) Message(m *Message) {
+// answerPatience is how long Message waits for the store to say whose answer a message is.
+const answerPatience = 2 * time.Second
+
+// Message takes a message that may be an answer (Message.MayAnswer) and reports whether it is the one to the command in
+// flight. Only while there is one here, and all of it is written, Message waits for the store, a moment at most: a store that
+// fails holds up no device. Otherwise the store is asked in its own time, because the message may be a late answer, or one
+// to a command that another instance has sent. Desk keeps m and its payload.
+func (d *Desk) Message(m *Message, written bool) bool {
+	if !d.take(m, written) || m.match == nil {
+		return false
+	}
+	patience := time.NewTimer(answerPatience)
+	defer patience.Stop()
+	select {
+	case match := <-m.match:
+		return match == MatchAnswer
+	case <-patience.C:
+		d.setInFlight(m.IMEI, false) // the store does not answer, so nothing waits for it any more
+		return false
+	}
+}
+
+// setInFlight says whether a command of the device is in flight here and what the device says may be waited for.
+func (d *Desk) setInFlight(imei string, yes bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if q := d.queues[imei]; q != nil {
+		q.inFlight = yes
+	}
+}
+
+// take takes a message in hand if there is room for it.
+func (d *Desk) take(m *Message, written bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.queues[m.IMEI]
+	if written && q != nil && q.inFlight {
+		m.match = make(chan Match, 1)
+	}
 	if d.ctx != nil && d.hasRoom(m) && d.queue(m.IMEI).say(m) {
 		d.said++
 		d.bytes += len(m.Payload)
-		return
+		return true
 	}
 	d.Metrics.message(messageDropped)
-	d.Logger.Warn("message of a device dropped, too many in hand or too often", "imei", m.IMEI)
+	return false
 }
 
-// hasRoom reports whether a message may be taken in hand. Half of the room is kept for what may be an answer, and what is
-// awaited is not held to how much the device may say.
+// hasRoom reports whether a message may be taken in hand: one that is awaited, or as many others as the store may be
+// asked about.
 func (d *Desk) hasRoom(m *Message) bool {
-	room := 2
-	if m.MayAnswer() {
-		room = 1
-	}
-	if d.said >= maxMessages/room || d.bytes+len(m.Payload) > maxMessageBytes/room {
+	if d.said >= maxMessages || d.bytes+len(m.Payload) > maxMessageBytes {
 		return false
 	}
-	q := d.queues[m.IMEI]
-	return q != nil && len(q.entries) > 0 && m.MayAnswer() || d.chatter.take(m.IMEI, m.Received)
+	return m.match != nil || d.chatter.take(m.IMEI, m.Received)
 }
 
 // heard takes a message out of hand.

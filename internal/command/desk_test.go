@@ -249,31 +249,65 @@ func TestLoginsToldOutOfOrder(t *testing.T) {
 	})
 }
 
-// A device that talks without end is heard so much and no more, and its answer all the same.
-func TestChatterIsBounded(t *testing.T) {
-	withDesk(t, func(d *desk) {
+// What a device sends in the form of answers, without end and unasked, keeps the store busy for so much and no more. It is data
+// all the same, and the answer is found.
+func TestUnaskedMessagesKeepNoStoreBusy(t *testing.T) {
+	asked := 0
+	withBent(t, func(b *bent) { b.settled = func() { asked++ } }, func(d *desk, _ *bent) {
 		dev := d.newDevice(imei)
 		dev.plan["asked"] = staysSilent
+		const messages = 2000
+		for range messages {
+			if dev.say(teltonika.Codec12, teltonika.TypeResponse, "", make([]byte, 1000)) {
+				d.Fatal("an answer that nobody has asked for")
+			}
+			synctest.Wait()
+		}
+		if asked < 100 || asked > 300 {
+			d.Errorf("the store was asked about %d of %d messages", asked, messages)
+		}
+		if dropped := d.metric("teltonika_device_messages_total", "dropped"); dropped != messages-asked {
+			d.Errorf("%d of %d messages counted as not asked about", dropped, messages)
+		}
 		d.submit(newCommand(imei, "asked"))
 		d.eventually("it is sent", func() bool {
 			dev.mu.Lock()
 			defer dev.mu.Unlock()
 			return len(dev.got["asked"]) == 1
 		})
-		const messages = 2000
-		for range messages {
-			dev.say(teltonika.Codec12, teltonika.TypeCamera, "", make([]byte, 1000))
-			synctest.Wait()
+		synctest.Wait()
+		if !dev.answer(teltonika.Codec12, teltonika.TypeResponse, "asked") {
+			d.Error("the answer is taken for data")
 		}
-		dev.answer(teltonika.Codec12, teltonika.TypeResponse, "asked")
 		if e := d.result("asked"); e.State != command.Answered {
 			d.Errorf("%s", e.State)
 		}
-		if heard := d.metric("teltonika_device_messages_total", "message"); heard < 100 || heard > 300 {
-			d.Errorf("%d of %d messages were kept", heard, messages)
+	})
+}
+
+// A store that hangs while an answer is awaited holds the device up once, for a moment: what it says is data then.
+func TestHangingStoreHoldsNoDeviceUp(t *testing.T) {
+	var release chan struct{}
+	withBent(t, func(b *bent) {
+		release = make(chan struct{})
+		b.settled = func() { <-release }
+	}, func(d *desk, _ *bent) {
+		dev := d.newDevice(imei)
+		dev.plan["asked"] = staysSilent
+		d.submit(newCommand(imei, "asked"))
+		synctest.Wait()
+		start := time.Now()
+		for range 400 {
+			if dev.answer(teltonika.Codec12, teltonika.TypeResponse, "asked") {
+				d.Error("nobody can know yet that this is the answer")
+			}
 		}
-		if dropped := d.metric("teltonika_device_messages_total", "dropped"); dropped < messages-300 {
-			d.Errorf("%d of %d messages were dropped", dropped, messages)
+		if took := time.Since(start); took > 2*time.Second {
+			d.Errorf("the device was held up for %v", took)
+		}
+		close(release)
+		if e := d.result("asked"); e.State != command.Answered {
+			d.Errorf("%s", e.State)
 		}
 	})
 }

@@ -61,34 +61,50 @@ func (d *Desk) giveBack(ctx context.Context, id string) {
 	_ = d.insist(ctx, "return", func() error { return d.Store.Return(ctx, id) })
 }
 
-// settle finds out what a message is: an answer, whose command it returns, or an event, which is published.
+// settle finds out what a message is, and tells who waits for that: the answer to a command, whose id it returns, a late one,
+// which becomes an event, or none.
 func (d *Desk) settle(ctx context.Context, m *Message, mayAnswer bool) (answered string, ok bool) {
-	match, e, tries := MatchNone, Entry{}, 0
+	match, e := MatchNone, Entry{}
 	if mayAnswer {
-		err := d.insist(ctx, "settle", func() (err error) {
-			tries++
-			match, e, err = d.Store.Settle(ctx, m, d.Patience)
-			return err
-		})
-		if err != nil {
-			return "", false
-		}
-		if tries > 1 && match == MatchLate && bytes.Equal(e.Response, m.Payload) {
-			match = MatchAnswer // of the try before, whose own answer was lost
-		}
+		match, e = d.match(ctx, m)
 	}
 	d.Metrics.message(match)
-	if match == MatchAnswer {
+	if m.match != nil {
+		m.match <- match
+	}
+	switch match {
+	case MatchAnswer:
 		d.finished(&e)
 		return e.ID, true
-	}
-	ctx, cancel := context.WithTimeout(ctx, eventPatience)
-	defer cancel()
-	event := &Event{Message: *m, Kind: match, Command: e.ID}
-	if err := d.insist(ctx, "publish", func() error { return d.Store.Publish(ctx, event) }); err != nil {
-		d.Metrics.message(messageDropped)
+	case MatchLate:
+		d.publishLate(ctx, &Event{Message: *m, Kind: match, Command: e.ID})
 	}
 	return "", false
+}
+
+// match asks the store whose answer the message is.
+func (d *Desk) match(ctx context.Context, m *Message) (match Match, e Entry) {
+	tries := 0
+	err := d.insist(ctx, "settle", func() (err error) {
+		tries++
+		match, e, err = d.Store.Settle(ctx, m, d.Patience)
+		return err
+	})
+	if err != nil {
+		return MatchNone, Entry{}
+	}
+	if tries > 1 && match == MatchLate && bytes.Equal(e.Response, m.Payload) {
+		match = MatchAnswer // of the try before, whose own answer was lost
+	}
+	return match, e
+}
+
+func (d *Desk) publishLate(ctx context.Context, e *Event) {
+	ctx, cancel := context.WithTimeout(ctx, eventPatience)
+	defer cancel()
+	if err := d.insist(ctx, "publish", func() error { return d.Store.Publish(ctx, e) }); err != nil {
+		d.Metrics.message(messageDropped)
+	}
 }
 
 // finished takes down a final state, once for each command.

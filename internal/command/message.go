@@ -6,8 +6,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Message is what a device sends beside its records: the answer to a command, or something of its own accord, such as data
-// of its serial port.
+// Message is what a device sends beside its records and may be the answer to a command.
 type Message struct {
 	IMEI     string          // of the connection, or as a datagram claims
 	Claimed  bool            // it came in a datagram, so nobody vouches for the IMEI
@@ -17,6 +16,8 @@ type Message struct {
 	Sent     uint32 // s since 1970 UTC by the device's clock, Codec 13 and 15 only
 	Payload  []byte
 	Received time.Time
+
+	match chan Match // gets what it is, if somebody waits for that
 }
 
 // MayAnswer reports whether the message has the form of an answer to some command.
@@ -45,15 +46,15 @@ type Match string
 const (
 	MatchAnswer Match = "answer"      // of the command in flight, which is Answered or Nacked with it
 	MatchLate   Match = "late_answer" // of a command that has its final result already
-	MatchNone   Match = "message"     // of the device's own accord
+	MatchNone   Match = "message"     // of the device's own accord, which is no matter of commands
 )
 
 // MaxEventPayload is how much of an event's payload a store keeps, in bytes.
 const MaxEventPayload = 4 << 10
 
-// Event is a message that is nobody's answer, or came too late to be.
+// Event is an answer that came too late to be one.
 type Event struct {
 	Message
-	Kind    Match  // MatchLate or MatchNone
+	Kind    Match  // MatchLate; MatchNone in events of earlier versions
 	Command string // the id of the command that it is the late answer of
 }

@@ -26,6 +26,7 @@ type queue struct {
 	changed  chan struct{} // the line has come or gone, or an entry was added
 	messages chan *Message
 	pace     pace
+	inFlight bool      // a command has begun, and its answer is awaited; under desk.mu
 	answered string    // the command that a message has just settled
 	unasked  time.Time // when the last command was sent, or zero: what the device had said before answers nothing
 }
@@ -48,11 +49,8 @@ func (q *queue) add(e Entry) bool {
 	return true
 }
 
-// say adds a message. It reports whether there was room, half of which is kept for what may be an answer. desk.mu is held.
+// say adds a message. It reports whether there was room. desk.mu is held.
 func (q *queue) say(m *Message) bool {
-	if !m.MayAnswer() && len(q.messages) >= maxSaid/2 {
-		return false
-	}
 	select {
 	case q.messages <- m:
 		return true
@@ -167,7 +165,7 @@ func (q *queue) hearOut() {
 
 func (q *queue) settle(m *Message) {
 	defer q.desk.heard(m)
-	if id, ok := q.desk.settle(q.ctx, m, m.MayAnswer() && !m.Received.Before(q.unasked)); ok {
+	if id, ok := q.desk.settle(q.ctx, m, !m.Received.Before(q.unasked)); ok {
 		q.answered = id
 	}
 }
@@ -228,6 +226,8 @@ func (q *queue) send(line Line, e Entry, by time.Time) bool {
 		d.finish(q.ctx, e, Failed, err.Error())
 		return true
 	}
+	d.setInFlight(q.imei, true) // before it is: its answer may be here sooner than we are
+	defer d.setInFlight(q.imei, false)
 	ctx, cancel := context.WithDeadline(q.ctx, earlier(by, e.Expires).Round(0)) // by the clock on the wall, whatever stops this process
 	written, err := line.Send(ctx, frame)
 	cancel()

@@ -14,9 +14,9 @@ import (
 // bent is a store that does some things otherwise.
 type bent struct {
 	command.Store
-	returned  func(id string)
-	begin     func(ctx context.Context, id string) (command.Turn, error)
-	published func()
+	returned func(id string)
+	begin    func(ctx context.Context, id string) (command.Turn, error)
+	settled  func()
 }
 
 func (b *bent) Return(ctx context.Context, id string) error {
@@ -34,11 +34,11 @@ func (b *bent) Begin(ctx context.Context, id string, p command.Patience) (comman
 	return b.Store.Begin(ctx, id, p)
 }
 
-func (b *bent) Publish(ctx context.Context, e *command.Event) error {
-	if b.published != nil {
-		b.published()
+func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
+	if b.settled != nil {
+		b.settled()
 	}
-	return b.Store.Publish(ctx, e)
+	return b.Store.Settle(ctx, m, p)
 }
 
 // withBent runs a test with a store that bend has changed.
@@ -136,10 +136,13 @@ func TestWordsBeforeTheCommandIsSent(t *testing.T) {
 	})
 }
 
-// What came before the timeout is the answer, even if it waits behind an event that the store is slow to keep.
-func TestAnswerBehindASlowEvent(t *testing.T) {
+// What came before the timeout is the answer, even if it waits behind another message that the store is slow to know.
+func TestAnswerBehindASlowMessage(t *testing.T) {
 	withBent(t, func(b *bent) {
-		b.published = func() { time.Sleep(8 * time.Second) }
+		b.settled = func() {
+			b.settled = nil
+			time.Sleep(8 * time.Second)
+		}
 	}, func(d *desk, _ *bent) {
 		dev := d.newDevice(imei)
 		dev.plan["slow"] = staysSilent
@@ -147,8 +150,9 @@ func TestAnswerBehindASlowEvent(t *testing.T) {
 		c.Timeout = 7 * time.Second
 		d.submit(c)
 		synctest.Wait()
-		dev.say(teltonika.Codec12, teltonika.TypeCamera, "", []byte("picture"))
-		dev.answer(teltonika.Codec12, teltonika.TypeResponse, "slow")
+		dev.pending.Go(func() { dev.answer(teltonika.Codec14, teltonika.TypeResponse, "of another codec") })
+		synctest.Wait()
+		dev.pending.Go(func() { dev.answer(teltonika.Codec12, teltonika.TypeResponse, "slow") })
 		if e := d.result("slow"); e.State != command.Answered {
 			d.Errorf("%s: %s", e.State, e.Reason)
 		}

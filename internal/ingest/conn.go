@@ -102,6 +102,11 @@ func (c *Conn) Pause(d time.Duration) error {
 	}
 }
 
+// Lasts reports whether the device may still be served: neither it nor the server has ended the connection. Nothing is read.
+func (c *Conn) Lasts() bool {
+	return c.cutFor.Load() == nil && !c.server.isDraining() && !closedByPeer(c.Conn)
+}
+
 // Renew has the session's next step taken by a new goroutine. A stack that grew in a step would keep 4 KiB or more for
 // good, while a new one waits for the device with 2; so a session asks for it when it begins a long wait.
 func (c *Conn) Renew() { c.renew = true }

@@ -94,7 +94,7 @@ func (a *Adapter) start(w *work, o *owed) bool {
 	if err != nil {
 		v := a.judge(&w.origin, w.data.Count, err)
 		switch {
-		case v.answer:
+		case v.answer, as[*messageError](err):
 			err = a.submitDeadLetter(w, o, v)
 		case v.deadLetter != "": // of what is not answered nothing is kept: anybody can send it
 			a.condemn(w, v)
@@ -114,7 +114,7 @@ func (a *Adapter) submit(w *work, o *owed) error {
 	w.dead, w.data.Count = 0, 0
 	if w.codec.IsMessage() {
 		o.records = notAcknowledged
-		return a.message(w)
+		return a.submitMessages(w, o)
 	}
 	if err := w.data.Decode(w.body); err != nil {
 		return teltonika.Shift(err, w.offset)
@@ -125,7 +125,7 @@ func (a *Adapter) submit(w *work, o *owed) error {
 	if o.records == 0 {
 		return nil
 	}
-	f, err := a.admitDatagram(w, o.records)
+	f, err := a.admitDatagram(w, o.records, a.fill)
 	if err == nil {
 		err = a.Publisher.Submit(f)
 	}
@@ -137,18 +137,39 @@ func (a *Adapter) submit(w *work, o *owed) error {
 	return nil
 }
 
-// admitDatagram is admit for the decoded records of a datagram.
-func (a *Adapter) admitDatagram(w *work, n int) (*publish.Frame, error) {
+// submitMessages hands the messages of the datagram to the publisher. Nobody vouches for who sent them, so they answer no
+// command. A sender who is gone cannot be made to wait: what is not stored in time is counted.
+func (a *Adapter) submitMessages(w *work, o *owed) error {
+	packet, err := decodeMessages(w)
+	if err != nil || len(packet.Messages) == 0 {
+		return err
+	}
+	o.messages = len(packet.Messages)
+	w.figures.messagesReceived(w.codec, o.messages)
+	f, err := a.admitDatagram(w, o.messages, fillMessages(packet.Messages))
+	if err == nil {
+		err = a.Publisher.Submit(f)
+	}
+	if err != nil {
+		w.figures.messagesRefused(w.codec, verdictOn(err).refused, o.messages)
+		return err
+	}
+	o.frame = f
+	return nil
+}
+
+// admitDatagram is admit for the decoded items of a datagram.
+func (a *Adapter) admitDatagram(w *work, n int, fill func(*publish.Frame, *work) error) (*publish.Frame, error) {
 	if d := a.datagrams; !d.records.Take(n, w.received, d.recordRate) {
 		return nil, errDatagramRate
 	}
-	return a.admit(w, n, a.fill)
+	return a.admit(w, n, fill)
 }
 
 // submitDeadLetter hands the datagram to the publisher as a dead letter.
 func (a *Adapter) submitDeadLetter(w *work, o *owed, v *verdict) error {
 	o.verdict, o.records = v, a.condemn(w, v)
-	f, err := a.admit(w, max(1, o.records), v.bury)
+	f, err := a.admit(w, max(1, o.records), v.bury(w))
 	if err == nil {
 		err = a.Publisher.Submit(f)
 	}

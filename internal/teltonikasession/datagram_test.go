@@ -226,23 +226,40 @@ func TestDatagramOfAnUnknownDevice(t *testing.T) {
 	})
 }
 
-// Messages go where those of connections go, but pass for no command's answer; and they get none.
+// Messages are stored as those of connections are, but pass for no command's answer; and they get none.
 func TestMessageInADatagram(t *testing.T) {
 	b := &switchboard{}
 	servePackets(t, func(s *packetService) {
 		s.send(datagramOf(imei, 1, unhex(t, "000000000000000f0c010600000007676574696e666f0100001234")))
 		s.expect()
-		if len(b.messages) != 1 || b.messages[0].IMEI != imei || string(b.messages[0].Payload) != "getinfo" || b.messages[0].Codec != teltonika.Codec12 {
-			t.Errorf("messages %+v", b.messages)
+		if len(b.messages) != 0 {
+			t.Errorf("a message that anybody can send passes for an answer: %+v", b.messages[0])
 		}
-		if m := b.messages[0]; m.MayAnswer() || m.Type != teltonika.TypeResponse {
-			t.Errorf("a message that anybody can send passes for an answer: %+v", m)
-		}
+		s.expectMessages("getinfo")
 		s.send(datagramOf(imei, 2, bodyFrame(0x0C, 1, 6)))
 		s.expect()
+		s.expectStored(0, 1)
+		if d := s.engine.DeadLetters()[0]; d.Transport != "udp" || d.Reason != "malformed" || d.Codec != "12" {
+			t.Errorf("dead letter %+v", d)
+		}
 		s.expectMetric(1, "teltonika_frames_total", "codec=12", "result=ok", "transport=udp")
 		s.expectMetric(1, "teltonika_frames_total", "codec=12", "result=malformed", "transport=udp")
 	}, func(o *Options) { o.Commands = b })
+}
+
+// A sender who is gone cannot be made to wait, so what is not stored in time is lost, and counted. It holds no room meanwhile
+// but that of datagrams.
+func TestMessageInADatagramThatIsNotStored(t *testing.T) {
+	servePackets(t, func(s *packetService) {
+		b := datagramOf(imei, 1, messageFrame(t, teltonika.Codec12, 6, "a", "b"))
+		s.engine.Hold()
+		s.send(b)
+		pass(publishTimeout)
+		s.expect()
+		s.expectMetric(2, "teltonika_messages_refused_total", "codec=12", "reason=timeout", "transport=udp")
+		s.expectMetric(0, "teltonika_udp_in_hand")
+		s.engine.Release()
+	})
 }
 
 // Nothing is answered that is not stored, and a datagram that was refused is never answered later.

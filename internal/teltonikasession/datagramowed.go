@@ -15,14 +15,15 @@ const notAcknowledged = -1
 type owed struct {
 	*Adapter
 	origin
-	packet  ingest.Packet
-	known   bool
-	id      uint16 // the packet's, echoed
-	avlID   byte   // the AVL packet's, echoed
-	records int    // in it
-	dead    int    // of them that cannot be published
-	verdict *verdict
-	frame   *publish.Frame
+	packet   ingest.Packet
+	known    bool
+	id       uint16 // the packet's, echoed
+	avlID    byte   // the AVL packet's, echoed
+	records  int    // in it
+	messages int    // in it
+	dead     int    // of them that cannot be published
+	verdict  *verdict
+	frame    *publish.Frame
 }
 
 func newOwed(a *Adapter, p ingest.Packet, d *teltonika.Datagram, known bool) *owed {
@@ -42,9 +43,11 @@ func (o *owed) end(outcome publish.Outcome, err error) {
 			acknowledged = notAcknowledged
 		}
 	case err != nil:
-		o.judge(&o.origin, o.records, err)
+		v := o.judge(&o.origin, max(0, o.records), err)
+		o.figures.messagesRefused(o.codec, v.refused, o.messages)
 		acknowledged = notAcknowledged
-	case o.records == notAcknowledged: // messages
+	case o.records == notAcknowledged:
+		o.figures.messagesStored(o.codec, outcome.Messages)
 		o.figures.frame(o.codec, "ok")
 	default:
 		o.figures.stored(o.codec, outcome, o.dead)

@@ -12,7 +12,11 @@ const reasonTimestamp = "timestamp"
 // bury stores the frame as a dead letter and acknowledges it if the verdict says so.
 func (s *session) bury(w *work, v *verdict) ingest.CloseReason {
 	records := s.condemn(w, v)
-	_, err := s.store(w, max(1, records), v.bury)
+	store := s.store
+	if w.codec.IsMessage() {
+		store = s.keep
+	}
+	_, err := store(w, max(1, records), v.bury(w))
 	if !s.buried(&w.origin, v, records, err) || !v.answer {
 		return ""
 	}
@@ -25,6 +29,10 @@ func (s *session) bury(w *work, v *verdict) ingest.CloseReason {
 // condemn counts a frame that is to be a dead letter, and returns the number of its records: as many as it says if
 // it is acknowledged, and otherwise none.
 func (a *Adapter) condemn(w *work, v *verdict) (records int) {
+	if w.codec.IsMessage() {
+		w.figures.messagesReceived(w.codec, 1) // as far as anybody can tell
+		return 0
+	}
 	if !v.answer {
 		a.Metrics.unknownCodec(w.codec)
 		return 0
@@ -38,26 +46,42 @@ func (a *Adapter) buried(o *origin, v *verdict, records int, err error) bool {
 	if err != nil {
 		a.Logger.Error("dead letter not stored, frame not acknowledged", "imei", o.imei, "remote", remote{o.remote},
 			"transport", o.figures.transport, "error", err)
-		o.figures.refused(verdictOn(err).refused, records)
+		if reason := verdictOn(err).refused; o.codec.IsMessage() {
+			o.figures.messagesRefused(o.codec, reason, 1)
+		} else {
+			o.figures.refused(reason, records)
+		}
 		return false
 	}
-	o.figures.deadLettered(v.deadLetter, records)
+	if o.codec.IsMessage() {
+		o.figures.messagesDeadLettered(o.codec)
+	} else {
+		o.figures.deadLettered(v.deadLetter, records)
+	}
 	return true
 }
 
-// bury adds the dead letter that the verdict says.
-func (v *verdict) bury(f *publish.Frame, w *work) error { return addDeadLetter(f, w, v.deadLetter) }
+// mayBury reports whether the device may cause one more dead letter now, and notes it.
+func (w *work) mayBury() bool { return w.deadLetters.take(w.imei, w.received) }
+
+// bury returns what adds the dead letter that the verdict says, however often it is tried.
+func (v *verdict) bury(w *work) func(*publish.Frame, *work) error {
+	allowed := w.mayBury()
+	return func(f *publish.Frame, w *work) error {
+		if !allowed {
+			return errDeadLetterLimit
+		}
+		addDeadLetter(f, w, v.deadLetter)
+		return nil
+	}
+}
 
 // addDeadLetter adds the packet at hand, copied because it may outlive the wait for its being stored.
-func addDeadLetter(f *publish.Frame, w *work, reason string) error {
-	if !w.deadLetters.take(w.imei, w.received) {
-		return errDeadLetterLimit
-	}
+func addDeadLetter(f *publish.Frame, w *work, reason string) {
 	start := len(f.Buffer)
 	f.Buffer = append(f.Buffer, w.packet...)
 	f.DeadLetters = append(f.DeadLetters, engine.DeadLetter{
 		DeviceID: w.imei, Codec: w.codec.String(), Reason: reason, Received: w.received, Transport: w.figures.kind(),
 		Frame: f.Buffer[start:len(f.Buffer):len(f.Buffer)],
 	})
-	return nil
 }

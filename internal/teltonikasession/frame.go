@@ -1,16 +1,12 @@
 package teltonikasession
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -234,7 +230,11 @@ func (a *Adapter) fill(f *publish.Frame, w *work) (err error) {
 	if w.dead == 0 {
 		return nil
 	}
-	return addDeadLetter(f, w, reasonTimestamp)
+	if !w.mayBury() {
+		return errDeadLetterLimit
+	}
+	addDeadLetter(f, w, reasonTimestamp)
+	return nil
 }
 
 // ack answers the frame with the number of its records.
@@ -261,23 +261,4 @@ func (s *session) prove() {
 	if !s.Listed {
 		s.conn.Prove()
 	}
-}
-
-// message takes a packet of Codec 12 to 15, which is never answered with a number of records.
-func (a *Adapter) message(w *work) error {
-	var messages teltonika.Messages
-	if err := messages.Decode(w.body); err != nil {
-		return &messageError{teltonika.Shift(err, w.offset)}
-	}
-	for i := range messages.Messages {
-		m := &messages.Messages[i]
-		a.Commands.Message(&command.Message{
-			IMEI: w.imei, Claimed: w.claimedOnly, Codec: messages.Codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp,
-			Payload: bytes.Clone(m.Payload), Received: w.received,
-		})
-	}
-	if a.Logger.Enabled(context.Background(), slog.LevelDebug) {
-		a.Logger.Debug("message received", "imei", w.imei, "codec", messages.Codec.String(), "messages", len(messages.Messages))
-	}
-	return nil
 }

@@ -11,12 +11,15 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Commands are told of the devices that are connected, and of what they say beside their records. None of the methods
-// waits for anything. *command.Desk is one.
+// Commands are told of the devices that are connected, and of what may answer a command. *command.Desk is one.
 type Commands interface {
+	// Connected and Disconnected wait for nothing.
 	Connected(imei string, number uint64, l command.Line)
 	Disconnected(imei string, l command.Line)
-	Message(m *command.Message)
+	// Message takes a message for which MayAnswer holds and reports whether it is the answer to a command. It waits a
+	// moment for that if a command of the device is in flight, which cannot be if none has been sent: written is false
+	// while a command waits to be written to the connection.
+	Message(m *command.Message, written bool) bool
 }
 
 // noCommands is for sessions without commands.
@@ -24,7 +27,7 @@ type noCommands struct{}
 
 func (noCommands) Connected(string, uint64, command.Line) {}
 func (noCommands) Disconnected(string, command.Line)      {}
-func (noCommands) Message(*command.Message)               {}
+func (noCommands) Message(*command.Message, bool) bool    { return false }
 
 // firstACKPatience is how long after the login a command waits for the device's first frame to be acknowledged: many devices
 // ignore commands before that.
@@ -98,6 +101,15 @@ func (l *line) end(acked bool) {
 	if l.waiting != nil && l.maySend() {
 		l.sendWaiting()
 	}
+}
+
+// yield gives the socket back before the frame is done with, because nothing answers it. It reports whether no command
+// waits to be written any more.
+func (l *line) yield() (written bool) {
+	l.end(false)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting == nil
 }
 
 // maySend reports whether now is a moment to send a command. The lock is held.

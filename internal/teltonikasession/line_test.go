@@ -20,6 +20,8 @@ type switchboard struct {
 	lines    []command.Line
 	ended    []command.Line
 	messages []*command.Message
+	written  []bool
+	answers  func(*command.Message) bool // nil: none is an answer
 }
 
 func (b *switchboard) Connected(_ string, _ uint64, l command.Line) {
@@ -28,8 +30,9 @@ func (b *switchboard) Connected(_ string, _ uint64, l command.Line) {
 func (b *switchboard) Disconnected(_ string, l command.Line) {
 	b.add(func() { b.ended = append(b.ended, l) })
 }
-func (b *switchboard) Message(m *command.Message) {
-	b.add(func() { b.messages = append(b.messages, m) })
+func (b *switchboard) Message(m *command.Message, written bool) bool {
+	b.add(func() { b.messages, b.written = append(b.messages, m), append(b.written, written) })
+	return b.answers != nil && b.answers(m)
 }
 
 func (b *switchboard) add(f func()) {
@@ -247,26 +250,6 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		}
 		synctest.Wait()
 		s.expectReason(ReasonWriteTimeout)
-	})
-}
-
-func TestMessagesReachTheDesk(t *testing.T) {
-	withCommands(t, func(s *service, b *switchboard) {
-		d := s.login()
-		d.send(unhex(t, "00000000000000160e01050000000e0352093081452251676574766572010000d2c1"))
-		d.send(unhex(t, "000000000000001b0f010b00000013654b65a4012345678912345648656c6c6f210a01000093d6"))
-		d.expect("")
-		if len(b.messages) != 2 {
-			t.Fatalf("%d messages", len(b.messages))
-		}
-		first, second := b.messages[0], b.messages[1]
-		if first.IMEI != imei || first.Codec != teltonika.Codec14 || first.Type != teltonika.TypeCommand ||
-			first.Named != "352093081452251" || string(first.Payload) != "getver" || !first.Received.Equal(time.Now()) {
-			t.Errorf("first message %+v", first)
-		}
-		if second.Sent != 0x654b65a4 || string(second.Payload) != "Hello!\n" {
-			t.Errorf("second message %+v", second)
-		}
 	})
 }
 

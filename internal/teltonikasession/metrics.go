@@ -10,8 +10,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Metrics are the sessions' figures. The ledger balances at any time at which no frame is in hand: received =
-// published + duplicate + dead-lettered + refused.
+// Metrics are the sessions' figures. The ledger balances at any time at which no frame is in hand: records received =
+// published + duplicate + dead-lettered + refused, messages received = stored + answers + dead-lettered + refused.
 type Metrics struct {
 	handshakes         *prometheus.CounterVec
 	framesTotal        *prometheus.CounterVec
@@ -21,6 +21,7 @@ type Metrics struct {
 	deadLetteredTotal  *prometheus.CounterVec
 	refusedTotal       *prometheus.CounterVec
 	unknownCodecTotal  *prometheus.CounterVec
+	messages           messageMetrics
 	priorityOutOfRange prometheus.Counter
 	ackLatencySeconds  *prometheus.HistogramVec
 	lengthMismatch     prometheus.Counter
@@ -63,6 +64,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Datagrams whose length field is not their length, taken all the same.",
 		}),
 	}
+	m.messages = newMessageMetrics(r)
 	r.MustRegister(m.handshakes, m.framesTotal, m.receivedTotal, m.publishedTotal, m.duplicateTotal,
 		m.deadLetteredTotal, m.refusedTotal, m.unknownCodecTotal, m.priorityOutOfRange, m.ackLatencySeconds,
 		m.lengthMismatch, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -126,12 +126,30 @@ func (s *service) checkLedger() {
 				by, received, published, duplicate, dead, refused)
 		}
 	}
+	s.checkMessages()
 	published, late := s.total("teltonika_records_published_total"), s.total("teltonika_records_stored_late_total")
 	if stored := float64(len(s.engine.Records())); stored != published+late && !s.storesInPart {
 		s.Errorf("%v records in the engine, but %v published + %v stored late", stored, published, late)
 	}
 	if s.publisher.Queued() != 0 {
 		s.Errorf("%d records still queued", s.publisher.Queued())
+	}
+}
+
+// checkMessages compares the two sides of the books of messages.
+func (s *service) checkMessages() {
+	s.Helper()
+	for _, transport := range []string{transportTCP, transportTLS, transportUDP} {
+		by := "transport=" + transport
+		received, stored := s.total("teltonika_messages_received_total", by), s.total("teltonika_messages_stored_total", by)
+		answers, dead := s.total("teltonika_messages_answers_total", by), s.total("teltonika_messages_dead_lettered_total", by)
+		if refused := s.total("teltonika_messages_refused_total", by); received != stored+answers+dead+refused {
+			s.Errorf("%s: %v messages received, but %v stored + %v answers + %v dead-lettered + %v refused",
+				by, received, stored, answers, dead, refused)
+		}
+	}
+	if stored := s.total("teltonika_messages_stored_total"); !s.storesInPart && float64(len(s.engine.Messages())) < stored {
+		s.Errorf("%d messages in the engine, %v counted as stored", len(s.engine.Messages()), stored)
 	}
 }
 

@@ -54,6 +54,7 @@ func (t *transportMetrics) beginAtZero() {
 		t.handshakes.WithLabelValues(l[0], l[1], t.transport)
 	}
 	t.framesTotal.WithLabelValues("unknown", "unknown_codec", t.transport)
+	t.messagesAtZero()
 	t.deadLettered(reasonTimestamp, 0)
 	for i := range verdicts {
 		if v := &verdicts[i]; v.answer {

@@ -79,7 +79,7 @@ var verdicts = []verdict{
 		level: slog.LevelWarn, log: "too many large frames, connection closed"},
 	{applies: is(teltonika.ErrCRC), result: "crc_fail", close: ReasonCRC, backoff: true,
 		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
-	{applies: as[*messageError], result: "malformed",
+	{applies: as[*messageError], result: "malformed", deadLetter: "malformed",
 		level: slog.LevelWarn, log: "message cannot be decoded"},
 	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec, backoff: true,
 		level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
@@ -95,9 +95,12 @@ var verdicts = []verdict{
 		level: slog.LevelInfo, log: "frame refused while stopping, not acknowledged"},
 	{applies: is(errDeadLetterLimit), result: "malformed", refused: "dead_letters",
 		level: slog.LevelWarn, log: "too many dead letters, frame not acknowledged"},
-	{applies: anything, result: "publish_error", refused: "engine",
+	{applies: anything, result: "publish_error", refused: unforeseen,
 		level: slog.LevelError, log: "engine failed, frame not acknowledged"},
 }
+
+// unforeseen is why something was refused when no other reason applies: the engine failed.
+const unforeseen = "engine"
 
 func verdictOn(err error) *verdict {
 	i := slices.IndexFunc(verdicts, func(v verdict) bool { return v.applies(err) })

@@ -47,8 +47,8 @@ var actions = map[string]struct {
 	"teltonika.ErrIncomplete": {decoding(teltonika.ErrIncomplete), kept},
 	"teltonika.ErrEncode":     {decoding(teltonika.ErrEncode), kept},
 
-	"a message's ErrOverrun": {&messageError{decoding(teltonika.ErrOverrun)}, action{result: "malformed"}},
-	"a message's ErrCount":   {&messageError{decoding(teltonika.ErrCount)}, action{result: "malformed"}},
+	"a message's ErrOverrun": {&messageError{decoding(teltonika.ErrOverrun)}, action{result: "malformed", deadLetter: "malformed"}},
+	"a message's ErrCount":   {&messageError{decoding(teltonika.ErrCount)}, action{result: "malformed", deadLetter: "malformed"}},
 
 	"publish.ErrOverflow": {publish.ErrOverflow, action{result: "overflow", refused: "overflow"}},
 	"datagram rate":       {errDatagramRate, action{result: "overflow", refused: "overflow"}},

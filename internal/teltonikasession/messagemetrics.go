@@ -1,0 +1,69 @@
+package teltonikasession
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// messageMetrics are the figures of what devices send in Codec 12 to 15.
+type messageMetrics struct{ received, stored, answers, deadLettered, refused *prometheus.CounterVec }
+
+func newMessageMetrics(r prometheus.Registerer) messageMetrics {
+	m := messageMetrics{
+		received: counters("teltonika_messages_received_total",
+			"Messages of devices in Codec 12 to 15; one for a frame that cannot be decoded.", "codec", "transport"),
+		stored: counters("teltonika_messages_stored_total",
+			"Messages of devices that are stored.", "codec", "transport"),
+		answers: counters("teltonika_messages_answers_total",
+			"Messages of devices that answer a command and are kept with it.", "codec", "transport"),
+		deadLettered: counters("teltonika_messages_dead_lettered_total",
+			"Frames of messages that cannot be decoded, kept as dead letters.", "codec", "transport"),
+		refused: counters("teltonika_messages_refused_total",
+			"Messages of devices that are lost, because their connection ended before the engine stored again, or they "+
+				"came in a datagram; by reason.", "codec", "reason", "transport"),
+	}
+	r.MustRegister(m.received, m.stored, m.answers, m.deadLettered, m.refused)
+	return m
+}
+
+// messageCodecs are the codecs of messages.
+var messageCodecs = []teltonika.Codec{teltonika.Codec12, teltonika.Codec13, teltonika.Codec14, teltonika.Codec15}
+
+// messagesAtZero shows what has not happened yet.
+func (t *transportMetrics) messagesAtZero() {
+	for _, c := range messageCodecs {
+		t.messagesReceived(c, 0)
+		t.messagesStored(c, 0)
+		t.messagesAnswered(c, 0)
+		t.messages.deadLettered.WithLabelValues(c.String(), t.transport)
+		for i := range verdicts {
+			if reason := verdicts[i].refused; reason != "" {
+				t.messages.refused.WithLabelValues(c.String(), reason, t.transport)
+			}
+		}
+	}
+}
+
+func (t *transportMetrics) messagesReceived(c teltonika.Codec, n int) {
+	t.messages.received.WithLabelValues(c.String(), t.transport).Add(float64(n))
+}
+
+func (t *transportMetrics) messagesStored(c teltonika.Codec, n int) {
+	t.messages.stored.WithLabelValues(c.String(), t.transport).Add(float64(n))
+}
+
+func (t *transportMetrics) messagesAnswered(c teltonika.Codec, n int) {
+	t.messages.answers.WithLabelValues(c.String(), t.transport).Add(float64(n))
+}
+
+func (t *transportMetrics) messagesDeadLettered(c teltonika.Codec) {
+	t.messages.deadLettered.WithLabelValues(c.String(), t.transport).Inc()
+}
+
+// messagesRefused counts messages that nobody sends again.
+func (t *transportMetrics) messagesRefused(c teltonika.Codec, reason string, n int) {
+	if n > 0 {
+		t.messages.refused.WithLabelValues(c.String(), reason, t.transport).Add(float64(n))
+	}
+}
