@@ -1,4 +1,4 @@
-package tcpingestion
+package repocheck
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package tcpingestion
+package repocheck
 
 import (
 	"bufio"

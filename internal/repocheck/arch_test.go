@@ -1,4 +1,4 @@
-package tcpingestion
+package repocheck
 
 import (
 	"encoding/json"
@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"internal/config":              {},
 	"internal/logging":             {},
 	"internal/systemd":             {},
+	"internal/signals":             {},
 	"internal/terminal":            {},
 	"internal/simulate":            {"teltonika"},
 	"internal/explain":             {"teltonika"},
@@ -47,6 +48,7 @@ var allowed = map[string][]string{
 	// For tests only.
 	"internal/ingest/ingesttest":   {},
 	"internal/testkit":             {"internal/engine", "teltonika"},
+	"internal/repocheck":           {},
 	"internal/engine/enginetest":   {"internal/engine"},
 	"internal/command/commandtest": {"internal/command", "teltonika"},
 }
