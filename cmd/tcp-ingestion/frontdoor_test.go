@@ -225,3 +225,54 @@ func TestBrokenDeviceLeavesItsAddressOpen(t *testing.T) {
 		})
 	}
 }
+
+// Before, 1,100 sockets that announced 65,000 bytes and sent nothing took all places for large frames: 8 of 36 honest
+// frames of 3.9 KB were acknowledged.
+func TestLargeFramesThatDoNotComeKeepNobodyWaiting(t *testing.T) {
+	const devices = 36
+	frame := frameOfSize(t, 1, 65_000)
+	for name, sent := range map[string]int{"announced": 8, "half sent": 33 << 10} {
+		t.Run(name, func(t *testing.T) {
+			s := frontDoor(t, map[string]string{"MAX_CONNECTIONS": "2000"})
+			end := attack(1100, func(worker, round int) {
+				v := &visitor{address: s.devices, from: "127.0.0.66"}
+				if v.login(fmt.Sprintf("9%04d%09d", worker, round)) == nil {
+					v.conn.Write(frame[:sent])
+					v.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+					v.conn.Read(make([]byte, 1))
+				}
+				if v.conn != nil {
+					v.conn.Close()
+				}
+			})
+			eventually(t, "they are there", patience, func() bool { return s.metric("teltonika_connections_active") >= 1100 })
+			var all sync.WaitGroup
+			var served atomic.Int64
+			for i := range devices {
+				all.Go(func() {
+					v := &visitor{address: s.devices, from: "127.0.0.2"}
+					err := v.login(fmt.Sprintf("35630704244%04d", i))
+					if err == nil {
+						v.conn.Write(frameOfSize(t, 1, 3900))
+						err = v.expect("\x00\x00\x00\x01")
+					}
+					if v.conn != nil {
+						v.conn.Close()
+					}
+					if err != nil {
+						t.Logf("honest device %d: %v", i, err)
+						return
+					}
+					served.Add(1)
+				})
+			}
+			begun := time.Now()
+			all.Wait()
+			t.Logf("%d of %d honest frames acknowledged in %v", served.Load(), devices, time.Since(begun))
+			if served.Load() != devices {
+				t.Fail()
+			}
+			end()
+		})
+	}
+}

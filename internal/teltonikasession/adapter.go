@@ -44,7 +44,7 @@ type Adapter struct {
 	work        sync.Pool
 	deadLetters allowance
 	backoff     loginBackoff
-	largeFrames budget
+	largeFrames *budget
 	datagrams   *datagrams
 }
 
@@ -53,7 +53,7 @@ func New(o Options) *Adapter {
 	if o.Commands == nil {
 		o.Commands = noCommands{}
 	}
-	a := &Adapter{Options: o, deadLetters: newAllowance(), backoff: newLoginBackoff(), largeFrames: newBudget(o.MaxFrameBytes)}
+	a := &Adapter{Options: o, deadLetters: newAllowance(), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
 	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout)
 	o.Metrics.datagramDevices.Store(a.datagrams.devices)
 	a.work.New = func() any {

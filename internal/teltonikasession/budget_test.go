@@ -8,29 +8,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-func TestBudgetWaitsAndGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(largeFrameBudget)
-		if cap(b) != 4 {
-			t.Fatalf("%d frames", cap(b))
-		}
-		for range cap(b) {
-			if err := b.take(nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		start := time.Now()
-		if err := b.take(nil); err != errBudget || time.Since(start) != budgetPatience {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-		time.AfterFunc(time.Second, b.give)
-		start = time.Now()
-		if err := b.take(nil); err != nil || time.Since(start) != time.Second {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-	})
-}
-
 // largeFrame is a frame of one record with a variable element of so many bytes.
 func largeFrame(t testing.TB, size int) []byte {
 	t.Helper()
@@ -44,39 +21,124 @@ func largeFrame(t testing.TB, size int) []byte {
 	return frame
 }
 
-// A device that begins a large frame and stops holds its part of the budget for a minute, and no longer.
-func TestLargeFrameMustArrive(t *testing.T) {
+// inHand is how many bytes of the budget large frames have.
+func (s *service) inHand() int {
+	b := s.adapter.largeFrames
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return largeFrameBudget - b.free
+}
+
+func (s *service) expectInHand(want int) {
+	s.Helper()
+	synctest.Wait()
+	if n := s.inHand(); n != want {
+		s.Errorf("%d bytes of large frames in hand, want %d", n, want)
+	}
+}
+
+// leave leaves so many bytes of the budget, until the function that it returns is called.
+func (s *service) leave(bytes int) (end func()) {
+	b := s.adapter.largeFrames
+	set := func(bytes int) (before int) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		before, b.free = b.free, b.free+bytes
+		b.serve()
+		return before
+	}
+	left := set(0)
+	set(bytes - left)
+	b.mostFinishers = 0
+	return func() { set(left - bytes) }
+}
+
+// A length that is only announced has none of the budget. What arrives has, until the ACK or the end.
+func TestBudgetIsForBytesThatHaveArrived(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
 		frame := largeFrame(t, 10_000)
-		d.send(frame[:5000])
-		if n := len(s.adapter.largeFrames); n != 1 {
-			t.Errorf("%d large frames in hand", n)
-		}
+		d.send(frame[:8])
+		s.expectInHand(0)
+		d.send(frame[8:2000])
+		s.expectInHand(0)
+		d.send(frame[2000:5000])
+		s.expectInHand(8 << 10)
 		d.closesAfter(frameTimeout)
-		if n := len(s.adapter.largeFrames); n != 0 {
-			t.Errorf("%d large frames in hand at the end", n)
-		}
+		s.expectInHand(0)
 
 		d = s.login()
 		d.send(frame)
 		d.expect("00000001")
-		if n := len(s.adapter.largeFrames); n != 0 {
-			t.Errorf("%d large frames in hand after the ACK", n)
-		}
+		s.expectInHand(0)
 	})
 }
 
 func TestNoMemoryForALargeFrame(t *testing.T) {
 	serve(t, func(s *service) {
-		for range cap(s.adapter.largeFrames) {
-			s.adapter.largeFrames <- struct{}{}
-		}
+		defer s.leave(1 << 10)()
 		small, large := s.login(), s.loginAs("356307042441099")
-		large.send(largeFrame(t, 3000)[:teltonika.HeaderSize])
+		large.send(largeFrame(t, 3000)[:firstFrame])
 		small.send(goodFrame(1))
 		small.expect("00000001")
 		large.closesAfter(budgetPatience)
 		s.expectReason(ReasonOverload)
+	})
+}
+
+func TestLargeFrameWaitsForMemory(t *testing.T) {
+	serve(t, func(s *service) {
+		end := s.leave(1 << 10)
+		d := s.login()
+		go d.send(largeFrame(t, 3000)) // of which not all is read
+		pass(budgetPatience - time.Second)
+		d.expect("")
+		end()
+		d.expect("00000001")
+	})
+}
+
+// While another waits, a frame that stalls ends; one that is slow and comes on does not.
+func TestStalledFrameEndsForOneThatWaits(t *testing.T) {
+	serve(t, func(s *service) {
+		slow, stalled := s.loginAs("350000000000001"), s.loginAs("350000000000002")
+		frame := largeFrame(t, 10_000)
+		defer s.leave(2 * 8 << 10)()
+		slow.send(frame[:5000])
+		stalled.send(frame[:5000])
+		pass(time.Minute / 4)
+		stalled.expect("") // nobody waits
+		d := s.login()
+		slow.send(frame[5000:6500])
+		go d.send(largeFrame(t, 3000))
+		pass(stallCheck)
+		stalled.expectClosed("")
+		s.expectReason(ReasonOverload)
+		d.expect("00000001")
+		slow.send(frame[6500:])
+		slow.expect("00000001")
+	})
+}
+
+// Frames that have all the budget and all wait for more come to their ends one after the other.
+func TestFramesDoNotWaitForEachOther(t *testing.T) {
+	serve(t, func(s *service) {
+		frame := largeFrame(t, 10_000)
+		var devices []*device
+		for i := range 20 {
+			d := s.loginAs(string(rune('A'+i)) + "lpha")
+			d.send(frame[:3000]) // has 4 KiB, and will need 16 at last
+			devices = append(devices, d)
+		}
+		synctest.Wait()
+		defer s.leave(0)()
+		s.adapter.largeFrames.mostFinishers = 1
+		for _, d := range devices {
+			go d.send(frame[3000:])
+		}
+		synctest.Wait()
+		for _, d := range devices {
+			d.expect("00000001")
+		}
 	})
 }

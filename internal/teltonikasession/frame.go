@@ -61,9 +61,9 @@ func (a *Adapter) putBack(w *work) {
 		w.figures.refused(verdicts[len(verdicts)-1].refused, w.unaccounted)
 		w.unaccounted = 0
 	}
-	if w.large {
-		a.largeFrames.give()
-		w.large = false
+	if w.claim != nil {
+		w.claim.end()
+		w.claim = nil
 	}
 	w.trim()
 	a.work.Put(w)
@@ -147,23 +147,41 @@ func (s *session) read(w *work) error {
 	if err != nil {
 		return foreign(s.head[:], err)
 	}
-	if size > firstFrame {
-		if err := s.largeFrames.take(s.conn.Draining()); err != nil {
-			return err
-		}
-		w.large = true
-	}
 	if err := s.allowRest(); err != nil {
 		return &partial{inside: "frame", first: s.head[:], have: len(s.head), size: size, error: err}
 	}
 	w.begin(s.head[:])
-	for have := len(w.frame); have < size; have = len(w.frame) {
-		if n, err := io.ReadFull(s.conn, w.extend(size)); err != nil {
-			return &partial{inside: "frame", first: s.head[:], have: have + n, size: size, error: err}
-		}
+	if err := s.readRest(w, size); err != nil {
+		return err
 	}
 	w.received = time.Now()
 	w.hold(w.frame, w.frame.Body(), teltonika.HeaderSize)
+	return nil
+}
+
+// readRest reads what follows the frame's header. The buffer doubles as the bytes arrive, within the budget of large
+// frames.
+func (s *session) readRest(w *work, size int) error {
+	var from io.Reader = s.conn
+	if size > firstFrame {
+		w.claim = s.largeFrames.claim(s.conn)
+		from = w.claim
+	}
+	for have := len(w.frame); have < size; have = len(w.frame) {
+		room := min(size, max(firstFrame, 2*have))
+		if room > firstFrame {
+			if err := w.claim.grow(room); err != nil {
+				return err
+			}
+		}
+		n, err := io.ReadFull(from, w.extend(room))
+		switch {
+		case err == errBudget:
+			return err
+		case err != nil:
+			return &partial{inside: "frame", first: s.head[:], have: have + n, size: size, error: err}
+		}
+	}
 	return nil
 }
 

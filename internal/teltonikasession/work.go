@@ -16,8 +16,8 @@ type work struct {
 	offset  int    // of the data field in the packet
 	data    teltonika.AVLData
 	encoder record.Encoder
-	dead    int  // records of the frame that cannot be published
-	large   bool // the frame's memory is of the budget
+	dead    int    // records of the frame that cannot be published
+	claim   *claim // the frame's part of the budget; nil if it is not large
 
 	acknowledged int // records; -1 if the frame is not acknowledged
 
@@ -47,13 +47,10 @@ func (w *work) begin(header []byte) {
 	w.frame = append(w.frame[:0], header...)
 }
 
-// extend makes room for more of a frame of size bytes and returns the part to be read next.
-func (w *work) extend(size int) []byte {
+// extend makes room for so many bytes of the frame and returns the part to be read next.
+func (w *work) extend(room int) []byte {
 	have := len(w.frame)
-	if have == cap(w.frame) {
-		w.frame = slices.Grow(w.frame, have)
-	}
-	w.frame = w.frame[:min(size, cap(w.frame))]
+	w.frame = slices.Grow(w.frame, room-have)[:room]
 	return w.frame[have:]
 }
 
