@@ -101,13 +101,13 @@ type session struct {
 	conn      *ingest.Conn
 	line      *line         // of the device that is logged in; nil before the first login
 	head      [8]byte       // the next frame's header, or how a login begins; also the ACK's bytes
-	have      int           // bytes of head that have arrived
+	have      uint8         // bytes of head that have arrived
+	wrongCRCs uint8         // in a row
 	begun     bool          // the time for the rest of the frame runs
 	proved    bool          // a frame with records is acknowledged
 	streams   bool          // sends its next frame within restAfter
 	waited    time.Duration // for the next frame already; see rest
 	lastFrame time.Time
-	wrongCRCs int // in a row
 }
 
 // answer writes what the device waits for.

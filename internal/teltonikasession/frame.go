@@ -95,10 +95,15 @@ func (s *session) await() error {
 		if err != nil {
 			return err
 		}
-		s.have = copy(s.head[:], teltonika.TrimKeepAlives(s.head[:s.have+m]))
+		s.arrived(m)
 		rest, wait, s.waited = false, s.IdleTimeout, 0
 	}
 	return nil
+}
+
+// arrived takes n more bytes of head for arrived, without keep-alives in front of them all.
+func (s *session) arrived(n int) {
+	s.have = uint8(copy(s.head[:], teltonika.TrimKeepAlives(s.head[:int(s.have)+n])))
 }
 
 // allow allows so long for the next frame to begin, or, where it has begun, the time for its rest.

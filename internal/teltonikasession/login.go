@@ -37,18 +37,17 @@ func (s *session) awaitLogin(wait time.Duration) error {
 		if err != nil {
 			return err
 		}
-		s.have = copy(s.head[:], teltonika.TrimKeepAlives(s.head[:s.have+m]))
+		s.arrived(m)
 	}
 	return nil
 }
 
 // logIn takes the login that has begun and answers it. From then on the connection is that device's.
 func (s *session) logIn(until time.Time) ingest.CloseReason {
-	login, err := s.readLogin()
+	imei, login, err := s.readLogin()
 	if err != nil {
 		return s.loginFailed(login, err)
 	}
-	imei := string(login[2:])
 	known, reason := s.mayLogIn(imei, until)
 	if reason != "" {
 		return reason
@@ -150,24 +149,24 @@ func (s *session) answerLogin(answer byte) error {
 	return s.answer([]byte{answer})
 }
 
-// readLogin reads the login that has begun, `length u16 | identifier`. What of head is behind it stays there. With an
-// error it returns what there is of the login.
-func (s *session) readLogin() (login []byte, err error) {
+// readLogin reads the login that has begun, `length u16 | identifier`, and returns its identifier and what there is of its
+// bytes. What of head is behind it stays there.
+func (s *session) readLogin() (imei string, login []byte, err error) {
 	length, err := teltonika.ParseLoginLength(s.head[:s.have])
 	if err != nil {
-		return s.head[:s.have], err
+		return "", s.head[:s.have], err
 	}
 	login = make([]byte, 2+length)
 	n := copy(login, s.head[:s.have])
-	s.have = copy(s.head[:], s.head[n:s.have])
+	s.have = uint8(copy(s.head[:], s.head[n:s.have]))
 	for {
-		_, err := teltonika.ParseLogin(login[:n])
+		imei, err := teltonika.ParseLogin(login[:n])
 		if !errors.Is(err, teltonika.ErrIncomplete) {
-			return login[:n], err
+			return imei, login[:n], err
 		}
 		m, err := s.conn.Read(login[n:])
 		if n += m; err != nil {
-			return login[:n], &partial{inside: "login", first: login[:n], have: n, size: len(login), error: err}
+			return "", login[:n], &partial{inside: "login", first: login[:n], have: n, size: len(login), error: err}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package teltonikasession
 
 import (
-	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,13 @@ type loginSource struct {
 }
 
 // key is the source as a text.
-func (s loginSource) key() string { return fmt.Sprintf("%v %s %t", s.network, s.imei, s.refused) }
+func (s loginSource) key() string {
+	kind := "closed "
+	if s.refused {
+		kind = "refused "
+	}
+	return kind + s.imei + " " + s.network.String()
+}
 
 // loginBackoff remembers the logins that are to wait, in a fixed memory and without a lock.
 type loginBackoff struct{ sources *limit.Table[atomic.Uint64] }

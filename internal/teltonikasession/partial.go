@@ -37,7 +37,7 @@ func (p *partial) Unwrap() error { return p.error }
 
 // begunWith is what has begun with the bytes of head.
 func (s *session) begunWith(inside string) *partial {
-	return &partial{inside: inside, first: s.head[:s.have], have: s.have}
+	return &partial{inside: inside, first: s.head[:s.have], have: int(s.have)}
 }
 
 // cutShort says why the connection ends inside a frame or login, and leaves a line on it, unless the end is our doing or
