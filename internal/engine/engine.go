@@ -29,6 +29,10 @@ type Engine interface {
 	// error when ctx ends, and after a time in which any store that works has answered.
 	Store(ctx context.Context, lane int, b *Batch) error
 
+	// RecognisesRecords says that Store itself reports every record as a duplicate that is still
+	// stored, in whatever batch or life of the process it came, so that nobody has to remember it.
+	RecognisesRecords() bool
+
 	// Probe finds out whether the engine would store a record now, without storing one. An
 	// engine that would not, but answers, gives its figures beside the error: see Status.Known.
 	Probe(ctx context.Context) (Status, error)
@@ -116,7 +120,29 @@ type Batch struct {
 	// itself looks before it writes, and reports those that it finds as duplicates; each engine
 	// does so with dead letters and messages. As many equal messages as are found are duplicates.
 	Unsure bool
+
+	// Known says of which kinds the caller leaves items out, because it remembers that this lane
+	// has stored them. The batch may have no other items then.
+	Known [Kinds]bool
+
+	// Epochs is what a Store without error says of the store itself. As long as a kind's epoch stays
+	// the same, no item of the kind that this lane has stored is lost, but what the engine itself
+	// removes in order to keep within its limits. Of the kinds in Known this is found out by this
+	// very Store, after its items are written; of others it is what was found out last, 0 if nothing.
+	// An engine that cannot tell says that the epoch has changed.
+	Epochs [Kinds]uint64
 }
+
+// Kind is what an item of a batch is. The results come in this order.
+type Kind int
+
+// The kinds of items, and how many there are.
+const (
+	KindRecord Kind = iota
+	KindDeadLetter
+	KindMessage
+	Kinds
+)
 
 // Len is how many items the batch has.
 func (b *Batch) Len() int { return len(b.Records) + len(b.DeadLetters) + len(b.Messages) }

@@ -29,6 +29,7 @@ type Frame struct {
 
 	device    uint64 // hash of DeviceID, of this process only
 	number    uint64 // among its lane's frames with messages, from 1; 0 = not numbered
+	doubted   bool   // what is remembered of its items is not to be relied on
 	admitted  int    // items of the queue's capacity that the frame holds
 	bytes     int64  // of the publisher's memory that it holds
 	share     *Share // of which it holds as much; nil = none
@@ -50,11 +51,11 @@ type Outcome struct {
 }
 
 // count adds one item that is stored, and was before if it is a duplicate.
-func (o *Outcome) count(k kind, duplicate bool) {
+func (o *Outcome) count(k engine.Kind, duplicate bool) {
 	switch {
-	case k == deadLetters:
+	case k == engine.KindDeadLetter:
 		o.DeadLettered++
-	case k == messages:
+	case k == engine.KindMessage:
 		o.Messages++
 	case duplicate:
 		o.Duplicates++
@@ -95,7 +96,7 @@ func (f *Frame) reset() {
 	if cap(f.Records) > maxKeptRecords {
 		f.Records = nil
 	}
-	f.number = 0
+	f.number, f.doubted = 0, false
 	f.DeviceID, f.share, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
 	f.state.Store(pending)
 }

@@ -27,34 +27,26 @@ type lane struct {
 	index   int
 	inbox   inbox
 	waiting []*Frame // taken from the inbox, oldest first, in no batch yet
-	recent  memory
+	recent  [engine.Kinds]memory
+	epochs  [engine.Kinds]uint64 // of the engine, of which recent is true; 0 = none yet
 	backoff time.Duration
 	work    work
 
 	batch   engine.Batch
 	members []member // the frames of the batch
 	bytes   int
-	items   [kinds][]item // beside the batch's items of each kind
+	items   [engine.Kinds][]item // beside the batch's items of each kind
 
 	keys     []key  // of the frame at hand
 	touched  uint64 // keeps the compiler from leaving out recent.touch
 	numbered uint64 // frames with messages so far
 }
 
-// kind is what an item is. The batch's results come in this order.
-type kind int
-
-const (
-	records kind = iota
-	deadLetters
-	messages
-	kinds
-)
-
 // member is a frame of the batch and what has become of its items so far.
 type member struct {
 	frame   *Frame
 	outcome Outcome
+	known   [engine.Kinds]bool // some items of the kind are left out of the batch, because they are remembered
 	err     error
 }
 
@@ -65,12 +57,16 @@ type item struct {
 }
 
 func newLane(p *Publisher, index, recentLimit int) *lane {
-	return &lane{
+	l := &lane{
 		p: p, index: index, backoff: minBackoff,
-		inbox:  inbox{wake: make(chan struct{}, 1)},
-		recent: newMemory(recentLimit),
-		work:   work{epoch: time.Now()},
+		inbox: inbox{wake: make(chan struct{}, 1)},
+		work:  work{epoch: time.Now()},
 	}
+	for k := range l.recent {
+		l.recent[k] = newMemory(recentLimit / fewer)
+	}
+	l.recent[engine.KindRecord] = newMemory(recentLimit)
+	return l
 }
 
 // run writes batches until ctx ends, and refuses what is left.
@@ -101,7 +97,9 @@ func (l *lane) run(ctx context.Context) {
 
 // build makes a batch of the waiting frames, as many as fit. Frames whose sessions have gone are dropped.
 func (l *lane) build() {
-	l.recent.rotate(time.Now())
+	for k := range l.recent {
+		l.recent[k].rotate(time.Now())
+	}
 	taken := 0
 	for _, f := range l.waiting {
 		if f.state.Load() == abandoned {
@@ -124,27 +122,16 @@ func (l *lane) fits(f *Frame) bool {
 // that a copy later in the batch is a duplicate as well, and forgotten again if the write fails.
 func (l *lane) add(f *Frame) {
 	m := member{frame: f}
-	l.keys = l.keys[:0]
-	for i := range f.Records {
-		l.keys = append(l.keys, l.p.secret.record(f.device, &f.Records[i]))
-	}
-	l.touched += l.recent.touch(l.keys)
-	for i, k := range l.keys {
-		if l.remember(f, records, k) {
-			l.batch.Records = append(l.batch.Records, f.Records[i])
-		} else {
-			m.outcome.Duplicates++
-		}
-	}
+	l.addRecords(&m)
 	for i := range f.DeadLetters {
-		if l.remember(f, deadLetters, l.p.secret.deadLetter(f.device, &f.DeadLetters[i])) {
+		if l.remember(&m, engine.KindDeadLetter, l.p.secret.deadLetter(f.device, &f.DeadLetters[i])) {
 			l.batch.DeadLetters = append(l.batch.DeadLetters, f.DeadLetters[i])
 		} else {
 			m.outcome.DeadLettered++
 		}
 	}
 	for i := range f.Messages {
-		if l.remember(f, messages, l.messageKey(f, i)) {
+		if l.remember(&m, engine.KindMessage, l.messageKey(f, i)) {
 			l.batch.Messages = append(l.batch.Messages, f.Messages[i])
 		} else {
 			m.outcome.Messages++
@@ -154,9 +141,34 @@ func (l *lane) add(f *Frame) {
 	l.members = append(l.members, m)
 }
 
-// remember reports whether an item of the frame is new, and then adds it to those of its kind.
-func (l *lane) remember(f *Frame, k kind, known key) bool {
-	if !l.recent.add(f, known) {
+// addRecords leaves knowing records again to an engine that does so by itself.
+func (l *lane) addRecords(m *member) {
+	f := m.frame
+	if l.p.options.Engine.RecognisesRecords() {
+		l.batch.Records = append(l.batch.Records, f.Records...)
+		for range f.Records {
+			l.items[engine.KindRecord] = append(l.items[engine.KindRecord], item{member: len(l.members)})
+		}
+		return
+	}
+	l.keys = l.keys[:0]
+	for i := range f.Records {
+		l.keys = append(l.keys, l.p.secret.record(f.device, &f.Records[i]))
+	}
+	l.touched += l.recent[engine.KindRecord].touch(l.keys)
+	for i, k := range l.keys {
+		if l.remember(m, engine.KindRecord, k) {
+			l.batch.Records = append(l.batch.Records, f.Records[i])
+		} else {
+			m.outcome.Duplicates++
+		}
+	}
+}
+
+// remember reports whether an item of the member is to be written, and then adds it to those of its kind.
+func (l *lane) remember(m *member, k engine.Kind, known key) bool {
+	if !l.recent[k].add(m.frame, known) && !m.frame.doubted {
+		m.known[k], l.batch.Known[k] = true, true
 		return false
 	}
 	l.items[k] = append(l.items[k], item{len(l.members), known})
@@ -209,15 +221,20 @@ func (l *lane) write(ctx context.Context) bool {
 	}
 }
 
-// store writes the batch unless everything in it was stored before.
+// asks reports whether the engine has anything to do: to write, or to say whether what is remembered is still true.
+func (l *lane) asks() bool { return l.batch.Len() > 0 || l.batch.Known != [engine.Kinds]bool{} }
+
+// store writes the batch.
 func (l *lane) store(ctx context.Context) error {
 	n := l.batch.Len()
 	l.batch.Results = slices.Grow(l.batch.Results[:0], n)[:n]
 	clear(l.batch.Results)
-	if n == 0 {
+	if !l.asks() {
 		return nil
 	}
-	l.p.options.Metrics.batch.Observe(float64(n))
+	if n > 0 {
+		l.p.options.Metrics.batch.Observe(float64(n))
+	}
 	l.work.end()
 	err := l.p.options.Engine.Store(ctx, l.index, &l.batch)
 	l.work.begin()
@@ -225,104 +242,6 @@ func (l *lane) store(ctx context.Context) error {
 		l.p.report(err)
 	}
 	return err
-}
-
-// settle answers the frames of a batch that the engine has taken, item by item. It reports false when frames
-// are to be written again because items of theirs failed in a way that a retry can cure.
-func (l *lane) settle() bool {
-	failed := l.collect()
-	if len(l.batch.Results) > 0 {
-		l.p.report(failed)
-	}
-	var again []*Frame
-	for i := range l.members {
-		m := &l.members[i]
-		if m.err == nil && failed != nil && m.outcome.Duplicates+m.outcome.DeadLettered > 0 {
-			// Its duplicates may be copies of an item that failed just now.
-			m.err = failed
-		}
-		if m.err != nil && engine.IsTransient(m.err) {
-			again = append(again, m.frame)
-			continue
-		}
-		l.finish(m.frame, m.outcome, m.err)
-	}
-	l.waiting = slices.Insert(l.waiting, 0, again...)
-	l.clearBatch()
-	return len(again) == 0
-}
-
-// collect adds up the members' results and returns an error of those that failed, nil if none did.
-func (l *lane) collect() (failed error) {
-	results := l.batch.Results
-	for k, items := range l.items {
-		for i, it := range items {
-			m, result := &l.members[it.member], &results[i]
-			if result.Err != nil {
-				l.recent.remove(it.key)
-				m.err, failed = result.Err, result.Err
-				continue
-			}
-			m.outcome.count(kind(k), result.Duplicate)
-		}
-		results = results[len(items):]
-	}
-	return failed
-}
-
-// requeue takes the batch apart: its frames wait again, in their order and before all others.
-func (l *lane) requeue() {
-	l.forget()
-	frames := make([]*Frame, len(l.members))
-	for i, m := range l.members {
-		frames[i] = m.frame
-	}
-	l.waiting = slices.Insert(l.waiting, 0, frames...)
-	l.clearBatch()
-}
-
-// giveBack refuses every frame of the batch.
-func (l *lane) giveBack(err error) {
-	l.forget()
-	for _, m := range l.members {
-		l.finish(m.frame, Outcome{}, err)
-	}
-	l.clearBatch()
-}
-
-// forget takes back that the batch's items were remembered.
-func (l *lane) forget() {
-	for _, items := range l.items {
-		for _, it := range items {
-			l.recent.remove(it.key)
-		}
-	}
-}
-
-func (l *lane) clearBatch() {
-	b := &l.batch
-	clear(b.Records)
-	clear(b.DeadLetters)
-	clear(b.Messages)
-	clear(l.members)
-	b.Records, b.DeadLetters, b.Messages, b.Unsure = b.Records[:0], b.DeadLetters[:0], b.Messages[:0], false
-	l.members, l.bytes = l.members[:0], 0
-	for k := range l.items {
-		l.items[k] = l.items[k][:0]
-	}
-}
-
-// finish tells the frame's session, or releases the frame if that no longer waits.
-func (l *lane) finish(f *Frame, outcome Outcome, err error) {
-	f.outcome, f.err = outcome, err
-	if f.state.CompareAndSwap(pending, settled) {
-		f.done <- struct{}{}
-		return
-	}
-	if err == nil {
-		l.p.options.Metrics.late.Add(float64(outcome.Published))
-	}
-	l.p.release(f)
 }
 
 func (l *lane) refuseAll() {

@@ -10,6 +10,7 @@ type Metrics struct {
 	batch      prometheus.Histogram
 	retries    prometheus.Counter
 	late       prometheus.Counter
+	lost       *prometheus.CounterVec
 }
 
 // NewMetrics registers the publisher's metrics. The queue's are added by New.
@@ -38,8 +39,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "teltonika_records_stored_late_total",
 			Help: "Records stored after their frame had been refused for the publish timeout; a resend counts as duplicate.",
 		}),
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "teltonika_publish_losses_total",
+			Help: "Times that a lane found that the engine no longer has all that it had stored, by kind of item.",
+		}, []string{"kind"}),
 	}
-	r.MustRegister(m.overflow, m.duration, m.batch, m.retries, m.late)
+	for _, kind := range kindNames {
+		m.lost.WithLabelValues(kind)
+	}
+	r.MustRegister(m.overflow, m.duration, m.batch, m.retries, m.late, m.lost)
 	return m
 }
 

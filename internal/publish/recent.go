@@ -8,6 +8,8 @@ const (
 	// recentLimit bounds the records known by all lanes together. A publisher that stores more than half of
 	// it within the window forgets sooner.
 	recentLimit = 8 << 20
+	// fewer is how many times fewer dead letters and messages are known than records.
+	fewer = 64
 	// sharedRecent is which part as many again are known of frames of a share, one in so many.
 	sharedRecent = 4
 )
@@ -18,6 +20,11 @@ type memory struct{ own, shared recent }
 
 func newMemory(limit int) memory {
 	return memory{own: recent{limit: limit / 2}, shared: recent{limit: limit / 2 / sharedRecent}}
+}
+
+func (m *memory) forget() {
+	m.own.forget()
+	m.shared.forget()
 }
 
 func (m *memory) rotate(now time.Time) {
@@ -60,6 +67,12 @@ func (r *recent) rotate(now time.Time) {
 	r.young, r.old = r.old, r.young
 	r.young.reset()
 	r.since = now
+}
+
+// forget forgets everything.
+func (r *recent) forget() {
+	r.young.reset()
+	r.old.reset()
 }
 
 // touch reads where the keys belong. A set of millions lies in no cache, and reading the places of a whole frame at

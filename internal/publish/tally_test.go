@@ -42,18 +42,18 @@ var (
 func failRandomly() func(*engine.Batch) error {
 	r := rand.New(rand.NewPCG(7, 7)) // called under the engine's lock
 	return func(b *engine.Batch) error {
-		switch r.IntN(30) {
-		case 0:
+		switch fault := r.IntN(30); {
+		case fault == 0:
 			return errBusy
-		case 1:
+		case fault == 1:
 			return errRefused
-		case 2:
+		case fault == 2:
 			if !b.Unsure {
 				return errLost // nothing written, but the publisher cannot know
 			}
-		case 3:
+		case fault == 3 && b.Len() > 0:
 			b.Results[r.IntN(len(b.Results))].Err = errBusy
-		case 4:
+		case fault == 4 && b.Len() > 0:
 			b.Results[r.IntN(len(b.Results))].Err = errRefused
 		}
 		return nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
 // trouble is what the lanes last heard from the engine, for the log and for readiness.
@@ -32,6 +34,16 @@ func (p *Publisher) report(err error) {
 		}
 	default:
 		p.trouble.current.CompareAndSwap(was, &failure{err: err, since: was.since, last: now})
+	}
+}
+
+var kindNames = [engine.Kinds]string{"record", "dead_letter", "message"}
+
+// noteLost says that the engine no longer has all that it had confirmed to one of the lanes. Dead letters are meant to be removed.
+func (p *Publisher) noteLost(k engine.Kind) {
+	p.options.Metrics.lost.WithLabelValues(kindNames[k]).Inc()
+	if k != engine.KindDeadLetter {
+		p.options.Logger.Warn("stored items are gone from the engine, those that devices send again are stored again", "kind", kindNames[k])
 	}
 }
 

@@ -18,6 +18,7 @@ type Engine struct {
 	changed  sync.Cond
 	held     bool
 	forget   bool
+	epoch    uint64
 	fail     func(b *engine.Batch) error
 	stores   int
 	records  []Stored
@@ -40,7 +41,7 @@ type buried struct {
 
 // NewEngine returns an engine with that many lanes.
 func NewEngine(lanes int) *Engine {
-	e := &Engine{lanes: lanes, known: make(map[string]bool)}
+	e := &Engine{lanes: lanes, epoch: 1, known: make(map[string]bool)}
 	e.changed.L = &e.mu
 	return e
 }
@@ -58,6 +59,17 @@ func (e *Engine) Fail(fail func(b *engine.Batch) error) { e.set(func() { e.fail 
 // Forget makes the engine take batches without keeping them or recognising duplicates, which costs next to
 // nothing: for benchmarks.
 func (e *Engine) Forget() { e.set(func() { e.forget = true }) }
+
+// Lose makes the engine lose everything that it has stored.
+func (e *Engine) Lose() {
+	e.set(func() {
+		e.epoch++
+		e.records, e.dead, e.messages, e.known = nil, nil, nil, make(map[string]bool)
+	})
+}
+
+// RecognisesRecords implements engine.Engine.
+func (e *Engine) RecognisesRecords() bool { return false }
 
 func (e *Engine) set(change func()) {
 	e.mu.Lock()
@@ -117,6 +129,7 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 	e.stores++
 	e.changed.Broadcast()
 	if e.forget {
+		e.tellEpochs(b)
 		return nil
 	}
 	if e.awaitRelease(ctx); ctx.Err() != nil {
@@ -128,7 +141,14 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 		}
 	}
 	e.write(b)
+	e.tellEpochs(b)
 	return nil
+}
+
+func (e *Engine) tellEpochs(b *engine.Batch) {
+	for k := range b.Epochs {
+		b.Epochs[k] = e.epoch
+	}
 }
 
 // awaitRelease waits while the engine is held and ctx has not ended.

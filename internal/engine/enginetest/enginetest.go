@@ -29,6 +29,9 @@ type Harness struct {
 	// Hang makes the store accept a write and not answer it, and Resume lets it go on.
 	Hang, Resume func(t *testing.T)
 
+	// Lose removes everything that is stored, behind the engine's back.
+	Lose func(t *testing.T)
+
 	// Recognises says that the engine itself recognises an ID that it stored before, in
 	// another batch or in an earlier life.
 	Recognises bool
@@ -63,6 +66,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"duplicates", duplicateCases},
 		{"dead letters", deadLetterCases},
 		{"messages", messageCases},
+		{"truth", truthCases},
 		{"faults", faultCases},
 		{"tail", tailCases},
 		{"lifecycle", lifecycleCases},

@@ -23,8 +23,10 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 	if err != nil {
 		return engine.Durability{}, e.classify(err)
 	}
+	looked := e.client.Do(ctx, "XINFO", "STREAM", e.opt.Stream).Err()
 	f := findings{
 		want:     e.opt.Durability,
+		blind:    looked != nil && strings.HasPrefix(looked.Error(), "NOPERM"),
 		info:     parseInfo(text),
 		settings: settings,
 		cores:    localCores(e.target.Addr),
@@ -89,6 +91,7 @@ type findings struct {
 	settings map[string]string // nil if CONFIG is forbidden
 	cores    int
 	refusal  string // how Redis refuses to store now, if it does
+	blind    bool   // this user may not look at the stream
 }
 
 // facts are what an operator wants to see of settings and state.
@@ -144,6 +147,7 @@ func (f findings) warnings() []string {
 			all = append(all, text)
 		}
 	}
+	warn(f.blind, "this user may not look whether redis still has what it has stored, so all that devices send again is stored again: allow it +xinfo|stream and +xrange")
 	if f.settings == nil {
 		warn(true, "the settings of redis could not be read: allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
 	} else {

@@ -24,16 +24,29 @@ type lane struct {
 	lost client // the connection on which a batch was written and never answered
 
 	records, deadLetters, messages position
+	checks                         [engine.Kinds]bool // which streams this batch asks for, see witness
 }
 
 // position is where a lane has got to in a stream.
 type position struct {
+	key    string
 	newest []byte // id of the newest entry confirmed to this lane; nil if it could not be found out
 	before []byte // newest as it was before the lane's last batch
+	witness
+}
+
+func newLane(e *Engine) *lane {
+	stream, kept := e.opt.Stream, witness{limit: e.opt.MaxLen}
+	return &lane{
+		e:           e,
+		records:     position{key: stream, witness: kept},
+		deadLetters: position{key: deadStream(stream)},
+		messages:    position{key: messageStream(stream), witness: kept},
+	}
 }
 
 func (l *lane) store(ctx context.Context, b *engine.Batch) error {
-	if b.Len() == 0 {
+	if b.Len() == 0 && b.Known == [engine.Kinds]bool{} {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -68,20 +81,23 @@ func (p *position) advance() { p.before = append(p.before[:0], p.newest...) }
 // before it is written again.
 const answerPatience = 30 * time.Second
 
-// write sends what of the batch is not stored yet, and reads the answers. If it fails, the
-// connection is gone.
+// write sends what of the batch is not stored yet, and the questions whether what was stored before still is, and reads
+// the answers. If it fails, the connection is gone.
 func (l *lane) write(ctx context.Context, b *engine.Batch) error {
-	if l.encode(b) == 0 {
+	now := time.Now()
+	items := l.encode(b, now)
+	if len(l.out) == 0 {
+		l.tellEpochs(b)
 		return nil
 	}
-	if err := l.conn.SetDeadline(time.Now().Add(l.e.patience)); err != nil {
+	if err := l.conn.SetDeadline(now.Add(l.e.patience)); err != nil {
 		l.fail(err)
 		return err
 	}
 	stop := interrupt(ctx, l.conn)
 	sent, err := l.conn.Write(l.out)
 	if err == nil {
-		err = l.readResults(b)
+		err = l.readResults(b, items)
 	}
 	interrupted := !stop()
 	if err != nil {
@@ -101,17 +117,33 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	}
 	l.retry.reset()
 	l.e.noteUp()
+	l.tellEpochs(b)
 	return nil
 }
 
+func (l *lane) tellEpochs(b *engine.Batch) {
+	for k, p := range l.positions() {
+		b.Epochs[k] = p.epoch
+	}
+}
+
 // encode puts the batch into l.out and returns how many items there are to write.
-func (l *lane) encode(b *engine.Batch) int {
+func (l *lane) encode(b *engine.Batch, now time.Time) int {
 	records, deadLetters, messages := b.ByKind()
 	w := &l.e.words
 	out, n1 := appendNew(l.out[:0], b.Records, records, w.appendRecord)
 	out, n2 := appendNew(out, b.DeadLetters, deadLetters, w.appendDeadLetter)
 	out, n3 := appendNew(out, b.Messages, messages, w.appendMessage)
-	l.out = append(out, l.confirm.command...)
+	if n1+n2+n3 > 0 {
+		out = append(out, l.confirm.command...)
+	}
+	written := [engine.Kinds]bool{n1 > 0, n2 > 0, n3 > 0}
+	for k, p := range l.positions() {
+		if l.checks[k] = p.due(b.Known[k], written[k], now); l.checks[k] {
+			out = p.appendCheck(out, now)
+		}
+	}
+	l.out = out
 	return n1 + n2 + n3
 }
 
@@ -127,8 +159,8 @@ func appendNew[T any](out []byte, items []T, results []engine.Result, add func([
 	return out, n
 }
 
-// readResults reads the answer to every item written, and the confirmation.
-func (l *lane) readResults(b *engine.Batch) error {
+// readResults reads the answer to every item written, the confirmation, and what has become of the streams.
+func (l *lane) readResults(b *engine.Batch, items int) error {
 	records, deadLetters, messages := b.ByKind()
 	if err := l.readIDs(records, &l.records); err != nil {
 		return err
@@ -139,10 +171,19 @@ func (l *lane) readResults(b *engine.Batch) error {
 	if err := l.readIDs(messages, &l.messages); err != nil {
 		return err
 	}
-	if l.confirm.check == nil {
-		return nil
+	if items > 0 && l.confirm.check != nil {
+		if err := l.confirm.check(l.in); err != nil {
+			return err
+		}
 	}
-	return l.confirm.check(l.in)
+	for k, p := range l.positions() {
+		if l.checks[k] {
+			if err := p.readCheck(l.in); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readIDs reads one stream's answers: entry ids or refusals.

@@ -95,7 +95,7 @@ func New(opt Options) (*Engine, error) {
 		stop:     stop,
 	}
 	for range opt.Lanes {
-		e.lanes = append(e.lanes, &lane{e: e})
+		e.lanes = append(e.lanes, newLane(e))
 	}
 	if opt.MaxLen > 0 {
 		e.running.Go(func() { newTrimmer(e).run(ctx) })
@@ -137,6 +137,9 @@ func (o *Options) complete() error {
 
 // Lanes is how many batches Redis is given at once.
 func (e *Engine) Lanes() int { return len(e.lanes) }
+
+// RecognisesRecords is false: a stream has no unique ids of records.
+func (e *Engine) RecognisesRecords() bool { return false }
 
 // Store writes one batch on the lane's connection, which it makes first if there is none.
 func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {

@@ -29,6 +29,7 @@ func TestEngine(t *testing.T) {
 			Heal:        func(*testing.T) { r.Restart() },
 			Hang:        func(*testing.T) { r.Freeze() },
 			Resume:      func(*testing.T) { r.Thaw() },
+			Lose:        func(*testing.T) { r.Do("FLUSHALL") },
 		}
 	})
 }

@@ -82,8 +82,8 @@ func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn fun
 // once it is an id, no entry is missed while there is no connection.
 func (e *Engine) readAfter(ctx context.Context, c *redis.Client, stream string, after *string) ([]redis.XMessage, error) {
 	if *after == "" {
-		var end position
-		if err := end.find(ctx, c, stream); err != nil {
+		end := position{key: stream}
+		if err := end.find(ctx, c); err != nil {
 			return nil, err
 		}
 		*after = string(end.newest)

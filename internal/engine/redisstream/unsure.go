@@ -24,21 +24,19 @@ const (
 
 // find learns where the streams end, once in a lane's life: what this lane writes comes after.
 func (l *lane) find(ctx context.Context) error {
-	stream := l.e.opt.Stream
-	if err := l.records.find(ctx, l.e.client, stream); err != nil {
-		return err
+	for _, p := range l.positions() {
+		if err := p.find(ctx, l.e.client); err != nil {
+			return err
+		}
 	}
-	if err := l.deadLetters.find(ctx, l.e.client, deadStream(stream)); err != nil {
-		return err
-	}
-	return l.messages.find(ctx, l.e.client, messageStream(stream))
+	return nil
 }
 
-func (p *position) find(ctx context.Context, c *redis.Client, stream string) error {
+func (p *position) find(ctx context.Context, c *redis.Client) error {
 	if len(p.newest) > 0 {
 		return nil
 	}
-	last, err := c.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+	last, err := c.XRevRangeN(ctx, p.key, "+", "-", 1).Result()
 	if answer, ok := asRefusal(err); ok && !answer.transient() {
 		return nil // no right to read, or no stream: resends cannot be recognised
 	}
@@ -59,15 +57,14 @@ func (l *lane) markStored(ctx context.Context, b *engine.Batch) error {
 		return err
 	}
 	records, deadLetters, messages := b.ByKind()
-	stream := l.e.opt.Stream
 	byID := wantedBy(b.Records, func(r *engine.Record) string { return string(r.ID) })
-	if err := l.scan(ctx, stream, l.records, byID, storedID, records); err != nil {
+	if err := l.scan(ctx, &l.records, byID, storedID, records); err != nil {
 		return err
 	}
-	if err := l.scan(ctx, deadStream(stream), l.deadLetters, wantedBy(b.DeadLetters, deadLetterKey), allFields, deadLetters); err != nil {
+	if err := l.scan(ctx, &l.deadLetters, wantedBy(b.DeadLetters, deadLetterKey), allFields, deadLetters); err != nil {
 		return err
 	}
-	if err := l.scan(ctx, messageStream(stream), l.messages, wantedBy(b.Messages, messageKey), allFields, messages); err != nil {
+	if err := l.scan(ctx, &l.messages, wantedBy(b.Messages, messageKey), allFields, messages); err != nil {
 		return err
 	}
 	l.keepOneToWrite(b)
@@ -100,7 +97,7 @@ func (l *lane) killLost(ctx context.Context) error {
 
 // scan reads the stream from before the batch and marks the wanted items that are found: each
 // entry is one item.
-func (l *lane) scan(ctx context.Context, stream string, p position, wanted map[string][]int,
+func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int,
 	key func(map[string]any) string, results []engine.Result,
 ) error {
 	if len(p.before) == 0 || len(wanted) == 0 {
@@ -108,7 +105,7 @@ func (l *lane) scan(ctx context.Context, stream string, p position, wanted map[s
 	}
 	after := string(p.before)
 	for read := 0; read < scanLimit; read += scanPage {
-		page, err := l.e.client.XRangeN(ctx, stream, "("+after, "+", scanPage).Result()
+		page, err := l.e.client.XRangeN(ctx, p.key, "("+after, "+", scanPage).Result()
 		if answer, ok := asRefusal(err); ok && !answer.transient() {
 			return nil // then writing says what is wrong, or the items are written again
 		}
@@ -120,6 +117,7 @@ func (l *lane) scan(ctx context.Context, stream string, p position, wanted map[s
 			if items := wanted[k]; len(items) > 0 {
 				results[items[0]].Duplicate = true
 				wanted[k] = items[1:]
+				p.newest = append(p.newest[:0], entry.ID...) // confirmed by this
 			}
 		}
 		if len(page) < scanPage {

@@ -122,8 +122,8 @@ func appendLength(b []byte, kind byte, n int) []byte {
 	return append(b, "\r\n"...)
 }
 
-// replyBuffer is the size of a lane's read buffer. Every answer that a lane asks for fits; one
-// that does not is an error.
+// replyBuffer is the size of a lane's read buffer. Every answer that a lane reads fits; one that does not
+// is an error, unless it is skipped.
 const replyBuffer = 16 << 10
 
 // reply is one answer, or the start of an array's.
@@ -189,6 +189,40 @@ func readBulk(r *bufio.Reader, n int64) ([]byte, error) {
 		return nil, err
 	}
 	return b[:n], nil
+}
+
+// skipReply reads over one answer, with all its elements.
+func skipReply(r *bufio.Reader) error {
+	line, err := readLine(r)
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	if line[0] == '$' || line[0] == '*' {
+		if n, err = strconv.ParseInt(string(line[1:]), 10, 64); err != nil {
+			return fmt.Errorf("redis answered %q, which is no number", line)
+		}
+	}
+	switch {
+	case line[0] == '*':
+		return skipElements(r, reply{kind: '*', n: n})
+	case line[0] == '$' && n >= 0:
+		_, err = io.CopyN(io.Discard, r, n+2)
+	}
+	return noEOF(err)
+}
+
+// skipElements reads over what follows an answer of which the length has been read.
+func skipElements(r *bufio.Reader, answer reply) error {
+	if answer.kind != '*' {
+		return nil
+	}
+	for range answer.n {
+		if err := skipReply(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noEOF makes the end of a connection an error wherever an answer is due.

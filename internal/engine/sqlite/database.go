@@ -43,6 +43,7 @@ type database struct {
 	newestDead, deadPage         *statement
 	removeDead                   *statement
 	deadBytes, removeFirst       *statement
+	dataVersion                  *statement
 	insertMessage, sinceMessages *statement
 	newestMessage, messagePage   *statement
 	statements                   []*statement
@@ -109,6 +110,7 @@ func (d *database) prepareAll() error {
 		{&d.newestMessage, "SELECT max(seq) FROM messages"},
 		{&d.messagePage, `SELECT seq, ts, device_id, codec, type, sent, payload FROM messages
 			WHERE seq > ? ORDER BY seq LIMIT ?`},
+		{&d.dataVersion, "PRAGMA data_version"},
 		{&d.touch, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)},
 	} {
 		s, err := d.prepare(p.sql)

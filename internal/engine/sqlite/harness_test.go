@@ -37,6 +37,7 @@ func TestEngine(t *testing.T) {
 			Heal:        lock.release,
 			Hang:        lock.take,
 			Resume:      lock.release,
+			Lose:        func(t *testing.T) { loseAll(t, path) },
 			Recognises:  true,
 		}
 	})
@@ -102,6 +103,17 @@ func query[T any](t testing.TB, path, text string) []T {
 		t.Fatal(err)
 	}
 	return values
+}
+
+func loseAll(t *testing.T, path string) {
+	t.Helper()
+	db := connect(t, path)
+	defer db.Close()
+	for _, table := range []string{"records", "dead_letters", "messages"} {
+		if _, err := db.ExecContext(t.Context(), "DELETE FROM "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func readRecords(t *testing.T, path string) (stored []enginetest.Stored) {

@@ -19,6 +19,7 @@ type staged struct {
 	deadLetters []deadRow
 	messages    []messageRow
 	unsure      bool
+	known       bool // the caller remembers dead letters or messages
 }
 
 func (s *staged) items() int { return len(s.records) + len(s.deadLetters) + len(s.messages) }
@@ -73,6 +74,7 @@ func (s *staged) copy(b *engine.Batch) {
 		s.messages = append(s.messages, rowOf(&b.Messages[i]))
 	}
 	s.unsure = b.Unsure
+	s.known = b.Known[engine.KindDeadLetter] || b.Known[engine.KindMessage]
 }
 
 func rowOf(m *engine.Message) messageRow {

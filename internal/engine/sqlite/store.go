@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -12,7 +13,7 @@ import (
 // Store writes the batch as one transaction. It waits a few seconds for another process's lock;
 // an I/O error while committing is ambiguous, every other failure leaves nothing of the batch.
 func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
-	if b.Len() == 0 {
+	if b.Len() == 0 && b.Known == [engine.Kinds]bool{} {
 		return nil
 	}
 	w, err := e.acquire(ctx)
@@ -20,31 +21,72 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 		return err
 	}
 	w.staged.copy(b)
-	duplicates, err := run(ctx, e, w, func() ([]bool, error) { return w.store(ctx, e.lockWait) })
+	done, err := run(ctx, e, w, func() (stored, error) { return w.store(ctx, e.lockWait) })
 	if err != nil {
 		return err
 	}
-	for i, duplicate := range duplicates {
+	for i, duplicate := range done.duplicates {
 		b.Results[i].Duplicate = duplicate
+	}
+	b.Epochs = [engine.Kinds]uint64{engine.KindDeadLetter: done.epoch, engine.KindMessage: done.epoch}
+	return nil
+}
+
+// RecognisesRecords is true: their ids are unique in the table.
+func (e *Engine) RecognisesRecords() bool { return true }
+
+// stored is what became of a batch.
+type stored struct {
+	duplicates []bool // which items were stored before
+	epoch      uint64 // of dead letters and messages, see engine.Batch
+}
+
+// store writes what is staged.
+func (w *writer) store(ctx context.Context, wait time.Duration) (done stored, err error) {
+	if err := w.begin(ctx, wait); err != nil {
+		return done, err
+	}
+	w.removed = false
+	done.duplicates = make([]bool, w.staged.items())
+	if err := w.insert(done.duplicates); err != nil {
+		return done, w.giveUp(err)
+	}
+	if w.staged.known {
+		if err := w.checkEpoch(); err != nil {
+			return done, w.giveUp(err)
+		}
+	}
+	done.epoch = w.epoch
+	if !slices.Contains(done.duplicates, false) {
+		return done, w.leave()
+	}
+	if err := w.commit(); err != nil {
+		return done, err
+	}
+	w.noteRemoved()
+	return done, nil
+}
+
+// leave ends a transaction that found everything stored: it proves nothing about writing. What it found is no use in a
+// file that is no longer at the path.
+func (w *writer) leave() error {
+	if err := w.cancel(); err != nil {
+		return err
+	}
+	if w.db.moved() {
+		return w.unproven(errMoved)
 	}
 	return nil
 }
 
-// store writes what is staged and returns which items were stored before.
-func (w *writer) store(ctx context.Context, wait time.Duration) (duplicates []bool, err error) {
-	if err := w.begin(ctx, wait); err != nil {
-		return nil, err
+// checkEpoch begins another epoch if another connection has written to the file: it may have removed something.
+func (w *writer) checkEpoch() error {
+	version, err := w.db.dataVersion.number()
+	if err == nil && version != w.version {
+		w.version = version
+		w.epoch++
 	}
-	w.removed = false
-	duplicates = make([]bool, w.staged.items())
-	if err := w.insert(duplicates); err != nil {
-		return nil, w.giveUp(err)
-	}
-	if err := w.commit(); err != nil {
-		return nil, err
-	}
-	w.noteRemoved()
-	return duplicates, nil
+	return err
 }
 
 func (w *writer) insert(duplicates []bool) error {

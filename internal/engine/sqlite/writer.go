@@ -22,6 +22,8 @@ type writer struct {
 	removed bool      // dead letters, by the write at hand
 	warned  time.Time // that some were removed
 	replace int       // how often the file was found moved, so that a tail starts again
+	epoch   uint64    // changes when it is no longer certain that the file has all that was written
+	version int64     // the file's data_version: another connection's write changes it
 
 	announced bool // that this file is open
 }
@@ -41,6 +43,10 @@ func (w *writer) open() error {
 		return err
 	}
 	w.db = db
+	w.epoch++
+	if w.version, err = db.dataVersion.number(); err != nil {
+		return w.giveUp(err)
+	}
 	w.announce()
 	return nil
 }
