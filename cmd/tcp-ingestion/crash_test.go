@@ -37,6 +37,12 @@ func moderate(o *simulate.Options) {
 	o.RecordsPerFrame = simulate.Range{Min: 1, Max: 20}
 }
 
+// chatty is moderate with messages between the frames.
+func chatty(o *simulate.Options) {
+	moderate(o)
+	o.Messages = 600 // a minute and device
+}
+
 // TestKillServer kills the server under load, again and again. What it had acknowledged is stored: on the embedded
 // engine once, on Redis at least once, since a new process does not know what the killed one had written.
 func TestKillServer(t *testing.T) {
@@ -49,9 +55,10 @@ func TestKillServer(t *testing.T) {
 			s := startServer(t, store.settings)
 			settings := maps.Clone(store.settings)
 			_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
-			f := startFleet(t, s.devices, 80, moderate)
+			f := startFleet(t, s.devices, 80, chatty)
 			f.amidKills(t, s, settings, crashTime(t))
 			store.wantAll(t, f.acknowledged(), store.name == "redis")
+			store.wantMessages(t, f.messages())
 		})
 	}
 }
@@ -82,7 +89,7 @@ func TestKillRedis(t *testing.T) {
 	store := redisStore(t, "--appendonly", "yes", "--appendfsync", "always")
 	store.settings["REDIS_DURABILITY"] = "fsync"
 	s := startServer(t, store.settings)
-	f := startFleet(t, s.devices, 80, moderate)
+	f := startFleet(t, s.devices, 80, chatty)
 	rounds := 0
 	for end := time.Now().Add(crashTime(t)); time.Now().Before(end); rounds++ {
 		f.awaitProgress(t, 1000)
@@ -97,6 +104,7 @@ func TestKillRedis(t *testing.T) {
 	}
 	t.Logf("%d kills", rounds)
 	store.wantAll(t, f.acknowledged(), false)
+	store.wantMessages(t, f.messages())
 }
 
 // TestFreezeRedis stops redis-server without closing its connections. Nothing is acknowledged meanwhile, readiness
@@ -107,7 +115,7 @@ func TestFreezeRedis(t *testing.T) {
 	store.settings["PUBLISH_TIMEOUT"] = "1s"
 	s := startServer(t, store.settings)
 	f := startFleet(t, s.devices, 80, func(o *simulate.Options) {
-		moderate(o)
+		chatty(o)
 		o.ResponseTimeout = 2 * time.Second
 	})
 	ready := func(want int) func() bool {
@@ -138,6 +146,7 @@ func TestFreezeRedis(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	store.wantAll(t, f.acknowledged(), false)
+	store.wantMessages(t, f.messages())
 }
 
 // settled waits until no more ACKs arrive, and returns how many records have got one.

@@ -19,7 +19,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/explain"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 )
 
 const deadLettersDescription = `Frames that could not be published were acknowledged and kept as dead letters. Once this program can decode
@@ -163,7 +162,7 @@ func listDeadLetters(ctx context.Context, j *deadLettersJob) error {
 
 // receivedText is when the frame came, as in published records.
 func receivedText(l *deadletter.Letter) string {
-	return string(record.AppendTime(nil, l.Received.UnixMilli()))
+	return timeText(l.Received)
 }
 
 func showDeadLetters(ctx context.Context, j *deadLettersJob) error {

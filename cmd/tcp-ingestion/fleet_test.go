@@ -19,9 +19,29 @@ type fleet struct {
 	ledger simulate.Ledger
 	err    error
 
+	mu        sync.Mutex
+	lines     strings.Builder
+	n         int
+	confirmed confirmed
+}
+
+// confirmed are the messages that a later frame's ACK says are stored: IMEI and payload in hex.
+type confirmed struct {
 	mu    sync.Mutex
 	lines strings.Builder
-	n     int
+}
+
+func (c *confirmed) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lines.Write(b)
+}
+
+// messages are the messages that must be stored by now.
+func (f *fleet) messages() []string {
+	f.confirmed.mu.Lock()
+	defer f.confirmed.mu.Unlock()
+	return strings.Fields(f.confirmed.lines.String())
 }
 
 // startFleet starts a fleet that sends as fast as it is answered until end is called. change adjusts it.
@@ -32,7 +52,7 @@ func startFleet(t testing.TB, address string, devices int, change func(*simulate
 	o.Ramp, o.Retry, o.ResponseTimeout, o.Drain = 0, 20*time.Millisecond, 5*time.Second, patience
 	o.Codecs = simulate.Mix{{Codec: teltonika.Codec8, Weight: 2}, {Codec: teltonika.Codec8E, Weight: 2}, {Codec: teltonika.Codec16, Weight: 1}}
 	f := &fleet{done: make(chan struct{})}
-	o.Acknowledged = f
+	o.Acknowledged, o.Confirmed = f, &f.confirmed
 	if change != nil {
 		change(&o)
 	}

@@ -229,6 +229,12 @@ func (s *server) wantBalance() {
 	if received != rest {
 		s.t.Errorf("%v records received, %v accounted for", received, rest)
 	}
+	received = s.metric("teltonika_messages_received_total")
+	rest = s.metric("teltonika_messages_stored_total") + s.metric("teltonika_messages_answers_total") +
+		s.metric("teltonika_messages_dead_lettered_total") + s.metric("teltonika_messages_refused_total")
+	if received != rest {
+		s.t.Errorf("%v messages received, %v accounted for", received, rest)
+	}
 }
 
 // eventually waits until the condition holds.

@@ -77,6 +77,7 @@ func simulatedCommandFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "command-ignore-unknown", Usage: "do not answer commands that a device does not know"},
 		&cli.StringFlag{Name: "command-ledger", Usage: "append every command that a device has executed to this `file`, as JSON"},
 		&cli.FloatFlag{Name: "messages", Usage: "messages that each device sends of its own accord, a minute"},
+		&cli.StringFlag{Name: "messages-ledger", Usage: "append IMEI and payload of every message that must be stored, because a later frame is acknowledged, to this `file`"},
 	}
 }
 
@@ -85,7 +86,9 @@ func runSimulate(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return cli.Exit(err.Error(), exitUsage)
 	}
-	for flag, list := range map[string]*io.Writer{"ledger": &options.Acknowledged, "command-ledger": &options.Executed} {
+	for flag, list := range map[string]*io.Writer{
+		"ledger": &options.Acknowledged, "command-ledger": &options.Executed, "messages-ledger": &options.Confirmed,
+	} {
 		if path := cmd.String(flag); path != "" {
 			file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 			if err != nil {

@@ -2,29 +2,36 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 )
 
 func tailCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "tail",
-		Usage: "follow the published records as JSON lines",
+		Usage: "follow the published records, or the devices' messages, as JSON lines",
 		Description: "Needs the same engine settings as the server. Runs until Ctrl-C.\n" +
 			"Exit codes: 0 ended or enough, 1 the engine cannot be read, 2 wrong usage, 78 wrong settings.",
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest record kept instead of the next one"},
-			&cli.IntFlag{Name: "count", Usage: "end after so many records (0: never)"},
+			&cli.BoolFlag{Name: "messages", Usage: "what devices send of their own accord beside their records"},
+			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest one kept instead of the next one"},
+			&cli.IntFlag{Name: "count", Usage: "end after so many (0: never)"},
 		}, settingFlags(engineSettings...)...),
 		Action: tail,
 	}
 }
 
-var errEnough = errors.New("enough records")
+var errEnough = errors.New("enough shown")
 
 func tail(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Int("count") < 0 {
@@ -38,17 +45,47 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	shown, wanted := 0, cmd.Int("count")
-	err = e.Tail(ctx, cmd.Bool("from-start"), func(payload []byte) error {
-		if _, err := fmt.Fprintf(cmd.Root().Writer, "%s\n", payload); err != nil {
+	show := func(line []byte) error {
+		if _, err := fmt.Fprintf(cmd.Root().Writer, "%s\n", line); err != nil {
 			return err
 		}
 		if shown++; shown == wanted {
 			return errEnough
 		}
 		return nil
-	})
+	}
+	if fromStart := cmd.Bool("from-start"); cmd.Bool("messages") {
+		err = e.TailMessages(ctx, fromStart, func(m engine.Message) error { return show(messageLine(m)) })
+	} else {
+		err = e.Tail(ctx, fromStart, show)
+	}
 	if err == nil || errors.Is(err, errEnough) || ctx.Err() != nil {
 		return nil
 	}
 	return cli.Exit(err.Error(), exitFailure)
 }
+
+// messageLine is a message as JSON, with the fields of the stream in their order.
+func messageLine(m engine.Message) []byte {
+	line := struct {
+		TS       string `json:"ts"`
+		DeviceID string `json:"device_id"`
+		Codec    string `json:"codec"`
+		Type     byte   `json:"type"`
+		Sent     string `json:"sent"`
+		Payload  string `json:"payload"`
+	}{
+		TS: timeText(m.Received), DeviceID: m.DeviceID, Codec: m.Codec, Type: m.Type, Payload: hex.EncodeToString(m.Payload),
+	}
+	if !m.Sent.IsZero() {
+		line.Sent = timeText(m.Sent)
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		panic(err) // there are only texts and a number
+	}
+	return b
+}
+
+// timeText is a time as in published records.
+func timeText(t time.Time) string { return string(record.AppendTime(nil, t.UnixMilli())) }

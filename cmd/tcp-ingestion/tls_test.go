@@ -342,7 +342,7 @@ func TestKillServerOverTLS(t *testing.T) {
 	s := startServer(t, ca.settings(store, "TLS_DETECT", "true"))
 	_, port, _ := strings.Cut(s.devices, ":")
 	settings := ca.settings(store, "TLS_DETECT", "true", "TELTONIKA_PORT", port)
-	f := startFleet(t, s.devices, 40, func(o *simulate.Options) { moderate(o); overTLS(ca.trusting())(o) })
+	f := startFleet(t, s.devices, 40, func(o *simulate.Options) { chatty(o); overTLS(ca.trusting())(o) })
 	f.amidKills(t, s, settings, crashTime(t)/3)
 	store.wantAll(t, f.acknowledged(), false)
 }

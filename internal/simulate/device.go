@@ -29,6 +29,7 @@ type device struct {
 	datagrams *datagrams // nil = it sends over connections
 
 	speech     []utterance       // what it will say beside its records, in order
+	said       said              // of its own accord, on this connection
 	parameters map[string]string // that were set, by id
 	restarting bool              // by a command: the connection ends now
 }
@@ -193,6 +194,7 @@ func (d *device) deliver(c channel) error {
 	sent := time.Now()
 	d.shard.sent(&d.frame, sent.Sub(d.fleet.meter.start))
 	d.frame.sent++
+	d.said.frameSent()
 	err := c.transmit(sent)
 	if p := d.fleet.options.LoseACK; err == nil && p > 0 && d.happens(p) {
 		d.shard.count(interrupted, 1)
@@ -206,7 +208,7 @@ func (d *device) deliver(c channel) error {
 	}
 	received := time.Now()
 	d.shard.acknowledged(&d.frame, received.Sub(d.fleet.meter.start), received.Sub(sent))
-	if err := d.writeAcknowledged(); err != nil {
+	if err := errors.Join(d.writeAcknowledged(), d.writeConfirmed()); err != nil {
 		return err
 	}
 	d.frame.count = 0

@@ -25,6 +25,7 @@ type fleet struct {
 	unsettled    atomic.Int64 // devices that have something to send still
 	acknowledged *list
 	executed     *list
+	confirmed    *list
 	failure      atomic.Pointer[string]
 }
 
@@ -34,6 +35,9 @@ type fleet struct {
 //
 // Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the digits
 // being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything else.
+//
+// Options.Confirmed gets a line `<imei>-<payload in hex>` for every message of a device's own accord that came before a frame
+// which was acknowledged on the same connection: it must be stored. No two messages of a device are equal.
 //
 // Options.Executed gets a line of JSON for every command that a device has executed, before it answers:
 // {"imei":"...","codec":12,"command":"getinfo","executed_at":"2026-01-02T03:04:05.678901Z"}. A command that is not printable is in
@@ -65,12 +69,13 @@ func Run(ctx context.Context, options Options) (Ledger, error) {
 	}
 	f.acknowledged = newList("list of acknowledged records", options.Acknowledged)
 	f.executed = newList("list of executed commands", options.Executed)
+	f.confirmed = newList("list of confirmed messages", options.Confirmed)
 	f.unsettled.Store(int64(options.Devices))
 	defer context.AfterFunc(stopping, func() { time.AfterFunc(options.Drain, abort) })()
 	stopProgress := f.reportProgress()
 	f.runDevices(catalogues)
 	stopProgress()
-	return f.ledger(), errors.Join(f.acknowledged.error(), f.executed.error())
+	return f.ledger(), errors.Join(f.acknowledged.error(), f.executed.error(), f.confirmed.error())
 }
 
 // runDevices starts the devices at the pace of the ramp and returns when all have finished.

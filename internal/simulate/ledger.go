@@ -41,6 +41,7 @@ type Ledger struct {
 	CommandsOverlapping int64 `json:"commands_overlapping"` // received while the answer to one before was still to be sent
 	AnswersCopied       int64 `json:"answers_copied"`       // answers that were sent once more
 	MessagesSent        int64 `json:"messages_sent"`        // of the devices' own accord
+	MessagesConfirmed   int64 `json:"messages_confirmed"`   // of them, those before a frame that was acknowledged on their connection
 
 	// Datagrams of both directions, as the options wanted it, and answers to a transmission of a frame that another answer
 	// had acknowledged already.
@@ -110,6 +111,7 @@ func (f *fleet) ledger() Ledger {
 		CommandsOverlapping: m.sum(commandsOverlapping),
 		AnswersCopied:       m.sum(answersCopied),
 		MessagesSent:        m.sum(messagesSent),
+		MessagesConfirmed:   m.sum(messagesConfirmed),
 		DatagramsLost:       m.sum(datagramsLost),
 		DatagramsCopied:     m.sum(datagramsCopied),
 		DatagramsDelayed:    m.sum(datagramsDelayed),
@@ -176,8 +178,9 @@ duplicates    what is stored already is acknowledged and not stored again: %d re
 		short(l.Latency.P50), short(l.Latency.P90), short(l.Latency.P99), short(l.Latency.P999), short(l.Latency.Max),
 		l.Seed, l.RecordsResent)
 	if err == nil && l.CommandsReceived+l.MessagesSent > 0 {
-		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, %d unanswered, %d overlapping; %d other messages sent\n",
-			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(), l.CommandsOverlapping, l.MessagesSent)
+		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, %d unanswered, %d overlapping\nmessages      %d sent, %d before a frame that was acknowledged\n",
+			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(), l.CommandsOverlapping,
+			l.MessagesSent, l.MessagesConfirmed)
 	}
 	if err == nil && l.HandshakeFailures > 0 {
 		_, err = fmt.Fprintf(w, "handshakes    %d failed\n", l.HandshakeFailures)

@@ -47,6 +47,7 @@ const (
 	commandsOverlapping // that came before the answer to the one before was sent
 	answersCopied       // sent after the same answer
 	messagesSent
+	messagesConfirmed // by the ACK of a later frame
 	datagramsLost
 	datagramsCopied
 	datagramsDelayed

@@ -99,6 +99,7 @@ type Options struct {
 
 	Acknowledged io.Writer // gets one line for each acknowledged record, see Run; nil = none
 	Executed     io.Writer // gets one line for each executed command, see Run; nil = none
+	Confirmed    io.Writer // gets one line for each message that must be stored, see Run; nil = none
 	Progress     io.Writer // gets one line a second; nil = none
 
 	// Dial opens connections in place of plain TCP, or of a UDP socket, to Address. TLS is made on top of it.

@@ -40,7 +40,7 @@ func TestValidate(t *testing.T) {
 		named[o.Field] = true
 	}
 	free := map[string]bool{
-		"Seed": true, "Acknowledged": true, "Executed": true, "Progress": true, "Dial": true, "CommandIgnoreUnknown": true,
+		"Seed": true, "Acknowledged": true, "Executed": true, "Confirmed": true, "Progress": true, "Dial": true, "CommandIgnoreUnknown": true,
 	}
 	for f := range reflect.TypeFor[Options]().Fields() {
 		if named[f.Name] == free[f.Name] {

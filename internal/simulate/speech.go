@@ -56,7 +56,9 @@ func (d *device) speak(l *link) error {
 			return nil
 		}
 		if u.kind == message {
-			u.frame = d.ownMessage(now)
+			m := d.ownMessage(now)
+			u.frame = messageFrame(m.codec, m.Message)
+			d.said.payloads = append(d.said.payloads, m.Payload)
 		}
 		if err := l.send(u.frame, now); err != nil {
 			return err
@@ -79,6 +81,7 @@ func (d *device) speak(l *link) error {
 
 // forget is the end of a connection: some of the answers that were not given yet will be on the next one, the others never.
 func (d *device) forget() {
+	d.said.forget()
 	d.speech = slices.DeleteFunc(d.speech, func(u utterance) bool {
 		return u.kind == copied || u.kind != message && !d.happens(d.fleet.options.CommandCarry)
 	})
@@ -105,17 +108,23 @@ const typeSerial = 0x0B
 // ownMessage makes a message that answers nothing and cannot be taken for an answer: data of the serial port in Codec 15,
 // or a camera's offer of a picture in Codec 12. A plain Codec 12 response without a command, which real serial
 // ports send too, would look exactly like an answer, and no ledger could tell who is wrong.
-func (d *device) ownMessage(now time.Time) []byte {
+func (d *device) ownMessage(now time.Time) ownMessage {
 	noise := d.faults.Uint64()
+	d.said.count++
 	if noise&1 == 0 {
-		return messageFrame(teltonika.Codec15, teltonika.Message{
+		return ownMessage{teltonika.Codec15, teltonika.Message{
 			Type: typeSerial, Timestamp: uint32(now.Unix()), IMEI: d.imei,
-			Payload: fmt.Appendf(nil, "tank %d l\r\n", noise>>8%1000),
-		})
+			Payload: fmt.Appendf(nil, "tank %d l, %d\r\n", noise>>8%1000, d.said.count),
+		}}
 	}
 	const offer, size = 3, 1 << 15
-	picture := binary.BigEndian.AppendUint32([]byte{offer}, uint32(noise>>32))
-	return messageFrame(teltonika.Codec12, teltonika.Message{
+	picture := binary.BigEndian.AppendUint32([]byte{offer}, uint32(d.said.count))
+	return ownMessage{teltonika.Codec12, teltonika.Message{
 		Type: teltonika.TypeCamera, Payload: binary.BigEndian.AppendUint32(picture, size),
-	})
+	}}
+}
+
+type ownMessage struct {
+	codec teltonika.Codec
+	teltonika.Message
 }

@@ -175,9 +175,9 @@ func allFields(fields map[string]any) string {
 	return b.String()
 }
 
-// keepOneToWrite takes the last mark back when nothing is left to write but Redis has to be asked
+// keepOneToWrite takes a mark back when nothing is left to write but Redis has to be asked
 // whether all is on disk or on the replicas: it answers that only for what comes before a write on
-// the same connection. One record twice is the price.
+// the same connection. One item twice is the price, a record if there is one, because its readers know it by its id.
 func (l *lane) keepOneToWrite(b *engine.Batch) {
 	if !l.confirm.waits {
 		return
@@ -187,5 +187,9 @@ func (l *lane) keepOneToWrite(b *engine.Batch) {
 			return
 		}
 	}
-	b.Results[len(b.Results)-1].Duplicate = false
+	last := len(b.Results) - 1
+	if n := len(b.Records); n > 0 {
+		last = n - 1
+	}
+	b.Results[last].Duplicate = false
 }
