@@ -40,7 +40,8 @@ func newGate(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*g
 	}
 	g := &gate{balancers: balancers, patience: c.HandshakeTimeout, logger: logger, refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "teltonika_proxy_headers_refused_total",
-		Help: "Connections of balancers without a good PROXY protocol header, by reason.",
+		Help: "Connections of balancers refused for their PROXY protocol header: missing, malformed, unsupported, " +
+			"too_long, checksum, truncated, timeout or failed. Only with PROXY_PROTOCOL_FROM.",
 	}, []string{"reason"})}
 	if balancers.Empty() {
 		return g, nil

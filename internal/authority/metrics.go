@@ -19,16 +19,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		devices: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "teltonika_allow_list_devices",
-			Help: "Devices of the allow-list in use.",
+			Help: "Devices on the allow-list in use; absent with allow_all.",
 		}),
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_allow_list_refresh_total",
-			Help: "Readings of the allow-list's source: ok, failed, or empty, which STRICT_DEVICE_AUTH does not take over.",
+			Help: "Readings of the allow-list's source: ok, failed, or empty, which STRICT_DEVICE_AUTH does not take over. " +
+				"Absent with allow_all.",
 		}, []string{"result"}),
 	}
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "teltonika_allow_list_age_seconds",
-		Help: "Time since the source last confirmed the allow-list in use; since the start if it never has.",
+		Help: "Time since the source last confirmed the allow-list in use; since the start if it never has. Absent with " +
+			"allow_all.",
 	}, m.age)
 	m.loaded()
 	for _, result := range []string{resultOK, resultFailed, resultEmpty} {

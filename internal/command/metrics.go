@@ -19,11 +19,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		finishedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_commands_total",
-			Help: "Commands to devices that got their final state here, by state.",
+			Help: "Commands that got their final state at this instance: answered, nacked, timed_out, expired, failed or " +
+				"cancelled. See docs/commands.md#what-a-command-is.",
 		}, []string{"state"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_device_messages_total",
-			Help: "Messages of devices in Codec 12 to 15, by what they are.",
+			Help: "Messages in the form of answers: answer, late_answer (after the timeout), message (of no command) or " +
+				"dropped (the store was not asked, or did not take a late answer; as data it is stored all the same).",
 		}, []string{"kind"}),
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_command_store_errors_total",
@@ -31,7 +33,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "teltonika_commands_in_hand",
-			Help: "Commands of devices connected here that wait for their turn or for their answer.",
+			Help: "Commands for devices that are connected to this instance, waiting or sent.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "teltonika_command_answer_seconds",

@@ -18,11 +18,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		unproven: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "connections_unproven",
-			Help: "Open device connections on which no frame is acknowledged, of devices that are not known otherwise.",
+			Help: "Open device connections on which no frame is acknowledged, of devices that are not known otherwise. See " +
+				"OPERATIONS.md#who-gets-in.",
 		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "connections_closed_total",
-			Help: "Device connections that ended, by reason and transport.",
+			Help: "Device connections that ended, by reason: see docs/reference/close-reasons.md.",
 		}, []string{"reason", "transport"}),
 	}
 	r.MustRegister(m.active, m.unproven, m.ended)

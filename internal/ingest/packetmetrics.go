@@ -32,7 +32,8 @@ type PacketMetrics struct {
 func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
 	drops := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "udp_dropped_total",
-		Help: "Datagrams dropped, by reason; the device sends them again.",
+		Help: "Datagrams dropped, to be sent again: address_busy (one address, or /64 of IPv6, has 128 in hand), too_large " +
+			"(above MAX_FRAME_BYTES or 4 KiB) or panic (a bug).",
 	}, []string{"reason"})
 	m := &PacketMetrics{
 		received: prometheus.NewCounter(prometheus.CounterOpts{
@@ -41,7 +42,8 @@ func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
 		}),
 		waits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "udp_waits_total",
-			Help: "Times that reading datagrams waited because too many were in hand; the kernel keeps what comes meanwhile, or drops it.",
+			Help: "Times that reading datagrams waited because 256 were in hand. What the kernel then drops is in its " +
+				"UdpRcvbufErrors (nstat).",
 		}),
 		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "udp_in_hand",
@@ -49,7 +51,7 @@ func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
 		}),
 		answersFailed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "udp_answers_failed_total",
-			Help: "Answers to datagrams that could not be sent; the device sends its datagram again.",
+			Help: "Answers to datagrams that could not be sent. The device sends its datagram again.",
 		}),
 	}
 	r.MustRegister(m.received, drops, m.waits, m.inHand, m.answersFailed)

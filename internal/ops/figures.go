@@ -18,22 +18,27 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	engineReady  = gauge("engine_ready", "1 if the engine would store a record, else 0.")
+	engineReady  = gauge("engine_ready", "1 if the engine would store a record now, else 0.")
 	streamLength = gauge("stream_length", "Records that the engine keeps.")
-	consumerLag  = gauge("consumer_lag", "Records not yet delivered to a consumer group; absent where the engine cannot tell.", "group")
-	unread       = gauge("unread_records",
-		"Records that a consumer group has not acknowledged, delivered or not; absent where the engine cannot tell.", "group")
+	consumerLag  = gauge("consumer_lag",
+		"Records not yet delivered to a consumer group. Needs Redis 7; absent where the engine cannot tell.", "group")
+	unread = gauge("unread_records",
+		"Records that a consumer group has not acknowledged, delivered or not. Absent where the engine cannot tell.", "group")
 	oldestUnread = gauge("oldest_unread_seconds",
 		"Age of the oldest record that a consumer group has not acknowledged; 0 if it has acknowledged all.", "group")
 	unreadBeyondLimit = gauge("unread_beyond_limit_records",
 		"Records kept beyond REDIS_STREAM_MAXLEN because a consumer group has not acknowledged them.")
-	engineMemory      = gauge("engine_memory_bytes", "Memory in use by the engine that counts towards its limit.")
-	engineMemoryLimit = gauge("engine_memory_limit_bytes", "Memory at which the engine stores nothing more; absent without a limit.")
-	outOfMemory       = gauge("engine_out_of_memory", "1 while the engine refuses to store because of its memory limit, else 0.")
-	memoryExhausted   = gauge("memory_exhausted_in_seconds",
-		"Forecast from the growth of the last minutes: until the engine's memory limit is reached. Absent while it will not be.")
+	engineMemory = gauge("engine_memory_bytes",
+		"Redis' memory that counts towards its limit. Absent with SQLite.")
+	engineMemoryLimit = gauge("engine_memory_limit_bytes",
+		"Redis' maxmemory, at which it stores nothing more. Absent without one.")
+	outOfMemory = gauge("engine_out_of_memory",
+		"1 while Redis refuses to store because of its memory limit, else 0. Absent with SQLite.")
+	memoryExhausted = gauge("memory_exhausted_in_seconds",
+		"Time until Redis' memory limit is reached, at the pace of the last 5 minutes. Absent while it will not be.")
 	deadLetterBytes = gauge("dead_letter_bytes", "Bytes that all dead letters take in the engine.")
-	deadLetterLimit = gauge("dead_letter_limit_bytes", "Bytes above which the oldest dead letters are removed; absent without a limit.")
+	deadLetterLimit = gauge("dead_letter_limit_bytes",
+		"DEAD_LETTER_MAX_BYTES, above which the oldest dead letters are removed. Absent without it.")
 )
 
 func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {

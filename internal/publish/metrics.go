@@ -19,7 +19,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		registerer: r,
 		overflow: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_publish_overflow_total",
-			Help: "Frames refused because the publish queue had no room for all their records.",
+			Help: "Frames refused because the queue had no room for the whole frame.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "teltonika_publish_duration_seconds",
@@ -28,7 +28,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "teltonika_publish_batch_records",
-			Help:    "Records in one write to the engine.",
+			Help:    "Records in one write to the engine: the busier, the larger.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
 		}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
@@ -37,7 +37,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_records_stored_late_total",
-			Help: "Records stored after their frame had been refused for the publish timeout; a resend counts as duplicate.",
+			Help: "Records stored after their frame had been refused as timeout. The resend counts as duplicate.",
 		}),
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_publish_losses_total",
@@ -56,11 +56,11 @@ func (m *Metrics) observe(p *Publisher) {
 	m.registerer.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "teltonika_publish_queue_depth",
-			Help: "Records admitted and not yet stored.",
+			Help: "Records admitted and not yet stored, also those whose frame was refused as timeout meanwhile.",
 		}, func() float64 { return float64(p.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "teltonika_publish_queue_capacity",
-			Help: "Records that may be admitted and not yet stored.",
+			Help: "Records that may be admitted and not yet stored: PUBLISH_QUEUE_CAPACITY.",
 		}, func() float64 { return float64(p.options.Capacity) }),
 	)
 }

@@ -14,14 +14,15 @@ func newMessageMetrics(r prometheus.Registerer) messageMetrics {
 		received: counters("teltonika_messages_received_total",
 			"Messages of devices in Codec 12 to 15; one for a frame that cannot be decoded.", "codec", "transport"),
 		stored: counters("teltonika_messages_stored_total",
-			"Messages of devices that are stored.", "codec", "transport"),
+			"Received messages stored as data.", "codec", "transport"),
 		answers: counters("teltonika_messages_answers_total",
-			"Messages of devices that answer a command and are kept with it.", "codec", "transport"),
+			"Received messages that answer a command and are kept with it.", "codec", "transport"),
 		deadLettered: counters("teltonika_messages_dead_lettered_total",
-			"Frames of messages that cannot be decoded, kept as dead letters.", "codec", "transport"),
+			"Received frames of messages that cannot be decoded, kept as dead letters.", "codec", "transport"),
 		refused: counters("teltonika_messages_refused_total",
-			"Messages of devices that are lost, because their connection ended before the engine stored again, or they "+
-				"came in a datagram; by reason.", "codec", "reason", "transport"),
+			"Received messages that are lost, because their connection ended before the engine stored again, or they came in a "+
+				"datagram: timeout, overflow, engine, draining or dead_letters. See IngestionMessagesLost.",
+			"codec", "reason", "transport"),
 	}
 	r.MustRegister(m.received, m.stored, m.answers, m.deadLettered, m.refused)
 	return m

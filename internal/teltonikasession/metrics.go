@@ -34,34 +34,41 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		handshakes: counters("teltonika_handshake_total",
-			"Logins, by result, by whether the device is known, and by transport; over udp datagrams that are refused.",
+			"Logins by result: accepted, rejected (unknown under STRICT_DEVICE_AUTH) or malformed, of devices that are known "+
+				"or unknown to the device authority. Over udp nobody logs in, and only datagrams refused for their header count.",
 			"result", "known", "transport"),
 		framesTotal: counters("teltonika_frames_total",
-			"Whole frames and datagrams, by codec, result and transport.", "codec", "result", "transport"),
+			"Whole frames and datagrams by result: ok, crc_fail, malformed, unknown_codec, overflow (queue full, or too many "+
+				"large frames at once) or publish_error. The codec is unknown if it has no name.", "codec", "result", "transport"),
 		receivedTotal: counters("teltonika_records_received_total",
-			"AVL records in datagrams and in frames with a right CRC, by codec and transport.", "codec", "transport"),
+			"AVL records received: in datagrams, and in frames with a right CRC.", "codec", "transport"),
 		publishedTotal: counters("teltonika_records_published_total",
-			"AVL records stored for the first time, by codec and transport.", "codec", "transport"),
+			"Received records stored for the first time, and confirmed in time.", "codec", "transport"),
 		duplicateTotal: counters("teltonika_records_duplicate_total",
-			"AVL records sent again that had been stored before, by transport.", "transport"),
+			"Received records that the device had sent before, and that were stored then.", "transport"),
 		deadLetteredTotal: counters("teltonika_records_dead_lettered_total",
-			"AVL records kept as dead letters, by reason and transport.", "reason", "transport"),
+			"Received records kept as dead letters: malformed (the frame cannot be decoded) or timestamp (beyond the year "+
+				"9999); unknown_codec stays 0.", "reason", "transport"),
 		refusedTotal: counters("teltonika_records_refused_total",
-			"AVL records not acknowledged, which the device sends again, by reason and transport.", "reason", "transport"),
+			"Received records not acknowledged, to be sent again: overflow (over udp also above 20,000 records/s), timeout, "+
+				"draining, dead_letters (too many of one device, or of all datagrams) or engine.", "reason", "transport"),
 		unknownCodecTotal: counters("teltonika_unknown_codec_total",
-			"Frames of a codec that is not decoded, by codec id.", "codec_id"),
+			"Frames of a codec that is not decoded. Their number of records is not known, so they are not in the ledger.",
+			"codec_id"),
 		priorityOutOfRange: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_priority_out_of_range_total",
-			Help: "AVL records with a priority above 2, published as sent; in Codec 7 3 is an alarm and not counted.",
+			Help: "AVL records with a priority above 2, published as sent. In Codec 7 3 is an alarm and not counted.",
 		}),
 		ackLatencySeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "teltonika_ack_latency_seconds",
-			Help:    "Time from a frame's last byte read to its ACK written, by transport.",
+			Name: "teltonika_ack_latency_seconds",
+			Help: "Time from a frame's last byte read to its ACK written, of acknowledged frames. Devices give up after " +
+				"about 30 s.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"transport"}),
 		lengthMismatch: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_udp_length_mismatch_total",
-			Help: "Datagrams whose length field is not their length, taken all the same.",
+			Help: "Datagrams whose length field is wrong, taken all the same. Zeros behind a right length are no part of the " +
+				"packet and not counted.",
 		}),
 	}
 	m.messages = newMessageMetrics(r)
@@ -69,7 +76,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.deadLetteredTotal, m.refusedTotal, m.unknownCodecTotal, m.priorityOutOfRange, m.ackLatencySeconds,
 		m.lengthMismatch, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "teltonika_udp_devices_active",
-			Help: "Devices that have sent a datagram within the idle timeout.",
+			Help: "Devices that have sent a datagram within IDLE_TIMEOUT; 65,536 at the most.",
 		}, m.countDatagramDevices))
 	m.tcp, m.tls, m.udp = m.newTransport(transportTCP), m.newTransport(transportTLS), m.newTransport(transportUDP)
 	return m

@@ -30,7 +30,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_tls_handshakes_total",
-			Help: "TLS handshakes by result: ok, resumed, or why they failed.",
+			Help: "TLS handshakes by result: ok, resumed, or why they failed. See docs/tls.md#what-fails-how.",
 		}, []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "teltonika_tls_handshake_duration_seconds",
@@ -39,19 +39,22 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "teltonika_tls_handshakes_waiting",
-			Help: "TLS handshakes that wait for a place to compute.",
+			Help: "TLS handshakes that wait for a processor. Half of the processors are for handshakes, the rest is for " +
+				"devices that are connected.",
 		}),
 		agreed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_tls_agreed_total",
-			Help: "Successful TLS handshakes by version and cipher suite.",
+			Help: "Successful TLS handshakes by version and cipher suite: what devices need, to be looked at before " +
+				"TLS_MIN_VERSION or the kind of key changes.",
 		}, []string{"version", "suite"}),
 		unused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_tls_unused_total",
-			Help: "TLS connections that the device left right after the handshake, by reason.",
+			Help: "TLS connections that the device left without a word right after the handshake. Reasons as of " +
+				"teltonika_tls_handshakes_total.",
 		}, []string{"reason"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_tls_certificate_reloads_total",
-			Help: "Loads of the TLS certificate files: ok, or failed, which leaves the certificate in use.",
+			Help: "Loads of the TLS files: ok, or failed, which leaves the certificate in use. The first is the start's.",
 		}, []string{"result"}),
 	}
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -21,11 +21,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_command_redis_failures_total",
-			Help: "Failures of the command store's work in the background, which is repeated, by work.",
+			Help: "Failures of the command store's work in the background, which is repeated: heartbeat, read, sweep or " +
+				"clean. Only with Redis.",
 		}, []string{"work"}),
 		takenOver: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "teltonika_commands_taken_over_total",
-			Help: "Commands that this instance has moved on from the streams of dead instances.",
+			Help: "Commands that this instance has moved on from dead ones. Only with Redis.",
 		}),
 	}
 	for _, work := range []string{workBeat, workRead, workSweep, workClean} {
