@@ -41,7 +41,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teltonika_publish_losses_total",
-			Help: "Times that a lane found that the engine no longer has all that it had stored, by kind of item.",
+			Help: "Times that a lane of the publisher found that the engine no longer has all that it had stored: of kind " +
+				"record, message or dead_letter (which are meant to be removed). See IngestionRecordsLost.",
 		}, []string{"kind"}),
 	}
 	for _, kind := range kindNames {

@@ -12,18 +12,33 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Why a session ends, beside the reasons of the shell.
+// Why a session ends, beside the reasons of the shell. docs/reference/close-reasons.md comes from these comments.
 const (
-	ReasonMalformedLogin   ingest.CloseReason = "malformed_login"
-	ReasonRejected         ingest.CloseReason = "rejected"
+	// The first bytes are no login; `cause` of `login malformed` says what they are, if that is known. Worry: no, on the
+	// open internet.
+	ReasonMalformedLogin ingest.CloseReason = "malformed_login"
+	// An unknown device under STRICT_DEVICE_AUTH, or another device's certificate under TLS_BIND_IMEI. Worry: see
+	// IngestionLoginsRefused.
+	ReasonRejected ingest.CloseReason = "rejected"
+	// No whole login, or no first byte, within HANDSHAKE_TIMEOUT. Worry: no: scanners.
 	ReasonHandshakeTimeout ingest.CloseReason = "handshake_timeout"
-	ReasonWriteTimeout     ingest.CloseReason = "write_timeout"
-	ReasonBadFrame         ingest.CloseReason = "bad_frame"     // preamble or length: the boundaries are lost
-	ReasonCRC              ingest.CloseReason = "crc"           // maxWrongCRCs in a row
-	ReasonUnknownCodec     ingest.CloseReason = "unknown_codec" // ends a resend at full speed
-	ReasonOverload         ingest.CloseReason = "overload"      // no memory for a large frame
-	ReasonFrameTimeout     ingest.CloseReason = "frame_timeout" // a frame, or a login on an open connection, that did not end in time
-	ReasonOtherLogin       ingest.CloseReason = "other_login"   // another device logged in; the connection stays, so it is in the log only
+	// The device did not take an answer for WRITE_TIMEOUT. Worry: if many: the network.
+	ReasonWriteTimeout ingest.CloseReason = "write_timeout"
+	// Neither a frame nor a login, or an impossible length: the frame boundaries are lost. Worry: if many: something
+	// changes bytes on the way.
+	ReasonBadFrame ingest.CloseReason = "bad_frame"
+	// Three frames in a row had a wrong CRC. Worry: see OPERATIONS.md#crc-failures-from-one-device.
+	ReasonCRC ingest.CloseReason = "crc"
+	// A frame of a codec that is not decoded; closing ends a resend at full speed. Worry: see IngestionUnknownCodec.
+	ReasonUnknownCodec ingest.CloseReason = "unknown_codec"
+	// Frames above 2 KiB share 64 MiB. This one had to wait for them for 10 s, or stalled for 3 s while others waited.
+	// Worry: if it lasts: an attack, or devices with far too large frames.
+	ReasonOverload ingest.CloseReason = "overload"
+	// A frame, or a login on an open connection, began and did not end within a minute. Worry: if many: a network that
+	// loses large packets; see `connection ended inside a frame or login`.
+	ReasonFrameTimeout ingest.CloseReason = "frame_timeout"
+	// In the log only: another device logged in on the connection, which is that one's from now on. Worry: no.
+	ReasonOtherLogin ingest.CloseReason = "other_login"
 )
 
 // maxWrongCRCs in a row close the connection: the reader has lost the boundaries, or the line is too bad.
