@@ -87,7 +87,7 @@ func explainAllowList(err error) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("stopped before the allow-list could be read: %w", err)
 	}
-	return err
+	return fmt.Errorf("DEVICE_ALLOW_LIST: %w; it must be readable for the list to be known", err)
 }
 
 // startExitCode is the exit code for an error of service.start.

@@ -17,6 +17,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
 // checkTimeout is how long the engine may take to answer.
@@ -28,14 +29,14 @@ func checkCommand() *cli.Command {
 		Usage: "validate the settings and say how durable the engine is; check tls looks at a server as a device does",
 		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the durability asked for, or\n" +
 			"commands cannot be kept, or the TLS certificate keeps devices out.",
-		Flags:    settingFlags(),
+		Flags:    settingFlagsWith(besideTheService),
 		Commands: []*cli.Command{checkTLSCommand()},
 		Action:   withoutArguments(check),
 	}
 }
 
 func check(ctx context.Context, cmd *cli.Command) error {
-	c, err := loadSettings(cmd, nil)
+	c, err := loadSettings(cmd, besideTheService)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,10 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	}
 	fmt.Fprintln(out, "settings:   valid")
 	certificateErr := checkCertificate(c, out)
-	logger, _ := newLogger(cmd, c)
+	if _, err := logLevel(c); err != nil {
+		fmt.Fprintf(out, "warning:    %v; LOG_LEVEL is in force\n", err)
+	}
+	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, c.LogText)
 	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
@@ -91,7 +95,15 @@ func checkDoors(c *config.Config) error {
 	if hostsErr != nil {
 		hostsErr = invalid("BIND_ADDRESS", hostsErr)
 	}
-	return errors.Join(gateErr, tlsErr, policyErr, hostsErr)
+	return allInvalid(gateErr, tlsErr, policyErr, hostsErr)
+}
+
+// engineName is the engine by the setting that says where it is.
+func engineName(c *config.Config) string {
+	if c.Engine == config.EngineEmbedded {
+		return "engine embedded, DATA_DIR " + c.DataDir
+	}
+	return "engine " + c.Engine
 }
 
 // checkEngine prints what the engine promises and whether it would store a record now.
@@ -99,7 +111,7 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 	d, err := e.Inspect(ctx)
 	refused := errors.Is(err, engine.ErrDurability)
 	if err != nil && !refused {
-		return cli.Exit(fmt.Sprintf("engine %s: %v", c.Engine, err), exitFailure)
+		return cli.Exit(fmt.Sprintf("%s: %v", engineName(c), err), exitFailure)
 	}
 	fmt.Fprintf(out, "engine:     %s\ndurability: %s (%s)\n", d.Engine, d.Class, d.Class.Word())
 	for _, f := range d.Facts {
@@ -113,7 +125,7 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 	}
 	status, err := e.Probe(ctx)
 	if err != nil {
-		return cli.Exit(fmt.Sprintf("engine %s does not store: %v", c.Engine, err), exitFailure)
+		return cli.Exit(fmt.Sprintf("%s does not store: %v", engineName(c), err), exitFailure)
 	}
 	fmt.Fprintf(out, "records:    %d kept\n", status.Length)
 	for _, name := range slices.Sorted(maps.Keys(status.Groups)) {

@@ -77,7 +77,7 @@ func commandPolicy(c *config.Config) (*command.Policy, error) {
 	}
 	policy, err := command.LoadPolicy(c.CommandPolicy)
 	if err != nil {
-		return nil, invalid("COMMAND_POLICY", err)
+		return nil, invalid("COMMAND_POLICY", errors.New(fileProblem(err, "a file of rules")))
 	}
 	return policy, nil
 }

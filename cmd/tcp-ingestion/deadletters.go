@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +21,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/explain"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 const deadLettersDescription = `Frames that could not be published were acknowledged and kept as dead letters. Once this program can decode
@@ -28,14 +32,17 @@ two, Redis gets the records of one dead letter a second time; the embedded engin
 have no id, are stored a second time by both.
 Exit codes: 0 all done, 1 some failed or remain, 2 wrong usage, 78 wrong settings.`
 
+var deadLetterReasons = strings.Join(teltonikasession.DeadLetterReasons(), " or ")
+
 func deadLettersCommand() *cli.Command {
 	device := &cli.StringFlag{Name: "device", Usage: "only those of this device (IMEI)"}
-	reason := &cli.StringFlag{Name: "reason", Usage: "only those with this reason: malformed, timestamp or unknown_codec"}
+	reason := &cli.StringFlag{Name: "reason", Usage: "only those with this reason: " + deadLetterReasons}
 	all := &cli.BoolFlag{Name: "all", Usage: "all of them, as far as --device and --reason leave"}
+	settings := slices.Concat(engineSettings, []string{"PUBLISH_TIMEOUT", "RECORD_RAW"})
 	sub := func(name, usage, args string, action deadLettersAction, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
-			Name: name, Usage: usage, ArgsUsage: args, Flags: append(flags, settingFlags(append(engineSettings, "PUBLISH_TIMEOUT", "RECORD_RAW")...)...), Action: onDeadLetters(action),
-			OnUsageError: usageError,
+			Name: name, Usage: usage, ArgsUsage: args, Action: onDeadLetters(action), OnUsageError: usageError,
+			Flags: append(flags, settingFlagsWith(besideTheService, settings...)...),
 		}
 	}
 	return &cli.Command{
@@ -111,6 +118,10 @@ func selectDeadLetters(cmd *cli.Command) (deadletter.Selection, error) {
 	switch named := len(s.Refs) > 0; {
 	case cmd.Name == "list" && named:
 		return wrong("list takes no references")
+	case s.Reason != "" && !slices.Contains(teltonikasession.DeadLetterReasons(), s.Reason):
+		return wrong(fmt.Sprintf("--reason %q: use %s", s.Reason, deadLetterReasons))
+	case s.DeviceID != "" && !isDeviceID(s.DeviceID):
+		return wrong(fmt.Sprintf("--device %q: %s", s.DeviceID, useDeviceID))
 	case s.Limit < 0:
 		return wrong("--limit is negative")
 	case cmd.Name == "show" && !named:
@@ -138,8 +149,10 @@ func (j *deadLettersJob) each(ctx context.Context, fn func(*deadletter.Letter) e
 
 func listDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	line := func(l *deadletter.Letter) error {
-		_, err := fmt.Fprintf(j.out, "%-18s  %s  %-16s  %-13s  %-3s  codec %-4s  %5d bytes  %3d records claimed\n",
-			l.Ref, receivedText(l), l.DeviceID, l.Reason, cmp.Or(l.Transport, "-"), l.Codec, len(l.Frame), l.Claimed())
+		_, err := fmt.Fprintf(j.out, "%-18s  %s  %-16s  %-13s  %-3s  codec %-4s  %5d bytes  %s claimed\n",
+			terminal.Line(l.Ref), receivedText(l), terminal.Line(l.DeviceID), terminal.Line(l.Reason),
+			cmp.Or(terminal.Line(l.Transport), "-"), terminal.Line(l.Codec), len(l.Frame),
+			plural(l.Claimed(), "record"))
 		return err
 	}
 	if j.cmd.Bool("json") {
@@ -167,7 +180,8 @@ func receivedText(l *deadletter.Letter) string {
 
 func showDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	return j.each(ctx, func(l *deadletter.Letter) error {
-		fmt.Fprintf(j.out, "dead letter %s of device %s, received %s, reason %s\n", l.Ref, l.DeviceID, receivedText(l), l.Reason)
+		fmt.Fprintf(j.out, "dead letter %s of device %s, received %s, reason %s\n",
+			terminal.Line(l.Ref), terminal.Line(l.DeviceID), receivedText(l), terminal.Line(l.Reason))
 		transport := cmp.Or(explain.Transport(l.Transport), explain.Auto)
 		for packet := range explain.Packets(l.Frame, transport) {
 			if err := packet.WriteText(j.out); err != nil {
@@ -210,10 +224,10 @@ func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	err := j.each(ctx, func(l *deadletter.Letter) error { return r.one(ctx, l) })
 	messages := ""
 	if r.messages > 0 {
-		messages = fmt.Sprintf("; %d messages", r.messages)
+		messages = "; " + plural(r.messages, "message")
 	}
-	fmt.Fprintf(j.out, "%d %s: %d records published, %d stored before%s; %d failed\n",
-		r.done, verb, r.published, r.duplicates, messages, j.failed)
+	fmt.Fprintf(j.out, "%d %s: %s published, %d stored before%s; %d failed\n",
+		r.done, verb, plural(r.published, "record"), r.duplicates, messages, j.failed)
 	return err
 }
 

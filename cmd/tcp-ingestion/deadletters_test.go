@@ -237,7 +237,8 @@ func TestDeadLettersOfSomeRefs(t *testing.T) {
 			t.Errorf("left are %+v", left)
 		}
 		text := s.deadLetters(t, 1, "replay", all[1].Ref, all[0].Ref)
-		if !strings.Contains(text, all[1].Ref+": there is no such dead letter") || !strings.Contains(text, "1 replayed: 1 records") {
+		if !strings.Contains(text, all[1].Ref+": there is no such dead letter") ||
+			!strings.Contains(text, "1 replayed: 1 record published") {
 			t.Errorf("replay:\n%s", text)
 		}
 		s.wantOnce(t, buriedDevice, 0, 1, "2026-03-01T08:30:00.250Z")
@@ -322,6 +323,11 @@ func TestDeadLettersUsage(t *testing.T) {
 		{"list 1", 2, "no references"},
 		{"list --limit=-1", 2, "negative"},
 		{"list --jsn", 2, "--help"},
+		{"list --reason foo", 2, `--reason "foo": use malformed or timestamp or unknown_codec`},
+		{"replay --all --reason foo", 2, "unknown_codec"},
+		{"delete --all --yes --reason foo", 2, "unknown_codec"},
+		{"list --device 35-6", 2, "IMEI"},
+		{"list --limit x", 2, `--limit "x": use a whole number`},
 		{"show", 2, "which dead letters"},
 		{"show 7", 1, "7: there is no such dead letter"},
 		{"replay", 2, "either references or --all"},
@@ -330,6 +336,7 @@ func TestDeadLettersUsage(t *testing.T) {
 		{"delete --yes", 2, "either references or --all"},
 		{"list --publish-timeout=x", 78, "PUBLISH_TIMEOUT"},
 		{"list", 0, ""},
+		{"list --reason malformed --device 356307042441013", 0, ""},
 		{"replay --help", 0, "--dry-run"},
 	} {
 		if text := s.deadLetters(t, c.code, strings.Fields(c.args)...); !strings.Contains(text, c.says) {

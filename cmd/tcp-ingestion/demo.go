@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -22,15 +23,23 @@ func demoCommand() *cli.Command {
 		Name:  "demo",
 		Usage: "see it work: a server, a fleet of simulated trackers, and their records as they are stored",
 		Description: "Runs the real server on the embedded engine, until --duration is over or Ctrl-C: on free ports of this machine and in\n" +
-			"a temporary folder, whatever the defaults below say. Trackers send their newest record first, so times jump back.\n" +
+			"a temporary folder, unless the settings below say otherwise. Trackers send their newest record first, so times\n" +
+			"jump back. " +
 			"At the end it compares what the fleet was promised with what is stored. Nothing is left behind unless --data-dir is given.",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "devices", Value: 20, Usage: "simulated trackers"},
 			&cli.FloatFlag{Name: "rate", Value: 10, Usage: "records a second of the whole fleet"},
 			&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: at Ctrl-C)"},
-		}, settingFlags("DATA_DIR", "TELTONIKA_PORT", "METRICS_PORT", "ADMIN_ADDRESS", "LOG_LEVEL")...),
+		}, settingFlagsWith(demoSettings,
+			"DATA_DIR", "TELTONIKA_PORT", "METRICS_PORT", "ADMIN_ADDRESS", "LOG_LEVEL")...),
 		Action: demo,
 	}
+}
+
+// demoSettings are those that the demo stands in for what is not set. Its DATA_DIR is a folder made for the run.
+var demoSettings = map[string]string{
+	"ENGINE": "embedded", "DATA_DIR": "a temporary folder", "BIND_ADDRESS": "127.0.0.1", "TELTONIKA_PORT": "0",
+	"METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
 }
 
 func demo(ctx context.Context, cmd *cli.Command) error {
@@ -39,10 +48,9 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(err.Error(), exitFailure)
 	}
 	defer os.RemoveAll(dir)
-	c, err := loadSettings(cmd, map[string]string{
-		"ENGINE": "embedded", "DATA_DIR": dir, "BIND_ADDRESS": "127.0.0.1", "TELTONIKA_PORT": "0", "METRICS_PORT": "0",
-		"ADMIN_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
-	})
+	settings := maps.Clone(demoSettings)
+	settings["DATA_DIR"] = dir
+	c, err := loadSettings(cmd, settings)
 	if err != nil {
 		return err
 	}
@@ -104,7 +112,7 @@ func compare(out io.Writer, ledger *simulate.Ledger, stored int64) error {
 	if err := ledger.WriteText(out); err != nil {
 		return cli.Exit(err.Error(), exitFailure)
 	}
-	fmt.Fprintf(out, "\nacknowledged %d records, stored %d\n", ledger.RecordsAcknowledged, stored)
+	fmt.Fprintf(out, "\nacknowledged %s, stored %d\n", plural(int(ledger.RecordsAcknowledged), "record"), stored)
 	if stored < ledger.RecordsAcknowledged {
 		return cli.Exit("records are missing that were acknowledged", exitFailure)
 	}

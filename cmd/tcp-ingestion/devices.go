@@ -26,6 +26,9 @@ func devicesCommand() *cli.Command {
 }
 
 func devices(ctx context.Context, cmd *cli.Command) error {
+	if imei := cmd.String("imei"); imei != "" && !isDeviceID(imei) {
+		return usageError(ctx, cmd, fmt.Errorf("--imei %q: %s", imei, useDeviceID), true)
+	}
 	client, err := adminClient(cmd)
 	if err != nil {
 		return err

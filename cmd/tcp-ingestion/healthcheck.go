@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"strconv"
 	"time"
 
@@ -32,7 +33,14 @@ func healthcheckCommand() *cli.Command {
 }
 
 func healthcheck(ctx context.Context, cmd *cli.Command) error {
+	if timeout := cmd.Duration("timeout"); timeout <= 0 {
+		return usageError(ctx, cmd, fmt.Errorf("--timeout %v: use more than 0", timeout), true)
+	}
 	url := cmd.String("url")
+	u, err := neturl.Parse(url)
+	if url != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return usageError(ctx, cmd, fmt.Errorf("--url %q: use one such as http://127.0.0.1:9090/healthz", url), true)
+	}
 	if url == "" {
 		c, err := loadSettings(cmd, nil)
 		if err != nil {
@@ -46,7 +54,7 @@ func healthcheck(ctx context.Context, cmd *cli.Command) error {
 	ctx, cancel := context.WithTimeout(ctx, cmd.Duration("timeout"))
 	defer cancel()
 	if err := askHealth(ctx, url); err != nil {
-		return cli.Exit(err.Error(), exitFailure)
+		return cli.Exit(fmt.Sprintf("%v; is the server running, with the same METRICS_PORT?", err), exitFailure)
 	}
 	fmt.Fprintln(cmd.Root().Writer, "alive")
 	return nil
@@ -67,12 +75,12 @@ func askHealth(ctx context.Context, url string) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return noAnswer(url, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err != nil {
-		return fmt.Errorf("%s: %w", url, err)
+		return noAnswer(url, err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", url, terminal.Line(fmt.Sprintf("%s: %.200s", response.Status, body)))

@@ -43,8 +43,10 @@ func TestHealthcheck(t *testing.T) {
 		{"wrong setting", nil, map[string]string{"METRICS_PORT": "x"}, 78, "METRICS_PORT"},
 		{"nobody listens", []string{"--url", none}, nil, 1, "refused"},
 		{"sick", []string{"--url", sick.URL}, nil, 1, "500 Internal Server Error: broken inside"},
-		{"silent", []string{"--url", "http://" + silent.Addr().String(), "--timeout", "100ms"}, nil, 1, "deadline exceeded"},
-		{"no address", []string{"--url", "::"}, nil, 1, "::"},
+		{"silent", []string{"--url", "http://" + silent.Addr().String(), "--timeout", "100ms"}, nil, 1,
+			"does not answer in time"},
+		{"no address", []string{"--url", "::"}, nil, 2, "--url"},
+		{"no time", []string{"--timeout", "0"}, nil, 2, "--timeout"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, errOut := execute(t, c.settings, "", append([]string{"healthcheck"}, c.args...)...)

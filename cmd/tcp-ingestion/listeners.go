@@ -42,9 +42,27 @@ func newTLS(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*tl
 		Metrics: tlsserver.NewMetrics(r), Logger: logger,
 	})
 	if err != nil {
-		return nil, invalid("TLS_CERT_FILE", err)
+		return nil, invalidTLS(err)
 	}
 	return s, nil
+}
+
+// invalidTLS names the setting of each file that is wrong.
+func invalidTLS(err error) error {
+	settings := map[tlsserver.File]string{
+		tlsserver.FileCertificate: "TLS_CERT_FILE", tlsserver.FileKey: "TLS_KEY_FILE",
+		tlsserver.FileClientCA: "TLS_CLIENT_CA_FILE",
+	}
+	wrong := &config.Error{}
+	for _, e := range tlsserver.FileErrors(err) {
+		wrong.Problems = append(wrong.Problems, config.Problem{
+			Setting: settings[e.File], Text: fileProblem(e, "a PEM file"),
+		})
+	}
+	if len(wrong.Problems) == 0 {
+		return invalid("TLS_CERT_FILE", err)
+	}
+	return wrong
 }
 
 // startTLS keeps the certificates fresh until watch ends.

@@ -23,5 +23,5 @@ func (s *service) status() string {
 	if reasons := s.notReady(); len(reasons) > 0 {
 		ready = "not ready: " + strings.Join(reasons, "; ")
 	}
-	return fmt.Sprintf("%s, %d connections on %v", ready, s.server.Connections(), s.devicesAddress)
+	return fmt.Sprintf("%s, %s on %v", ready, plural(s.server.Connections(), "connection"), s.devicesAddress)
 }

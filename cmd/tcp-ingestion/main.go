@@ -41,10 +41,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(told, "tcp-ingestion:", text)
 	}
 	var coded cli.ExitCoder
-	if errors.As(err, &coded) {
-		return coded.ExitCode()
+	switch {
+	case !errors.As(err, &coded):
+		return exitFailure
+	case coded.ExitCode() == exitHelp:
+		return exitUsage
 	}
-	return exitFailure
+	return coded.ExitCode()
 }
 
 func rootCommand() *cli.Command {
@@ -94,8 +97,4 @@ func withoutArguments(action cli.ActionFunc) cli.ActionFunc {
 		}
 		return action(ctx, cmd)
 	}
-}
-
-func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	return cli.Exit(fmt.Sprintf("%v; see %s --help", err, cmd.FullName()), exitUsage)
 }

@@ -35,7 +35,8 @@ func sendCommand() *cli.Command {
 			&cli.IntFlag{Name: "codec", Value: 12, Usage: "12, or 14: the device confirms that it is the one meant"},
 			&cli.DurationFlag{Name: "timeout", Value: command.DefaultTimeout, Usage: "how long the answer may take once the command is sent"},
 			&cli.DurationFlag{Name: "expires", Value: command.DefaultExpiry, Usage: "the command is not sent later than after this time"},
-			&cli.DurationFlag{Name: "wait", Usage: "how long the result is waited for; 0: print the id and end (default a little more than --timeout)"},
+			&cli.DurationFlag{Name: "wait", Usage: "how long the result is waited for; 0: print the id and end",
+				DefaultText: fmt.Sprintf("--timeout and %v more", sendMargin)},
 			&cli.BoolFlag{Name: "hex", Usage: "COMMAND is bytes in hex"},
 			&cli.StringFlag{Name: "id", Usage: "the command's id (default a random one)"},
 			&cli.BoolFlag{Name: "idempotent", Usage: "it may be sent twice where it is not known whether it was sent"},
@@ -54,7 +55,11 @@ const sendMargin = 5 * time.Second
 
 func send(ctx context.Context, cmd *cli.Command) error {
 	if n := cmd.Args().Len(); n != 2 {
-		return cli.Exit(fmt.Sprintf("%d arguments: give the IMEI and the command, which is quoted if it has spaces; see tcp-ingestion send --help", n), exitUsage)
+		return usageError(ctx, cmd, fmt.Errorf("%s: give the IMEI and the command, which is quoted if it has spaces",
+			plural(n, "argument")), true)
+	}
+	if imei := cmd.Args().First(); !isDeviceID(imei) {
+		return usageError(ctx, cmd, fmt.Errorf("IMEI %q: %s", imei, useDeviceID), true)
 	}
 	client, err := adminClient(cmd)
 	if err != nil {

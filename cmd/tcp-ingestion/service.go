@@ -59,6 +59,9 @@ type service struct {
 
 // newService builds the parts. Nothing is listened on or connected to yet.
 func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*service, error) {
+	if err := checkDoors(c); err != nil {
+		return nil, err
+	}
 	s := &service{config: c, logger: logger, level: level}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
@@ -221,7 +224,8 @@ func (s *service) stop(ctx context.Context) error {
 		s.commands.admin.Close(drain)
 	}
 	if drainErr := errors.Join(s.drainDevices(drain), s.publisher.Drain(drain)); drainErr != nil {
-		err = errors.Join(err, fmt.Errorf("not drained within %v, %d records refused: %w", s.config.DrainTimeout, s.publisher.Queued(), drainErr))
+		err = errors.Join(err, fmt.Errorf("not drained within %v, %s refused: %w",
+			s.config.DrainTimeout, plural(s.publisher.Queued(), "record"), drainErr))
 	}
 	s.publisher.Close()
 	if s.packets != nil {

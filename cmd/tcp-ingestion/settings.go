@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
@@ -13,7 +14,10 @@ import (
 
 // settingFlags are the settings as flags, all or those named. Values are text until config.Load, which finds
 // everything that is wrong with them at once.
-func settingFlags(only ...string) []cli.Flag {
+func settingFlags(only ...string) []cli.Flag { return settingFlagsWith(nil, only...) }
+
+// settingFlagsWith are those of a command that stands other values in for what is not set; see loadSettings.
+func settingFlagsWith(overrides map[string]string, only ...string) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range config.Settings {
 		if len(only) > 0 && !slices.Contains(only, s.Name) {
@@ -23,7 +27,10 @@ func settingFlags(only ...string) []cli.Flag {
 		if s.Bool {
 			flags = append(flags, &cli.BoolFlag{Name: s.Flag(), Usage: usage, HideDefault: true})
 		} else {
-			flags = append(flags, &cli.StringFlag{Name: s.Flag(), Usage: usage, DefaultText: s.Default, HideDefault: s.Default == ""})
+			standard := cmp.Or(overrides[s.Name], s.Default)
+			flags = append(flags, &cli.StringFlag{
+				Name: s.Flag(), Usage: usage, DefaultText: standard, HideDefault: standard == "",
+			})
 		}
 	}
 	return flags
@@ -31,6 +38,9 @@ func settingFlags(only ...string) []cli.Flag {
 
 // engineSettings are those of the commands that only talk to the engine.
 var engineSettings = []string{"ENGINE", "DATA_DIR", "REDIS_URL", "REDIS_TELEMETRY_STREAM", "LOG_LEVEL", "LOG_FORMAT"}
+
+// besideTheService are the settings of commands that run beside the service: they keep quiet.
+var besideTheService = map[string]string{"LOG_LEVEL": "warn"}
 
 // loadSettings reads flags and environment; a flag wins. overrides stand in for what neither sets.
 func loadSettings(cmd *cli.Command, overrides map[string]string) (*config.Config, error) {

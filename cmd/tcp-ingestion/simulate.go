@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func runSimulate(ctx context.Context, cmd *cli.Command) error {
 		if path := cmd.String(flag); path != "" {
 			file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 			if err != nil {
-				return cli.Exit(err.Error(), exitUsage)
+				return cli.Exit(fmt.Sprintf("%s: %v", flag, err), exitUsage)
 			}
 			defer file.Close()
 			*list = file
@@ -108,6 +109,9 @@ func runSimulate(ctx context.Context, cmd *cli.Command) error {
 	switch {
 	case err != nil:
 		return cli.Exit(err.Error(), exitFailure)
+	case ledger.RecordsSent+ledger.CommandsReceived == 0:
+		why := cmp.Or(ledger.LastFailure, "the run ended before anything was due")
+		return cli.Exit("nothing was sent: "+why, exitFailure)
 	case !ledger.OK():
 		return cli.Exit("not everything sent is acknowledged, or an answer was wrong", exitFailure)
 	}

@@ -182,8 +182,10 @@ func TestSimulateExitCodes(t *testing.T) {
 	}{
 		{"all acknowledged", []string{"--address", good.address, "--devices=3", "--records=50"}, 0, []string{"50 sent, 50 acknowledged"}},
 		{"progress", []string{"--address", good.address, "--duration=1500ms", "--rate=100"}, 0, []string{"  1s  connected 100  records sent "}},
-		{"wrong ACKs", []string{"--address", bad.address, "--devices=1", "--duration=50ms", "--drain=0s"}, 1, []string{"wrong answers 1", "not everything"}},
-		{"nobody there", []string{"--address=127.0.0.1:1", "--duration=50ms"}, 1, []string{"connection refused"}},
+		{"wrong ACKs", []string{"--address", bad.address, "--devices=1", "--seed=1", "--duration=1s", "--retry=1m",
+			"--drain=0s"}, 1, []string{"wrong answers 1", "not everything"}},
+		{"nobody there", []string{"--address=127.0.0.1:1", "--duration=50ms"}, 1,
+			[]string{"nothing was sent", "connection refused"}},
 		{"wrong flag", []string{"--device=1"}, 2, []string{"device", "--help"}},
 		{"wrong values", []string{
 			"--address=x", "--devices=0", "--rate=-1", "--records-per-frame=0-256", "--codec=8:0", "--order=x", "--lose-ack=2", "--burst=1",
@@ -195,7 +197,8 @@ func TestSimulateExitCodes(t *testing.T) {
 			"command-silence:", "command-late-by:", "command-carry:", "messages:",
 		}},
 		{"unreadable values", []string{"--records-per-frame=x", "--codec=9", "--devices=0", "--command-latency=x"}, 2, []string{"records-per-frame:", "codec:", "devices:", "command-latency:"}},
-		{"ledger in no directory", []string{"--ledger=/nonexistent/file"}, 2, []string{"/nonexistent/file"}},
+		{"ledger in no directory", []string{"--ledger=/nonexistent/file"}, 2,
+			[]string{"ledger: ", "/nonexistent/file"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, errOut := execute(t, nil, "", append([]string{"simulate"}, c.args...)...)

@@ -26,7 +26,7 @@ func tailCommand() *cli.Command {
 			&cli.BoolFlag{Name: "messages", Usage: "what devices send of their own accord beside their records"},
 			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest one kept instead of the next one"},
 			&cli.IntFlag{Name: "count", Usage: "end after so many (0: never)"},
-		}, settingFlags(engineSettings...)...),
+		}, settingFlagsWith(besideTheService, engineSettings...)...),
 		Action: tail,
 	}
 }

@@ -15,6 +15,22 @@ import (
 	"time"
 )
 
+// noAnswer is the error of a server that took the request and has not answered in time.
+type noAnswer struct{ after time.Duration }
+
+func (e *noAnswer) Error() string { return fmt.Sprintf("no answer within %v", e.after) }
+
+// cancelledBody ends its request's context when it is closed.
+type cancelledBody struct {
+	io.ReadCloser
+	cancel func()
+}
+
+func (b *cancelledBody) Close() error {
+	b.cancel()
+	return b.ReadCloser.Close()
+}
+
 // Client asks a server. Its errors are a [Problem] if the server answers that something is wrong, else those of the
 // network.
 type Client struct {
@@ -47,7 +63,7 @@ func NewClient(address, token string) (*Client, error) {
 		host = loopbackOf(host)
 	}
 	return &Client{base: "http://" + net.JoinHostPort(host, port), token: token, http: http.Client{
-		Transport:     &http.Transport{ResponseHeaderTimeout: MaxWait + answerTimeout}, // through no proxy
+		Transport:     &http.Transport{}, // through no proxy
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -94,20 +110,24 @@ func (c *Client) post(ctx context.Context, imei string, r *Request) (e Entry, er
 	if err != nil {
 		return e, err
 	}
-	err = c.do(ctx, http.MethodPost, devicePath(imei)+"/commands", body, &e)
+	wait := MaxWait
+	if r.WaitMS != nil {
+		wait = time.Duration(*r.WaitMS) * time.Millisecond
+	}
+	err = c.do(ctx, http.MethodPost, devicePath(imei)+"/commands", body, wait, &e)
 	return e, err
 }
 
 // Command returns a command when it is final, or as it is after the wait, MaxWait at most.
 func (c *Client) Command(ctx context.Context, imei, id string, wait time.Duration) (e Entry, err error) {
 	path := commandPath(imei, id) + "?wait_ms=" + strconv.FormatInt(max(wait.Milliseconds(), 0), 10)
-	err = c.do(ctx, http.MethodGet, path, nil, &e)
+	err = c.do(ctx, http.MethodGet, path, nil, wait, &e)
 	return e, err
 }
 
 // Cancel takes a command back that is still queued.
 func (c *Client) Cancel(ctx context.Context, imei, id string) (e Entry, err error) {
-	err = c.do(ctx, http.MethodDelete, commandPath(imei, id), nil, &e)
+	err = c.do(ctx, http.MethodDelete, commandPath(imei, id), nil, 0, &e)
 	return e, err
 }
 
@@ -118,7 +138,7 @@ func (c *Client) Devices(ctx context.Context, imei string) iter.Seq2[Device, err
 		if imei != "" {
 			path += "?imei=" + url.QueryEscape(imei)
 		}
-		response, err := c.send(ctx, http.MethodGet, path, nil)
+		response, err := c.send(ctx, http.MethodGet, path, nil, 0)
 		if err != nil {
 			yield(Device{}, err)
 			return
@@ -156,8 +176,8 @@ func eachDevice(body io.Reader, fn func(Device) bool) error {
 	return err
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) error {
-	response, err := c.send(ctx, method, path, body)
+func (c *Client) do(ctx context.Context, method, path string, body []byte, wait time.Duration, into any) error {
+	response, err := c.send(ctx, method, path, body, wait)
 	if err != nil {
 		return err
 	}
@@ -168,12 +188,19 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	return nil
 }
 
-// send returns a response of success.
-func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+// send returns a response of success, which has to begin within the wait that is asked for and answerTimeout.
+func (c *Client) send(
+	ctx context.Context, method, path string, body []byte, wait time.Duration,
+) (*http.Response, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
+		giveUp(nil)
 		return nil, err
 	}
+	late := &noAnswer{max(wait, 0) + answerTimeout}
+	timer := time.AfterFunc(late.after, func() { giveUp(late) })
+	defer timer.Stop()
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
@@ -182,10 +209,15 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (*h
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
+		giveUp(nil)
+		if context.Cause(ctx) == error(late) {
+			return nil, late
+		}
 		var named *url.Error // by what the caller knows
 		errors.As(err, &named)
 		return nil, named.Err
 	}
+	response.Body = &cancelledBody{response.Body, func() { giveUp(nil) }}
 	if response.StatusCode/100 == 2 {
 		return response, nil
 	}

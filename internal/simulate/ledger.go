@@ -153,44 +153,53 @@ func (l *Ledger) WriteText(w io.Writer) error {
 	seconds := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 	short := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 	_, err := fmt.Fprintf(w, `devices       %d
-connections   %d, %d failed, %d logins refused, %d devices given up
+connections   %d, %d failed, %s refused, %s given up
 frames        %d sent, %d acknowledged, %d sent again
 records       %d sent, %d acknowledged, %d sent again, %d unacknowledged, %d not recorded
-unanswered    %d frames timed out, %d interrupted
+unanswered    %s timed out, %d interrupted
 wrong answers %d
-bytes         %d sent, %d keep-alives
+bytes         %d sent, %s
 time          %v, of which %v between the first frame and the last ACK
 rate          %.0f records/s acknowledged
 latency       p50 %v, p90 %v, p99 %v, p99.9 %v, max %v
 seed          %d
-duplicates    what is stored already is acknowledged and not stored again: %d records were sent again,
-              and another run with the same seed may have sent the same ones
+duplicates    what is stored already is acknowledged and not stored again: what was sent again (%s),
+              and what another run with the same seed has sent
 `,
 		l.Devices,
-		l.Connections, l.ConnectFailures, l.LoginsRefused, l.GivenUp,
+		l.Connections, l.ConnectFailures, plural(l.LoginsRefused, "login"), plural(l.GivenUp, "device"),
 		l.FramesSent, l.FramesAcknowledged, l.FramesResent,
 		l.RecordsSent, l.RecordsAcknowledged, l.RecordsResent, l.Unacknowledged(), l.NotRecorded,
-		l.NoAnswer, l.Interrupted,
+		plural(l.NoAnswer, "frame"), l.Interrupted,
 		l.WrongAnswers,
-		l.BytesSent, l.KeepAlives,
+		l.BytesSent, plural(l.KeepAlives, "keep-alive"),
 		seconds(l.Elapsed), seconds(l.Active),
 		l.RecordsPerSecond(),
 		short(l.Latency.P50), short(l.Latency.P90), short(l.Latency.P99), short(l.Latency.P999), short(l.Latency.Max),
-		l.Seed, l.RecordsResent)
+		l.Seed, plural(l.RecordsResent, "record"))
 	if err == nil && l.CommandsReceived+l.MessagesSent > 0 {
-		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, %d unanswered, %d overlapping\nmessages      %d sent, %d before a frame that was acknowledged\n",
-			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(), l.CommandsOverlapping,
-			l.MessagesSent, l.MessagesConfirmed)
+		_, err = fmt.Fprintf(w, "commands      %d received, %d answered, %d answered twice, %d nACKed, "+
+			"%d unanswered, %d overlapping\nmessages      %d sent, %d before a frame that was acknowledged\n",
+			l.CommandsReceived, l.CommandsAnswered, l.AnswersCopied, l.CommandsNacked, l.CommandsUnanswered(),
+			l.CommandsOverlapping, l.MessagesSent, l.MessagesConfirmed)
 	}
 	if err == nil && l.HandshakeFailures > 0 {
 		_, err = fmt.Fprintf(w, "handshakes    %d failed\n", l.HandshakeFailures)
 	}
 	if err == nil && l.DatagramsLost+l.DatagramsCopied+l.DatagramsDelayed+l.AnswersLate > 0 {
-		_, err = fmt.Fprintf(w, "datagrams     %d lost, %d copied, %d delayed on purpose, %d answers late\n",
-			l.DatagramsLost, l.DatagramsCopied, l.DatagramsDelayed, l.AnswersLate)
+		_, err = fmt.Fprintf(w, "datagrams     %d lost, %d copied, %d delayed on purpose, %s late\n",
+			l.DatagramsLost, l.DatagramsCopied, l.DatagramsDelayed, plural(l.AnswersLate, "answer"))
 	}
 	if err == nil && l.LastFailure != "" {
 		_, err = fmt.Fprintf(w, "last failure  %s\n", l.LastFailure)
 	}
 	return err
+}
+
+// plural is a number and its noun.
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -72,7 +72,7 @@ func TestLedgerFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"1000 sent, 990 acknowledged", "10 unacknowledged", "495 records/s", "p50 1.5ms",
-		"refused by a cat", "seed          4711", "not stored again: 12 records"} {
+		"refused by a cat", "seed          4711", "what was sent again (12 records)"} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("%q is not in\n%s", part, text.String())
 		}

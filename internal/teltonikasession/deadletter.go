@@ -1,6 +1,8 @@
 package teltonikasession
 
 import (
+	"slices"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -8,6 +10,18 @@ import (
 
 // reasonTimestamp is the dead letters' reason for a frame with a record beyond the year 9999.
 const reasonTimestamp = "timestamp"
+
+// DeadLetterReasons are all reasons that dead letters have.
+func DeadLetterReasons() []string {
+	reasons := []string{reasonTimestamp}
+	for _, v := range verdicts {
+		if v.deadLetter != "" {
+			reasons = append(reasons, v.deadLetter)
+		}
+	}
+	slices.Sort(reasons)
+	return slices.Compact(reasons)
+}
 
 // bury stores the frame as a dead letter and acknowledges it if the verdict says so.
 func (s *session) bury(w *work, v *verdict) ingest.CloseReason {

@@ -23,22 +23,17 @@ type credentials struct {
 // load makes credentials of the files. What is wrong for good is an error; dates and what is only unwise are problems.
 func (o *Options) load() (*credentials, []Problem, error) {
 	f, err := o.read()
-	if err != nil {
-		return nil, nil, err
-	}
-	chain, certErr := parseCertificates(o.CertFile, f.cert)
-	key, keyErr := parseKey(o.KeyFile, f.key)
-	cas, caErr := o.clientCAs(f.clientCA)
-	if err := errors.Join(certErr, keyErr, caErr); err != nil {
+	chain, key, cas, parseErr := o.parse(f)
+	if err := errors.Join(err, parseErr); err != nil {
 		return nil, nil, err
 	}
 	if err := matchKey(o.CertFile, o.KeyFile, chain, key); err != nil {
-		return nil, nil, err
+		return nil, nil, FileKey.of(err)
 	}
 	problems := inspect(chain, time.Now())
 	for _, p := range problems {
 		if p.Severity == Error && p.Code != CodeExpired && p.Code != CodeNotYetValid {
-			return nil, nil, fmt.Errorf("%s: %s: %s", o.CertFile, p.What, p.Remedy)
+			return nil, nil, FileCertificate.of(fmt.Errorf("%s: %s: %s", o.CertFile, p.What, p.Remedy))
 		}
 	}
 	for _, ca := range cas {
@@ -47,6 +42,21 @@ func (o *Options) load() (*credentials, []Problem, error) {
 	cr := o.credentials(chain, key, poolOf(cas))
 	cr.files = f
 	return cr, problems, nil
+}
+
+// parse reads the files that are there. Its error names every one that is wrong.
+func (o *Options) parse(f files) (chain []*x509.Certificate, key crypto.Signer, cas []*x509.Certificate, err error) {
+	var certErr, keyErr, caErr error
+	if f.cert != nil {
+		chain, certErr = parseCertificates(o.CertFile, f.cert)
+	}
+	if f.key != nil {
+		key, keyErr = parseKey(o.KeyFile, f.key)
+	}
+	if f.clientCA != nil {
+		cas, caErr = parseCertificates(o.ClientCAFile, f.clientCA)
+	}
+	return chain, key, cas, errors.Join(FileCertificate.of(certErr), FileKey.of(keyErr), FileClientCA.of(caErr))
 }
 
 func (o *Options) clientCAs(data []byte) ([]*x509.Certificate, error) {

@@ -24,6 +24,50 @@ func (f files) equal(g files) bool {
 	return bytes.Equal(f.cert, g.cert) && bytes.Equal(f.key, g.key) && bytes.Equal(f.clientCA, g.clientCA)
 }
 
+// File is what a file is for.
+type File string
+
+// The files.
+const (
+	FileCertificate File = "certificate"
+	FileKey         File = "key"
+	FileClientCA    File = "client CA"
+)
+
+// FileError is a file that cannot be used. Its text begins with the file's name.
+type FileError struct {
+	File File
+	Err  error
+}
+
+func (e *FileError) Error() string { return e.Err.Error() }
+func (e *FileError) Unwrap() error { return e.Err }
+
+// FileErrors are all those that an error of New or Reload is of.
+func FileErrors(err error) []*FileError {
+	if one := (*FileError)(nil); errors.As(err, &one) && err == error(one) {
+		return []*FileError{one}
+	}
+	var all []*FileError
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, each := range e.Unwrap() {
+			all = append(all, FileErrors(each)...)
+		}
+	case interface{ Unwrap() error }:
+		return FileErrors(e.Unwrap())
+	}
+	return all
+}
+
+// of returns err as one of the file, nil if there is none.
+func (f File) of(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &FileError{f, err}
+}
+
 func (o *Options) read() (f files, err error) {
 	var certErr, keyErr, caErr error
 	f.cert, certErr = readFile(o.CertFile)
@@ -31,7 +75,7 @@ func (o *Options) read() (f files, err error) {
 	if o.ClientCAFile != "" {
 		f.clientCA, caErr = readFile(o.ClientCAFile)
 	}
-	return f, errors.Join(certErr, keyErr, caErr)
+	return f, errors.Join(FileCertificate.of(certErr), FileKey.of(keyErr), FileClientCA.of(caErr))
 }
 
 func readFile(name string) ([]byte, error) {

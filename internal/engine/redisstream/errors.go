@@ -3,6 +3,8 @@ package redisstream
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -53,7 +55,16 @@ func (e *Engine) classify(err error) *engine.Error {
 		return &engine.Error{Transient: answer.transient(), Err: e.withoutPassword(answer)}
 	}
 	var untrusted *tls.CertificateVerificationError
-	return &engine.Error{Transient: !errors.As(err, &untrusted), Err: err}
+	return &engine.Error{Transient: !errors.As(err, &untrusted), Err: e.unreachable(err)}
+}
+
+// unreachable says whom an error of the network is about: a bare "i/o timeout" does not.
+func (e *Engine) unreachable(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Errorf("redis at %s does not answer in time: %w", e.target.Addr, err)
+	}
+	return fmt.Errorf("redis at %s: %w", e.target.Addr, err)
 }
 
 // asRefusal finds an error reply in err, read by us or by the library.

@@ -59,9 +59,11 @@ func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn fun
 		if err == nil {
 			retry.reset()
 		} else if ctx.Err() == nil {
-			if failure := e.classify(err); !failure.Transient {
+			failure := e.classify(err)
+			if !failure.Transient {
 				return failure
 			}
+			e.log.Warn("stored records cannot be read, trying again", "stream", stream, "error", failure)
 			retry.failed()
 			pause(ctx, retry.left())
 		}
