@@ -37,11 +37,9 @@ const (
 )
 
 // newCommands makes the parts. The store need not be reachable.
-func newCommands(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*commands, error) {
-	policy, err := commandPolicy(c)
-	if err != nil {
-		return nil, err
-	}
+func newCommands(
+	c *config.Config, policy *command.Policy, r prometheus.Registerer, logger *slog.Logger,
+) (*commands, error) {
 	store, err := newCommandStore(c, r, logger)
 	if err != nil {
 		return nil, err

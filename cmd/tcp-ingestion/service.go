@@ -59,9 +59,6 @@ type service struct {
 
 // newService builds the parts. Nothing is listened on or connected to yet.
 func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*service, error) {
-	if err := checkDoors(c); err != nil {
-		return nil, err
-	}
 	s := &service{config: c, logger: logger, level: level}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
@@ -70,10 +67,11 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	if s.sockets, err = newSockets(c); err != nil {
 		return nil, err
 	}
-	if s.gate, err = newGate(c, registry, logger); err != nil {
-		return nil, err
-	}
-	if s.tls, err = newTLS(c, registry, logger); err != nil {
+	var gateErr, tlsErr error
+	s.gate, gateErr = newGate(c, registry, logger)
+	s.tls, tlsErr = newTLS(c, registry, logger)
+	policy, policyErr := commandPolicy(c)
+	if err := allInvalid(gateErr, tlsErr, policyErr); err != nil {
 		return nil, err
 	}
 	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
@@ -86,7 +84,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		Engine: s.engine, Capacity: c.PublishQueueCapacity, Timeout: c.PublishTimeout,
 		Metrics: publish.NewMetrics(registry), Logger: logger,
 	})
-	if s.commands, err = newCommands(c, registry, logger); err != nil {
+	if s.commands, err = newCommands(c, policy, registry, logger); err != nil {
 		s.publisher.Close()
 		s.engine.Close()
 		return nil, err
