@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -51,5 +53,86 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 	}
 	if code, out, errOut := execute(t, settings, "", "deadletters", "list"); code != 0 || strings.Count(out, "356307042441013") != 1 {
 		t.Errorf("deadletters list: exit code %d, the known device's is not there\n%s%s", code, out, errOut)
+	}
+}
+
+// flood has made-up devices of one address send frames as fast as they are acknowledged, for so long. It returns the bytes
+// sent that were acknowledged.
+func flood(s *server, frame func(worker, round int) (b []byte, ack string), duration time.Duration) (acknowledged int64) {
+	var sent atomic.Int64
+	end := attack(8, func(worker, round int) {
+		v := &visitor{address: s.devices, from: "127.0.0.66"}
+		if v.login(fmt.Sprintf("9%04d%09d", worker, round)) == nil {
+			v.conn.SetReadDeadline(time.Now().Add(time.Second / 2))
+			for i := range 10 {
+				b, ack := frame(worker, 10*round+i)
+				v.conn.Write(b)
+				if v.expect(ack) != nil {
+					break
+				}
+				sent.Add(int64(len(b)))
+			}
+		}
+		if v.conn != nil {
+			v.conn.Close()
+		}
+	})
+	time.Sleep(duration)
+	end()
+	return sent.Load()
+}
+
+// Before, strangers had dead letters stored at 84 MB/s.
+func TestFloodOfDeadLettersIsBounded(t *testing.T) {
+	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir()})
+	begun := time.Now()
+	acknowledged := flood(s, func(worker, round int) ([]byte, string) {
+		b := make([]byte, 60_000)
+		copy(b, []byte{byte(teltonika.Codec8), 3})
+		copy(b[1000:], fmt.Sprint(worker, round)) // the same frame again is a duplicate
+		return teltonika.AppendFrame(nil, b), "\x00\x00\x00\x03"
+	}, 4*time.Second)
+	took := time.Since(begun)
+	t.Logf("%d MB of dead letters acknowledged in %v", acknowledged/1e6, took)
+	if most := int64(32<<20) + int64(took.Seconds()*(512<<10)); acknowledged > most || acknowledged < 16<<20 {
+		t.Errorf("%d bytes, want up to %d", acknowledged, most)
+	}
+}
+
+// The smallest records take many times their size; UNLISTED_ADDRESS_RECORD_RATE bounds how many there are.
+func TestFloodOfRecordsIsBounded(t *testing.T) {
+	const rate = 20
+	for name, settings := range map[string]map[string]string{"unbounded": {}, "bounded": {"UNLISTED_ADDRESS_RECORD_RATE": fmt.Sprint(rate)}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			settings["DATA_DIR"] = dir
+			s := startServer(t, settings)
+			begun := time.Now()
+			acknowledged := flood(s, func(worker, round int) ([]byte, string) {
+				data := teltonika.AVLData{Codec: teltonika.Codec8, Records: make([]teltonika.Record, 255)}
+				for i := range data.Records {
+					data.Records[i].Timestamp = uint64(1_700_000_000_000 + worker*1e9 + round*255 + i)
+				}
+				b, err := data.AppendFrame(nil)
+				if err != nil {
+					t.Error(err)
+				}
+				return b, "\x00\x00\x00\xff"
+			}, 3*time.Second)
+			took := time.Since(begun)
+			published := s.metric("teltonika_records_published_total")
+			s.stop(syscall.SIGTERM, patience)
+			info, err := os.Stat(filepath.Join(dir, "telemetry.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%.0f records in %v, %d bytes sent, %d stored: %.1f bytes for each", published, took, acknowledged, info.Size(),
+				float64(info.Size())/float64(acknowledged))
+			if most := rate * (600 + took.Seconds()); name == "bounded" && published > most {
+				t.Errorf("more than %.0f records", most)
+			} else if name == "unbounded" && published < most {
+				t.Error("the flood is none")
+			}
+		})
 	}
 }

@@ -91,6 +91,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	}
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.desk, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})

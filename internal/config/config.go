@@ -83,6 +83,9 @@ type Config struct {
 	DeviceAllowListRefresh time.Duration
 	StrictDeviceAuth       bool
 
+	UnlistedRecordRate        int // a second; 0 = no bound
+	UnlistedAddressRecordRate int // a second; 0 = no bound
+
 	HandshakeTimeout time.Duration
 	IdleTimeout      time.Duration
 	WriteTimeout     time.Duration

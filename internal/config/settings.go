@@ -20,6 +20,9 @@ type Setting struct {
 // Flag is the name of the setting's flag.
 func (s *Setting) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Name, "_", "-")) }
 
+// maxRecordRate is more than any server stores.
+const maxRecordRate = 10_000_000
+
 const forever = time.Duration(1<<63 - 1)
 
 // Settings are all settings, in the order in which they are shown.
@@ -126,6 +129,12 @@ var Settings = []Setting{
 		}},
 	{Name: "STRICT_DEVICE_AUTH", Default: "false", Bool: true, Help: "refuse unknown devices instead of only labelling them, and disconnect those taken off the list",
 		set: func(c *Config, v string) error { return parseBool(&c.StrictDeviceAuth, v) }},
+	{Name: "UNLISTED_RECORD_RATE", Default: "0",
+		Help: "records a second that a device may store that is on no list, with 10 minutes' worth at once; 0 sets no bound",
+		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedRecordRate, v, 0, maxRecordRate) }},
+	{Name: "UNLISTED_ADDRESS_RECORD_RATE", Default: "0",
+		Help: "the same for all such devices of one address (IPv6: one /64)",
+		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedAddressRecordRate, v, 0, maxRecordRate) }},
 	{Name: "HANDSHAKE_TIMEOUT", Default: "30s", Help: "time for the whole login",
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.HandshakeTimeout, v, 10*time.Millisecond, forever)

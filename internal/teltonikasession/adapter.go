@@ -22,30 +22,35 @@ type Authority interface {
 	Known(imei string) bool
 }
 
-// Options are the sessions' settings. All fields are needed, RecordRaw, Listed, StrictAuth and Commands apart.
+// Options are the sessions' settings. All fields are needed, but RecordRaw, Listed, StrictAuth, Commands and the
+// rates of those that are not listed.
 type Options struct {
-	Publisher        *publish.Publisher
-	Authority        Authority
-	Commands         Commands
-	Listed           bool          // the authority has a list: only those on it are devices without doubt
-	StrictAuth       bool          // refuse unknown devices instead of only labelling them
-	RecordRaw        bool          // publish the record's bytes too
-	HandshakeTimeout time.Duration // for the whole login
-	IdleTimeout      time.Duration // between two signs of life
-	WriteTimeout     time.Duration // for an answer
-	MaxFrameBytes    int           // largest data field length
-	Metrics          *Metrics
-	Logger           *slog.Logger
+	Publisher           *publish.Publisher
+	Authority           Authority
+	Commands            Commands
+	Listed              bool          // the authority has a list: only those on it are devices without doubt
+	StrictAuth          bool          // refuse unknown devices instead of only labelling them
+	RecordRaw           bool          // publish the record's bytes too
+	HandshakeTimeout    time.Duration // for the whole login
+	IdleTimeout         time.Duration // between two signs of life
+	WriteTimeout        time.Duration // for an answer
+	MaxFrameBytes       int           // largest data field length
+	UnlistedRate        int           // records a second of a device that is on no list; 0 for no bound
+	UnlistedAddressRate int           // the same of an address
+	Metrics             *Metrics
+	Logger              *slog.Logger
 }
 
 // Adapter makes a session of every connection.
 type Adapter struct {
 	Options
-	work        sync.Pool
-	deadLetters allowance
-	backoff     loginBackoff
-	largeFrames *budget
-	datagrams   *datagrams
+	work                 sync.Pool
+	deadLetters          *allowance
+	strangersDeadLetters *allowance // of devices that are not on the list; nil without one
+	unlisted             unlisted
+	backoff              loginBackoff
+	largeFrames          *budget
+	datagrams            *datagrams
 }
 
 // New returns the adapter.
@@ -53,8 +58,12 @@ func New(o Options) *Adapter {
 	if o.Commands == nil {
 		o.Commands = noCommands{}
 	}
-	a := &Adapter{Options: o, deadLetters: newAllowance(), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
-	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout)
+	a := &Adapter{Options: o, deadLetters: newAllowance(deadLetterBytes, o.MaxFrameBytes),
+		unlisted: newUnlisted(o.UnlistedRate, o.UnlistedAddressRate), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
+	if o.Listed {
+		a.strangersDeadLetters = newAllowance(strangerDeadLetterBytes, o.MaxFrameBytes)
+	}
+	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout, o.MaxFrameBytes)
 	o.Metrics.datagramDevices.Store(a.datagrams.devices)
 	a.work.New = func() any {
 		w := &work{}
@@ -104,6 +113,7 @@ type session struct {
 	have      uint8         // bytes of head that have arrived
 	wrongCRCs uint8         // in a row
 	begun     bool          // the time for the rest of the frame runs
+	known     bool          // the device, by the authority, when it logged in
 	proved    bool          // a frame with records is acknowledged
 	streams   bool          // sends its next frame within restAfter
 	waited    time.Duration // for the next frame already; see rest

@@ -32,14 +32,14 @@ type datagrams struct {
 	share       *publish.Share
 	records     limit.Bucket
 	recordRate  limit.Rate
-	deadLetters allowance
+	deadLetters *allowance
 	devices     *datagramDevices
 }
 
-func newDatagrams(p *publish.Publisher, idle time.Duration) *datagrams {
-	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newAllowance(),
+func newDatagrams(p *publish.Publisher, idle time.Duration, maxFrameBytes int) *datagrams {
+	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newAllowance(deadLetterBytes, maxFrameBytes),
 		devices: newDatagramDevices(idle)}
-	d.deadLetters.total = new(limit.Bucket)
+	d.deadLetters.number = new(limit.Bucket)
 	return d
 }
 
@@ -68,8 +68,9 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	w := a.work.Get().(*work)
 	defer a.putBack(w) // also if a bug makes a step panic
 	o := newOwed(a, p, &d, known)
-	w.origin = origin{imei: d.IMEI, claimedOnly: true, remote: &o.packet.From, received: received, figures: a.Metrics.udp,
-		deadLetters: &a.datagrams.deadLetters, share: a.datagrams.share}
+	w.origin = origin{imei: d.IMEI, claimedOnly: true, onList: known && a.Listed, remote: &o.packet.From,
+		network: p.From.Addr(), received: received, figures: a.Metrics.udp,
+		deadLetters: a.datagrams.deadLetters, share: a.datagrams.share}
 	w.hold(p.Data, d.Body, d.BodyOffset())
 	if !a.start(w, o) {
 		return nil
@@ -162,6 +163,9 @@ func (a *Adapter) submitMessages(w *work, o *owed) error {
 func (a *Adapter) admitDatagram(w *work, n int, fill func(*publish.Frame, *work) error) (*publish.Frame, error) {
 	if d := a.datagrams; !d.records.Take(n, w.received, d.recordRate) {
 		return nil, errDatagramRate
+	}
+	if !a.unlisted.take(&w.origin, n, w.received) {
+		return nil, errUnlistedRate
 	}
 	return a.admit(w, n, fill)
 }

@@ -76,7 +76,7 @@ func (a *Adapter) buried(o *origin, v *verdict, records int, err error) bool {
 }
 
 // mayBury reports whether the device may cause one more dead letter now, and notes it.
-func (w *work) mayBury() bool { return w.deadLetters.take(w.imei, w.received) }
+func (w *work) mayBury() bool { return w.deadLetters.take(&w.origin, len(w.packet)) }
 
 // bury returns what adds the dead letter that the verdict says, however often it is tried.
 func (v *verdict) bury(w *work) func(*publish.Frame, *work) error {

@@ -2,6 +2,8 @@ package teltonikasession
 
 import (
 	"bytes"
+	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -245,12 +247,52 @@ func TestDeadLettersOfOneDeviceAreBounded(t *testing.T) {
 	})
 }
 
+// A stranger who has a name for each dead letter, and any number of addresses, fills the store no faster than all may; one
+// address has a part of that, and strangers take nothing of what devices on the list may.
+func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
+	const size, mib = 60_000, 1 << 20
+	fill := func(a *allowance, address func(i int) netip.Addr, from, until time.Time) (bytes int) {
+		for now, i := from, 0; !now.After(until); now, i = now.Add(time.Millisecond), i+1 {
+			if a.take(&origin{imei: fmt.Sprint(i), network: address(i), received: now}, size) {
+				bytes += size
+			}
+		}
+		return bytes
+	}
+	within := func(what string, bytes, want int) {
+		t.Helper()
+		if bytes > want || bytes < want-3*size {
+			t.Errorf("%s: %d bytes, want %d", what, bytes, want)
+		}
+	}
+	start := time.Unix(1_800_000_000, 0)
+	one := func(int) netip.Addr { return netip.MustParseAddr("192.0.2.1") }
+	many := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+	within("one address", fill(newAllowance(mib, maxFrameBytes), one, start, start.Add(time.Minute)), (64+60)*mib/deadLetterAddressPart)
+	within("all", fill(newAllowance(mib, maxFrameBytes), many, start, start.Add(time.Minute)), (64+60)*mib)
+	a := newAllowance(deadLetterAddressPart, 16<<20)
+	if !a.take(&origin{imei: imei, network: one(0), received: start}, 16<<20) {
+		t.Error("the largest frame is never taken")
+	}
+}
+
+func TestDeadLettersOfStrangersLeaveTheDevicesTheirs(t *testing.T) {
+	serve(t, func(s *service) {
+		s.adapter.strangersDeadLetters.all.Take(s.adapter.strangersDeadLetters.allRate.Burst, time.Now(), s.adapter.strangersDeadLetters.allRate)
+		stranger, device := s.loginAs("350000000000000"), s.login()
+		stranger.send(malformed(1))
+		stranger.expect("")
+		device.send(malformed(1))
+		device.expect(ack(1))
+	}, listed)
+}
+
 // After an idle time the allowance is whole again and no more than that.
 func TestDeadLetterAllowanceRefills(t *testing.T) {
-	a, now := newAllowance(), time.Unix(1_800_000_000, 0)
+	a, now := newAllowance(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
 	for range 3 {
 		n := 0
-		for a.take(imei, now) {
+		for a.take(&origin{imei: imei, received: now}, 1) {
 			n++
 		}
 		if n != deadLetterBurst {

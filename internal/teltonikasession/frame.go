@@ -197,6 +197,9 @@ func (s *session) publish(w *work) (publish.Outcome, error) {
 		w.dead = 0
 		return publish.Outcome{}, nil
 	}
+	if !s.unlisted.take(&w.origin, w.data.Count, w.received) {
+		return publish.Outcome{}, errUnlistedRate
+	}
 	return s.store(w, w.data.Count, s.fill)
 }
 

@@ -77,7 +77,7 @@ func (s *session) become(imei string, known bool) (uint64, error) {
 		return 0, err
 	}
 	s.line = &line{session: s, imei: imei, loggedIn: time.Now()}
-	s.proved, s.wrongCRCs = false, 0
+	s.known, s.proved, s.wrongCRCs = known, false, 0
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "known", known)
 	return number, nil
 }

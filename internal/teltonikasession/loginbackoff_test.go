@@ -43,16 +43,16 @@ func TestClockThatGoesBack(t *testing.T) {
 	if d := b.due(someLogin, right); d != 0 {
 		t.Errorf("the login waits %v", d)
 	}
-	a := newAllowance()
-	for a.take("a", wrong) {
+	a := newAllowance(deadLetterBytes, maxFrameBytes)
+	for a.take(&origin{imei: "a", received: wrong}, 1) {
 	}
-	if !a.take("a", right) {
+	if !a.take(&origin{imei: "a", received: right}, 1) {
 		t.Error("no dead letter is taken")
 	}
 	for range deadLetterBurst - 1 {
-		a.take("a", right)
+		a.take(&origin{imei: "a", received: right}, 1)
 	}
-	if a.take("a", right) {
+	if a.take(&origin{imei: "a", received: right}, 1) {
 		t.Error("more than the burst is taken")
 	}
 }

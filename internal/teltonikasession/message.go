@@ -31,7 +31,10 @@ func (s *session) message(w *work) error {
 	w.figures.messagesAnswered(w.codec, left-len(data))
 	left = len(data)
 	for part := range slices.Chunk(data, record.MaxMessages) {
-		outcome, err := s.keep(w, len(part), fillMessages(part))
+		outcome, err := publish.Outcome{}, s.allowUnlisted(w, len(part))
+		if err == nil {
+			outcome, err = s.keep(w, len(part), fillMessages(part))
+		}
 		if err != nil {
 			reason = verdictOn(err).refused
 			return err
@@ -75,6 +78,16 @@ func fillMessages(messages []teltonika.Message) func(*publish.Frame, *work) erro
 		f.Buffer, f.Messages = record.AppendMessages(f.Buffer, f.Messages, o, messages)
 		return nil
 	}
+}
+
+// allowUnlisted waits until a device that is on no list may store so many messages.
+func (s *session) allowUnlisted(w *work, n int) error {
+	for !s.unlisted.take(&w.origin, min(n, 2*maxRecords), time.Now()) {
+		if !s.conn.Lasts() || s.conn.Pause(maxKeepPause) != nil {
+			return errUnlistedRate
+		}
+	}
+	return nil
 }
 
 // How long keep waits before it tries again: doubled from one to the other.

@@ -3,6 +3,7 @@ package teltonikasession
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -13,7 +14,9 @@ import (
 type origin struct {
 	imei        string
 	claimedOnly bool            // by a datagram, without a login
+	onList      bool            // the device is on the list
 	remote      fmt.Stringer    // its sender's address
+	network     netip.Addr      // what that is held responsible by; invalid if nobody is
 	codec       teltonika.Codec // 0 if the frame was not read to its end
 	received    time.Time       // when its last byte was read
 	figures     *transportMetrics
@@ -23,7 +26,12 @@ type origin struct {
 
 // origin is that of the frames that come by the session.
 func (s *session) origin() origin {
-	return origin{imei: s.line.imei, remote: s.conn.RemoteAddr(), figures: s.Metrics.of(s.conn.Transport()), deadLetters: &s.deadLetters}
+	o := origin{imei: s.line.imei, onList: s.known && s.Listed, remote: s.conn.RemoteAddr(), network: s.conn.Network(),
+		figures: s.Metrics.of(s.conn.Transport()), deadLetters: s.deadLetters}
+	if s.Listed && !s.known {
+		o.deadLetters = s.strangersDeadLetters
+	}
+	return o
 }
 
 // remote is an address in the log. It is made a text only in a line that is written.

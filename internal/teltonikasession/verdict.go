@@ -104,6 +104,8 @@ var verdicts = []verdict{
 		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},
 	{applies: is(errDatagramRate), result: "overflow", refused: "overflow",
 		level: slog.LevelWarn, log: "too many records in datagrams, not acknowledged"},
+	{applies: is(errUnlistedRate), result: "overflow", refused: "unlisted",
+		level: slog.LevelWarn, log: "too many records of a device on no list, not acknowledged"},
 	{applies: is(publish.ErrTimeout), result: "publish_error", refused: "timeout",
 		level: slog.LevelError, log: "frame not stored in time, not acknowledged"},
 	{applies: is(publish.ErrClosed), result: "publish_error", refused: "draining",

@@ -58,6 +58,7 @@ var actions = map[string]struct {
 
 	"large frame budget": {errBudget, action{result: "overflow", close: ReasonOverload}},
 
+	"unlisted rate":     {errUnlistedRate, action{result: "overflow", refused: "unlisted"}},
 	"dead letter limit": {errDeadLetterLimit, action{result: "malformed", refused: "dead_letters"}},
 
 	"engine.Error":            {&engine.Error{Err: errEngine}, failed},

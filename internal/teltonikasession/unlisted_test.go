@@ -1,0 +1,94 @@
+package teltonikasession
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// listed has the test's device on a list, and nobody else.
+func listed(o *Options) { o.Listed = true }
+
+func rates(device, address int) func(*Options) {
+	return func(o *Options) { o.UnlistedRate, o.UnlistedAddressRate = device, address }
+}
+
+// A device that is on no list has its rate, and what it keeps meanwhile is taken later; one on the list has no bound.
+func TestRecordsOfAnUnlistedDeviceAreBounded(t *testing.T) {
+	serve(t, func(s *service) {
+		stranger, device := s.loginAs("350000000000000"), s.login()
+		for range 600 / 200 {
+			stranger.send(goodFrame(200))
+			stranger.expect(ack(200))
+		}
+		frame := goodFrame(100)
+		stranger.send(frame)
+		stranger.expect("")
+		s.expectMetric(100, "teltonika_records_refused_total", "reason=unlisted")
+		for range 10 {
+			device.send(goodFrame(200))
+			device.expect(ack(200))
+		}
+		pass(100 * time.Second)
+		stranger.send(frame)
+		stranger.expect(ack(100))
+	}, listed, rates(1, 0))
+}
+
+// Without a list every device is on none, and any frame is taken at some time.
+func TestFrameOfAnySizeIsTakenOfAnUnlistedDevice(t *testing.T) {
+	serve(t, func(s *service) {
+		d := s.login()
+		frame := goodFrame(255)
+		for _, n := range []int{255, 255, 90} {
+			d.send(goodFrame(n))
+			d.expect(ack(n))
+		}
+		d.send(frame)
+		d.expect("")
+		pass(255 * time.Second)
+		d.send(frame)
+		d.expect(ack(255))
+	}, rates(1, 1))
+}
+
+// Who makes up a device for each frame has the rate of his address.
+func TestRecordsOfAnAddressAreBounded(t *testing.T) {
+	u, now := newUnlisted(100, 10), time.Unix(1_800_000_000, 0)
+	o := origin{network: netip.MustParseAddr("192.0.2.1")}
+	stored := 0
+	for i := range 1000 {
+		o.imei = fmt.Sprint(i)
+		if u.take(&o, 100, now) {
+			stored += 100
+		}
+	}
+	if stored != 10*600 {
+		t.Errorf("%d records stored", stored)
+	}
+	o.network = netip.MustParseAddr("192.0.2.2")
+	if !u.take(&o, 100, now) {
+		t.Error("another address is bounded too")
+	}
+	o.network, o.onList = netip.MustParseAddr("192.0.2.1"), true
+	if !u.take(&o, 100, now) {
+		t.Error("a device on the list is bounded")
+	}
+}
+
+// Messages are not sent again, so they are not refused: their connection is not read on.
+func TestMessagesOfAnUnlistedDeviceWait(t *testing.T) {
+	serve(t, func(s *service) {
+		d := s.login()
+		for _, n := range []int{255, 255, 90} {
+			d.send(goodFrame(n))
+			d.expect(ack(n))
+		}
+		go d.send(messageFrame(t, 12, 6, "card 1", "card 2"))
+		d.expect("")
+		s.expectMessages()
+		pass(3 * time.Second)
+		s.expectMessages("card 1", "card 2")
+	}, rates(1, 0))
+}
