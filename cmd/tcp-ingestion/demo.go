@@ -43,6 +43,10 @@ var demoSettings = map[string]string{
 }
 
 func demo(ctx context.Context, cmd *cli.Command) error {
+	fleet := demoFleet(cmd)
+	if err := fleet.Validate(); err != nil {
+		return usageError(ctx, cmd, nameFlags(err), true)
+	}
 	dir, err := os.MkdirTemp("", "tcp-ingestion-demo-")
 	if err != nil {
 		return cli.Exit(err.Error(), exitFailure)
@@ -60,6 +64,7 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	defer context.AfterFunc(ctx, release)() // a second signal ends the process at once
+	signal.Ignore(syscall.SIGPIPE)          // whoever reads may leave early, and nothing is left behind all the same
 
 	logger, level := newLogger(cmd, c)
 	s, err := newService(c, logger, level)
@@ -79,8 +84,12 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	}
 	show, endShow := context.WithCancel(context.Background())
 	shown := make(chan error, 1)
-	go func() { shown <- s.engine.Tail(show, false, func(p []byte) error { return showRecord(out, p) }) }()
-	ledger, err := simulate.Run(ctx, demoFleet(cmd, s))
+	go func() {
+		defer release() // without a reader there is nothing to show
+		shown <- s.engine.Tail(show, false, func(p []byte) error { return showRecord(out, p) })
+	}()
+	fleet.Address = s.devicesAddress.String()
+	ledger, err := simulate.Run(ctx, fleet)
 	if err != nil {
 		err = fmt.Errorf("fleet: %w", err)
 	}
@@ -95,9 +104,10 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	return compare(out, &ledger, after.Length-before.Length)
 }
 
-func demoFleet(cmd *cli.Command, s *service) simulate.Options {
+// demoFleet is complete but for the server's address.
+func demoFleet(cmd *cli.Command) simulate.Options {
 	o := simulate.Defaults()
-	o.Address = s.devicesAddress.String()
+	o.Address = "127.0.0.1:0"
 	o.Devices = cmd.Int("devices")
 	o.Rate, o.RecordsPerFrame = cmd.Float("rate"), simulate.Range{Min: 1, Max: 3}
 	o.Duration = cmd.Duration("duration")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ func healthcheck(ctx context.Context, cmd *cli.Command) error {
 	ctx, cancel := context.WithTimeout(ctx, cmd.Duration("timeout"))
 	defer cancel()
 	if err := askHealth(ctx, url); err != nil {
-		return cli.Exit(fmt.Sprintf("%v; is the server running, with the same METRICS_PORT?", err), exitFailure)
+		return cli.Exit(err.Error(), exitFailure)
 	}
 	fmt.Fprintln(cmd.Root().Writer, "alive")
 	return nil
@@ -75,7 +76,7 @@ func askHealth(ctx context.Context, url string) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return noAnswer(url, err)
+		return fmt.Errorf("%w; is the server running, with the same METRICS_PORT?", noAnswer(url, err))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
@@ -83,7 +84,7 @@ func askHealth(ctx context.Context, url string) error {
 		return noAnswer(url, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, terminal.Line(fmt.Sprintf("%s: %.200s", response.Status, body)))
+		return fmt.Errorf("%s: %s", url, terminal.Line(fmt.Sprintf("%s: %.200s", response.Status, bytes.TrimSpace(body))))
 	}
 	return nil
 }

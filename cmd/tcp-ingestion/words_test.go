@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestHelpShowsTheDefaultsInForce: no flag has two defaults, and a command that stands others in shows them.
@@ -95,6 +96,7 @@ func TestUsageErrorsSayWhatToUse(t *testing.T) {
 		"devices --imei 35/6":                "use an IMEI",
 		"devices --nosuch":                   "unknown flag -nosuch",
 		"help nosuch":                        "nosuch",
+		"demo --devices 0":                   "devices: 0, expected 1",
 		"deadletters list --reason checksum": "use malformed or timestamp or unknown_codec",
 	} {
 		code, _, errOut := execute(t, nil, "", strings.Fields(args)...)
@@ -162,6 +164,31 @@ func TestTailSaysThatItWaits(t *testing.T) {
 	const message = "stored records cannot be read, trying again"
 	if err != nil || !strings.Contains(line, message) || !strings.Contains(line, "127.0.0.1:1") {
 		t.Errorf("says %q, %v", line, err)
+	}
+}
+
+// TestDemoIntoAClosedPipe: whoever looks at the first lines only leaves no folder behind.
+func TestDemoIntoAClosedPipe(t *testing.T) {
+	dir := t.TempDir()
+	cmd := program(t, map[string]string{"TMPDIR": dir}, "demo", "--rate", "100")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Error(err)
+	}
+	out.Close()
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("ended with %v", cmd.ProcessState)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -230,7 +230,7 @@ func readProblem(response *http.Response) *Problem {
 	p := &Problem{}
 	b, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	if json.Unmarshal(b, p) != nil || p.Text == "" {
-		p = problem(0, "not this API: %s: %.200s", response.Status, b)
+		p = problem(0, "not this API: %s: %.200s", response.Status, bytes.TrimSpace(b))
 	}
 	p.Status = response.StatusCode
 	return p

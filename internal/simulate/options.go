@@ -167,7 +167,7 @@ func (o *Options) Validate() error {
 	check(o.Duration >= 0, "Duration", "%v is negative", o.Duration)
 	check(o.Records >= 0, "Records", "%d is negative", o.Records)
 	check(o.Rate >= 0, "Rate", "%v is negative", o.Rate)
-	check(o.Rate <= maxDeviceRate*float64(o.Devices), "Rate",
+	check(o.Devices < 1 || o.Rate <= maxDeviceRate*float64(o.Devices), "Rate",
 		"%v, expected at most %d for each device: records are stamped in ms", o.Rate, maxDeviceRate)
 	r := o.RecordsPerFrame
 	check(1 <= r.Min && r.Min <= r.Max && r.Max <= teltonika.MaxRecords,
