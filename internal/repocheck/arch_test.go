@@ -22,6 +22,8 @@ var allowed = map[string][]string{
 	"internal/engine/sqlite":       {"internal/datadir", "internal/engine", "internal/retention"},
 	"internal/publish":             {"internal/engine", "internal/logging"},
 	"internal/limit":               {},
+	"internal/health":              {},
+	"internal/backoff":             {},
 	"internal/httpserver":          {"internal/limit"},
 	"internal/ingest":              {"internal/limit", "internal/logging"},
 	"internal/authority":           {"teltonika"},
