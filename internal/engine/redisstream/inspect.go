@@ -24,12 +24,14 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 		return engine.Durability{}, e.classify(err)
 	}
 	looked := e.client.Do(ctx, "XINFO", "STREAM", e.opt.Stream).Err()
+	measured := e.client.MemoryUsage(ctx, deadStream(e.opt.Stream)).Err()
 	f := findings{
-		want:     e.opt.Durability,
-		blind:    looked != nil && strings.HasPrefix(looked.Error(), "NOPERM"),
-		info:     parseInfo(text),
-		settings: settings,
-		cores:    localCores(e.target.Addr),
+		want:      e.opt.Durability,
+		blind:     looked != nil && optional(looked) && looked.Error() != "ERR no such key",
+		scaleless: measured != nil && optional(measured),
+		info:      parseInfo(text),
+		settings:  settings,
+		cores:     localCores(e.target.Addr),
 	}
 	_, err = e.Probe(ctx)
 	if errors.Is(err, engine.ErrDurability) {
@@ -86,12 +88,13 @@ func localCores(address string) int {
 
 // findings is what there is to judge by.
 type findings struct {
-	want     Durability
-	info     map[string]string // empty if INFO is forbidden
-	settings map[string]string // nil if CONFIG is forbidden
-	cores    int
-	refusal  string // how Redis refuses to store now, if it does
-	blind    bool   // this user may not look at the stream
+	want      Durability
+	info      map[string]string // empty if INFO is forbidden
+	settings  map[string]string // nil if CONFIG is forbidden
+	cores     int
+	refusal   string // how Redis refuses to store now, if it does
+	blind     bool   // this user may not look at the stream
+	scaleless bool   // this user may not ask how much memory dead letters take
 }
 
 // facts are what an operator wants to see of settings and state.
@@ -148,6 +151,7 @@ func (f findings) warnings() []string {
 		}
 	}
 	warn(f.blind, "this user may not look whether redis still has what it has stored, so all that devices send again is stored again: allow it +xinfo|stream and +xrange")
+	warn(f.scaleless, "this user may not ask how much memory dead letters take, so DEAD_LETTER_MAX_BYTES does not bound them: allow it +memory|usage")
 	if f.settings == nil {
 		warn(true, "the settings of redis could not be read: allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
 	} else {

@@ -69,6 +69,11 @@ func (l *lane) store(ctx context.Context, b *engine.Batch) error {
 		l.deadLetters.advance()
 		l.messages.advance()
 	}
+	written, err := l.e.dead.makeRoom(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer written()
 	return l.write(ctx, b)
 }
 

@@ -21,7 +21,9 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	if err != nil {
 		return engine.Status{}, e.classify(err)
 	}
-	status := engine.Status{Known: q.length.Err() == nil, Length: q.length.Val(), Limit: e.opt.MaxLen, DeadLetterLimit: e.opt.DeadMaxBytes}
+	status := engine.Status{Known: q.length.Err() == nil, Length: q.length.Val(), Limit: e.opt.MaxLen,
+		DeadLetterBytes: e.dead.size.Load(), DeadLetterLimit: e.opt.DeadMaxBytes,
+	}
 	status.Memory, status.MemoryLimit = parseMemory(q.memory.Val())
 	if status.Groups, err = e.groups(ctx, q); err != nil {
 		return engine.Status{}, e.classify(err)

@@ -30,9 +30,10 @@ type Options struct {
 	Stream string
 	// MaxLen is the approximate length that the stream is trimmed to, in entries. What a consumer
 	// group still needs is kept all the same. The messages' stream is trimmed to the same length in the
-	// same way, the dead letters' to a tenth of it, but not below 10,000 entries. 0 = no trimming at all.
+	// same way, the dead letters' to a tenth of it, but not below 10,000 entries. 0 = no trimming by length.
 	MaxLen int64
-	// DeadMaxBytes is what the dead letters' stream may take of Redis' memory. 0 = no bound.
+	// DeadMaxBytes is what the dead letters' stream may take of Redis' memory: the oldest are
+	// removed before it takes more. 0 = no bound.
 	DeadMaxBytes int64
 	// Durability says when an entry counts as stored.
 	Durability Durability
@@ -54,6 +55,7 @@ type Engine struct {
 	lanes    []*lane
 	words    words
 	log      *slog.Logger
+	dead     *deadRoom
 	patience time.Duration // see answerPatience
 	down     atomic.Bool   // a lane's connection failed and none has been made since
 
@@ -97,7 +99,8 @@ func New(opt Options) (*Engine, error) {
 	for range opt.Lanes {
 		e.lanes = append(e.lanes, newLane(e))
 	}
-	if opt.MaxLen > 0 {
+	e.dead = newDeadRoom(e)
+	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 {
 		e.running.Go(func() { newTrimmer(e).run(ctx) })
 	}
 	return e, nil

@@ -20,18 +20,11 @@ const (
 	warnEvery = time.Minute
 )
 
-// leastDead is the length below which the dead letters' stream is never trimmed.
-const leastDead = 10_000
-
-// maxDead is the approximate length that the dead letters' stream is trimmed to.
-func (o *Options) maxDead() int64 { return max(o.MaxLen/10, leastDead) }
-
 // trimmer is the background work that keeps the streams short.
 type trimmer struct {
 	*Engine
 	streams []*readStream
 	failing bool
-	buried  time.Time // when it was logged last that dead letters were removed
 }
 
 // readStream is a stream that consumer groups read: what one of them still needs is kept.
@@ -52,7 +45,7 @@ func newTrimmer(e *Engine) *trimmer {
 // run trims until ctx ends.
 func (t *trimmer) run(ctx context.Context) {
 	for pause(ctx, trimEvery) {
-		err := t.trimDead(ctx)
+		err := t.dead.trim(ctx)
 		for _, s := range t.streams {
 			err = errors.Join(err, s.trim(ctx))
 		}
@@ -65,7 +58,7 @@ func (t *trimmer) run(ctx context.Context) {
 
 // trim removes the oldest entries above MaxLen that no consumer group needs any more.
 func (s *readStream) trim(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for s.opt.MaxLen > 0 && ctx.Err() == nil {
 		length, err := s.client.XLen(ctx, s.key).Result()
 		if err != nil {
 			return err
@@ -180,27 +173,6 @@ func (s *readStream) noteBacklog(slow group, unread int64) {
 	s.warned = time.Now()
 	s.log.Warn("unread records exceed the stream's limit and are kept: make the consumer group read, or destroy the group",
 		"stream", s.key, "group", slow.name, "unread", unread, "limit", s.opt.MaxLen)
-}
-
-// trimDead removes the oldest dead letters above their own limit, read or not: they come from
-// devices, so something has to bound them.
-func (t *trimmer) trimDead(ctx context.Context) error {
-	stream, limit := deadStream(t.opt.Stream), t.opt.maxDead()
-	removed := int64(0)
-	for ctx.Err() == nil {
-		n, err := t.client.XTrimMaxLenApprox(ctx, stream, limit, trimStep).Result()
-		if err != nil {
-			return err
-		}
-		if removed += n; n == 0 {
-			break
-		}
-	}
-	if removed > 0 && time.Since(t.buried) >= warnEvery {
-		t.buried = time.Now()
-		t.log.Warn("oldest dead letters removed to make room for new ones: replay or delete them in time", "limit", limit)
-	}
-	return nil
 }
 
 // streamID is an entry's id: milliseconds, and a number within the millisecond.

@@ -194,9 +194,9 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	e.opt.MaxLen = 1000
-	trim := newTrimmer(e)
+	room := newDeadRoom(e)
 	for range 2 {
-		if err := trim.trimDead(limited(t)); err != nil {
+		if err := room.trim(limited(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,7 +207,8 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 		t.Errorf("logged:\n%s", got)
 	}
 	for maxLen, want := range map[int64]int64{1: 10_000, 100_000: 10_000, 1_000_000: 100_000} {
-		if got := (&Options{MaxLen: maxLen}).maxDead(); got != want {
+		e.opt.MaxLen = maxLen
+		if got := newDeadRoom(e).maxLen; got != want {
 			t.Errorf("%d dead letters beside %d records, want %d", got, maxLen, want)
 		}
 	}
