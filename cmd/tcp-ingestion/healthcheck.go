@@ -84,7 +84,8 @@ func askHealth(ctx context.Context, url string) error {
 		return noAnswer(url, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, terminal.Line(fmt.Sprintf("%s: %.200s", response.Status, bytes.TrimSpace(body))))
+		said := fmt.Sprintf("%s: %.200s", response.Status, bytes.TrimSpace(body))
+		return fmt.Errorf("%s: %s", url, terminal.Line(said))
 	}
 	return nil
 }

@@ -17,11 +17,12 @@ func published(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	want := []command.Event{
 		{Message: *answer(deviceA, "too late"), Kind: command.MatchLate, Command: "command-7"},
+		{Message: *answer(deviceA, "too late at 25\xb0C\x00"), Kind: command.MatchLate, Command: "command-8"},
 		{Message: *message(deviceB, teltonika.Codec12, teltonika.TypeCamera, "", "\x00\xff\xd8"), Kind: command.MatchNone},
 		{Message: *message(deviceB, teltonika.Codec15, 0x0B, deviceB, "RS232 \r\n"), Kind: command.MatchNone},
 		{Message: *message(deviceA, teltonika.Codec13, teltonika.TypeResponse, "", ""), Kind: command.MatchNone},
 	}
-	want[2].Sent, want[3].Sent = 1_795_345_200, 1
+	want[3].Sent, want[4].Sent = 1_795_345_200, 1
 	for i := range want {
 		if err := n.Publish(t.Context(), &want[i]); err != nil {
 			t.Fatal(err)

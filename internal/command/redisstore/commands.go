@@ -157,17 +157,21 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // Publish implements command.Store.
 func (s *Store) Publish(ctx context.Context, e *command.Event) error {
-	payload, encoding := command.EncodePayload(e.Payload[:min(len(e.Payload), command.MaxEventPayload)])
+	payload, encoding, raw := command.EncodeResponse(e.Payload[:min(len(e.Payload), command.MaxEventPayload)])
 	sent := ""
 	if e.Sent != 0 {
 		sent = time.Unix(int64(e.Sent), 0).UTC().Format(timeLayout)
 	}
-	err := s.client.XAdd(ctx, &redis.XAddArgs{Stream: s.opt.Events, MaxLen: maxEvents, Approx: true, Values: []any{
+	values := []any{
 		"ts", e.Received.UTC().Format(timeLayout), "device_id", e.IMEI, "codec", e.Codec.String(), "type", strconv.Itoa(int(e.Type)),
 		"timestamp", sent, "payload", payload, "encoding", string(encoding), "kind", string(e.Kind), "id", e.Command, "named", e.Named,
 		"size", strconv.Itoa(len(e.Payload)),
-	}}).Err()
-	if err != nil {
+	}
+	if raw != "" {
+		values = append(values, "payload_hex", raw)
+	}
+	add := &redis.XAddArgs{Stream: s.opt.Events, MaxLen: maxEvents, Approx: true, Values: values}
+	if err := s.client.XAdd(ctx, add).Err(); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	return nil

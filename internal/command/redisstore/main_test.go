@@ -102,11 +102,11 @@ func decode(t testing.TB, m redis.XMessage, field string) []byte {
 	return b
 }
 
-func decodeResponse(t testing.TB, m redis.XMessage) []byte {
+func decodeResponse(t testing.TB, m redis.XMessage, field string) []byte {
 	t.Helper()
 	encoding := command.Encoding(text(t, m, "encoding"))
-	raw, _ := m.Values["response_hex"].(string) // only there where it says something
-	b, err := command.DecodeResponse(text(t, m, "response"), encoding, raw)
+	raw, _ := m.Values[field+"_hex"].(string) // only there where it says something
+	b, err := command.DecodeResponse(text(t, m, field), encoding, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,8 @@ func results(t testing.TB, r *testkit.Redis) (all []command.Entry) {
 	for _, m := range stream(t, r, "commands:responses") {
 		all = append(all, command.Entry{
 			Command: command.Command{ID: text(t, m, "id"), IMEI: text(t, m, "imei")}, State: command.State(text(t, m, "status")),
-			Response: decodeResponse(t, m), Reason: text(t, m, "reason"), SentAt: isoTime(t, text(t, m, "sent_at")),
+			Response: decodeResponse(t, m, "response"), Reason: text(t, m, "reason"),
+			SentAt:     isoTime(t, text(t, m, "sent_at")),
 			FinishedAt: isoTime(t, text(t, m, "finished_at")), Instance: text(t, m, "instance"),
 		})
 	}
@@ -138,7 +139,7 @@ func events(t testing.TB, r *testkit.Redis) (all []commandtest.Event) {
 		}
 		e := command.Event{Kind: command.Match(text(t, m, "kind")), Command: text(t, m, "id"), Message: command.Message{
 			IMEI: text(t, m, "device_id"), Codec: teltonika.Codec(codec), Type: byte(kind), Named: text(t, m, "named"),
-			Payload: decode(t, m, "payload"), Received: isoTime(t, text(t, m, "ts")),
+			Payload: decodeResponse(t, m, "payload"), Received: isoTime(t, text(t, m, "ts")),
 		}}
 		if sent := text(t, m, "timestamp"); sent != "" {
 			e.Sent = uint32(isoTime(t, sent).Unix())

@@ -55,9 +55,11 @@ CREATE INDEX events_kept ON events (kept_since) WHERE kept_since IS NOT NULL;
 DELETE FROM turns WHERE NOT EXISTS (SELECT 1 FROM commands WHERE commands.id = turns.id);
 CREATE TRIGGER commands_turn AFTER DELETE ON commands BEGIN DELETE FROM turns WHERE imei = OLD.imei AND id = OLD.id; END;`
 
-// rawResponses keeps the bytes of an answer beside its text, where they differ; see command.EncodeResponse.
+// rawResponses keeps the bytes of an answer, or of an event, beside its text, where they differ; see
+// command.EncodeResponse.
 const rawResponses = `
-ALTER TABLE commands ADD COLUMN response_hex TEXT;`
+ALTER TABLE commands ADD COLUMN response_hex TEXT;
+ALTER TABLE events ADD COLUMN payload_hex TEXT;`
 
 // pragmas are set on the connection. Memory mapping stays off: a failing disk would then end the process with a signal.
 var pragmas = []string{

@@ -12,11 +12,12 @@ const maxEvents = 10_000
 // Publish implements command.Store.
 func (s *Store) Publish(ctx context.Context, e *command.Event) error {
 	own := *e
-	payload, encoding := command.EncodePayload(e.Payload[:min(len(e.Payload), command.MaxEventPayload)])
+	payload, encoding, raw := command.EncodeResponse(e.Payload[:min(len(e.Payload), command.MaxEventPayload)])
 	_, err := transact(ctx, s, func(tx *transaction) (struct{}, error) {
-		result, err := tx.Exec(`INSERT INTO events (received_at, imei, kind, command, codec, type, named, sent, payload, encoding, size)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?)`, own.Received.UnixMilli(), own.IMEI, own.Kind, own.Command, own.Codec, own.Type, own.Named,
-			own.Sent, payload, encoding, len(own.Payload))
+		result, err := tx.Exec(`INSERT INTO events (received_at, imei, kind, command, codec, type, named, sent,
+				payload, encoding, payload_hex, size) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
+			own.Received.UnixMilli(), own.IMEI, own.Kind, own.Command, own.Codec, own.Type, own.Named, own.Sent,
+			payload, encoding, nullable(raw), len(own.Payload))
 		if err != nil {
 			return struct{}{}, err
 		}

@@ -114,13 +114,19 @@ func readResults(t testing.TB, dir string) (all []command.Entry) {
 
 func readEvents(t testing.TB, dir string) (all []commandtest.Event) {
 	t.Helper()
-	const query = `SELECT received_at, imei, kind, command, codec, type, named, sent, payload, encoding, size FROM events ORDER BY seq`
+	const query = `SELECT received_at, imei, kind, command, codec, type, named, sent, payload, encoding, payload_hex, size
+		FROM events ORDER BY seq`
 	each(t, dir, query, func(scan func(into ...any)) {
 		var e commandtest.Event
 		var payload, encoding string
+		var raw *string
 		var received int64
-		scan(&received, &e.IMEI, &e.Kind, &e.Command, &e.Codec, &e.Type, &e.Named, &e.Sent, &payload, &encoding, &e.Size)
+		scan(&received, &e.IMEI, &e.Kind, &e.Command, &e.Codec, &e.Type, &e.Named, &e.Sent,
+			&payload, &encoding, &raw, &e.Size)
 		e.Received, e.Payload = time.UnixMilli(received), decode(t, payload, encoding)
+		if raw != nil {
+			e.Payload = decode(t, *raw, string(command.Hex))
+		}
 		all = append(all, e)
 	})
 	return all

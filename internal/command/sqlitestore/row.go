@@ -102,8 +102,11 @@ func encodeResponse(response []byte) (text, encoding, raw sql.NullString) {
 	}
 	encoded, how, bytes := command.EncodeResponse(response)
 	return sql.NullString{String: encoded, Valid: true}, sql.NullString{String: string(how), Valid: true},
-		sql.NullString{String: bytes, Valid: bytes != ""}
+		nullable(bytes)
 }
+
+// nullable returns NULL for nothing.
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
 // toMillis returns NULL for the zero time.
 func toMillis(t time.Time) sql.NullInt64 {
