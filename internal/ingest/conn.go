@@ -18,20 +18,20 @@ type Conn struct {
 	server    *Server
 	session   Session
 	run       func()    // takes the next steps
-	renew     bool      // a new goroutine shall run
 	via       Transport // nil for a plain connection
 	client    net.Addr  // whom the guard holds responsible; nil while only the balancer is known
-	brief     bool      // there is little time for the login
 	since     time.Time // when it was accepted
 	transport string    // how it came in: tcp, tls
 	verify    func(device string) error
 	cutFor    atomic.Pointer[CloseReason] // why the server ends it, if it does
+	renew     bool                        // a new goroutine shall run
+	brief     bool                        // there is little time for the login
 
-	// With the server's lock.
-	device   string    // who has logged in last; set by TakeOver
+	// With the server's lock; the flags share a word, because there are many connections.
 	opened   bool      // the session's, and no longer the transport's
 	proved   bool      // its device is to be remembered, see Prove
 	ending   bool      // cut off, and not at its end yet
+	device   string    // who has logged in last; set by TakeOver
 	standing *standing // among the unproven; nil if it is none of them
 }
 
