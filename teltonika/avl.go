@@ -129,13 +129,19 @@ func (r *Record) AddBytes(id uint16, g Group, value []byte) {
 }
 
 // Decode reads a data field, codec id to number of data 2, of a codec for which [Codec.IsAVL] holds.
-// Offsets in errors count from the codec id. After an error the Records are of no use.
+// Offsets in errors count from the codec id. After an error the Records are of no use, unless it matches ErrCount.
 //
 // A wrong total of elements is accepted: it says nothing that the groups do not. Codec 8 that does not fit is
 // tried again with a 16-byte group, a variant of old devices that the vendor's page does not describe and that
 // has no codec id of its own.
 func (d *AVLData) Decode(body []byte) error {
-	clear(d.Records) // they must not keep the packet before alive
+	before := d.Records
+	err := d.decode(body)
+	clear(before[min(len(before), len(d.Records)):]) // they must not keep the packet before alive
+	return err
+}
+
+func (d *AVLData) decode(body []byte) error {
 	*d = AVLData{Records: d.Records[:0], elements: d.elements[:0]}
 	if len(body) > 0 {
 		d.Codec = Codec(body[0])
@@ -146,56 +152,46 @@ func (d *AVLData) Decode(body []byte) error {
 	if len(body) < MinLength {
 		return fail(ErrOverrun, "data field", 0, "%d bytes, expected %d or more", len(body), MinLength)
 	}
-	switch d.Codec {
-	case Codec7:
-		return asError(d.decodeRecords(body, decode7))
-	case Codec8:
-		err := d.decodeRecords(body, decode8)
-		if fits(err) {
-			return asError(err)
-		}
+	if !d.Codec.IsAVL() {
+		return fail(ErrUnknownCodec, "codec id", 0, "%v", d.Codec)
+	}
+	ok := d.decodeRecords(body)
+	if !ok && d.Codec == Codec8 {
+		clear(d.Records)
 		d.N16 = true
-		if err := d.decodeRecords(body, decode8N16); fits(err) {
-			return asError(err)
-		}
-		d.N16 = false
-		return err
-	case Codec8E:
-		return asError(d.decodeRecords(body, decode8E))
-	case Codec16:
-		return asError(d.decodeRecords(body, decode16))
+		ok = d.decodeRecords(body)
+		d.N16 = ok
 	}
-	return fail(ErrUnknownCodec, "codec id", 0, "%v", d.Codec)
-}
-
-// fits reports whether the records fill the data field, with this error or none.
-func fits(err *Error) bool { return err == nil || err.Err == ErrCount }
-
-// asError keeps a nil pointer from becoming an error that is not nil.
-func asError(err *Error) error {
-	if err == nil {
-		return nil
-	}
-	return err
-}
-
-// recordDecoder reads the record that begins at offset p of data into r, appends its elements to els
-// and returns where the next record begins.
-type recordDecoder func(data []byte, p int, r *Record, els []Element) (next int, elements []Element, err *Error)
-
-func (d *AVLData) decodeRecords(body []byte, decode recordDecoder) *Error {
-	d.Records, d.elements = d.Records[:0], d.elements[:0]
 	last := len(body) - 1
-	data := body[:last] // without number of data 2, which no record may touch
+	if !ok {
+		return d.misfit(body[:last])
+	}
+	if n2 := int(body[last]); n2 != d.Count {
+		return fail(ErrCount, "number of data 2", last, "%d, number of data 1 is %d", n2, d.Count)
+	}
+	return nil
+}
+
+// decodeRecords reads the records, and reports whether they fill the data field.
+func (d *AVLData) decodeRecords(body []byte) bool {
+	d.Records, d.elements = d.Records[:0], d.elements[:0]
+	data := body[:len(body)-1] // without number of data 2, which no record may touch
+	layout := d.layout()
 	p := 2
 	for i := range d.Count {
 		d.Records = append(d.Records, Record{})
 		r := &d.Records[i]
 		first := len(d.elements)
-		next, elements, err := decode(data, p, r, d.elements)
-		if err != nil {
-			err.Field = recordField(i, err.Field)
-			return err
+		var next int
+		var elements []Element
+		var ok bool
+		if d.Codec == Codec7 {
+			next, elements, ok = decode7(data, p, r, d.elements)
+		} else {
+			next, elements, ok = layout.decode(data, p, r, d.elements)
+		}
+		if !ok {
+			return false
 		}
 		d.elements = elements
 		r.Elements = elements[first:len(elements):len(elements)]
@@ -203,11 +199,14 @@ func (d *AVLData) decodeRecords(body []byte, decode recordDecoder) *Error {
 		r.data = r.Raw
 		p = next
 	}
-	if p != last {
-		return fail(ErrTrailing, "number of data 2", p, "%d bytes before it are in no record", last-p)
+	return p == len(data)
+}
+
+// misfit is the error of records that do not fill data, the data field without number of data 2.
+func (d *AVLData) misfit(data []byte) *Error {
+	w := walker{data: data, p: 2}
+	if w.records(d); w.stopped {
+		return w.overrun()
 	}
-	if n2 := int(body[last]); n2 != d.Count {
-		return fail(ErrCount, "number of data 2", last, "%d, number of data 1 is %d", n2, d.Count)
-	}
-	return nil
+	return fail(ErrTrailing, "number of data 2", w.p, "%d bytes before it are in no record", len(data)-w.p)
 }

@@ -22,18 +22,13 @@ func (d *AVLData) AppendBody(dst []byte) ([]byte, error) {
 	if err := d.encodable(); err != nil {
 		return dst, err
 	}
-	n := byte(len(d.Records))
+	layout, n := d.layout(), byte(len(d.Records))
 	dst = append(dst, byte(d.Codec), n)
 	for i := range d.Records {
-		switch r := &d.Records[i]; d.Codec {
-		case Codec7:
-			dst = appendRecord7(dst, r)
-		case Codec8:
-			dst = appendRecord8(dst, r, d.N16)
-		case Codec8E:
-			dst = appendRecord8E(dst, r)
-		case Codec16:
-			dst = appendRecord16(dst, r)
+		if d.Codec == Codec7 {
+			dst = appendRecord7(dst, &d.Records[i])
+		} else {
+			dst = layout.append(dst, &d.Records[i])
 		}
 	}
 	return append(dst, n), nil
@@ -56,17 +51,13 @@ func (d *AVLData) encodable() error {
 }
 
 func (d *AVLData) recordEncodable(r *Record) *Error {
-	maxID, maxCount := 0xFFFF, 0xFF
-	switch d.Codec {
-	case Codec7:
+	layout := d.layout()
+	maxID, maxCount := maxOf(layout.idSize), maxOf(layout.countSize)
+	if d.Codec == Codec7 { // which has no total
 		if err := r.encodable7(); err != nil {
 			return err
 		}
-		maxID, maxCount = 0xFF, 3*0xFF
-	case Codec8:
-		maxID = 0xFF
-	case Codec8E:
-		maxCount = 0xFFFF
+		maxCount *= len(layout.groups)
 	}
 	if int(r.EventID) > maxID {
 		return unencodable("event id", "%d, at most %d in codec %v", r.EventID, maxID, d.Codec)
@@ -81,7 +72,7 @@ func (d *AVLData) recordEncodable(r *Record) *Error {
 		if e.Group > GroupX {
 			return unencodable("element", "id %d: the value is not one of the group it was added to", e.ID)
 		}
-		if !d.has(e.Group) {
+		if !layout.has(e.Group) {
 			return unencodable("element", "id %d: codec %v has no %s group", e.ID, d.Codec, groupName(e.Group))
 		}
 		if e.Group != GroupX && int(e.Size) != groupSize[e.Group] {
@@ -92,17 +83,4 @@ func (d *AVLData) recordEncodable(r *Record) *Error {
 		}
 	}
 	return nil
-}
-
-// has reports whether the codec has the group, one of Group1 to GroupX.
-func (d *AVLData) has(g Group) bool {
-	switch g {
-	case GroupX:
-		return d.Codec == Codec8E
-	case Group16:
-		return d.Codec == Codec8 && d.N16
-	case Group8:
-		return d.Codec != Codec7
-	}
-	return true
 }

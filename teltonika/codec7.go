@@ -26,7 +26,6 @@ import (
 //
 // Latitude stands before longitude, both in degrees; the angle's unit is 360/256 degree.
 const (
-	headSize7   = 5
 	epoch7      = 1167609600 // 2007-01-01 in s since 1970
 	timeBits7   = 30
 	timeMask7   = 1<<timeBits7 - 1
@@ -37,60 +36,68 @@ const (
 // maskOfGroup is the bit of the global mask that says that the group is there, Group1 to Group4.
 func maskOfGroup(g Group) byte { return 2 << g }
 
+// layout7 are the groups of Codec 7.
+var layout7 = layout{idSize: 1, countSize: 1, groups: []Group{Group1, Group2, Group4}}
+
 // gpsFields are the parts of the GPS element, in the order of their bits in the GPS mask and in Fields.
-var gpsFields = [...]headField{
+var gpsFields = [...]namedField{
 	{"latitude and longitude", 8}, {"altitude", 2}, {"angle", 1}, {"speed", 1}, {"satellites", 1},
 	{"LAC and CID", 4}, {"signal", 1}, {"operator", 4},
 }
 
-func decode7(data []byte, p int, r *Record, els []Element) (int, []Element, *Error) {
-	if len(data)-p < headSize7 {
-		if len(data)-p < 4 {
-			return 0, nil, overrun(data, p, "timestamp", 4)
-		}
-		return 0, nil, overrun(data, p+4, "global mask", 1)
+// decode7 does for Codec 7 what layout.decode does for the others.
+func decode7(data []byte, p int, r *Record, els []Element) (next int, elements []Element, ok bool) {
+	w := walker{data: data, p: p}
+	mask := w.head7(r)
+	if w.stopped {
+		return 0, nil, false
 	}
-	at := binary.BigEndian.Uint32(data[p:])
-	r.Priority = uint8(at >> timeBits7)
-	r.Timestamp = (uint64(at&timeMask7) + epoch7) * 1000
-	mask := data[p+4]
-	p += headSize7
-	var err *Error
-	if r.Lacks = allFields; mask&maskOfGPS != 0 {
-		if p, err = decodeGPS7(data, p, r); err != nil {
-			return 0, nil, err
-		}
-	}
-	for g := Group1; g <= Group4; g++ {
+	for _, g := range layout7.groups {
 		if mask&maskOfGroup(g) == 0 {
 			continue
 		}
-		if p, els, err = narrowGroup(data, p, g, els); err != nil {
-			return 0, nil, err
+		if w.p, els, ok = narrowGroup(data, w.p, g, els); !ok {
+			return 0, nil, false
 		}
 	}
-	return p, els, nil
+	return w.p, els, true
 }
 
-func decodeGPS7(data []byte, p int, r *Record) (int, *Error) {
-	if p >= len(data) {
-		return 0, overrun(data, p, "GPS mask", 1)
+// record7 visits the fields of a record.
+func (w *walker) record7() {
+	mask := w.head7(new(Record))
+	for _, g := range layout7.groups {
+		if mask&maskOfGroup(g) != 0 {
+			w.groupOf(&layout7, g)
+		}
 	}
-	mask := Fields(data[p])
-	p++
+}
+
+// head7 reads what stands before the groups into r, and returns the global mask.
+func (w *walker) head7(r *Record) byte {
+	at := uintOf(w.take("timestamp", 4))
+	r.Priority = uint8(at >> timeBits7)
+	r.Timestamp = (at&timeMask7 + epoch7) * 1000
+	mask := byte(uintOf(w.take("global mask", 1)))
+	r.Lacks = allFields
+	if mask&maskOfGPS != 0 {
+		w.gps7(r)
+	}
+	return mask
+}
+
+func (w *walker) gps7(r *Record) {
+	mask := Fields(uintOf(w.take("GPS mask", 1)))
 	r.Lacks = ^mask
 	for i, f := range gpsFields {
 		field := Fields(1) << i
 		if mask&field == 0 {
 			continue
 		}
-		if len(data)-p < f.size {
-			return 0, overrun(data, p, f.name, f.size)
+		if b := w.take(f.name, f.size); b != nil {
+			r.setGPS7(field, b)
 		}
-		r.setGPS7(field, data[p:p+f.size])
-		p += f.size
 	}
-	return p, nil
 }
 
 // setGPS7 sets a field from its bytes in the GPS element.
@@ -147,7 +154,7 @@ func (r *Record) encodable7() *Error {
 	case r.Has(FieldSpeed) && r.Speed > 0xFF:
 		return unencodable("speed", "%d km/h, at most 255 in codec 7", r.Speed)
 	}
-	for g := Group1; g <= Group4; g++ {
+	for _, g := range layout7.groups {
 		if n := r.count(g); n > 0xFF {
 			return unencodable(groupName(g)+" element count", "%d, at most 255 in codec 7", n)
 		}
@@ -169,9 +176,9 @@ func appendRecord7(dst []byte, r *Record) []byte {
 	if mask&maskOfGPS != 0 {
 		dst = appendGPS7(dst, r)
 	}
-	for g := Group1; g <= Group4; g++ {
+	for _, g := range layout7.groups {
 		if mask&maskOfGroup(g) != 0 {
-			dst = appendNarrowGroup(dst, 1, r, g)
+			dst = layout7.appendGroup(dst, r, g)
 		}
 	}
 	return dst

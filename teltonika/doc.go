@@ -20,6 +20,9 @@
 //	err = frame.Verify()
 //	err = data.Decode(frame.Body())
 //
+// [ReadLogin] and [ReadFrame] read them from a connection. [Trace] shows each field of a packet, also of one that is
+// damaged.
+//
 // Every integer on the wire is big-endian. Errors are [*Error]: they name the field and its
 // byte offset and say whether the stream can go on after them.
 //

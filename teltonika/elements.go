@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// The groups of IO elements stand in the order of their value sizes. Codec 8 has ids of one byte, Codec 16
-// and Codec 8 Extended of two. Each group is read by a loop of its own width, with one bounds check for the
-// whole group, because here is where decoding spends its time.
+// The groups of IO elements stand in the order of their value sizes. Codec 7 and 8 have ids of one byte, Codec 16 and
+// Codec 8 Extended of two. A loop of its own width reads each group, with one bounds check for the whole group, because
+// here is where decoding spends its time.
 
-// narrowGroup reads a group with 1-byte ids, `n u8 | n × (id u8 | value)`, at offset p.
-func narrowGroup(data []byte, p int, g Group, els []Element) (int, []Element, *Error) {
+// narrowGroup reads a group of Group1 to Group8 with 1-byte ids, `n u8 | n × (id u8 | value)`, at offset p.
+func narrowGroup(data []byte, p int, g Group, els []Element) (next int, elements []Element, ok bool) {
 	if p >= len(data) {
-		return 0, nil, overrun(data, p, groupName(g)+" element count", 1)
+		return 0, nil, false
 	}
-	n, size := int(data[p]), groupSize[g]
+	n := int(data[p])
 	p++
-	end := p + n*(1+size)
+	end := p + n*(1+groupSize[g])
 	if end > len(data) {
-		return 0, nil, overrunElement(data, p, g, 1)
+		return 0, nil, false
 	}
 	b, first := data[p:end], len(els)
 	els = slices.Grow(els, n)[:first+n]
@@ -45,14 +45,22 @@ func narrowGroup(data []byte, p int, g Group, els []Element) (int, []Element, *E
 			out[i] = Element{ID: uint16(e[0]), Size: 8, Group: Group8, value: binary.BigEndian.Uint64(e[1:])}
 		}
 	}
-	return end, els, nil
+	return end, els, true
 }
 
-// wideGroup reads n elements with 2-byte ids, `n × (id u16 | value)`, at offset p behind the count.
-func wideGroup(data []byte, p, n int, g Group, els []Element) (int, []Element, *Error) {
+// wideGroup reads a group of Group1 to Group8 with 2-byte ids, `n u8 or u16 | n × (id u16 | value)`, at offset p.
+func wideGroup(data []byte, p, countSize int, g Group, els []Element) (next int, elements []Element, ok bool) {
+	if len(data)-p < countSize {
+		return 0, nil, false
+	}
+	n := int(data[p])
+	if countSize == 2 {
+		n = n<<8 | int(data[p+1])
+	}
+	p += countSize
 	end := p + n*(2+groupSize[g])
 	if end > len(data) {
-		return 0, nil, overrunElement(data, p, g, 2)
+		return 0, nil, false
 	}
 	b, first := data[p:end], len(els)
 	els = slices.Grow(els, n)[:first+n]
@@ -79,16 +87,41 @@ func wideGroup(data []byte, p, n int, g Group, els []Element) (int, []Element, *
 			out[i] = Element{ID: binary.BigEndian.Uint16(e), Size: 8, Group: Group8, value: binary.BigEndian.Uint64(e[2:])}
 		}
 	}
-	return end, els, nil
+	return end, els, true
 }
 
-// appendElement appends one element with an id of idSize bytes.
-func appendElement(dst []byte, idSize int, r *Record, e Element) []byte {
-	if idSize == 1 {
-		dst = append(dst, byte(e.ID))
-	} else {
-		dst = binary.BigEndian.AppendUint16(dst, e.ID)
+// bytesGroup reads a group whose values are bytes, of the record that begins at start: Group16 is
+// `n u8 | n × (id u8 | 16 bytes)`, GroupX `n u16 | n × (id u16 | length u16 | value)`.
+func bytesGroup(data []byte, p, start int, g Group, els []Element) (next int, elements []Element, ok bool) {
+	countSize, head := 1, 1
+	if g == GroupX {
+		countSize, head = 2, 4
 	}
+	if len(data)-p < countSize {
+		return 0, nil, false
+	}
+	n := int(uintOf(data[p : p+countSize]))
+	p += countSize
+	for range n {
+		if len(data)-p < head {
+			return 0, nil, false
+		}
+		e := Element{ID: uint16(data[p]), Size: 16, Group: g}
+		if g == GroupX {
+			e.ID, e.Size = binary.BigEndian.Uint16(data[p:]), binary.BigEndian.Uint16(data[p+2:])
+		}
+		p += head
+		e.value = uint64(p - start)
+		if p += int(e.Size); p > len(data) {
+			return 0, nil, false
+		}
+		els = append(els, e)
+	}
+	return p, els, true
+}
+
+// appendElement appends what follows an element's id.
+func appendElement(dst []byte, r *Record, e Element) []byte {
 	switch e.Group {
 	case Group1:
 		return append(dst, byte(e.value))
@@ -113,19 +146,6 @@ func (r *Record) count(g Group) int {
 		}
 	}
 	return n
-}
-
-// overrunElement is the error of a group that begins at p and does not fit: it names its first element
-// that runs past the data.
-func overrunElement(data []byte, p int, g Group, idSize int) *Error {
-	size := groupSize[g]
-	whole := (len(data) - p) / (idSize + size)
-	p += whole * (idSize + size)
-	name := fmt.Sprintf("%s element %d", groupName(g), whole+1)
-	if p+idSize > len(data) {
-		return overrun(data, p, name+" id", idSize)
-	}
-	return overrun(data, p+idSize, name+" value", size)
 }
 
 func groupName(g Group) string {

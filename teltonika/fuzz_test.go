@@ -71,7 +71,9 @@ func fuzzCodec(f *testing.F, codec Codec) {
 
 // fuzzAVL decodes a data field. If it is good, its records account for every byte, and encoding gives it back.
 func fuzzAVL(t *testing.T, body []byte, data *AVLData) {
-	if err := data.Decode(body); err != nil {
+	err := data.Decode(body)
+	checkTrace(t, body, err)
+	if err != nil {
 		checkDecodeError(t, "Decode", err, body)
 		return
 	}
@@ -83,7 +85,7 @@ func fuzzAVL(t *testing.T, body []byte, data *AVLData) {
 	for i := range data.Records {
 		r := &data.Records[i]
 		for _, e := range r.Elements {
-			if e.Numeric() != (e.Group <= Group8) || !e.Numeric() && len(r.Bytes(e)) != int(e.Size) || !data.has(e.Group) {
+			if e.Numeric() != (e.Group <= Group8) || !e.Numeric() && len(r.Bytes(e)) != int(e.Size) || !data.layout().has(e.Group) {
 				t.Fatalf("record %d element %+v, %d bytes", i+1, e, len(r.Bytes(e)))
 			}
 			total += int(e.Size)
@@ -133,6 +135,7 @@ func FuzzMessages(f *testing.F) {
 func fuzzMessages(t *testing.T, body []byte) {
 	var m Messages
 	err := m.Decode(body)
+	checkTrace(t, body, err)
 	if err != nil {
 		checkDecodeError(t, "Messages.Decode", err, body)
 		return

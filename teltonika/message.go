@@ -79,17 +79,13 @@ func (m *Messages) Decode(body []byte) error {
 		return fail(ErrUnknownCodec, "codec id", 0, "%v is not a message codec", m.Codec)
 	}
 	last := len(body) - 1
-	for p := 2; p < last; {
-		msg, next, err := decodeMessage(body[:last], p, m.Codec, m.Quantity == 1)
-		if err != nil {
-			err.Field = messageField(len(m.Messages), err.Field)
-			return err
-		}
-		m.Messages = append(m.Messages, msg)
-		p = next
+	w := walker{data: body[:last], p: 2}
+	if err := w.messages(m); err != nil {
+		err.Field = messageField(len(m.Messages), err.Field)
+		return err
 	}
 	if m.Quantity > 0 && len(m.Messages) == 0 {
-		return overrun(body[:last], last, messageField(0, "type and size"), 5)
+		return fail(ErrOverrun, messageField(0, "type and size"), last, "5 bytes long, 0 are left")
 	}
 	if q2 := int(body[last]); q2 != m.Quantity {
 		return fail(ErrCount, "quantity 2", last, "%d, quantity 1 is %d", q2, m.Quantity)
@@ -97,33 +93,45 @@ func (m *Messages) Decode(body []byte) error {
 	return nil
 }
 
-func decodeMessage(data []byte, p int, codec Codec, alone bool) (Message, int, *Error) {
-	if len(data)-p < 5 {
-		return Message{}, 0, overrun(data, p, "type and size", 5)
+// messages reads what is left into m, of which codec and quantity are known.
+func (w *walker) messages(m *Messages) *Error {
+	for w.p < len(w.data) {
+		w.record++
+		msg, err := w.message(m.Codec, m.Quantity == 1)
+		if err != nil {
+			return err
+		}
+		m.Messages = append(m.Messages, msg)
 	}
-	m := Message{Type: data[p], Size: binary.BigEndian.Uint32(data[p+1:])}
-	p += 5
-	left, size, prefix := len(data)-p, int64(m.Size), codec.prefixSize()
-	if alone && int64(left) == size+int64(prefix) {
-		size += int64(prefix)
+	return nil
+}
+
+func (w *walker) message(codec Codec, alone bool) (m Message, err *Error) {
+	b := w.take("type and size", 5)
+	if w.stopped {
+		return m, fail(ErrOverrun, "type and size", w.p, "5 bytes long, %d are left", len(w.data)-w.p)
 	}
-	if size > int64(left) {
-		return m, 0, fail(ErrOverrun, "size", p-4, "%d bytes, %d are left", size, left)
+	m.Type, m.Size = b[0], binary.BigEndian.Uint32(b[1:])
+	left, size, prefix := w.data[w.p:], int64(m.Size), int64(codec.prefixSize())
+	if alone && int64(len(left)) == size+prefix {
+		size += prefix
 	}
-	if size < int64(prefix) {
-		return m, 0, fail(ErrOverrun, "size", p-4, "%d bytes, timestamp and IMEI take %d", size, prefix)
+	switch {
+	case size > int64(len(left)):
+		w.stop("message", int(size), left)
+		return m, fail(ErrOverrun, "size", w.p-4, "%d bytes, %d are left", size, len(left))
+	case size < prefix:
+		w.stop("message", int(prefix), left[:size])
+		return m, fail(ErrOverrun, "size", w.p-4, "%d bytes, timestamp and IMEI take %d", size, prefix)
 	}
-	end := p + int(size)
 	if codec.HasTimestamp() {
-		m.Timestamp = binary.BigEndian.Uint32(data[p:])
-		p += 4
+		m.Timestamp = binary.BigEndian.Uint32(w.take("timestamp", 4))
 	}
 	if codec.hasIMEI() {
-		m.IMEI = decodeBCD(data[p : p+8])
-		p += 8
+		m.IMEI = decodeBCD(w.take("IMEI", 8))
 	}
-	m.Payload = data[p:end:end]
-	return m, end, nil
+	m.Payload = w.take("payload", int(size-prefix))
+	return m, nil
 }
 
 // AppendFrame appends the whole TCP frame of the messages. What the codec cannot express is an error that matches

@@ -109,6 +109,7 @@ func (p *Packet) dataObject() dataObject {
 		o.Messages = messageObjects(p.Messages)
 	} else {
 		o.Records = recordObjects(p.AVL)
+		p.addCodec7(o.Records)
 	}
 	return o
 }
@@ -136,11 +137,8 @@ func recordObjects(data *teltonika.AVLData) []recordObject {
 			Timestamp: r.Timestamp, Priority: r.Priority, Longitude: decimal(r.Longitude), Latitude: decimal(r.Latitude),
 			Altitude: r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID, IO: make([][3]any, len(r.Elements)),
 		}
-		switch data.Codec {
-		case teltonika.Codec16:
+		if data.Codec == teltonika.Codec16 {
 			o.Generation = &r.Generation
-		case teltonika.Codec7:
-			o.add7(r)
 		}
 		for j, e := range r.Elements {
 			o.IO[j] = [3]any{e.ID, e.Size, elementHex(r, e)}
@@ -183,8 +181,6 @@ func printable(b []byte) bool {
 	}
 	return len(b) > 0
 }
-
-func hasIMEI(c teltonika.Codec) bool { return c == teltonika.Codec14 || c == teltonika.Codec15 }
 
 // orNull is nil for an empty string.
 func orNull(s string) *string {

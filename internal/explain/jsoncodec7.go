@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -22,36 +23,41 @@ type recordObject7 struct {
 	Operator   *uint32  `json:"gh_operator,omitempty"`
 }
 
-// add7 adds what only Codec 7 has.
-func (o *recordObject) add7(r *teltonika.Record) {
-	const atGlobalMask, atGPSMask, atGPS = 4, 5, 6 // in the record
-	own := &recordObject7{GlobalMask: r.Raw[atGlobalMask]}
-	o.recordObject7 = own
-	if own.GlobalMask&1 == 0 {
+// addCodec7 adds to the records what only Codec 7 has.
+func (p *Packet) addCodec7(records []recordObject) {
+	if codec, _ := p.Codec(); codec != teltonika.Codec7 || len(records) == 0 {
 		return
 	}
-	own.GPSMask = &r.Raw[atGPSMask]
-	angle := r.Raw[atGPS:]
-	sent := func(f teltonika.Fields) bool { return teltonika.Fields(*own.GPSMask)&f != 0 }
-	if sent(teltonika.FieldCoordinates) {
-		o.Latitude, own.Latitude = coordinate7(angle)
-		o.Longitude, own.Longitude = coordinate7(angle[4:])
-		angle = angle[8:]
+	for i := range records {
+		records[i].recordObject7 = new(recordObject7)
 	}
-	if sent(teltonika.FieldAltitude) {
-		angle = angle[2:]
-	}
-	if sent(teltonika.FieldAngle) {
-		own.Angle = &angle[0]
-	}
-	if sent(teltonika.FieldCell) {
-		own.LAC, own.CID = &r.LAC, &r.CID
-	}
-	if sent(teltonika.FieldSignal) {
-		own.Signal = &r.Signal
-	}
-	if sent(teltonika.FieldOperator) {
-		own.Operator = &r.Operator
+	body := p.Raw[p.bodyStart:p.bodyEnd]
+	teltonika.Trace(body, len(body), func(f teltonika.Field) {
+		if f.Record > 0 {
+			records[f.Record-1].add7(f)
+		}
+	})
+}
+
+func (o *recordObject) add7(f teltonika.Field) {
+	switch f.Name {
+	case "global mask":
+		o.GlobalMask = f.Bytes[0]
+	case "GPS mask":
+		o.GPSMask = &f.Bytes[0]
+	case "latitude and longitude":
+		o.Latitude, o.recordObject7.Latitude = coordinate7(f.Bytes)
+		o.Longitude, o.recordObject7.Longitude = coordinate7(f.Bytes[4:])
+	case "angle":
+		o.recordObject7.Angle = &f.Bytes[0]
+	case "LAC and CID":
+		lac, cid := binary.BigEndian.Uint16(f.Bytes), binary.BigEndian.Uint16(f.Bytes[2:])
+		o.LAC, o.CID = &lac, &cid
+	case "signal":
+		o.Signal = &f.Bytes[0]
+	case "operator":
+		operator := binary.BigEndian.Uint32(f.Bytes)
+		o.Operator = &operator
 	}
 }
 

@@ -14,7 +14,27 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// The functions of this file say what the bytes of a field mean.
+// meanings say what the bytes of the fields mean, by the library's names.
+var meanings = map[string]func([]byte) string{
+	"codec id":         func(b []byte) string { return codecName(teltonika.Codec(b[0])) },
+	"number of data 1": number,
+
+	"timestamp":       milliseconds,
+	"priority":        priority,
+	"longitude":       degrees,
+	"latitude":        degrees,
+	"altitude":        metres,
+	"angle":           func(b []byte) string { return number(b) + "°" },
+	"satellites":      number,
+	"speed":           kmh,
+	"generation type": generationType,
+	"total elements":  number,
+
+	"type":    messageType,
+	"size":    byteCount,
+	"IMEI":    imeiDigits,
+	"payload": text,
+}
 
 // uintOf is the big-endian number of up to 8 bytes.
 func uintOf(b []byte) uint64 {
@@ -157,6 +177,18 @@ func messageType(b []byte) string {
 		return "17 (refused: the IMEI is not the device's)"
 	}
 	return number(b)
+}
+
+func groupMeaning(g teltonika.Group) string {
+	switch g {
+	case teltonika.Group1:
+		return "of 1 byte"
+	case teltonika.Group16:
+		return "of 16 bytes"
+	case teltonika.GroupX:
+		return "of variable length"
+	}
+	return fmt.Sprintf("of %d bytes", numberSize(g))
 }
 
 // elementName is an element's id and name.

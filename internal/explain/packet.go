@@ -176,28 +176,12 @@ func (p *Packet) decodeBody(body []byte) {
 		p.Messages = new(teltonika.Messages)
 		err = p.Messages.Decode(body)
 	case codec.IsAVL():
-		p.AVL, err = decodeAVL(body)
+		p.AVL = new(teltonika.AVLData)
+		if err = p.AVL.Decode(body); err != nil && !errors.Is(err, teltonika.ErrCount) {
+			p.AVL.Records = nil
+		}
 	default:
 		err = new(teltonika.AVLData).Decode(body)
 	}
 	p.problem(p.bodyStart, err)
-}
-
-// decodeAVL decodes the data field of an AVL codec. Where nothing but number of data 2 is wrong, the records are
-// good, and come with the error.
-func decodeAVL(body []byte) (*teltonika.AVLData, error) {
-	data := new(teltonika.AVLData)
-	err := data.Decode(body)
-	if err == nil {
-		return data, nil
-	}
-	if errors.Is(err, teltonika.ErrCount) {
-		corrected := append([]byte(nil), body...)
-		corrected[len(corrected)-1] = corrected[1]
-		if data.Decode(corrected) == nil {
-			return data, err
-		}
-	}
-	data.Records = nil
-	return data, err
 }

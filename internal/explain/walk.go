@@ -43,8 +43,8 @@ func (p *Packet) Annotate(visit func(Field)) {
 	}
 }
 
-// walker goes through a packet field by field. It knows the layouts by itself, so that it can show how far a
-// packet makes sense which the library refuses; what is wrong with it, and where, it has from the library.
+// walker goes through a packet field by field. In the data field the library tells it where each of them is; what is
+// wrong with the packet, and where, it has from the library too.
 type walker struct {
 	packet  *Packet
 	pos     int // of the next field in packet.Raw
@@ -53,6 +53,8 @@ type walker struct {
 	stopped bool    // a field did not fit: nothing up to limit can be told apart
 	pending []error // the packet's problems that no field has told yet
 	visit   func(Field)
+
+	entry entry // of the data field
 }
 
 func (w *walker) left() int { return w.limit - w.pos }
@@ -129,13 +131,6 @@ func (w *walker) problemAt(offset, size int) string {
 	return ""
 }
 
-// heading visits a title for the fields that follow, at the next depth.
-func (w *walker) heading(format string, args ...any) {
-	if !w.stopped {
-		w.remark(fmt.Sprintf(format, args...), "")
-	}
-}
-
 // remark visits something to say that has no bytes.
 func (w *walker) remark(name, value string) {
 	if !w.stopped {
@@ -196,68 +191,13 @@ func (w *walker) datagram() {
 	}
 }
 
-// body visits the data field. Number of data 2 is its last byte whatever stands before it, if the packet is
-// not cut off before that.
+// body visits the data field, or as much of it as there is.
 func (w *walker) body() {
 	p := w.packet
-	if p.bodyEnd <= len(p.Raw) && p.bodyEnd-p.bodyStart >= teltonika.MinLength {
-		w.limit = p.bodyEnd - 1
+	size := max(p.bodyEnd-p.bodyStart, teltonika.MinLength)
+	body := p.Raw[p.bodyStart:max(p.bodyStart, min(p.bodyEnd, len(p.Raw)))]
+	if len(body) == size {
+		w.limit = p.bodyEnd - 1 // number of data 2 is no part of what stands before it
 	}
-	w.take("codec id", 1, func(b []byte) string { return codecName(teltonika.Codec(b[0])) })
-	n := w.take("number of data 1", 1, number)
-	if n == nil {
-		return
-	}
-	switch codec, _ := p.Codec(); {
-	case codec.IsAVL():
-		w.records(codec, int(n[0]))
-	case codec.IsMessage():
-		w.messages(codec, int(n[0]))
-	}
-	if w.left() > 0 {
-		w.stop("in none of the records or messages")
-	}
-	w.until(p.bodyEnd)
-	w.take("number of data 2", 1, number)
-}
-
-// messages visits the messages of Codec 12 to 15, as many as there are.
-func (w *walker) messages(codec teltonika.Codec, quantity int) {
-	for i := 1; w.left() > 0 && !w.stopped; i++ {
-		w.depth = 0
-		w.heading("message %d", i)
-		w.depth = 1
-		w.message(codec, quantity == 1)
-	}
-	w.depth = 0
-}
-
-func (w *walker) message(codec teltonika.Codec, alone bool) {
-	if !w.fits("type and size", 5) {
-		return
-	}
-	w.take("type", 1, messageType)
-	size := int64(binary.BigEndian.Uint32(w.take("size", 4, byteCount)))
-	prefix := int64(0)
-	if codec.HasTimestamp() {
-		prefix += 4
-	}
-	if hasIMEI(codec) {
-		prefix += 8
-	}
-	if left := int64(w.left()); alone && prefix > 0 && left == size+prefix {
-		w.remark("the size leaves out the timestamp and IMEI, as some devices do", "")
-		size = left
-	}
-	if size > int64(w.left()) || size < prefix {
-		w.stop(tooLong("the message", int(size), w.left()))
-		return
-	}
-	if codec.HasTimestamp() {
-		w.take("timestamp", 4, seconds)
-	}
-	if hasIMEI(codec) {
-		w.take("IMEI", 8, imeiDigits)
-	}
-	w.take("payload", int(size-prefix), text)
+	teltonika.Trace(body, size, w.traced)
 }

@@ -9,59 +9,18 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Codec 7 has a layout of its own, in which masks say what is there. Its elements are not named, because their ids are
-// not those of newer devices: 1, a digital input there, counts up to 100 here.
-
-// groupsOf7 are the groups of Codec 7, in the order of their bits in the global mask, from the second on.
-var groupsOf7 = []teltonika.Group{teltonika.Group1, teltonika.Group2, teltonika.Group4}
-
-// gpsParts7 are the parts of the GPS element, in the order of their bits in the GPS mask. Fields that share a bit come
-// together.
-var gpsParts7 = [8][]headField{
-	{{"latitude", 4, float}, {"longitude", 4, float}},
-	{{"altitude", 2, metres}},
-	{{"angle", 1, turn}},
-	{{"speed", 1, kmh}},
-	{{"satellites", 1, number}},
-	{{"LAC", 2, number}, {"CID", 2, number}},
-	{{"signal", 1, number}},
-	{{"operator", 4, number}},
-}
-
-func (w *walker) record7(decoded *teltonika.Record) {
-	w.take("timestamp", 4, priorityAndTime)
-	mask := w.take("global mask", 1, globalMask)
-	if mask == nil {
-		return
-	}
-	if mask[0]&1 != 0 {
-		w.gpsElement()
-	}
-	if decoded != nil {
-		w.remark("fix", fixMeaning7(decoded))
-	}
-	layout := recordLayout{idSize: 1, countSize: 1, unnamed: true}
-	for i, g := range groupsOf7 {
-		if mask[0]>>(i+1)&1 != 0 {
-			w.group(layout, g)
-		}
-	}
-}
-
-func (w *walker) gpsElement() {
-	mask := w.take("GPS mask", 1, gpsMask)
-	if mask == nil {
-		return
-	}
-	for i, part := range gpsParts7 {
-		size := len(part) * part[0].size
-		if mask[0]>>i&1 == 0 || !w.fits(part[0].name, size) {
-			continue
-		}
-		for _, f := range part {
-			w.take(f.name, f.size, f.describe)
-		}
-	}
+// meanings7 are the meanings of fields that Codec 7 alone has, or has in another form.
+var meanings7 = map[string]func([]byte) string{
+	"timestamp":   priorityAndTime,
+	"global mask": globalMask,
+	"GPS mask":    gpsMask,
+	"latitude":    float,
+	"longitude":   float,
+	"angle":       turn,
+	"LAC":         number,
+	"CID":         number,
+	"signal":      number,
+	"operator":    number,
 }
 
 // epoch7 is the start of 2007, from which Codec 7 counts, in s since 1970 UTC.
@@ -78,27 +37,16 @@ func priorityAndTime(b []byte) string {
 }
 
 func globalMask(b []byte) string {
-	names := []string{"GPS element"}
-	for _, g := range groupsOf7 {
-		names = append(names, "elements "+groupMeaning(g))
-	}
-	return maskMeaning(b[0], names)
+	return maskMeaning(b[0], "GPS element", "elements of 1 byte", "elements of 2 bytes", "elements of 4 bytes")
 }
 
 func gpsMask(b []byte) string {
-	var names []string
-	for _, part := range gpsParts7 {
-		name := part[0].name
-		for _, f := range part[1:] {
-			name += " and " + f.name
-		}
-		names = append(names, name)
-	}
-	return maskMeaning(b[0], names)
+	return maskMeaning(b[0], "latitude and longitude", "altitude", "angle", "speed", "satellites", "LAC and CID", "signal",
+		"operator")
 }
 
 // maskMeaning lists what a mask says is there. A bit without a name has no known meaning.
-func maskMeaning(mask byte, names []string) string {
+func maskMeaning(mask byte, names ...string) string {
 	var set []string
 	for i := range 8 {
 		switch {
