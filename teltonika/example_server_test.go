@@ -40,14 +40,19 @@ func serve(conn net.Conn, store func(imei string, r *teltonika.Record) error) er
 	}
 }
 
-// A server, and a device that sends it one record.
+// A server, to which a device sends one record.
 func Example_server() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	go device(listener.Addr().String())
+	go func() {
+		if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
+			send(conn, "356307042441013", teltonika.Record{Timestamp: 1700000000000, Latitude: 546870000, Longitude: 252797000})
+			conn.Close()
+		}
+	}()
 	conn, err := listener.Accept()
 	if err != nil {
 		fmt.Println(err)
@@ -61,21 +66,4 @@ func Example_server() {
 	// Output:
 	// 356307042441013 was at 546870000, 252797000
 	// ended with <nil>
-}
-
-func device(address string) {
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	login, _ := teltonika.AppendLogin(nil, "356307042441013")
-	conn.Write(login)
-	io.ReadFull(conn, make([]byte, 1))
-	data := teltonika.AVLData{Codec: teltonika.Codec8, Records: []teltonika.Record{
-		{Timestamp: 1700000000000, Latitude: 546870000, Longitude: 252797000, Satellites: 12},
-	}}
-	frame, _ := data.AppendFrame(nil)
-	conn.Write(frame)
-	io.ReadFull(conn, make([]byte, 4))
 }
