@@ -16,8 +16,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
 )
 
 // checkTimeout is how long the engine may take to answer.

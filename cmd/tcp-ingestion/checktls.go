@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
 // tlsSettings are those that say which files a server has, and for whom.

@@ -12,9 +12,9 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/proxyheader"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/proxyheader"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
 // front is what stands before the devices' protocol on a TCP port: a balancer's header, if balancers are trusted, and

@@ -13,7 +13,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
 // comingFrom is a connection with an address.

@@ -11,8 +11,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
 // What listeners are for: in the log, and the names of the sockets that the service manager may hand over.

@@ -19,12 +19,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/listen"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
 // service is the running server: its parts in the order in which they are built, started and, in reverse, stopped.

@@ -14,7 +14,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
 // operations is the on-call's page. The tests here and in cmd/tcp-ingestion and internal/teltonikasession hold it to
