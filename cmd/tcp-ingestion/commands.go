@@ -19,15 +19,15 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
-// commands is the way to the devices: the desk that carries out what they are asked, the store behind it, and the API
+// commands is the way to the devices: the dispatcher that carries out what they are asked, the store behind it, and the API
 // in front of it.
 type commands struct {
-	desk    *command.Desk
-	store   command.Store
-	admin   *admin.Server // nil if it is off
-	address net.Addr      // of the API
-	end     context.CancelFunc
-	ended   chan struct{}
+	dispatcher *command.Dispatcher
+	store      command.Store
+	admin      *admin.Server // nil if it is off
+	address    net.Addr      // of the API
+	end        context.CancelFunc
+	ended      chan struct{}
 }
 
 // How long a command waits for its moment on the connection, and how long after an answer the next one is held back.
@@ -44,11 +44,11 @@ func newCommands(
 	if err != nil {
 		return nil, err
 	}
-	desk := command.NewDesk(command.Options{
+	dispatcher := command.NewDispatcher(command.Options{
 		Store: store, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
 		Patience: command.Patience{Send: sendPatience, Quarantine: c.CommandQuarantine, Gap: answerGap},
 	})
-	return &commands{desk: desk, store: store, ended: make(chan struct{})}, nil
+	return &commands{dispatcher: dispatcher, store: store, ended: make(chan struct{})}, nil
 }
 
 // newCommandStore keeps commands beside the records: in the same Redis, or in a file of the same directory.
@@ -80,20 +80,20 @@ func commandPolicy(c *config.Config) (*command.Policy, error) {
 	return policy, nil
 }
 
-// start runs the desk, which must be there before the first device.
+// start runs the dispatcher, which must be there before the first device.
 func (c *commands) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.end = cancel
 	go func() {
 		defer close(c.ended)
-		c.desk.Run(ctx)
+		c.dispatcher.Run(ctx)
 	}()
 }
 
 // farewellPatience is how long the store may take to say that the devices are gone. Others find out by themselves.
 const farewellPatience = 2 * time.Second
 
-// stop ends the desk, after the last device has gone. What is in flight is left to the store.
+// stop ends the dispatcher, after the last device has gone. What is in flight is left to the store.
 func (c *commands) stop(ctx context.Context, logger *slog.Logger) {
 	if c.end != nil {
 		c.end()
@@ -131,7 +131,7 @@ func (s *service) startAdmin(ctx context.Context) error {
 		return err
 	}
 	s.commands.address = listeners[0].Addr()
-	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.desk, Devices: s, Token: s.config.AdminToken,
+	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.dispatcher, Devices: s, Token: s.config.AdminToken,
 		MaxConnections: httpConnections(s.config, admin.MaxConnections), Logger: s.logger})
 	for _, l := range listeners {
 		s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
@@ -165,6 +165,6 @@ func (s *service) reloadPolicy() error {
 		s.logger.Error("command policy not reloaded", "error", err)
 		return err
 	}
-	s.commands.desk.SetPolicy(policy)
+	s.commands.dispatcher.SetPolicy(policy)
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// oracle is the desk of a server on which every command ends the same way.
+// oracle is the dispatcher of a server on which every command ends the same way.
 type oracle struct {
 	end       func(command.Command) (command.Entry, error)
 	connected []command.Device

@@ -90,7 +90,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		return nil, err
 	}
 	s.sessions = teltonikasession.New(teltonikasession.Options{
-		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.desk, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
@@ -259,7 +259,7 @@ func (s *service) drainDevices(ctx context.Context) error {
 // Devices are those that are connected, and those that sent datagrams lately.
 func (s *service) Devices() iter.Seq[command.Device] {
 	return func(yield func(command.Device) bool) {
-		for _, devices := range []iter.Seq[command.Device]{s.commands.desk.Devices(), s.sessions.DatagramDevices()} {
+		for _, devices := range []iter.Seq[command.Device]{s.commands.dispatcher.Devices(), s.sessions.DatagramDevices()} {
 			for d := range devices {
 				if !yield(d) {
 					return
@@ -271,7 +271,7 @@ func (s *service) Devices() iter.Seq[command.Device] {
 
 // Device is the one of that IMEI.
 func (s *service) Device(imei string) (command.Device, bool) {
-	if d, ok := s.commands.desk.Device(imei); ok {
+	if d, ok := s.commands.dispatcher.Device(imei); ok {
 		return d, true
 	}
 	for d := range s.sessions.DatagramDevices() {

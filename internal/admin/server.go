@@ -16,7 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
-// Commands is what the API does with commands; a [command.Desk] is one. Their errors that are not named here are the
+// Commands is what the API does with commands; a [command.Dispatcher] is one. Their errors that are not named here are the
 // store's: the call may have had its effect, and may be repeated.
 type Commands interface {
 	// Submit takes a command that is complete and valid. source is who sent it. If the id is known, created is false and the entry is the

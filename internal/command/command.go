@@ -1,7 +1,7 @@
 // Package command is what a platform asks of a device, and what becomes of it.
 //
 // A command is data before it is transport: it is kept durably by a Store from its arrival to its one final result, and
-// which bytes go over which connection when is only how it gets there. The Desk of an instance carries out the commands of
+// which bytes go over which connection when is only how it gets there. The Dispatcher of an instance carries out the commands of
 // the devices that are connected to it, one at a time for each device, because the protocol's answers do not say which
 // command they belong to.
 package command

@@ -19,46 +19,46 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// The settings of the tests' desk are the defaults of the real one.
+// The settings of the tests' dispatcher are the defaults of the real one.
 var patience = command.Patience{Send: 5 * time.Second, Quarantine: time.Minute, Gap: 500 * time.Millisecond}
 
 const commandTimeout = command.DefaultTimeout
 
-// desk is a running desk over a real store.
-type desk struct {
-	*command.Desk
+// dispatcher is a running dispatcher over a real store.
+type dispatcher struct {
+	*command.Dispatcher
 	testing.TB
 	store    command.Store
 	registry *prometheus.Registry
 	stop     func()
 }
 
-// withDesk runs a test in virtual time: the store is real, but however slow its disk is, everything happens when it is to.
-func withDesk(t *testing.T, test func(*desk)) {
+// withDispatcher runs a test in virtual time: the store is real, but however slow its disk is, everything happens when it is to.
+func withDispatcher(t *testing.T, test func(*dispatcher)) {
 	t.Helper()
 	withStore(t, func(s command.Store) command.Store { return s }, test)
 }
 
-// withStore is withDesk with something between the desk and its store.
-func withStore(t *testing.T, wrap func(command.Store) command.Store, test func(*desk)) {
+// withStore is withDispatcher with something between the dispatcher and its store.
+func withStore(t *testing.T, wrap func(command.Store) command.Store, test func(*dispatcher)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, dir, wrap)
+		d := newDispatcher(t, dir, wrap)
 		defer d.stop()
 		test(d)
 	})
 }
 
-func newDesk(t *testing.T, dir string, wrap func(command.Store) command.Store) *desk {
-	d := &desk{TB: t, registry: prometheus.NewRegistry()}
+func newDispatcher(t *testing.T, dir string, wrap func(command.Store) command.Store) *dispatcher {
+	d := &dispatcher{TB: t, registry: prometheus.NewRegistry()}
 	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := sqlitestore.New(sqlitestore.Options{Dir: dir, Instance: "a", Logger: logger, Sweep: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.store = store
-	d.Desk = command.NewDesk(command.Options{
+	d.Dispatcher = command.NewDispatcher(command.Options{
 		Store: wrap(store), Policy: command.DefaultPolicy(), Patience: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -84,7 +84,7 @@ func newCommand(imei, id string) command.Command {
 	return c
 }
 
-func (d *desk) submit(c command.Command) {
+func (d *dispatcher) submit(c command.Command) {
 	d.Helper()
 	if err := c.Validate(); err != nil {
 		d.Fatal(err)
@@ -95,7 +95,7 @@ func (d *desk) submit(c command.Command) {
 }
 
 // result waits for the command's final state.
-func (d *desk) result(id string) command.Entry {
+func (d *dispatcher) result(id string) command.Entry {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
@@ -149,7 +149,7 @@ func nextNumber() uint64 { return lastNumber.Add(1) }
 
 // device is a scripted device with its connection.
 type device struct {
-	*desk
+	*dispatcher
 	imei    string
 	mu      sync.Mutex
 	plan    map[string]manner // by command id
@@ -165,8 +165,8 @@ type line struct {
 	ended bool
 }
 
-func (d *desk) newDevice(imei string) *device {
-	dev := &device{desk: d, imei: imei, plan: map[string]manner{}, got: map[string][]time.Time{}}
+func (d *dispatcher) newDevice(imei string) *device {
+	dev := &device{dispatcher: d, imei: imei, plan: map[string]manner{}, got: map[string][]time.Time{}}
 	dev.connect()
 	return dev
 }
@@ -278,7 +278,7 @@ func (d *device) say(codec teltonika.Codec, kind byte, named string, payload []b
 }
 
 // metric is a counter's value.
-func (d *desk) metric(name, label string) int {
+func (d *dispatcher) metric(name, label string) int {
 	d.Helper()
 	families, err := d.registry.Gather()
 	if err != nil {
@@ -298,7 +298,7 @@ func (d *desk) metric(name, label string) int {
 }
 
 // gauge is a gauge's value.
-func (d *desk) gauge(name string) float64 {
+func (d *dispatcher) gauge(name string) float64 {
 	families, err := d.registry.Gather()
 	if err != nil {
 		d.Fatal(err)
@@ -315,10 +315,10 @@ func (d *desk) gauge(name string) float64 {
 // Whatever devices do, each command is executed once at most and gets one final result, and an answer is never another
 // command's.
 func TestAnswersAreNeverMixedUp(t *testing.T) {
-	withDesk(t, answersAreNeverMixedUp)
+	withDispatcher(t, answersAreNeverMixedUp)
 }
 
-func answersAreNeverMixedUp(d *desk) {
+func answersAreNeverMixedUp(d *dispatcher) {
 	const devices, commands = 24, 6
 	seed := rand.Uint64()
 	d.Logf("seed %d", seed)
@@ -391,7 +391,7 @@ func answersAreNeverMixedUp(d *desk) {
 }
 
 // eventually waits for a condition.
-func (d *desk) eventually(what string, condition func() bool) {
+func (d *dispatcher) eventually(what string, condition func() bool) {
 	d.Helper()
 	for deadline := time.Now().Add(time.Minute); !condition(); {
 		if time.Now().After(deadline) {

@@ -19,23 +19,23 @@ const maxSaid = 64
 // queue is what there is to do for one device at this instance: its commands, one after the other, and its messages, in
 // their order. It has a goroutine until all are off our hands and the device has got back what its pace allows.
 type queue struct {
-	desk     *Desk
-	ctx      context.Context // of the desk's Run
-	imei     string
-	entries  []Entry       // the first one is being carried out; under desk.mu
-	changed  chan struct{} // the line has come or gone, or an entry was added
-	messages chan *Message
-	pace     pace
-	inFlight bool      // a command has begun, and its answer is awaited; under desk.mu
-	answered string    // the command that a message has just settled
-	unasked  time.Time // when the last command was sent, or zero: what the device had said before answers nothing
+	dispatcher *Dispatcher
+	ctx        context.Context // of the dispatcher's Run
+	imei       string
+	entries    []Entry       // the first one is being carried out; under dispatcher.mu
+	changed    chan struct{} // the line has come or gone, or an entry was added
+	messages   chan *Message
+	pace       pace
+	inFlight   bool      // a command has begun, and its answer is awaited; under dispatcher.mu
+	answered   string    // the command that a message has just settled
+	unasked    time.Time // when the last command was sent, or zero: what the device had said before answers nothing
 }
 
-func newQueue(ctx context.Context, d *Desk, imei string) *queue {
-	return &queue{desk: d, ctx: ctx, imei: imei, changed: make(chan struct{}, 1), messages: make(chan *Message, maxSaid)}
+func newQueue(ctx context.Context, d *Dispatcher, imei string) *queue {
+	return &queue{dispatcher: d, ctx: ctx, imei: imei, changed: make(chan struct{}, 1), messages: make(chan *Message, maxSaid)}
 }
 
-// add puts the command behind the others, unless it is among them. It reports whether there was room. desk.mu is held.
+// add puts the command behind the others, unless it is among them. It reports whether there was room. dispatcher.mu is held.
 func (q *queue) add(e Entry) bool {
 	if slices.ContainsFunc(q.entries, func(other Entry) bool { return other.ID == e.ID }) {
 		return true
@@ -44,12 +44,12 @@ func (q *queue) add(e Entry) bool {
 		return false
 	}
 	q.entries = append(q.entries, e)
-	q.desk.Metrics.inHand.Inc()
+	q.dispatcher.Metrics.inHand.Inc()
 	q.wake()
 	return true
 }
 
-// say adds a message. It reports whether there was room. desk.mu is held.
+// say adds a message. It reports whether there was room. dispatcher.mu is held.
 func (q *queue) say(m *Message) bool {
 	select {
 	case q.messages <- m:
@@ -93,19 +93,19 @@ func (q *queue) contain() {
 	if p == nil {
 		return
 	}
-	q.desk.Logger.Error("command queue panicked", "imei", q.imei, "panic", p, "stack", string(debug.Stack()))
-	q.desk.mu.Lock()
-	q.desk.Metrics.inHand.Sub(float64(len(q.entries)))
-	delete(q.desk.queues, q.imei)
-	q.desk.mu.Unlock()
+	q.dispatcher.Logger.Error("command queue panicked", "imei", q.imei, "panic", p, "stack", string(debug.Stack()))
+	q.dispatcher.mu.Lock()
+	q.dispatcher.Metrics.inHand.Sub(float64(len(q.entries)))
+	delete(q.dispatcher.queues, q.imei)
+	q.dispatcher.mu.Unlock()
 	for len(q.messages) > 0 {
-		q.desk.heard(<-q.messages)
+		q.dispatcher.heard(<-q.messages)
 	}
 }
 
 func (q *queue) first() (Entry, bool) {
-	q.desk.mu.Lock()
-	defer q.desk.mu.Unlock()
+	q.dispatcher.mu.Lock()
+	defer q.dispatcher.mu.Unlock()
 	if len(q.entries) == 0 {
 		return Entry{}, false
 	}
@@ -113,29 +113,29 @@ func (q *queue) first() (Entry, bool) {
 }
 
 func (q *queue) drop(id string) {
-	q.desk.mu.Lock()
-	defer q.desk.mu.Unlock()
+	q.dispatcher.mu.Lock()
+	defer q.dispatcher.mu.Unlock()
 	before := len(q.entries)
 	q.entries = slices.DeleteFunc(q.entries, func(e Entry) bool { return e.ID == id })
-	q.desk.Metrics.inHand.Sub(float64(before - len(q.entries)))
+	q.dispatcher.Metrics.inHand.Sub(float64(before - len(q.entries)))
 }
 
-// end takes the queue off the desk if there is nothing left to do.
+// end takes the queue off the dispatcher if there is nothing left to do.
 func (q *queue) end() bool {
-	q.desk.mu.Lock()
-	defer q.desk.mu.Unlock()
+	q.dispatcher.mu.Lock()
+	defer q.dispatcher.mu.Unlock()
 	if len(q.entries) > 0 || len(q.messages) > 0 || q.pace.full(time.Now()) > 0 {
 		return false
 	}
-	delete(q.desk.queues, q.imei)
+	delete(q.dispatcher.queues, q.imei)
 	return true
 }
 
 // line is the device's connection, or nil.
 func (q *queue) line() Line {
-	q.desk.mu.Lock()
-	defer q.desk.mu.Unlock()
-	return q.desk.lines[q.imei].line
+	q.dispatcher.mu.Lock()
+	defer q.dispatcher.mu.Unlock()
+	return q.dispatcher.lines[q.imei].line
 }
 
 // wait waits for d at most: less when something changes or a message arrives, which it settles.
@@ -164,8 +164,8 @@ func (q *queue) hearOut() {
 }
 
 func (q *queue) settle(m *Message) {
-	defer q.desk.heard(m)
-	if id, ok := q.desk.settle(q.ctx, m, !m.Received.Before(q.unasked)); ok {
+	defer q.dispatcher.heard(m)
+	if id, ok := q.dispatcher.settle(q.ctx, m, !m.Received.Before(q.unasked)); ok {
 		q.answered = id
 	}
 }
@@ -173,7 +173,7 @@ func (q *queue) settle(m *Message) {
 // carryOut does everything for a command until it is off our hands. It reports false if the device is not connected here
 // any more, so that somebody else has to.
 func (q *queue) carryOut(e Entry) bool {
-	d := q.desk
+	d := q.dispatcher
 	for q.ctx.Err() == nil {
 		line := q.line()
 		if line == nil {
@@ -220,7 +220,7 @@ func (q *queue) carryOut(e Entry) bool {
 
 // send sends the command whose turn it is, by then, and waits for its answer. It reports whether the command is off our hands.
 func (q *queue) send(line Line, e Entry, by time.Time) bool {
-	d := q.desk
+	d := q.dispatcher
 	frame, err := e.Frame()
 	if err != nil {
 		d.finish(q.ctx, e, Failed, err.Error())
@@ -246,7 +246,7 @@ func (q *queue) send(line Line, e Entry, by time.Time) bool {
 
 // await waits for the answer to a command that has been sent by the line, and gives it its final state if there is none in time.
 func (q *queue) await(line Line, e Entry) {
-	d := q.desk
+	d := q.dispatcher
 	q.answered = ""
 	for deadline := time.Now().Add(e.Timeout); time.Now().Before(deadline); {
 		q.wait(time.Until(deadline))
@@ -271,13 +271,13 @@ func (q *queue) await(line Line, e Entry) {
 // giveBackFrom gives back all commands but so many in front, whose answers are awaited: the device is not connected here any more,
 // and they need not wait for that where it is. They leave the queue before, because they may be handed over again at once.
 func (q *queue) giveBackFrom(n int) {
-	q.desk.mu.Lock()
+	q.dispatcher.mu.Lock()
 	back := q.entries[n:]
 	q.entries = q.entries[:n:n]
-	q.desk.Metrics.inHand.Sub(float64(len(back)))
-	q.desk.mu.Unlock()
+	q.dispatcher.Metrics.inHand.Sub(float64(len(back)))
+	q.dispatcher.mu.Unlock()
 	for _, e := range back {
-		q.desk.giveBack(q.ctx, e.ID)
+		q.dispatcher.giveBack(q.ctx, e.ID)
 	}
 }
 

@@ -42,19 +42,19 @@ func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Patienc
 }
 
 // withBent runs a test with a store that bend has changed.
-func withBent(t *testing.T, bend func(*bent), test func(*desk, *bent)) {
+func withBent(t *testing.T, bend func(*bent), test func(*dispatcher, *bent)) {
 	t.Helper()
 	b := &bent{}
 	withStore(t, func(s command.Store) command.Store {
 		b.Store = s
 		bend(b)
 		return b
-	}, func(d *desk) { test(d, b) })
+	}, func(d *dispatcher) { test(d, b) })
 }
 
-// The store has the command handed over again before the desk knows that it has given it back.
+// The store has the command handed over again before the dispatcher knows that it has given it back.
 func TestCommandComesBackAtOnce(t *testing.T) {
-	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		dev := d.newDevice(imei)
 		b.returned = func(string) {
 			b.returned = nil
@@ -76,7 +76,7 @@ func TestCommandComesBackAtOnce(t *testing.T) {
 // While an answer is awaited the device goes, and what waits behind it is given back at once. Meanwhile the answer
 // comes elsewhere; when the device is back here nobody waits for it any more.
 func TestDeviceThatIsElsewhereForAWhile(t *testing.T) {
-	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		dev := d.newDevice(imei)
 		dev.plan["first"] = staysSilent
 		d.submit(newCommand(imei, "first"))
@@ -121,7 +121,7 @@ func (l lateLine) Send(ctx context.Context, frame []byte) (time.Time, error) {
 
 // What a device says while its command waits for its moment on the connection is not the answer.
 func TestWordsBeforeTheCommandIsSent(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		d.Connected(imei, nextNumber(), lateLine{dev.line})
 		d.submit(newCommand(imei, "asked"))
@@ -143,7 +143,7 @@ func TestAnswerBehindASlowMessage(t *testing.T) {
 			b.settled = nil
 			time.Sleep(8 * time.Second)
 		}
-	}, func(d *desk, _ *bent) {
+	}, func(d *dispatcher, _ *bent) {
 		dev := d.newDevice(imei)
 		dev.plan["slow"] = staysSilent
 		c := newCommand(imei, "slow")
@@ -161,7 +161,7 @@ func TestAnswerBehindASlowMessage(t *testing.T) {
 
 // Its turn does not come, and by our clock, which is ahead of the store's, it has expired.
 func TestStoreWithASlowerClock(t *testing.T) {
-	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		d.newDevice(imei)
 		synctest.Wait()
 		e := command.Entry{Command: newCommand(imei, "expired"), State: command.Queued}
@@ -185,7 +185,7 @@ func TestStoreWithASlowerClock(t *testing.T) {
 
 // The store grants the turn, and its answer takes so long that the command has expired.
 func TestTurnThatComesTooLate(t *testing.T) {
-	withBent(t, func(*bent) {}, func(d *desk, b *bent) {
+	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		dev := d.newDevice(imei)
 		b.begin = func(ctx context.Context, id string) (command.Turn, error) {
 			turn, err := b.Store.Begin(ctx, id, patience)

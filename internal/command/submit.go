@@ -8,7 +8,7 @@ import (
 
 // Submit takes a new command, which is complete and valid, for a device wherever it is. source says in the log who sent it. The error may
 // be a [RefusedError].
-func (d *Desk) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
+func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
 	if err := d.refuses(&c); err != nil {
 		if e, lookup := d.Store.Lookup(ctx, c.ID); lookup == nil {
 			return e, false, nil // taken before
@@ -23,7 +23,7 @@ func (d *Desk) Submit(ctx context.Context, c Command, source string) (e Entry, c
 }
 
 // refuses is the answer to a command that need not be kept to know that it fails.
-func (d *Desk) refuses(c *Command) *RefusedError {
+func (d *Dispatcher) refuses(c *Command) *RefusedError {
 	switch r := d.policy.Load().Judge(c.Payload); {
 	case r.Verdict == Deny:
 		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.because())}
@@ -39,7 +39,7 @@ func (d *Desk) refuses(c *Command) *RefusedError {
 }
 
 // forbids is why the policy of now does not let the command be sent, or nothing.
-func (d *Desk) forbids(e *Entry) string {
+func (d *Dispatcher) forbids(e *Entry) string {
 	switch r := d.policy.Load().Judge(e.Payload); {
 	case r.Verdict == Deny:
 		return "denied by policy: " + r.because()
@@ -50,10 +50,12 @@ func (d *Desk) forbids(e *Entry) string {
 }
 
 // Lookup returns a command, or ErrUnknown.
-func (d *Desk) Lookup(ctx context.Context, id string) (Entry, error) { return d.Store.Lookup(ctx, id) }
+func (d *Dispatcher) Lookup(ctx context.Context, id string) (Entry, error) {
+	return d.Store.Lookup(ctx, id)
+}
 
 // Cancel takes a command back if it is still queued, and returns it as it is then.
-func (d *Desk) Cancel(ctx context.Context, id string) (Entry, error) {
+func (d *Dispatcher) Cancel(ctx context.Context, id string) (Entry, error) {
 	before, err := d.Store.Lookup(ctx, id)
 	if err != nil || before.State.Final() {
 		return before, err
@@ -69,7 +71,7 @@ func (d *Desk) Cancel(ctx context.Context, id string) (Entry, error) {
 const awaitPause = 50 * time.Millisecond
 
 // Await returns a command when it has its final state, or as it is when ctx ends, with ctx's error.
-func (d *Desk) Await(ctx context.Context, id string) (Entry, error) {
+func (d *Dispatcher) Await(ctx context.Context, id string) (Entry, error) {
 	var e Entry
 	for pause := awaitPause; ; pause = min(2*pause, 10*awaitPause) {
 		now, err := d.Store.Lookup(ctx, id)

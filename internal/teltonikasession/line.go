@@ -11,7 +11,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Commands are told of the devices that are connected, and of what may answer a command. *command.Desk is one.
+// Commands are told of the devices that are connected, and of what may answer a command. *command.Dispatcher is one.
 type Commands interface {
 	// Connected and Disconnected wait for nothing.
 	Connected(imei string, number uint64, l command.Line)

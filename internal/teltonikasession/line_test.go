@@ -14,7 +14,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// switchboard keeps what sessions say to the command desk.
+// switchboard keeps what sessions say to the command dispatcher.
 type switchboard struct {
 	mu       sync.Mutex
 	lines    []command.Line

@@ -343,11 +343,11 @@ func TestAnswersAreNoData(t *testing.T) {
 		s.expectMessages("a card", "a card", "the answer", "the answer")
 		s.expectMetric(1, "teltonika_messages_answers_total", "codec=12")
 		if len(b.messages) != 3 || slices.Contains(b.written, false) {
-			t.Fatalf("%d messages reached the desk, written %v", len(b.messages), b.written)
+			t.Fatalf("%d messages reached the dispatcher, written %v", len(b.messages), b.written)
 		}
 		m := b.messages[1]
 		if m.IMEI != imei || m.Codec != teltonika.Codec12 || m.Type != teltonika.TypeResponse || m.Claimed || !m.Received.Equal(time.Now()) {
-			t.Errorf("the desk got %+v", m)
+			t.Errorf("the dispatcher got %+v", m)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 
 // tracker is a connected device that answers every command, unless it is silent.
 type tracker struct {
-	desk *command.Desk
+	dispatcher *command.Dispatcher
 	command.Device
 	silent bool
 }
@@ -33,33 +33,33 @@ func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {
 		return time.Time{}, err
 	}
 	written := time.Now()
-	go l.desk.Message(&command.Message{
+	go l.dispatcher.Message(&command.Message{
 		IMEI: l.IMEI, Codec: in.Codec, Type: teltonika.TypeResponse, Named: in.Messages[0].IMEI,
 		Payload: append([]byte("answer to "), in.Messages[0].Payload...), Received: time.Now(),
 	}, true)
 	return written, nil
 }
 
-// startDesk runs the API before a real desk with a real store.
-func startDesk(t *testing.T) (*command.Desk, *Client) {
+// startDispatcher runs the API before a real dispatcher with a real store.
+func startDispatcher(t *testing.T) (*command.Dispatcher, *Client) {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	store, err := sqlitestore.New(sqlitestore.Options{Dir: t.TempDir(), Instance: "one", Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	desk := command.NewDesk(command.Options{
+	dispatcher := command.NewDispatcher(command.Options{
 		Store: store, Policy: command.DefaultPolicy(), Metrics: command.NewMetrics(prometheus.NewRegistry()), Logger: logger,
 		Patience: command.Patience{Send: time.Second, Quarantine: time.Second, Gap: time.Millisecond},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); desk.Run(ctx) }()
+	go func() { defer close(ended); dispatcher.Run(ctx) }()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(Options{Commands: desk, Devices: desk, Logger: logger})
+	s := NewServer(Options{Commands: dispatcher, Devices: dispatcher, Logger: logger})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -73,13 +73,13 @@ func startDesk(t *testing.T) (*command.Desk, *Client) {
 			t.Error(err)
 		}
 	})
-	return desk, clientOf(t, l.Addr().String(), "")
+	return dispatcher, clientOf(t, l.Addr().String(), "")
 }
 
-func TestWithDesk(t *testing.T) {
-	desk, c := startDesk(t)
+func TestWithDispatcher(t *testing.T) {
+	dispatcher, c := startDispatcher(t)
 	wait := new(int64(20_000))
-	desk.Connected(present, 1, &tracker{desk: desk, Device: device(present)})
+	dispatcher.Connected(present, 1, &tracker{dispatcher: dispatcher, Device: device(present)})
 	for _, codec := range []int{12, 14} {
 		e, err := c.Submit(t.Context(), present, &Request{Command: new("getver"), Codec: &codec, WaitMS: wait})
 		if err != nil || e.State != command.Answered || *e.Response != "answer to getver" || e.Attempts != 1 || e.Instance != "one" ||
@@ -101,8 +101,8 @@ func TestWithDesk(t *testing.T) {
 	}
 }
 
-func TestWithDeskAndNoDevice(t *testing.T) {
-	desk, c := startDesk(t)
+func TestWithDispatcherAndNoDevice(t *testing.T) {
+	dispatcher, c := startDispatcher(t)
 	e, err := c.Submit(t.Context(), absent, &Request{Command: new("getver"), WaitMS: new(int64(0))})
 	if err != nil || e.State != command.Queued {
 		t.Fatalf("%+v, %v", e, err)
@@ -117,7 +117,7 @@ func TestWithDeskAndNoDevice(t *testing.T) {
 	if err != nil || e.State != command.Expired || e.Attempts != 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	desk.Connected(absent, 2, &tracker{desk: desk, Device: device(absent), silent: true})
+	dispatcher.Connected(absent, 2, &tracker{dispatcher: dispatcher, Device: device(absent), silent: true})
 	e, err = c.Submit(t.Context(), absent, &Request{Command: new("getver"), TimeoutMS: new(int64(100)), WaitMS: new(int64(20_000))})
 	if err != nil || e.State != command.TimedOut || e.Attempts != 1 {
 		t.Errorf("%+v, %v", e, err)

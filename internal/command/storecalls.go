@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// How long the desk waits before it asks a store again that failed, and before it sends again what could not be sent.
+// How long the dispatcher waits before it asks a store again that failed, and before it sends again what could not be sent.
 const (
 	storePause = time.Second
 	sendPause  = 100 * time.Millisecond
@@ -17,7 +17,7 @@ const (
 const eventPatience = 10 * time.Second
 
 // insist calls the store until it does not fail, or ctx ends. ErrUnknown is an answer.
-func (d *Desk) insist(ctx context.Context, what string, call func() error) error {
+func (d *Dispatcher) insist(ctx context.Context, what string, call func() error) error {
 	for {
 		err := call()
 		if err == nil || errors.Is(err, ErrUnknown) {
@@ -32,7 +32,7 @@ func (d *Desk) insist(ctx context.Context, what string, call func() error) error
 	}
 }
 
-func (d *Desk) storeFailed(what string, err error) {
+func (d *Dispatcher) storeFailed(what string, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -41,7 +41,7 @@ func (d *Desk) storeFailed(what string, err error) {
 }
 
 // finish gives the command its final state, unless it has got one meanwhile.
-func (d *Desk) finish(ctx context.Context, e Entry, s State, reason string) {
+func (d *Dispatcher) finish(ctx context.Context, e Entry, s State, reason string) {
 	e = e.Finished(s, reason, time.Now())
 	var now Entry
 	err := d.insist(ctx, "finish", func() (err error) {
@@ -53,17 +53,17 @@ func (d *Desk) finish(ctx context.Context, e Entry, s State, reason string) {
 	}
 }
 
-func (d *Desk) withdraw(ctx context.Context, id string) {
+func (d *Dispatcher) withdraw(ctx context.Context, id string) {
 	_ = d.insist(ctx, "withdraw", func() error { return d.Store.Withdraw(ctx, id) })
 }
 
-func (d *Desk) giveBack(ctx context.Context, id string) {
+func (d *Dispatcher) giveBack(ctx context.Context, id string) {
 	_ = d.insist(ctx, "return", func() error { return d.Store.Return(ctx, id) })
 }
 
 // settle finds out what a message is, and tells who waits for that: the answer to a command, whose id it returns, a late one,
 // which becomes an event, or none.
-func (d *Desk) settle(ctx context.Context, m *Message, mayAnswer bool) (answered string, ok bool) {
+func (d *Dispatcher) settle(ctx context.Context, m *Message, mayAnswer bool) (answered string, ok bool) {
 	match, e := MatchNone, Entry{}
 	if mayAnswer {
 		match, e = d.match(ctx, m)
@@ -83,7 +83,7 @@ func (d *Desk) settle(ctx context.Context, m *Message, mayAnswer bool) (answered
 }
 
 // match asks the store whose answer the message is.
-func (d *Desk) match(ctx context.Context, m *Message) (match Match, e Entry) {
+func (d *Dispatcher) match(ctx context.Context, m *Message) (match Match, e Entry) {
 	tries := 0
 	err := d.insist(ctx, "settle", func() (err error) {
 		tries++
@@ -99,7 +99,7 @@ func (d *Desk) match(ctx context.Context, m *Message) (match Match, e Entry) {
 	return match, e
 }
 
-func (d *Desk) publishLate(ctx context.Context, e *Event) {
+func (d *Dispatcher) publishLate(ctx context.Context, e *Event) {
 	ctx, cancel := context.WithTimeout(ctx, eventPatience)
 	defer cancel()
 	if err := d.insist(ctx, "publish", func() error { return d.Store.Publish(ctx, e) }); err != nil {
@@ -108,7 +108,7 @@ func (d *Desk) publishLate(ctx context.Context, e *Event) {
 }
 
 // finished takes down a final state, once for each command.
-func (d *Desk) finished(e *Entry) {
+func (d *Dispatcher) finished(e *Entry) {
 	d.Metrics.finished(e)
 	if e.State == Answered {
 		d.models.learn(e.IMEI, e.Response)

@@ -17,7 +17,7 @@ import (
 const imei = "356307042441013"
 
 func TestCommandWaitsForItsDevice(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		d.submit(newCommand(imei, "early"))
 		if e, err := d.Lookup(context.Background(), "early"); err != nil || e.State != command.Queued {
 			d.Errorf("%s, %v", e.State, err)
@@ -31,7 +31,7 @@ func TestCommandWaitsForItsDevice(t *testing.T) {
 
 // A device that comes and goes while commands wait gets each of them once, in their order.
 func TestCommandsOfADeviceThatComesAndGoes(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		var ids []string
 		for i := range 10 {
@@ -57,7 +57,7 @@ func TestCommandsOfADeviceThatComesAndGoes(t *testing.T) {
 
 // A command that cannot be sent before it expires is never sent.
 func TestExpiredIsNotSent(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		dev.plan["first"] = staysSilent
 		d.submit(newCommand(imei, "first"))
@@ -75,7 +75,7 @@ func TestExpiredIsNotSent(t *testing.T) {
 }
 
 func TestExpiredWithoutADevice(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		c := newCommand(imei, "nobody")
 		c.Expires = time.Now().Add(100 * time.Millisecond)
 		d.submit(c)
@@ -88,7 +88,7 @@ func TestExpiredWithoutADevice(t *testing.T) {
 
 // A line that does not find a moment in time keeps the command from being sent, and the next line gets it.
 func TestLineWithoutAMoment(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		d.Connected(imei, nextNumber(), stuckLine{})
 		c := newCommand(imei, "patient")
@@ -117,7 +117,7 @@ func (stuckLine) Send(ctx context.Context, _ []byte) (time.Time, error) {
 func (stuckLine) Describe() command.Device { return command.Device{} }
 
 func TestSameIDIsExecutedOnce(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		d.submit(newCommand(imei, "once"))
 		d.result("once")
@@ -131,7 +131,7 @@ func TestSameIDIsExecutedOnce(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		dev.plan["sent"] = staysSilent
 		d.submit(newCommand(imei, "sent"))
@@ -157,7 +157,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestPolicyIsAskedTwice(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		c := newCommand(imei, "reset")
 		c.Payload = []byte("deleterecords")
@@ -177,7 +177,7 @@ func TestPolicyIsAskedTwice(t *testing.T) {
 
 // More commands than may wait for a device fail, each with its result, or are not taken.
 func TestQueueIsBounded(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		d.Connected(imei, nextNumber(), stuckLine{})
 		for i := range 262 {
 			if _, _, err := d.store.Submit(context.Background(), newCommand(imei, fmt.Sprint("c", i))); err != nil {
@@ -197,7 +197,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestModelIsLearned(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		c := newCommand(imei, "Hw:FMB130") // the device says it back
 		d.submit(c)
@@ -218,7 +218,7 @@ func TestModelIsLearned(t *testing.T) {
 
 // The end of an older connection says nothing about the newer one.
 func TestLateEndOfAnOlderLine(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		older := dev.line
 		dev.connect()
@@ -232,9 +232,9 @@ func TestLateEndOfAnOlderLine(t *testing.T) {
 
 // An older login that is told of later takes nothing away from the newer one.
 func TestLoginsToldOutOfOrder(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		older, newer := nextNumber(), nextNumber()
-		dev := &device{desk: d, imei: imei, plan: map[string]manner{}, got: map[string][]time.Time{}}
+		dev := &device{dispatcher: d, imei: imei, plan: map[string]manner{}, got: map[string][]time.Time{}}
 		first, second := &line{device: dev}, &line{device: dev}
 		d.Connected(imei, newer, second)
 		d.Connected(imei, older, first)
@@ -253,7 +253,7 @@ func TestLoginsToldOutOfOrder(t *testing.T) {
 // all the same, and the answer is found.
 func TestUnaskedMessagesKeepNoStoreBusy(t *testing.T) {
 	asked := 0
-	withBent(t, func(b *bent) { b.settled = func() { asked++ } }, func(d *desk, _ *bent) {
+	withBent(t, func(b *bent) { b.settled = func() { asked++ } }, func(d *dispatcher, _ *bent) {
 		dev := d.newDevice(imei)
 		dev.plan["asked"] = staysSilent
 		const messages = 2000
@@ -291,7 +291,7 @@ func TestHangingStoreHoldsNoDeviceUp(t *testing.T) {
 	withBent(t, func(b *bent) {
 		release = make(chan struct{})
 		b.settled = func() { <-release }
-	}, func(d *desk, _ *bent) {
+	}, func(d *dispatcher, _ *bent) {
 		dev := d.newDevice(imei)
 		dev.plan["asked"] = staysSilent
 		d.submit(newCommand(imei, "asked"))
@@ -314,7 +314,7 @@ func TestHangingStoreHoldsNoDeviceUp(t *testing.T) {
 
 // The policy is asked when a command is about to be sent, however long it has waited.
 func TestPolicyChangesWhileACommandWaits(t *testing.T) {
-	withDesk(t, func(d *desk) {
+	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
 		dev.plan["first"] = staysSilent
 		d.submit(newCommand(imei, "first"))

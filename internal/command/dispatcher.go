@@ -21,7 +21,7 @@ type Line interface {
 	Describe() Device
 }
 
-// Options are the desk's settings. All fields are needed.
+// Options are the dispatcher's settings. All fields are needed.
 type Options struct {
 	Store    Store
 	Policy   *Policy
@@ -30,8 +30,8 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// Desk carries out the commands of the devices that are connected to this instance.
-type Desk struct {
+// Dispatcher carries out the commands of the devices that are connected to this instance.
+type Dispatcher struct {
 	Options
 	auditLog *slog.Logger
 	policy   atomic.Pointer[Policy]
@@ -63,9 +63,9 @@ const (
 	surplusCommands = 1024
 )
 
-// NewDesk returns a desk that does nothing before Run.
-func NewDesk(o Options) *Desk {
-	d := &Desk{
+// NewDispatcher returns a dispatcher that does nothing before Run.
+func NewDispatcher(o Options) *Dispatcher {
+	d := &Dispatcher{
 		Options: o, auditLog: logging.Audit(o.Logger), surplus: make(chan Entry, surplusCommands), models: newModels(),
 		lines: make(map[string]connection), queues: make(map[string]*queue), chatter: newChatter(),
 	}
@@ -74,10 +74,10 @@ func NewDesk(o Options) *Desk {
 }
 
 // SetPolicy puts another policy in force, for commands that are not sent yet too.
-func (d *Desk) SetPolicy(p *Policy) { d.policy.Store(p) }
+func (d *Dispatcher) SetPolicy(p *Policy) { d.policy.Store(p) }
 
 // Run carries out commands until ctx ends. A command that is in flight then stays Sent; the store sees to its end.
-func (d *Desk) Run(ctx context.Context) {
+func (d *Dispatcher) Run(ctx context.Context) {
 	d.mu.Lock()
 	d.ctx = ctx
 	d.mu.Unlock()
@@ -90,7 +90,7 @@ func (d *Desk) Run(ctx context.Context) {
 	d.running.Wait()
 }
 
-func (d *Desk) background(run func()) {
+func (d *Dispatcher) background(run func()) {
 	d.running.Go(func() {
 		defer logging.ExitOnPanic(d.Logger)
 		run()
@@ -99,7 +99,7 @@ func (d *Desk) background(run func()) {
 
 // Connected says that a device is connected by this line. The one with the highest number counts, in whatever order they
 // are told of.
-func (d *Desk) Connected(imei string, number uint64, l Line) {
+func (d *Dispatcher) Connected(imei string, number uint64, l Line) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lines[imei].number > number {
@@ -114,7 +114,7 @@ func (d *Desk) Connected(imei string, number uint64, l Line) {
 }
 
 // Disconnected says that the line has ended.
-func (d *Desk) Disconnected(imei string, l Line) {
+func (d *Dispatcher) Disconnected(imei string, l Line) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c, ok := d.lines[imei]
@@ -133,7 +133,7 @@ func (c connection) of(imei string) Connection {
 }
 
 // Connections implements Receiver.
-func (d *Desk) Connections() iter.Seq[Connection] {
+func (d *Dispatcher) Connections() iter.Seq[Connection] {
 	d.mu.Lock()
 	all := make([]Connection, 0, len(d.lines))
 	for imei, c := range d.lines {
@@ -150,7 +150,7 @@ func (d *Desk) Connections() iter.Seq[Connection] {
 }
 
 // Devices are the devices that are connected here, in no order.
-func (d *Desk) Devices() iter.Seq[Device] {
+func (d *Dispatcher) Devices() iter.Seq[Device] {
 	d.mu.Lock()
 	lines := make([]Line, 0, len(d.lines))
 	for _, c := range d.lines {
@@ -169,7 +169,7 @@ func (d *Desk) Devices() iter.Seq[Device] {
 }
 
 // Device is the one of that IMEI, if it is connected here.
-func (d *Desk) Device(imei string) (Device, bool) {
+func (d *Dispatcher) Device(imei string) (Device, bool) {
 	d.mu.Lock()
 	line := d.lines[imei].line
 	d.mu.Unlock()
@@ -182,7 +182,7 @@ func (d *Desk) Device(imei string) (Device, bool) {
 }
 
 // Take implements Receiver.
-func (d *Desk) Take(e Entry) {
+func (d *Dispatcher) Take(e Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ctx == nil {
@@ -198,7 +198,7 @@ func (d *Desk) Take(e Entry) {
 }
 
 // Finished implements Receiver: a command has got its final state from the store itself.
-func (d *Desk) Finished(e Entry) { d.finished(&e) }
+func (d *Dispatcher) Finished(e Entry) { d.finished(&e) }
 
 // answerPatience is how long Message waits for the store to say whose answer a message is.
 const answerPatience = 2 * time.Second
@@ -206,8 +206,8 @@ const answerPatience = 2 * time.Second
 // Message takes a message that may be an answer (Message.MayAnswer) and reports whether it is the one to the command in
 // flight. Only while there is one here, and all of it is written, Message waits for the store, a moment at most: a store that
 // fails holds up no device. Otherwise the store is asked in its own time, because the message may be a late answer, or one
-// to a command that another instance has sent. Desk keeps m and its payload.
-func (d *Desk) Message(m *Message, written bool) bool {
+// to a command that another instance has sent. Dispatcher keeps m and its payload.
+func (d *Dispatcher) Message(m *Message, written bool) bool {
 	if !d.take(m, written) || m.match == nil {
 		return false
 	}
@@ -223,7 +223,7 @@ func (d *Desk) Message(m *Message, written bool) bool {
 }
 
 // setInFlight says whether a command of the device is in flight here and what the device says may be waited for.
-func (d *Desk) setInFlight(imei string, yes bool) {
+func (d *Dispatcher) setInFlight(imei string, yes bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if q := d.queues[imei]; q != nil {
@@ -232,7 +232,7 @@ func (d *Desk) setInFlight(imei string, yes bool) {
 }
 
 // take takes a message in hand if there is room for it.
-func (d *Desk) take(m *Message, written bool) bool {
+func (d *Dispatcher) take(m *Message, written bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := d.queues[m.IMEI]
@@ -250,7 +250,7 @@ func (d *Desk) take(m *Message, written bool) bool {
 
 // hasRoom reports whether a message may be taken in hand: one that is awaited, or as many others as the store may be
 // asked about.
-func (d *Desk) hasRoom(m *Message) bool {
+func (d *Dispatcher) hasRoom(m *Message) bool {
 	if d.said >= maxMessages || d.bytes+len(m.Payload) > maxMessageBytes {
 		return false
 	}
@@ -258,7 +258,7 @@ func (d *Desk) hasRoom(m *Message) bool {
 }
 
 // heard takes a message out of hand.
-func (d *Desk) heard(m *Message) {
+func (d *Dispatcher) heard(m *Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.said--
@@ -266,7 +266,7 @@ func (d *Desk) heard(m *Message) {
 }
 
 // queue is the device's, which begins if there is none. The lock is held.
-func (d *Desk) queue(imei string) *queue {
+func (d *Dispatcher) queue(imei string) *queue {
 	q := d.queues[imei]
 	if q == nil {
 		q = newQueue(d.ctx, d, imei)
@@ -276,7 +276,7 @@ func (d *Desk) queue(imei string) *queue {
 	return q
 }
 
-func (d *Desk) refuseSurplus(ctx context.Context) {
+func (d *Dispatcher) refuseSurplus(ctx context.Context) {
 	for {
 		select {
 		case e := <-d.surplus:
