@@ -167,13 +167,13 @@ func expected(t *testing.T, imei string, frames []teltonika.Frame) []string {
 		}
 		encoder.Begin(record.Origin{DeviceID: imei, Codec: data.Codec})
 		for i := range data.Records {
-			_, doc, err := encoder.Append(nil, &data.Records[i])
+			_, records, err := encoder.Append(nil, nil, &data.Records[i])
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id := string(doc.ID); !seen[id] {
+			if id := string(records[0].ID); !seen[id] {
 				seen[id] = true
-				want = append(want, withoutReceivedAt(doc.Payload))
+				want = append(want, withoutReceivedAt(records[0].Payload))
 			}
 		}
 	}

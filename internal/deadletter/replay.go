@@ -156,16 +156,10 @@ func (r *Replayer) fill(f *publish.Frame, l *Letter, records []teltonika.Record)
 	r.encoder.Begin(record.Origin{DeviceID: l.DeviceID, Codec: codec, Received: l.Received})
 	var impossible error
 	for i := range records {
-		var doc record.Document
 		var err error
-		if f.Buffer, doc, err = r.encoder.Append(f.Buffer, &records[i]); err != nil {
+		if f.Buffer, f.Records, err = r.encoder.Append(f.Buffer, f.Records, &records[i]); err != nil {
 			impossible = err
-			continue
 		}
-		f.Records = append(f.Records, engine.Record{
-			DeviceID: l.DeviceID, Codec: codec.String(), Timestamp: int64(records[i].Timestamp),
-			Hash: doc.Hash, Time: doc.Time, ID: doc.ID, Payload: doc.Payload,
-		})
 	}
 	if impossible == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 func (e *Encoder) appendAttributes(dst []byte, r *teltonika.Record) []byte {
 	dst = append(dst, `,"attributes":`...)
 	open := len(dst)
-	switch e.codec {
+	switch e.origin.Codec {
 	case teltonika.Codec16:
 		dst = append(dst, `,"__generation_type":`...)
 		dst = appendByte(dst, r.Generation)

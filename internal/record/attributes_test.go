@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -72,8 +73,8 @@ func TestEveryID(t *testing.T) {
 		r.AddNumber(uint16(id), teltonika.Group1, 7)
 		encoder.Begin(origin(teltonika.Codec8E))
 		var err error
-		var doc Document
-		if dst, doc, err = encoder.Append(dst[:0], &r); err != nil {
+		var doc engine.Record
+		if dst, doc, err = appendOne(&encoder, dst[:0], &r); err != nil {
 			t.Fatal(err)
 		}
 		if want := fmt.Sprintf(`"attributes":{"%d":7},"event_id"`, id); !bytes.Contains(doc.Payload, []byte(want)) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -72,7 +73,7 @@ type path struct {
 	data    teltonika.AVLData
 	encoder Encoder
 	buffer  []byte
-	docs    []Document
+	records []engine.Record
 }
 
 func (p *path) decode(b testing.TB, f teltonika.Frame) Origin {
@@ -87,14 +88,12 @@ func (p *path) decode(b testing.TB, f teltonika.Frame) Origin {
 
 func (p *path) frame(b testing.TB, f teltonika.Frame) {
 	p.encoder.Begin(p.decode(b, f))
-	p.buffer, p.docs = p.buffer[:0], p.docs[:0]
+	p.buffer, p.records = p.buffer[:0], p.records[:0]
 	for i := range p.data.Records {
-		var doc Document
 		var err error
-		if p.buffer, doc, err = p.encoder.Append(p.buffer, &p.data.Records[i]); err != nil {
+		if p.buffer, p.records, err = p.encoder.Append(p.buffer, p.records, &p.data.Records[i]); err != nil {
 			b.Fatal(err)
 		}
-		p.docs = append(p.docs, doc)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -39,7 +40,7 @@ func TestBufferGrowsAnywhere(t *testing.T) {
 		encoder.Begin(o)
 		for room := range len(want) + 16 {
 			buffer := make([]byte, 0, len(before)+room)
-			dst, doc, err := encoder.Append(append(buffer, before...), &r)
+			dst, doc, err := appendOne(&encoder, append(buffer, before...), &r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,13 +59,13 @@ func TestDocumentsStayValid(t *testing.T) {
 	encoder.Begin(o)
 	var dst []byte
 	records := make([]teltonika.Record, 500)
-	docs := make([]Document, len(records))
+	docs := make([]engine.Record, len(records))
 	moved := 0
 	for i := range records {
 		records[i] = recordOfEverything(i%3 == 0)
 		records[i].Timestamp += uint64(i) * 3_600_000
 		var err error
-		next, doc, err := encoder.Append(dst, &records[i])
+		next, doc, err := appendOne(&encoder, dst, &records[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +88,7 @@ func TestDocumentCannotBeAppendedTo(t *testing.T) {
 	r := recordOfEverything(false)
 	var encoder Encoder
 	encoder.Begin(o)
-	dst, doc, err := encoder.Append(make([]byte, 0, 1<<14), &r)
+	dst, doc, err := appendOne(&encoder, make([]byte, 0, 1<<14), &r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +115,12 @@ func TestNoAllocations(t *testing.T) {
 		encoder := Encoder{Raw: c.raw}
 		records := []teltonika.Record{recordOfEverything(c.repeated), {Raw: []byte{1}}, recordOfEverything(c.repeated)}
 		var dst []byte
+		var stored []engine.Record
 		frame := func() {
 			encoder.Begin(origin(c.codec))
-			dst = dst[:0]
+			dst, stored = dst[:0], stored[:0]
 			for i := range records {
-				dst, _, _ = encoder.Append(dst, &records[i])
+				dst, stored, _ = encoder.Append(dst, stored, &records[i])
 			}
 		}
 		frame() // warm

@@ -15,34 +15,29 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // ErrTimestamp is the error of a record whose timestamp is beyond MaxTimestamp.
 var ErrTimestamp = errors.New("timestamp beyond the year 9999")
 
-// Origin is what the records of one frame have in common.
+// Origin is what all that a packet brings has in common.
 type Origin struct {
-	DeviceID string // 1 to 64 ASCII letters and digits: it is written without escapes
-	Codec    teltonika.Codec
-	Received time.Time
+	DeviceID  string // 1 to 64 ASCII letters and digits: it is written without escapes
+	Codec     teltonika.Codec
+	Received  time.Time
+	Transport string // engine.TCP or engine.UDP; only dead letters say it
 }
 
-// Document is one published record. Its slices are parts of the buffer that it was appended to.
-type Document struct {
-	Hash    uint64 // xxHash64 of the record's bytes as sent
-	Time    []byte // the timestamp as ISO 8601 with milliseconds and Z
-	ID      []byte // <device id>-<timestamp ms>-<Hash in 16 hex digits>; see the package's comment
-	Payload []byte // the JSON document
-}
-
-// Encoder writes the documents of one frame after the other. The zero value is ready for Begin; one encoder
-// serves one goroutine at a time and allocates nothing once it is warm.
+// Encoder makes records of one frame after the other. The zero value is ready for Begin. One encoder serves one
+// goroutine at a time and allocates nothing once it is warm.
 type Encoder struct {
 	// Raw adds the record's bytes, in base64, as the last key.
 	Raw bool
 
-	codec    teltonika.Codec
+	origin   Origin
+	codec    string   // its name
 	head     []byte   // {"device_id":"...","timestamp":"
 	tail     []byte   // ","codec":"...","received_at":"...","id":"<device id>-
 	idPrefix int      // length of <device id>-
@@ -56,13 +51,13 @@ type Encoder struct {
 
 // Begin sets what the following records have in common.
 func (e *Encoder) Begin(o Origin) {
-	e.codec = o.Codec
+	e.origin, e.codec = o, o.Codec.String()
 	e.head = append(e.head[:0], `{"device_id":"`...)
 	e.head = append(e.head, o.DeviceID...)
 	e.head = append(e.head, `","timestamp":"`...)
 
 	e.tail = append(e.tail[:0], `","codec":"`...)
-	e.tail = append(e.tail, o.Codec.String()...)
+	e.tail = append(e.tail, e.codec...)
 	e.tail = append(e.tail, `","received_at":"`...)
 	e.tail = e.received.append(e.tail, possibleTime(o.Received.UnixMilli()))
 	e.tail = append(e.tail, `","id":"`...)
@@ -71,11 +66,12 @@ func (e *Encoder) Begin(o Origin) {
 	e.idPrefix = len(o.DeviceID) + 1
 }
 
-// Append appends the document of one record, which must have its Raw, to dst. The only error is ErrTimestamp; dst
-// is then returned as it was. Of dst's free capacity, a few bytes behind the document may be overwritten too.
-func (e *Encoder) Append(dst []byte, r *teltonika.Record) ([]byte, Document, error) {
+// Append appends a record, which must have its Raw, to records, and its document to dst, of which the record's slices
+// are parts. The only error is ErrTimestamp; both are then returned as they were. Append may overwrite a few bytes of
+// dst's free capacity behind the document.
+func (e *Encoder) Append(dst []byte, records []engine.Record, r *teltonika.Record) ([]byte, []engine.Record, error) {
 	if r.Timestamp > MaxTimestamp {
-		return dst, Document{}, fmt.Errorf("%w: %d ms", ErrTimestamp, r.Timestamp)
+		return dst, records, fmt.Errorf("%w: %d ms", ErrTimestamp, r.Timestamp)
 	}
 	start := len(dst)
 	dst = append(dst, e.head...)
@@ -84,7 +80,7 @@ func (e *Encoder) Append(dst []byte, r *teltonika.Record) ([]byte, Document, err
 	timeEnd := len(dst)
 	dst = appendPosition(dst, r)
 	dst = e.appendAttributes(dst, r)
-	if e.codec != teltonika.Codec7 {
+	if e.origin.Codec != teltonika.Codec7 {
 		dst = append(dst, `,"event_id":`...)
 		dst = appendUint(dst, uint64(r.EventID))
 	}
@@ -102,12 +98,10 @@ func (e *Encoder) Append(dst []byte, r *teltonika.Record) ([]byte, Document, err
 		dst = base64.StdEncoding.AppendEncode(dst, r.Raw)
 	}
 	dst = append(dst, `"}`...)
-	return dst, Document{
-		Hash:    hash,
-		Time:    dst[timeStart:timeEnd:timeEnd],
-		ID:      dst[idStart:idEnd:idEnd],
-		Payload: dst[start:len(dst):len(dst)],
-	}, nil
+	return dst, append(records, engine.Record{
+		DeviceID: e.origin.DeviceID, Codec: e.codec, Timestamp: int64(r.Timestamp), Hash: hash,
+		Time: dst[timeStart:timeEnd:timeEnd], ID: dst[idStart:idEnd:idEnd], Payload: dst[start:len(dst):len(dst)],
+	}), nil
 }
 
 // appendPosition appends the members up to the priority, after a timestamp without its closing quote.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -63,9 +64,9 @@ func checkFrame(t *testing.T, encoder *Encoder, o Origin, records []teltonika.Re
 	t.Helper()
 	encoder.Begin(o)
 	var dst, payloads []byte
-	docs := make(map[int]Document)
+	docs := make(map[int]engine.Record)
 	for i := range records {
-		next, doc, err := encoder.Append(dst, &records[i])
+		next, doc, err := appendOne(encoder, dst, &records[i])
 		switch {
 		case err == nil:
 			dst, docs[i] = next, doc
@@ -85,11 +86,20 @@ func checkFrame(t *testing.T, encoder *Encoder, o Origin, records []teltonika.Re
 	return len(docs)
 }
 
+// appendOne appends one record to none.
+func appendOne(encoder *Encoder, dst []byte, r *teltonika.Record) ([]byte, engine.Record, error) {
+	dst, records, err := encoder.Append(dst, nil, r)
+	if err != nil {
+		return dst, engine.Record{}, err
+	}
+	return dst, records[0], nil
+}
+
 // encode is the document of one record.
-func encode(t testing.TB, encoder *Encoder, o Origin, r *teltonika.Record) Document {
+func encode(t testing.TB, encoder *Encoder, o Origin, r *teltonika.Record) engine.Record {
 	t.Helper()
 	encoder.Begin(o)
-	_, doc, err := encoder.Append(nil, r)
+	_, doc, err := appendOne(encoder, nil, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +107,7 @@ func encode(t testing.TB, encoder *Encoder, o Origin, r *teltonika.Record) Docum
 }
 
 // valueOf is the JSON text of one key of a document.
-func valueOf(t *testing.T, doc Document, key string) string {
+func valueOf(t *testing.T, doc engine.Record, key string) string {
 	t.Helper()
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(doc.Payload, &members); err != nil {
@@ -193,7 +203,7 @@ func TestTimestampBeyondYear9999(t *testing.T) {
 	for _, ms := range []uint64{MaxTimestamp + 1, 1 << 63, math.MaxUint64} {
 		whole := []byte("before|behind the length")
 		dst := whole[:len("before|")]
-		got, doc, err := encoder.Append(dst, &teltonika.Record{Timestamp: ms})
+		got, doc, err := appendOne(&encoder, dst, &teltonika.Record{Timestamp: ms})
 		if !errors.Is(err, ErrTimestamp) {
 			t.Errorf("%d: %v, expected ErrTimestamp", ms, err)
 		}
@@ -205,7 +215,7 @@ func TestTimestampBeyondYear9999(t *testing.T) {
 		}
 	}
 	r := teltonika.Record{Timestamp: MaxTimestamp}
-	if _, _, err := encoder.Append(nil, &r); err != nil {
+	if _, _, err := appendOne(&encoder, nil, &r); err != nil {
 		t.Errorf("after the error: %v", err)
 	}
 }
@@ -357,7 +367,7 @@ func TestCodec7CoordinateThatIsNoNumber(t *testing.T) {
 	o := origin(teltonika.Codec7)
 	var encoder Encoder
 	encoder.Begin(o)
-	_, doc, err := encoder.Append(nil, &data.Records[0])
+	_, doc, err := appendOne(&encoder, nil, &data.Records[0])
 	if err != nil {
 		t.Fatal(err)
 	}

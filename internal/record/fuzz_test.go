@@ -36,7 +36,7 @@ func FuzzRecord(f *testing.F) {
 		o.Received = time.UnixMilli(min(max(receivedMS, 0), MaxTimestamp))
 		encoder.Raw = codec >= 128
 		encoder.Begin(o)
-		_, doc, err := encoder.Append(nil, &r)
+		_, doc, err := appendOne(&encoder, nil, &r)
 		if timestamp > MaxTimestamp {
 			if err == nil {
 				t.Fatalf("no error for %d ms", timestamp)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -155,7 +156,7 @@ func referenceValue(r *teltonika.Record, el teltonika.Element) string {
 }
 
 // checkDocument compares a document with the reference, and its parts with its payload.
-func checkDocument(t *testing.T, o Origin, raw bool, r *teltonika.Record, doc Document) {
+func checkDocument(t *testing.T, o Origin, raw bool, r *teltonika.Record, doc engine.Record) {
 	t.Helper()
 	if want := reference(o, raw, r); string(doc.Payload) != want {
 		t.Fatalf("document differs\n got %s\nwant %s", doc.Payload, want)

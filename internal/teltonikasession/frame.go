@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
@@ -236,22 +235,14 @@ func (a *Adapter) fill(f *publish.Frame, w *work) (err error) {
 	w.dead = 0
 	codec := w.data.Codec
 	w.encoder.Begin(record.Origin{DeviceID: w.imei, Codec: codec, Received: w.received})
-	name := codec.String()
 	for i := range w.data.Records {
 		r := &w.data.Records[i]
 		if r.Priority > maxPriority && codec != teltonika.Codec7 {
 			a.Metrics.priorityOutOfRange.Inc()
 		}
-		var doc record.Document
-		f.Buffer, doc, err = w.encoder.Append(f.Buffer, r)
-		if err != nil {
+		if f.Buffer, f.Records, err = w.encoder.Append(f.Buffer, f.Records, r); err != nil {
 			w.dead++
-			continue
 		}
-		f.Records = append(f.Records, engine.Record{
-			DeviceID: w.imei, Codec: name, Timestamp: int64(r.Timestamp),
-			Hash: doc.Hash, Time: doc.Time, ID: doc.ID, Payload: doc.Payload,
-		})
 	}
 	if w.dead == 0 {
 		return nil

@@ -75,13 +75,9 @@ func smallRecords(n int) (*engine.Batch, int) {
 	var encoder record.Encoder
 	encoder.Begin(record.Origin{DeviceID: device, Codec: data.Codec, Received: time.Now()})
 	for i := range data.Records {
-		_, doc, err := encoder.Append(nil, &data.Records[i])
-		if err != nil {
+		if _, batch.Records, err = encoder.Append(nil, batch.Records, &data.Records[i]); err != nil {
 			panic(err)
 		}
-		batch.Records = append(batch.Records, engine.Record{
-			DeviceID: device, Codec: "8", Timestamp: int64(data.Records[i].Timestamp), Hash: doc.Hash, Time: doc.Time, ID: doc.ID, Payload: doc.Payload,
-		})
 	}
 	return batch, len(frame)
 }
