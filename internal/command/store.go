@@ -31,7 +31,7 @@ type Store interface {
 	// happens from now on, nobody sends it again unless it is withdrawn, or idempotent and its instance dies. A
 	// command that has expired is given its final state instead, and one whose device another instance holds is taken there.
 	// It may fail with ErrUnknown.
-	Begin(ctx context.Context, id string, p Patience) (Turn, error)
+	Begin(ctx context.Context, id string, p Patience) (Lease, error)
 
 	// Withdraw takes Begin back, because nothing of the command reached the device: it is Queued again, and the turn is
 	// free. A command of several attempts stays Sent, for an earlier one may have reached the device. It does nothing to a
@@ -85,8 +85,8 @@ type Patience struct {
 	Gap        time.Duration // how long after an answer the next command is held back
 }
 
-// Turn is what Begin says.
-type Turn struct {
+// Lease is what Begin says.
+type Lease struct {
 	Granted bool
 	Wait    time.Duration // not granted: the turn is another command's for so long at most. 0: this command is not to be sent here
 	Ended   bool          // this call has given the command its final state

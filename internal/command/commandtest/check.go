@@ -34,7 +34,7 @@ func (n *node) lookup(t *testing.T, id string) command.Entry {
 	return e
 }
 
-func (n *node) begin(t *testing.T, id string, p command.Patience) command.Turn {
+func (n *node) begin(t *testing.T, id string, p command.Patience) command.Lease {
 	t.Helper()
 	turn, err := n.Begin(t.Context(), id, p)
 	if err != nil {

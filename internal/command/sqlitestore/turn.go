@@ -11,26 +11,26 @@ import (
 )
 
 // Begin implements command.Store.
-func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (command.Turn, error) {
-	return transact(ctx, s, func(tx *transaction) (command.Turn, error) {
+func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (command.Lease, error) {
+	return transact(ctx, s, func(tx *transaction) (command.Lease, error) {
 		r, err := tx.byID(id)
 		now := s.now()
 		switch expired := !r.Expires.After(now); {
 		case err != nil:
-			return command.Turn{}, err
+			return command.Lease{}, err
 		case r.State == command.Queued && expired:
 			s.end(&r, r.Finished(command.Expired, s.devices.whyExpired(r.IMEI), now))
-			return command.Turn{Ended: true, Entry: r.Entry}, tx.update(&r)
+			return command.Lease{Ended: true, Entry: r.Entry}, tx.update(&r)
 		case !s.mayBegin(&r) || expired:
-			return command.Turn{Entry: r.Entry}, nil
+			return command.Lease{Entry: r.Entry}, nil
 		}
 		deadline := now.Add(p.Send + r.Timeout)
 		wait, err := s.holdTurn(tx, &r.Entry, deadline.Add(p.Quarantine))
 		if err != nil || wait > 0 {
-			return command.Turn{Wait: wait, Entry: r.Entry}, err
+			return command.Lease{Wait: wait, Entry: r.Entry}, err
 		}
 		r.begin(s, now, deadline)
-		return command.Turn{Granted: true, Entry: r.Entry}, tx.update(&r)
+		return command.Lease{Granted: true, Entry: r.Entry}, tx.update(&r)
 	})
 }
 
