@@ -20,7 +20,7 @@ import (
 )
 
 // The settings of the tests' dispatcher are the defaults of the real one.
-var patience = command.Patience{Send: 5 * time.Second, Quarantine: time.Minute, Gap: 500 * time.Millisecond}
+var patience = command.Timeouts{Send: 5 * time.Second, Quarantine: time.Minute, Gap: 500 * time.Millisecond}
 
 const commandTimeout = command.DefaultTimeout
 

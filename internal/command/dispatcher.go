@@ -25,7 +25,7 @@ type Sender interface {
 type Options struct {
 	Store    Store
 	Policy   *Policy
-	Patience Patience
+	Patience Timeouts
 	Metrics  *Metrics
 	Logger   *slog.Logger
 }

@@ -27,14 +27,14 @@ func (b *bent) Return(ctx context.Context, id string) error {
 	return err
 }
 
-func (b *bent) Begin(ctx context.Context, id string, p command.Patience) (command.Lease, error) {
+func (b *bent) Begin(ctx context.Context, id string, p command.Timeouts) (command.Lease, error) {
 	if b.begin != nil {
 		return b.begin(ctx, id)
 	}
 	return b.Store.Begin(ctx, id, p)
 }
 
-func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
+func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
 	if b.settled != nil {
 		b.settled()
 	}

@@ -274,7 +274,7 @@ func TestOneResultWhateverHappensAtOnce(t *testing.T) {
 	}
 	var running sync.WaitGroup
 	for i, c := range all {
-		p := command.Patience{Send: time.Duration(i) * time.Millisecond}
+		p := command.Timeouts{Send: time.Duration(i) * time.Millisecond}
 		e := nodes[i%3].grant(t, c.ID, p)
 		due, cancel := context.WithDeadline(ctx, e.Deadline.Add(quick.Grace)) // when the sweep comes
 		defer cancel()

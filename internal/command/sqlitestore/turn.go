@@ -11,7 +11,7 @@ import (
 )
 
 // Begin implements command.Store.
-func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (command.Lease, error) {
+func (s *Store) Begin(ctx context.Context, id string, p command.Timeouts) (command.Lease, error) {
 	return transact(ctx, s, func(tx *transaction) (command.Lease, error) {
 		r, err := tx.byID(id)
 		now := s.now()
@@ -90,7 +90,7 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 
 // Settle implements command.Store. A message that was received before the command of the turn began does not answer it,
 // though it may be asked about only now.
-func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
+func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
 		return command.MatchNone, command.Entry{}, nil
 	}
@@ -141,7 +141,7 @@ func (r *row) answered(m *command.Message) command.Entry {
 
 // count counts the messages for a command. Each attempt may have one; the turn ends after the last. What comes then are
 // repetitions, which do not change the turn.
-func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Patience) error {
+func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Timeouts) error {
 	r.answers++
 	until := now.Add(p.Gap)
 	switch {
