@@ -24,7 +24,7 @@ func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e En
 
 // refuses is the answer to a command that need not be kept to know that it fails.
 func (d *Dispatcher) refuses(c *Command) *RefusedError {
-	switch r := d.policy.Load().Judge(c.Payload); {
+	switch r := d.policy.Load().Evaluate(c.Payload); {
 	case r.Verdict == Deny:
 		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.because())}
 	case r.Verdict == Confirm && !c.Confirm:
@@ -40,7 +40,7 @@ func (d *Dispatcher) refuses(c *Command) *RefusedError {
 
 // forbids is why the policy of now does not let the command be sent, or nothing.
 func (d *Dispatcher) forbids(e *Entry) string {
-	switch r := d.policy.Load().Judge(e.Payload); {
+	switch r := d.policy.Load().Evaluate(e.Payload); {
 	case r.Verdict == Deny:
 		return "denied by policy: " + r.because()
 	case r.Verdict == Confirm && !e.Confirm:
