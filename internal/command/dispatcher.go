@@ -25,7 +25,7 @@ type Sender interface {
 type Options struct {
 	Store    Store
 	Policy   *Policy
-	Patience Timeouts
+	Timeouts Timeouts
 	Metrics  *Metrics
 	Logger   *slog.Logger
 }
@@ -181,8 +181,8 @@ func (d *Dispatcher) Device(imei string) (Device, bool) {
 	return info, true
 }
 
-// Take implements Receiver.
-func (d *Dispatcher) Take(e Entry) {
+// Receive implements Receiver.
+func (d *Dispatcher) Receive(e Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ctx == nil {

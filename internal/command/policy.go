@@ -38,9 +38,9 @@ func (v Effect) String() string { return [...]string{"allow", "confirm", "deny"}
 
 // Decision is what a policy says about a payload, and why.
 type Decision struct {
-	Verdict Effect
-	Rule    string // the rule that decided, as it is written; empty if none matches
-	Odd     string // why the payload is judged as binary, in words; empty if it is plain
+	Effect Effect
+	Rule   string // the rule that decided, as it is written; empty if none matches
+	Odd    string // why the payload is judged as binary, in words; empty if it is plain
 }
 
 // because is the rule for people.
@@ -78,7 +78,7 @@ func (p *Policy) Evaluate(payload []byte) Decision {
 	}
 	var strictest Decision
 	consider := func(r Decision) {
-		if r.Verdict > strictest.Verdict || strictest.Rule == "" {
+		if r.Effect > strictest.Effect || strictest.Rule == "" {
 			strictest = r
 		}
 	}
@@ -97,13 +97,13 @@ func (p *Policy) Evaluate(payload []byte) Decision {
 func (p *Policy) judgeOdd(payload []byte, why string) Decision {
 	strictest := p.judge(binary, false)
 	if strictest.Rule == "" {
-		strictest = Decision{Verdict: Confirm, Rule: Confirm.String() + " " + binary}
+		strictest = Decision{Effect: Confirm, Rule: Confirm.String() + " " + binary}
 	}
 	letters := squeeze(string(payload))
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.verdict > strictest.Verdict && r.inside != "" && matches(r.inside, letters) {
-			strictest = Decision{Verdict: r.verdict, Rule: r.text}
+		if r.verdict > strictest.Effect && r.inside != "" && matches(r.inside, letters) {
+			strictest = Decision{Effect: r.verdict, Rule: r.text}
 		}
 	}
 	strictest.Odd = why
@@ -117,7 +117,7 @@ func (p *Policy) judge(command string, guess bool) Decision {
 			continue
 		}
 		if matches(r.pattern, command) {
-			return Decision{Verdict: r.verdict, Rule: r.text}
+			return Decision{Effect: r.verdict, Rule: r.text}
 		}
 	}
 	return Decision{}

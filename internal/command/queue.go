@@ -189,7 +189,7 @@ func (q *queue) carryOut(e Entry) bool {
 		}
 		q.hearOut()
 		asked := time.Now()
-		turn, err := d.Store.Begin(q.ctx, e.ID, d.Patience)
+		turn, err := d.Store.Begin(q.ctx, e.ID, d.Timeouts)
 		switch {
 		case errors.Is(err, ErrUnknown):
 			d.finish(q.ctx, e, Failed, "the store has lost the command")
@@ -200,7 +200,7 @@ func (q *queue) carryOut(e Entry) bool {
 			d.withdraw(q.ctx, e.ID) // it may have begun
 		case turn.Granted:
 			q.pace.take(time.Now())
-			if q.send(line, turn.Entry, asked.Add(d.Patience.Send)) {
+			if q.send(line, turn.Entry, asked.Add(d.Timeouts.Send)) {
 				return true
 			}
 		case turn.Wait > 0:

@@ -175,7 +175,7 @@ func TestStoreWithASlowerClock(t *testing.T) {
 			}
 			return command.Lease{Wait: time.Hour, Entry: e}, nil
 		}
-		d.Take(e)
+		d.Receive(e)
 		<-over
 		if asked < 10 || asked > 200 {
 			d.Errorf("the store was asked %d times in 10 s", asked)

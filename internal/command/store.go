@@ -95,9 +95,9 @@ type Lease struct {
 
 // Receiver carries out commands at an instance.
 type Receiver interface {
-	// Take is called with a command that is Queued, or Sent and idempotent, for a device that should be connected here, and perhaps more
+	// Receive is called with a command that is Queued, or Sent and idempotent, for a device that should be connected here, and perhaps more
 	// than once with the same one. It does not wait for anything.
-	Take(e Entry)
+	Receive(e Entry)
 	// Finished is called with a command that Run, on its own, has given its final state. It does not wait for anything.
 	Finished(e Entry)
 	// Connections are the devices that are connected here.

@@ -88,7 +88,7 @@ func TestMissingHeartbeatIsNoDeathAtFirst(t *testing.T) {
 	e := a.grant(t, c.ID, hasty)
 	r.Do("DEL", "instance:heartbeat:a")
 	s := open(t, r, "b")
-	s.opt.Timing.Settling = time.Hour
+	s.opt.Timing.Stabilization = time.Hour
 	b := run(t, s)
 	eventually(t, "a sweep that has looked at it", func() bool {
 		due, err := strconv.ParseFloat(r.Do("ZSCORE", "commands:due", c.ID).(string), 64)

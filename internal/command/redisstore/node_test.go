@@ -71,7 +71,7 @@ func (n *node) crash() {
 	n.stop()
 }
 
-func (n *node) Take(e command.Entry) {
+func (n *node) Receive(e command.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken = append(n.taken, e)

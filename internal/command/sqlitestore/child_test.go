@@ -153,7 +153,7 @@ type running struct {
 	taken []command.Entry
 }
 
-func (n *running) Take(e command.Entry) {
+func (n *running) Receive(e command.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken = append(n.taken, e)
