@@ -69,20 +69,13 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	return certificateErr
 }
 
-// checkCommands finds out whether a command would be kept, by a write. In Redis they are where the records are.
+// checkCommands finds out whether a command would be kept.
 func checkCommands(ctx context.Context, c *config.Config, logger *slog.Logger) error {
-	if c.Engine != config.EngineEmbedded {
-		return nil
+	entry, err := engineOf(c)
+	if err != nil || entry.proveCommands == nil {
+		return err
 	}
-	store, err := embeddedCommandStore(c, logger)
-	if err != nil {
-		return cli.Exit(err.Error(), exitSettings)
-	}
-	defer store.Close()
-	if err := store.Prove(ctx); err != nil {
-		return cli.Exit(fmt.Sprintf("commands cannot be kept: %v", err), exitFailure)
-	}
-	return nil
+	return entry.proveCommands(ctx, c, logger)
 }
 
 // checkDoors tries the settings that are more than values: what they name has to be there and be sound.
@@ -98,20 +91,16 @@ func checkDoors(c *config.Config) error {
 	return allInvalid(gateErr, tlsErr, policyErr, hostsErr)
 }
 
-// engineName is the engine by the setting that says where it is.
-func engineName(c *config.Config) string {
-	if c.Engine == config.EngineEmbedded {
-		return "engine embedded, DATA_DIR " + c.DataDir
-	}
-	return "engine " + c.Engine
-}
-
 // checkEngine prints what the engine promises and whether it would store a record now.
 func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.Writer) error {
-	d, err := e.Inspect(ctx)
+	entry, err := engineOf(c)
+	if err != nil {
+		return err
+	}
+	d, err := inspect(e)(ctx)
 	refused := errors.Is(err, engine.ErrDurability)
 	if err != nil && !refused {
-		return cli.Exit(fmt.Sprintf("%s: %v", engineName(c), err), exitFailure)
+		return cli.Exit(fmt.Sprintf("%s: %v", entry.where(c), err), exitFailure)
 	}
 	fmt.Fprintf(out, "engine:     %s\ndurability: %s (%s)\n", d.Engine, d.Class, d.Class.Word())
 	for _, f := range d.Facts {
@@ -125,7 +114,7 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 	}
 	status, err := e.Probe(ctx)
 	if err != nil {
-		return cli.Exit(fmt.Sprintf("%s does not store: %v", engineName(c), err), exitFailure)
+		return cli.Exit(fmt.Sprintf("%s does not store: %v", entry.where(c), err), exitFailure)
 	}
 	fmt.Fprintf(out, "records:    %d kept\n", status.Length)
 	for _, name := range slices.Sorted(maps.Keys(status.Groups)) {

@@ -14,8 +14,6 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/redisstore"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
@@ -40,7 +38,11 @@ const (
 func newCommands(
 	c *config.Config, policy *command.Policy, r prometheus.Registerer, logger *slog.Logger,
 ) (*commands, error) {
-	store, err := newCommandStore(c, r, logger)
+	entry, err := engineOf(c)
+	if err != nil {
+		return nil, err
+	}
+	store, err := entry.commands(c, r, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -49,24 +51,6 @@ func newCommands(
 		Timeouts: command.Timeouts{Send: sendPatience, Quarantine: c.CommandQuarantine, Gap: answerGap},
 	})
 	return &commands{dispatcher: dispatcher, store: store, ended: make(chan struct{})}, nil
-}
-
-// newCommandStore keeps commands beside the records: in the same Redis, or in a file of the same directory.
-func newCommandStore(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (command.Store, error) {
-	if c.Engine == config.EngineRedis {
-		store, err := redisstore.New(redisstore.Options{URL: c.RedisURL, Instance: c.InstanceID, Logger: logger, Metrics: r})
-		if err != nil {
-			return nil, invalid("REDIS_URL", err)
-		}
-		return store, nil
-	}
-	return embeddedCommandStore(c, logger)
-}
-
-func embeddedCommandStore(c *config.Config, logger *slog.Logger) (*sqlitestore.Store, error) {
-	return sqlitestore.New(sqlitestore.Options{
-		Dir: c.DataDir, Instance: c.InstanceID, Retention: c.EmbeddedRetention, Logger: logger,
-	})
 }
 
 func commandPolicy(c *config.Config) (*command.Policy, error) {

@@ -74,6 +74,7 @@ type deadLettersJob struct {
 	cmd       *cli.Command
 	config    *config.Config
 	engine    engine.Engine
+	letters   engine.DeadLetterStore // of the engine
 	logger    *slog.Logger
 	out       io.Writer
 	selection deadletter.Selection
@@ -94,9 +95,13 @@ func onDeadLetters(action deadLettersAction) cli.ActionFunc {
 			return err
 		}
 		defer e.Close()
+		letters, err := able[engine.DeadLetterStore](e, c, "show its dead letters")
+		if err != nil {
+			return err
+		}
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		job := &deadLettersJob{cmd: cmd, config: c, engine: e, logger: logger, out: cmd.Root().Writer, selection: selection}
+		job := &deadLettersJob{cmd: cmd, config: c, engine: e, letters: letters, logger: logger, out: cmd.Root().Writer, selection: selection}
 		if err := action(ctx, job); err != nil {
 			return cli.Exit(err.Error(), exitFailure)
 		}
@@ -136,7 +141,7 @@ func selectDeadLetters(cmd *cli.Command) (deadletter.Selection, error) {
 
 // each calls fn with the selected dead letters. References that are not found count as failed.
 func (j *deadLettersJob) each(ctx context.Context, fn func(*deadletter.Letter) error) error {
-	missing, err := j.selection.Each(ctx, j.engine, func(l deadletter.Letter) error { return fn(&l) })
+	missing, err := j.selection.Each(ctx, j.letters, func(l deadletter.Letter) error { return fn(&l) })
 	if err != nil {
 		return err
 	}
@@ -197,7 +202,7 @@ func deleteDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	deleted := 0
 	err := j.each(ctx, func(l *deadletter.Letter) error {
 		deleted++
-		return j.engine.RemoveDeadLetters(ctx, []string{l.Ref})
+		return j.letters.RemoveDeadLetters(ctx, []string{l.Ref})
 	})
 	fmt.Fprintf(j.out, "%d deleted\n", deleted)
 	return err
@@ -253,5 +258,5 @@ func (r *deadLettersReplay) one(ctx context.Context, l *deadletter.Letter) error
 	if r.Publisher == nil {
 		return nil
 	}
-	return r.engine.RemoveDeadLetters(ctx, []string{l.Ref})
+	return r.letters.RemoveDeadLetters(ctx, []string{l.Ref})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 )
 
@@ -86,7 +87,7 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	shown := make(chan error, 1)
 	go func() {
 		defer release() // without a reader there is nothing to show
-		shown <- s.engine.Tail(show, false, func(p []byte) error { return showRecord(out, p) })
+		shown <- s.engine.(engine.Tailer).Tail(show, false, func(p []byte) error { return showRecord(out, p) })
 	}()
 	fleet.Address = s.devicesAddress.String()
 	ledger, err := simulate.Run(ctx, fleet)

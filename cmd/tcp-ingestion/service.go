@@ -102,7 +102,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	warnOfDescriptors(c, logger)
 	s.packets = s.newPacketServer(registry)
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
-	s.durable = ops.NewDurability(s.engine.Inspect, registry, logger)
+	s.durable = ops.NewDurability(inspect(s.engine), registry, logger)
 	s.ops = ops.NewServer(registry, s.notReady, s.warnings, s.durable, httpConnections(c, maxOpsHTTP), logger)
 	return s, nil
 }

@@ -36,9 +36,6 @@ func settingFlagsWith(overrides map[string]string, only ...string) []cli.Flag {
 	return flags
 }
 
-// engineSettings are those of the commands that only talk to the engine.
-var engineSettings = []string{"ENGINE", "DATA_DIR", "REDIS_URL", "REDIS_TELEMETRY_STREAM", "LOG_LEVEL", "LOG_FORMAT"}
-
 // besideTheService are the settings of commands that run beside the service: they keep quiet.
 var besideTheService = map[string]string{"LOG_LEVEL": "warn"}
 

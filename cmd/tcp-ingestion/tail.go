@@ -37,11 +37,15 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Int("count") < 0 {
 		return cli.Exit("--count: use 0 or more", exitUsage)
 	}
-	_, e, _, err := openEngine(cmd)
+	c, e, _, err := openEngine(cmd)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
+	stored, err := able[engine.Tailer](e, c, "be followed")
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	shown, wanted := 0, cmd.Int("count")
@@ -55,9 +59,9 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 		return nil
 	}
 	if fromStart := cmd.Bool("from-start"); cmd.Bool("messages") {
-		err = e.TailMessages(ctx, fromStart, func(m engine.Message) error { return show(messageLine(m)) })
+		err = stored.TailMessages(ctx, fromStart, func(m engine.Message) error { return show(messageLine(m)) })
 	} else {
-		err = e.Tail(ctx, fromStart, show)
+		err = stored.Tail(ctx, fromStart, show)
 	}
 	if err == nil || errors.Is(err, errEnough) || ctx.Err() != nil {
 		return nil

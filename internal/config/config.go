@@ -17,6 +17,9 @@ const (
 	EngineEmbedded = "embedded"
 )
 
+// Engines are all of them.
+var Engines = []string{EngineRedis, EngineEmbedded}
+
 // The device authorities, values of Config.DeviceAuthorityMode.
 const (
 	AuthorityAllowAll  = "allow_all"

@@ -71,7 +71,7 @@ var Settings = []Setting{
 	{Name: "ENGINE", Help: "where records go: redis or embedded (default redis if REDIS_URL is set, else embedded)",
 		set: func(c *Config, v string) error {
 			c.Engine = v
-			return oneOf(v, "", EngineRedis, EngineEmbedded)
+			return oneOf(v, append([]string{""}, Engines...)...)
 		}},
 	{Name: "DATA_DIR", Default: "./data", Help: "directory of the embedded engine's telemetry.db",
 		set: func(c *Config, v string) error { c.DataDir = v; return nil }},

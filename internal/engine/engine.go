@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Engine is a durable store. Its methods may be called by many goroutines at once, except that
-// Store is never called twice at the same time for the same lane.
+// Engine is what every store does. Its methods may be called by many goroutines at once, except that Store is never
+// called twice at the same time for the same lane. What only some stores can do are interfaces of their own, which
+// callers ask for by type: Recogniser, Inspector, Tailer, DeadLetterStore.
 //
-// An engine that cannot be reached is not an error at construction: the process stays up, refuses
-// to acknowledge, and the engine connects when it can.
+// An engine that cannot be reached is not an error at construction: the process stays up, refuses to acknowledge, and
+// the engine connects when it can.
 type Engine interface {
-	// Lanes is how many batches the engine takes at once, 1 or more. All records of one
-	// device use one lane, so a lane's writes keep the device's order.
+	// Lanes is how many batches the engine takes at once, 1 or more.
 	Lanes() int
 
 	// Store writes the batch and returns when every item's fate is known: with nil when each
@@ -29,27 +29,42 @@ type Engine interface {
 	// error when ctx ends, and after a time in which any store that works has answered.
 	Store(ctx context.Context, lane int, b *Batch) error
 
-	// RecognisesRecords says that Store itself reports every record as a duplicate that is still
-	// stored, in whatever batch or life of the process it came, so that nobody has to remember it.
-	RecognisesRecords() bool
-
 	// Probe finds out whether the engine would store a record now, without storing one. An
 	// engine that would not, but answers, gives its figures beside the error: see Status.Known.
 	Probe(ctx context.Context) (Status, error)
 
+	// Close releases everything. No other method is called during or after it.
+	Close() error
+}
+
+// Recogniser is an engine that may know records again by itself.
+type Recogniser interface {
+	// RecognisesRecords says that Store itself reports every record as a duplicate that is still
+	// stored, in whatever batch or life of the process it came, so that nobody has to remember it.
+	RecognisesRecords() bool
+}
+
+// Inspector is an engine that can say what it promises.
+type Inspector interface {
 	// Inspect connects and reports what the configured engine promises. An error that is
 	// ErrDurability says that the engine was reached and cannot do what it is configured to do;
 	// what it does promise comes with it.
 	Inspect(ctx context.Context) (Durability, error)
+}
 
+// Tailer is an engine that shows what it stores.
+type Tailer interface {
 	// Tail calls fn with the payload of every record published from now on (or, with
-	// fromStart, from the oldest one kept), in stored order, until ctx ends or fn fails.
+	// fromStart, from the oldest one kept), in each device's stored order, until ctx ends or fn fails.
 	// The payload is valid until fn returns.
 	Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error
 
 	// TailMessages is Tail for messages. What it passes to fn is valid until fn returns.
 	TailMessages(ctx context.Context, fromStart bool, fn func(m Message) error) error
+}
 
+// DeadLetterStore is an engine that shows and removes its dead letters.
+type DeadLetterStore interface {
 	// EachDeadLetter calls fn with every dead letter that is there at its call, oldest first. Its
 	// error is fn's, ctx's or an *Error. ref names the dead letter for good: no other one ever
 	// gets it. Few are in memory at once, each valid until fn returns. fn may call the engine's
@@ -59,9 +74,6 @@ type Engine interface {
 	// RemoveDeadLetters removes dead letters, all or, when it fails, perhaps some. One that is
 	// not there any more is no error; a text that can be no ref is.
 	RemoveDeadLetters(ctx context.Context, refs []string) error
-
-	// Close releases everything. No other method is called during or after it.
-	Close() error
 }
 
 // Record is one published record, encoded and ready to be stored. Its byte slices belong to the

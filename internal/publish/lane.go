@@ -144,7 +144,7 @@ func (l *lane) add(f *Frame) {
 // addRecords leaves knowing records again to an engine that does so by itself.
 func (l *lane) addRecords(m *member) {
 	f := m.frame
-	if l.p.options.Engine.RecognisesRecords() {
+	if l.p.recognises {
 		l.batch.Records = append(l.batch.Records, f.Records...)
 		for range f.Records {
 			l.items[engine.KindRecord] = append(l.items[engine.KindRecord], item{member: len(l.members)})

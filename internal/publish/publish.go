@@ -42,6 +42,8 @@ type Publisher struct {
 	trouble trouble
 	secret  secret
 
+	recognises bool // the engine knows records again by itself
+
 	ended   atomic.Bool // the lanes have
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -52,6 +54,9 @@ func New(o Options) *Publisher {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Publisher{options: o, stop: stop, secret: newSecret(), empty: make(chan struct{}, 1)}
 	p.frames.New = func() any { return newFrame() }
+	if r, ok := o.Engine.(engine.Recogniser); ok {
+		p.recognises = r.RecognisesRecords()
+	}
 	o.Metrics.observe(p)
 	for i := range o.Engine.Lanes() {
 		l := newLane(p, i, recentLimit/o.Engine.Lanes())

@@ -68,9 +68,6 @@ func (e *Engine) Lose() {
 	})
 }
 
-// RecognisesRecords implements engine.Engine.
-func (e *Engine) RecognisesRecords() bool { return false }
-
 func (e *Engine) set(change func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -198,24 +195,24 @@ func (e *Engine) Probe(context.Context) (engine.Status, error) {
 	return engine.Status{Known: true, Length: int64(len(e.records))}, nil
 }
 
-// Inspect implements engine.Engine.
+// Inspect implements engine.Inspector.
 func (e *Engine) Inspect(context.Context) (engine.Durability, error) {
 	return engine.Durability{Engine: "memory", Class: engine.MemoryOnly}, nil
 }
 
-// Tail implements engine.Engine. It shows nothing.
+// Tail implements engine.Tailer. It shows nothing.
 func (e *Engine) Tail(ctx context.Context, _ bool, _ func([]byte) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// TailMessages implements engine.Engine. It shows nothing.
+// TailMessages implements engine.Tailer. It shows nothing.
 func (e *Engine) TailMessages(ctx context.Context, _ bool, _ func(engine.Message) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// EachDeadLetter implements engine.Engine.
+// EachDeadLetter implements engine.DeadLetterStore.
 func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engine.DeadLetter) error) error {
 	e.mu.Lock()
 	dead := slices.Clone(e.dead)
@@ -231,7 +228,7 @@ func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engin
 	return nil
 }
 
-// RemoveDeadLetters implements engine.Engine.
+// RemoveDeadLetters implements engine.DeadLetterStore.
 func (e *Engine) RemoveDeadLetters(_ context.Context, refs []string) error {
 	e.set(func() {
 		e.dead = slices.DeleteFunc(e.dead, func(d buried) bool { return slices.Contains(refs, d.ref) })

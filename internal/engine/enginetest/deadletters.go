@@ -28,7 +28,7 @@ type shown struct {
 
 func showDeadLetters(t *testing.T, e engine.Engine) (all []shown) {
 	t.Helper()
-	err := e.EachDeadLetter(t.Context(), func(ref string, d engine.DeadLetter) error {
+	err := e.(engine.DeadLetterStore).EachDeadLetter(t.Context(), func(ref string, d engine.DeadLetter) error {
 		d.Frame = bytes.Clone(d.Frame)
 		all = append(all, shown{ref, d})
 		return nil
@@ -70,7 +70,7 @@ func wantShown(t *testing.T, got []shown, want []engine.DeadLetter) {
 
 func remove(t *testing.T, e engine.Engine, refs ...string) {
 	t.Helper()
-	if err := e.RemoveDeadLetters(t.Context(), refs); err != nil {
+	if err := e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(), refs); err != nil {
 		t.Fatalf("remove dead letters: %v", err)
 	}
 }
@@ -117,7 +117,7 @@ func deadLettersRemovedWhileShown(t *testing.T, h Harness) {
 	e := open(t, h)
 	stored := storeDead(t, e, 0, 50)
 	seen, kept, added := 0, []engine.DeadLetter{}, []engine.DeadLetter{}
-	err := e.EachDeadLetter(t.Context(), func(ref string, d engine.DeadLetter) error {
+	err := e.(engine.DeadLetterStore).EachDeadLetter(t.Context(), func(ref string, d engine.DeadLetter) error {
 		if !bytes.Equal(d.Frame, stored[seen].Frame) {
 			t.Fatalf("dead letter %d is %+v", seen, d)
 		}
@@ -130,7 +130,7 @@ func deadLettersRemovedWhileShown(t *testing.T, h Harness) {
 		late.DeadLetters = []engine.DeadLetter{NewDeadLetter(deviceB, seen)}
 		storeNew(t, e, Sized(late))
 		added = append(added, late.DeadLetters...)
-		return e.RemoveDeadLetters(t.Context(), []string{ref})
+		return e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(), []string{ref})
 	})
 	if err != nil || seen != len(stored) {
 		t.Errorf("%d dead letters shown, want %d: %v", seen, len(stored), err)
@@ -162,7 +162,7 @@ func deadLetterNoRef(t *testing.T, h Harness) {
 	e := open(t, h)
 	stored := storeDead(t, e, 0, 2)
 	for _, ref := range []string{"", "-", "+", "x", "*", "-1", "1-x", "1 OR 1=1", "99999999999999999999999"} {
-		if err := e.RemoveDeadLetters(t.Context(), []string{showDeadLetters(t, e)[0].ref, ref}); err == nil {
+		if err := e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(), []string{showDeadLetters(t, e)[0].ref, ref}); err == nil {
 			t.Errorf("%q is taken for a ref", ref)
 		} else if checkTyped(t, err); engine.IsTransient(err) {
 			t.Errorf("%q shall be tried again: %v", ref, err)
@@ -176,7 +176,7 @@ func deadLettersEnded(t *testing.T, h Harness) {
 	storeDead(t, e, 0, 40)
 	enough := errors.New("seen enough")
 	seen := 0
-	err := e.EachDeadLetter(t.Context(), func(string, engine.DeadLetter) error {
+	err := e.(engine.DeadLetterStore).EachDeadLetter(t.Context(), func(string, engine.DeadLetter) error {
 		if seen++; seen == 20 {
 			return enough
 		}
@@ -187,7 +187,7 @@ func deadLettersEnded(t *testing.T, h Harness) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	seen = 0
-	err = e.EachDeadLetter(ctx, func(string, engine.DeadLetter) error {
+	err = e.(engine.DeadLetterStore).EachDeadLetter(ctx, func(string, engine.DeadLetter) error {
 		seen++
 		cancel()
 		return nil
@@ -206,10 +206,10 @@ func deadLettersBroken(t *testing.T, h Harness) {
 	h.Break(t)
 	ctx, cancel := context.WithTimeout(t.Context(), storeLimit)
 	defer cancel()
-	wantTransient(t, e.RemoveDeadLetters(ctx, []string{ref}))
+	wantTransient(t, e.(engine.DeadLetterStore).RemoveDeadLetters(ctx, []string{ref}))
 	h.Heal(t)
 	eventually(t, recoverLimit, "removal after the cure", func() error {
-		return e.RemoveDeadLetters(t.Context(), []string{ref})
+		return e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(), []string{ref})
 	})
 	wantDeadLetters(t, h, stored[1:]...)
 }

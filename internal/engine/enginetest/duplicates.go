@@ -29,7 +29,7 @@ func duplicateLater(t *testing.T, h Harness) {
 		second.Records = append(second.Records, newRecord(deviceA, n, `"resent":1`))
 	}
 	got := store(t, e, Sized(second))
-	if !h.Recognises {
+	if !h.Recogniser {
 		wantDuplicates(t, got, strings.Repeat(".", 20))
 		wantRecords(t, h, append(first.Records, second.Records...)...)
 		return
@@ -52,7 +52,7 @@ func duplicateWithin(t *testing.T, h Harness) {
 		b.Records = append(b.Records, newRecord(deviceA, n, `"copy":`+string(rune('0'+len(b.Records)))))
 	}
 	got := store(t, e, Sized(b))
-	if !h.Recognises {
+	if !h.Recogniser {
 		wantDuplicates(t, got, "......")
 		wantRecords(t, h, b.Records...)
 		return
@@ -70,7 +70,7 @@ func duplicateReopened(t *testing.T, h Harness) {
 	e = open(t, h)
 	second := NewBatch(deviceA, 10, 20)
 	got := store(t, e, second)
-	if !h.Recognises {
+	if !h.Recogniser {
 		wantDuplicates(t, got, strings.Repeat(".", 20))
 		return
 	}

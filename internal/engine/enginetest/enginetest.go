@@ -32,9 +32,8 @@ type Harness struct {
 	// Lose removes everything that is stored, behind the engine's back.
 	Lose func(t *testing.T)
 
-	// Recognises says that the engine itself recognises an ID that it stored before, in
-	// another batch or in an earlier life.
-	Recognises bool
+	// What the engine can beside engine.Engine, each the interface of that name.
+	Recogniser, Inspector, Tailer, DeadLetterStore bool
 }
 
 // Stored is one published record as an independent client finds it.
@@ -58,23 +57,31 @@ type StoredDead struct {
 // Run runs the whole suite. newHarness is called once for every case and cleans up after itself
 // with t.Cleanup.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
+	always := func(Harness) bool { return true }
 	groups := []struct {
-		name  string
-		cases []testCase
+		name    string
+		applies func(Harness) bool
+		cases   []testCase
 	}{
-		{"store", storeCases},
-		{"duplicates", duplicateCases},
-		{"dead letters", deadLetterCases},
-		{"messages", messageCases},
-		{"truth", truthCases},
-		{"faults", faultCases},
-		{"tail", tailCases},
-		{"lifecycle", lifecycleCases},
+		{"store", always, storeCases},
+		{"duplicates", always, duplicateCases},
+		{"dead letters", func(h Harness) bool { return h.DeadLetterStore }, deadLetterCases},
+		{"messages", always, messageCases},
+		{"truth", always, truthCases},
+		{"faults", always, faultCases},
+		{"tail", func(h Harness) bool { return h.Tailer }, tailCases},
+		{"tail messages", func(h Harness) bool { return h.Tailer }, messageTailCases},
+		{"inspect", func(h Harness) bool { return h.Inspector }, inspectCases},
+		{"lifecycle", always, lifecycleCases},
 	}
 	for _, group := range groups {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {
-				t.Run(c.name, func(t *testing.T) { c.run(t, newHarness(t)) })
+				t.Run(c.name, func(t *testing.T) {
+					if h := newHarness(t); group.applies(h) {
+						c.run(t, h)
+					}
+				})
 			}
 		})
 	}

@@ -16,8 +16,11 @@ var messageCases = []testCase{
 	{"beside records and dead letters", messagesMixed},
 	{"more than an engine reads at once", messagesMany},
 	{"broken and healed", messagesBroken},
-	{"shown from the start", messagesFromStart},
-	{"shown from now on", messagesFromNow},
+}
+
+var messageTailCases = []testCase{
+	{"from the start", messagesFromStart},
+	{"from now on", messagesFromNow},
 	{"ended by the function", messagesEnded},
 }
 
@@ -99,7 +102,7 @@ func messagesBroken(t *testing.T, h Harness) {
 // showMessages is a running TailMessages.
 func showMessages(t *testing.T, e engine.Engine, fromStart bool) *tailing[engine.Message] {
 	return follow(t, func(ctx context.Context, show func(engine.Message) error) error {
-		return e.TailMessages(ctx, fromStart, func(m engine.Message) error {
+		return e.(engine.Tailer).TailMessages(ctx, fromStart, func(m engine.Message) error {
 			m.Payload = bytes.Clone(m.Payload)
 			return show(m)
 		})
@@ -155,7 +158,7 @@ func messagesEnded(t *testing.T, h Harness) {
 	seen := 0
 	ctx, cancel := context.WithTimeout(t.Context(), recoverLimit)
 	defer cancel()
-	err := e.TailMessages(ctx, true, func(m engine.Message) error {
+	err := e.(engine.Tailer).TailMessages(ctx, true, func(m engine.Message) error {
 		wantMessage(t, seen, m, NewMessage(deviceA, seen))
 		if seen++; seen == 3 {
 			return enough

@@ -12,6 +12,7 @@ import (
 
 var tailCases = []testCase{
 	{"from the start", tailFromStart},
+	{"from the start after reopening", tailReopened},
 	{"from now on", tailFromNow},
 	{"of nothing yet", tailOfNothing},
 	{"ended by its function", tailEndedByFunction},
@@ -27,7 +28,7 @@ type tailing[T any] struct {
 // startTail follows the records' payloads.
 func startTail(t *testing.T, e engine.Engine, fromStart bool) *tailing[string] {
 	return follow(t, func(ctx context.Context, show func(string) error) error {
-		return e.Tail(ctx, fromStart, func(payload []byte) error { return show(string(payload)) })
+		return e.(engine.Tailer).Tail(ctx, fromStart, func(payload []byte) error { return show(string(payload)) })
 	})
 }
 
@@ -99,6 +100,17 @@ func tailFromStart(t *testing.T, h Harness) {
 	tail.stop(t)
 }
 
+func tailReopened(t *testing.T, h Harness) {
+	e := h.Open(t)
+	old := NewBatch(deviceA, 0, 50)
+	storeNew(t, e, old)
+	closeEngine(t, e)
+	tail := startTail(t, open(t, h), true)
+	defer tail.cancel()
+	wantTail(t, tail, old.Records)
+	tail.stop(t)
+}
+
 // tailFromNow cannot know when "now" was, so it stores until the tail shows the first record.
 func tailFromNow(t *testing.T, h Harness) {
 	e := open(t, h)
@@ -148,7 +160,7 @@ func tailEndedByFunction(t *testing.T, h Harness) {
 	seen := 0
 	ctx, cancel := context.WithTimeout(t.Context(), recoverLimit)
 	defer cancel()
-	err := e.Tail(ctx, true, func(payload []byte) error {
+	err := e.(engine.Tailer).Tail(ctx, true, func(payload []byte) error {
 		if want := b.Records[seen].Payload; string(payload) != string(want) {
 			t.Errorf("record %d of the tail is\n%s, want\n%s", seen, payload, want)
 		}

@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"strings"
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -11,7 +10,6 @@ var truthCases = []testCase{
 	{"nothing lost", nothingLost},
 	{"everything lost", everythingLost},
 	{"everything lost and other items stored since", lostAndWritten},
-	{"says that it recognises records", saysThatItRecognises},
 }
 
 // ask asks whether what this lane has stored of each kind is still there, without storing anything.
@@ -66,22 +64,11 @@ func lostAndWritten(t *testing.T, h Harness) {
 func wantEpochs(t *testing.T, h Harness, before, now [engine.Kinds]uint64) {
 	t.Helper()
 	for k := range now {
-		if engine.Kind(k) == engine.KindRecord && h.Recognises {
+		if engine.Kind(k) == engine.KindRecord && h.Recogniser {
 			continue
 		}
 		if now[k] == before[k] {
 			t.Errorf("kind %d: epoch %d, as before everything was lost", k, now[k])
 		}
-	}
-}
-
-func saysThatItRecognises(t *testing.T, h Harness) {
-	e := open(t, h)
-	if e.RecognisesRecords() != h.Recognises {
-		t.Fatalf("says %v", e.RecognisesRecords())
-	}
-	storeNew(t, e, NewBatch(deviceA, 0, 3))
-	if h.Recognises {
-		wantDuplicates(t, store(t, e, NewBatch(deviceA, 0, 3)), strings.Repeat("d", 3))
 	}
 }

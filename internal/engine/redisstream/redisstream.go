@@ -63,7 +63,12 @@ type Engine struct {
 	running sync.WaitGroup
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var _ interface {
+	engine.Engine
+	engine.Inspector
+	engine.Tailer
+	engine.DeadLetterStore
+} = (*Engine)(nil)
 
 // The library prints some failures besides returning them; the returned ones are enough.
 var quietLibrary = sync.OnceFunc(logging.Disable)
@@ -140,9 +145,6 @@ func (o *Options) complete() error {
 
 // Lanes is how many batches Redis is given at once.
 func (e *Engine) Lanes() int { return len(e.lanes) }
-
-// RecognisesRecords is false: a stream has no unique ids of records.
-func (e *Engine) RecognisesRecords() bool { return false }
 
 // Store writes one batch on the lane's connection, which it makes first if there is none.
 func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {

@@ -38,7 +38,7 @@ func TestEngine(t *testing.T) {
 			Hang:        lock.take,
 			Resume:      lock.release,
 			Lose:        func(t *testing.T) { loseAll(t, path) },
-			Recognises:  true,
+			Recogniser:  true, Inspector: true, Tailer: true, DeadLetterStore: true,
 		}
 	})
 }

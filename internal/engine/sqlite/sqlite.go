@@ -55,7 +55,13 @@ type Engine struct {
 	background sync.WaitGroup
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var _ interface {
+	engine.Engine
+	engine.Recogniser
+	engine.Inspector
+	engine.Tailer
+	engine.DeadLetterStore
+} = (*Engine)(nil)
 
 // New returns an engine on the directory's database. It fails only on options that cannot work:
 // the file is opened by the first call that needs it, and again after a fault.

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/redisstore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/redisstream"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
+)
+
+// engineEntry is all that differs from engine to engine.
+type engineEntry struct {
+	name     string   // the value of ENGINE
+	settings []string // its own that a command beside the service needs
+
+	// where is the engine by the setting that says where it is.
+	where func(*config.Config) string
+
+	// open makes the engine and commands the store of commands that goes with it. Neither need be reachable.
+	open     func(*config.Config, *slog.Logger) (engine.Engine, error)
+	commands func(*config.Config, prometheus.Registerer, *slog.Logger) (command.Store, error)
+
+	// proveCommands finds out whether a command would be kept; nil: they are where the records are.
+	proveCommands func(context.Context, *config.Config, *slog.Logger) error
+}
+
+// engines are those that ENGINE may name.
+var engines = []engineEntry{
+	{
+		name: config.EngineRedis, settings: []string{"REDIS_URL", "REDIS_TELEMETRY_STREAM"},
+		where: func(*config.Config) string { return "engine redis" },
+		open:  openRedis, commands: redisCommands,
+	},
+	{
+		name: config.EngineEmbedded, settings: []string{"DATA_DIR"},
+		where: func(c *config.Config) string { return "engine embedded, DATA_DIR " + c.DataDir },
+		open:  openEmbedded, commands: embeddedCommands, proveCommands: proveEmbeddedCommands,
+	},
+}
+
+// engineOf is the entry of the configured engine.
+func engineOf(c *config.Config) (*engineEntry, error) {
+	var known []string
+	for i := range engines {
+		if engines[i].name == c.Engine {
+			return &engines[i], nil
+		}
+		known = append(known, engines[i].name)
+	}
+	return nil, invalid("ENGINE", fmt.Errorf("%q has no entry in the table of engines; use %s", c.Engine, strings.Join(known, " or ")))
+}
+
+// engineSettings are those of the commands that only talk to the engine.
+var engineSettings = func() []string {
+	names := []string{"ENGINE", "LOG_LEVEL", "LOG_FORMAT"}
+	for _, e := range engines {
+		names = append(names, e.settings...)
+	}
+	return names
+}()
+
+// newEngine makes the configured engine. It need not be reachable.
+func newEngine(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
+	entry, err := engineOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return entry.open(c, logger)
+}
+
+func openRedis(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
+	durability, err := redisstream.ParseDurability(c.RedisDurability)
+	if err != nil {
+		return nil, invalid("REDIS_DURABILITY", err)
+	}
+	e, err := redisstream.New(redisstream.Options{
+		URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, DeadMaxBytes: c.DeadLetterMaxBytes,
+		Durability: durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
+	})
+	if err != nil {
+		return nil, invalid("REDIS_URL", err)
+	}
+	return e, nil
+}
+
+func openEmbedded(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
+	return sqlite.New(sqlite.Options{
+		Dir: c.DataDir, Retention: c.EmbeddedRetention, DeadLetterMaxBytes: c.DeadLetterMaxBytes, Logger: logger,
+	})
+}
+
+// redisCommands keeps commands in the same Redis as the records.
+func redisCommands(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (command.Store, error) {
+	store, err := redisstore.New(redisstore.Options{URL: c.RedisURL, Instance: c.InstanceID, Logger: logger, Metrics: r})
+	if err != nil {
+		return nil, invalid("REDIS_URL", err)
+	}
+	return store, nil
+}
+
+// embeddedCommands keeps commands in a file of the same directory.
+func embeddedCommands(c *config.Config, _ prometheus.Registerer, logger *slog.Logger) (command.Store, error) {
+	return openCommandFile(c, logger)
+}
+
+func openCommandFile(c *config.Config, logger *slog.Logger) (*sqlitestore.Store, error) {
+	return sqlitestore.New(sqlitestore.Options{
+		Dir: c.DataDir, Instance: c.InstanceID, Retention: c.EmbeddedRetention, Logger: logger,
+	})
+}
+
+func proveEmbeddedCommands(ctx context.Context, c *config.Config, logger *slog.Logger) error {
+	store, err := openCommandFile(c, logger)
+	if err != nil {
+		return cli.Exit(err.Error(), exitSettings)
+	}
+	defer store.Close()
+	if err := store.Prove(ctx); err != nil {
+		return cli.Exit(fmt.Sprintf("commands cannot be kept: %v", err), exitFailure)
+	}
+	return nil
+}
+
+// withoutRetention are the settings of a command that runs beside the service: what is too old or too much is the
+// service's matter, which may have been given other limits.
+func withoutRetention(c *config.Config) *config.Config {
+	kept := *c
+	kept.RedisMaxLen, kept.EmbeddedRetention, kept.DeadLetterMaxBytes = 0, 0, 0
+	return &kept
+}
+
+// openEngine makes the engine for a command that reads or mends what is stored beside the service: it keeps quiet,
+// and leaves deleting what is old to the service.
+func openEngine(cmd *cli.Command) (*config.Config, engine.Engine, *slog.Logger, error) {
+	c, err := loadSettings(cmd, besideTheService)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	warnOfNewStore(cmd, c)
+	logger, _ := newLogger(cmd, c)
+	e, err := newEngine(withoutRetention(c), logger)
+	if err != nil {
+		return nil, nil, nil, cli.Exit(err.Error(), exitSettings)
+	}
+	return c, e, logger, nil
+}
+
+// able is the engine as one that can do more than every engine must.
+func able[T any](e engine.Engine, c *config.Config, what string) (T, error) {
+	more, ok := e.(T)
+	if !ok {
+		return more, cli.Exit(fmt.Sprintf("ENGINE=%s cannot %s", c.Engine, what), exitSettings)
+	}
+	return more, nil
+}
+
+// inspect asks the engine what it promises.
+func inspect(e engine.Engine) func(context.Context) (engine.Durability, error) {
+	if i, ok := e.(engine.Inspector); ok {
+		return i.Inspect
+	}
+	return func(context.Context) (engine.Durability, error) {
+		return engine.Durability{}, errors.New("the engine does not say what it promises")
+	}
+}
+
+// warnOfNewStore says that there is no database where the service's is looked for, because an empty one looks like
+// good news.
+func warnOfNewStore(cmd *cli.Command, c *config.Config) {
+	path := filepath.Join(c.DataDir, sqlite.FileName)
+	if _, err := os.Stat(path); c.Engine == config.EngineEmbedded && errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintf(cmd.Root().ErrWriter,
+			"tcp-ingestion: there was no %s: are DATA_DIR and REDIS_URL those of the service?\n", path)
+	}
+}
+
+// allInvalid is one error that names every setting that the errors are about, nil if there is none.
+func allInvalid(errs ...error) error {
+	var problems []config.Problem
+	var others []error
+	for _, err := range errs {
+		var wrong *config.Error
+		if errors.As(err, &wrong) {
+			problems = append(problems, wrong.Problems...)
+		} else if err != nil {
+			others = append(others, err)
+		}
+	}
+	if len(problems) > 0 {
+		others = append(others, &config.Error{Problems: problems})
+	}
+	return errors.Join(others...)
+}
+
+// fileProblem is what is wrong with a file that a setting names, and what to do if it cannot be read.
+func fileProblem(err error, what string) string {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return fmt.Sprintf("%v; set it to the path of %s that this user may read", err, what)
+	}
+	return err.Error()
+}
+
+// invalid is the error of a setting that only its engine can judge, in the words of all wrong settings.
+func invalid(setting string, err error) error {
+	return &config.Error{Problems: []config.Problem{{Setting: setting, Text: err.Error()}}}
+}
