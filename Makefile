@@ -27,6 +27,10 @@ demo: ## run a server and a simulated fleet, and show the records as they are st
 .PHONY: check
 check: tools lint test build ## everything that must pass: format, vet, staticcheck, tests, build
 
+.PHONY: docs
+docs: tools ## write the parts of the pages that come from the program anew (check fails when one is stale)
+	$(GO) test -count 1 -run '^TestDocs' ./internal/repocheck ./internal/teltonikasession ./cmd/tcp-ingestion -update
+
 .PHONY: tools
 tools:
 	@command -v redis-server >/dev/null || { apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools; }

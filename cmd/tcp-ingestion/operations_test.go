@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/tls"
+	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,26 +16,42 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// exported is what a server shows on /metrics: each series' name, and the names of its labels.
-func exported(body string) map[string][]string {
-	all := make(map[string][]string)
+// exportedMetric is one that a server shows on /metrics.
+type exportedMetric struct {
+	kind, help string
+	labels     []string
+}
+
+// exported are the metrics of an answer of /metrics, by name.
+func exported(body string) map[string]*exportedMetric {
+	all := make(map[string]*exportedMetric)
 	label := regexp.MustCompile(`(\w+)="`)
 	for line := range strings.Lines(body) {
-		if strings.HasPrefix(line, "#") {
-			continue
+		line = strings.TrimSpace(line)
+		name, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), " ")
+		switch {
+		case strings.HasPrefix(line, "# HELP "):
+			all[name] = &exportedMetric{help: rest}
+		case strings.HasPrefix(line, "# TYPE "):
+			all[name].kind = rest
+		default:
+			name := line[:strings.IndexAny(line, "{ ")]
+			m := all[name]
+			if m == nil {
+				m = all[histogram.ReplaceAllString(name, "")]
+			}
+			for _, l := range label.FindAllStringSubmatch(line[:strings.LastIndexByte(line, ' ')], -1) {
+				if l[1] != "le" && !slices.Contains(m.labels, l[1]) {
+					m.labels = append(m.labels, l[1])
+				}
+			}
 		}
-		name := line[:strings.IndexAny(line, "{ ")]
-		labels := []string{}
-		for _, m := range label.FindAllStringSubmatch(line[:strings.LastIndexByte(line, ' ')], -1) {
-			labels = append(labels, m[1])
-		}
-		all[name] = labels
 	}
 	return all
 }
 
 // everyMetric runs a server through whatever makes a metric appear.
-func everyMetric(t *testing.T) map[string][]string {
+func everyMetric(t *testing.T) map[string]*exportedMetric {
 	t.Helper()
 	redis := testkit.StartRedis(t, "--appendonly", "yes", "--maxmemory", "200mb")
 	redis.Do("XGROUP", "CREATE", "telemetry:teltonika", "maps", "$", "MKSTREAM")
@@ -66,7 +84,7 @@ func everyMetric(t *testing.T) map[string][]string {
 	d.ExpectClosed()
 
 	redis.Do("CONFIG", "SET", "maxmemory", "1mb") // is reached at once, so there is a forecast
-	var all map[string][]string
+	var all map[string]*exportedMetric
 	eventually(t, "the engine's figures are shown", patience, func() bool {
 		_, body := s.get("/metrics")
 		all = exported(body)
@@ -75,6 +93,8 @@ func everyMetric(t *testing.T) map[string][]string {
 	})
 	return all
 }
+
+var update = flag.Bool("update", false, "write the metrics' tables anew")
 
 func read(t *testing.T, path string) string {
 	t.Helper()
@@ -93,38 +113,88 @@ var (
 	histogram = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
-// TestMetricsAreDocumented: what the page, the alert rules and the dashboard name is really there, with these
-// labels, and whatever is there of ours is on the page.
-func TestMetricsAreDocumented(t *testing.T) {
+// metricGroups are the headings that metrics stand under: the first whose pattern matches.
+var metricGroups = []struct{ heading, pattern string }{
+	{"Fleet", `^teltonika_(connections|handshake|udp_devices|allow_list)_`},
+	{"Flow", `^teltonika_(frames|records|messages|unknown|priority|udp)_`},
+	{"Commands", `^teltonika_(command|commands|device_messages)_`},
+	{"TLS and balancers", `^teltonika_(tls|proxy)_`},
+	{"Latency and queue", `^teltonika_(ack|publish)_`},
+	{"Engine", `^telemetry_`},
+	{"Program", `^tcp_ingestion_`},
+}
+
+// TestDocsMetrics: the pages say of each metric what its help says, and what they, the alert rules and the dashboard name
+// is really there, with these labels.
+func TestDocsMetrics(t *testing.T) {
 	there := everyMetric(t)
-	known := func(name string) bool {
-		return there[name] != nil || there[name+"_count"] != nil || slices.Contains(there["tcp_ingestion_build_info"], name)
+	const page = "docs/reference/metrics.md"
+	var full, brief strings.Builder
+	grouped := make(map[string]bool)
+	for _, g := range metricGroups {
+		anchor := page + "#" + strings.ReplaceAll(strings.ToLower(g.heading), " ", "-")
+		fmt.Fprintf(&full, "## %s\n\n| metric | type | meaning |\n|---|---|---|\n", g.heading)
+		fmt.Fprintf(&brief, "| [%s](%s) | |\n|---|---|\n", g.heading, anchor)
+		for _, name := range slices.Sorted(maps.Keys(there)) {
+			m := there[name]
+			if grouped[name] || !regexp.MustCompile(g.pattern).MatchString(name) {
+				continue
+			}
+			grouped[name] = true
+			labels := ""
+			if len(m.labels) > 0 {
+				labels = "{" + strings.Join(m.labels, ",") + "}"
+			}
+			fmt.Fprintf(&full, "| `%s%s` | %s | %s |\n", name, labels, m.kind, testkit.Markup(page, m.help))
+			fmt.Fprintf(&brief, "| `%s` | %s |\n", name, testkit.Markup("OPERATIONS.md", testkit.Brief(m.help)))
+		}
+		full.WriteString("\n")
+		brief.WriteString("\n")
 	}
-	page := read(t, "../../OPERATIONS.md")
-	for path, text := range map[string]string{
-		"OPERATIONS.md": page, "alerts.yml": read(t, "../../deploy/prometheus/alerts.yml"),
-		"tcp-ingestion.json": strings.ReplaceAll(read(t, "../../deploy/grafana/tcp-ingestion.json"), `\"`, `"`),
-	} {
+	testkit.Section(t, "../../"+page, "metrics", full.String(), *update)
+	testkit.Section(t, "../../OPERATIONS.md", "metrics", brief.String(), *update)
+	for name := range there {
+		if ours.MatchString(name) && !grouped[name] {
+			t.Errorf("%s belongs to no group", name)
+		}
+	}
+	wantMetrics(t, there)
+}
+
+// wantMetrics fails for a metric or label that a page, the rules or the dashboard name and nobody exports.
+func wantMetrics(t *testing.T, there map[string]*exportedMetric) {
+	t.Helper()
+	pages := []string{"../../README.md", "../../OPERATIONS.md", "../../deploy/prometheus/alerts.yml", "../../deploy/grafana/tcp-ingestion.json"}
+	for _, pattern := range []string{"../../docs/*.md", "../../docs/reference/*.md", "../../deploy/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: no pages, %v", pattern, err)
+		}
+		pages = append(pages, found...)
+	}
+	find := func(name string) *exportedMetric {
+		if m := there[name]; m != nil {
+			return m
+		}
+		return there[histogram.ReplaceAllString(name, "")]
+	}
+	for _, path := range pages {
+		text := strings.ReplaceAll(read(t, path), `\"`, `"`)
 		for _, name := range metric.FindAllString(text, -1) {
-			if !known(name) {
+			if find(name) == nil && !slices.Contains(there["tcp_ingestion_build_info"].labels, name) {
 				t.Errorf("%s names %s, which is not exported", path, name)
 			}
 		}
 		for _, m := range selector.FindAllStringSubmatch(text, -1) {
-			labels := there[m[1]]
-			if labels == nil {
-				labels = there[m[1]+"_count"] // a histogram
+			exported := find(m[1])
+			if exported == nil {
+				continue // named above
 			}
 			for _, l := range labelName.FindAllStringSubmatch(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(m[2], ""), -1) {
-				if !slices.Contains(append(labels, "job", "instance"), l[1]) {
-					t.Errorf("%s: %s has no label %s, only %v", path, m[1], l[1], labels)
+				if !slices.Contains(append(exported.labels, "job", "instance", "le"), l[1]) {
+					t.Errorf("%s: %s has no label %s, only %v", path, m[1], l[1], exported.labels)
 				}
 			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if base := histogram.ReplaceAllString(name, ""); ours.MatchString(name) && !strings.Contains(page, "| `"+base) {
-			t.Errorf("%s is exported and not in OPERATIONS.md", base)
 		}
 	}
 }
@@ -132,7 +202,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 // TestDocumentedRightsAreEnough: a Redis user with just the rights that the page lists can do everything, and Redis
 // notes no refusal.
 func TestDocumentedRightsAreEnough(t *testing.T) {
-	_, block, _ := strings.Cut(read(t, "../../OPERATIONS.md"), "\nACL SETUSER ingestion ")
+	_, block, _ := strings.Cut(read(t, "../../docs/redis.md"), "\nACL SETUSER ingestion ")
 	block, _, _ = strings.Cut(block, "```")
 	rights := strings.Fields(strings.ReplaceAll(block, ">PASSWORD", ">secret"))
 	redis := testkit.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")

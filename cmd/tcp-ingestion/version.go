@@ -52,7 +52,7 @@ func commit() string {
 func buildInfo(instance string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "tcp_ingestion_build_info",
-		Help:        "Always 1; the labels say what runs.",
+		Help:        "What runs, as labels: always 1.",
 		ConstLabels: prometheus.Labels{"version": version(), "commit": commit(), "go_version": runtime.Version(), "instance_id": instance},
 	})
 	g.Set(1)

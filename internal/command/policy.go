@@ -23,28 +23,28 @@ import (
 // refuses `setparam 0x7d4:a`, and `setparam\n1000:5`.
 type Policy struct{ rules []rule }
 
-// Effect is what a policy says about a command. A greater one is stricter.
-type Effect int
+// Verdict is what a policy says about a command. A greater one is stricter.
+type Verdict int
 
 // The verdicts.
 const (
-	Allow   Effect = iota // it may be sent
-	Confirm               // it may be sent if its sender says that it is meant; see Command.Confirm
-	Deny                  // it is not sent
+	Allow   Verdict = iota // it may be sent
+	Confirm                // it may be sent if its sender says that it is meant; see Command.Confirm
+	Deny                   // it is not sent
 )
 
 // String is the word in a policy's file.
-func (v Effect) String() string { return [...]string{"allow", "confirm", "deny"}[v] }
+func (v Verdict) String() string { return [...]string{"allow", "confirm", "deny"}[v] }
 
-// Decision is what a policy says about a payload, and why.
-type Decision struct {
-	Effect Effect
-	Rule   string // the rule that decided, as it is written; empty if none matches
-	Odd    string // why the payload is judged as binary, in words; empty if it is plain
+// Ruling is what a policy says about a payload, and why.
+type Ruling struct {
+	Verdict Verdict
+	Rule    string // the rule that decided, as it is written; empty if none matches
+	Odd     string // why the payload is judged as binary, in words; empty if it is plain
 }
 
 // because is the rule for people.
-func (r Decision) because() string {
+func (r Ruling) because() string {
 	if r.Odd == "" {
 		return r.Rule
 	}
@@ -67,8 +67,8 @@ func DefaultPolicy() *Policy {
 	return p
 }
 
-// Evaluate rules on a payload: the strictest ruling of all that it may be taken for.
-func (p *Policy) Evaluate(payload []byte) Decision {
+// Judge rules on a payload: the strictest ruling of all that it may be taken for.
+func (p *Policy) Judge(payload []byte) Ruling {
 	commands, odd := readPlain(payload)
 	if odd != "" {
 		return p.judgeOdd(payload, odd)
@@ -76,9 +76,9 @@ func (p *Policy) Evaluate(payload []byte) Decision {
 	if len(commands) == 0 {
 		return p.judge("", false)
 	}
-	var strictest Decision
-	consider := func(r Decision) {
-		if r.Effect > strictest.Effect || strictest.Rule == "" {
+	var strictest Ruling
+	consider := func(r Ruling) {
+		if r.Verdict > strictest.Verdict || strictest.Rule == "" {
 			strictest = r
 		}
 	}
@@ -94,45 +94,45 @@ func (p *Policy) Evaluate(payload []byte) Decision {
 }
 
 // judgeOdd rules on a payload of which nobody knows what a device makes of it.
-func (p *Policy) judgeOdd(payload []byte, why string) Decision {
+func (p *Policy) judgeOdd(payload []byte, why string) Ruling {
 	strictest := p.judge(binary, false)
 	if strictest.Rule == "" {
-		strictest = Decision{Effect: Confirm, Rule: Confirm.String() + " " + binary}
+		strictest = Ruling{Verdict: Confirm, Rule: Confirm.String() + " " + binary}
 	}
 	letters := squeeze(string(payload))
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.verdict > strictest.Effect && r.inside != "" && matches(r.inside, letters) {
-			strictest = Decision{Effect: r.verdict, Rule: r.text}
+		if r.verdict > strictest.Verdict && r.inside != "" && matches(r.inside, letters) {
+			strictest = Ruling{Verdict: r.verdict, Rule: r.text}
 		}
 	}
 	strictest.Odd = why
 	return strictest
 }
 
-func (p *Policy) judge(command string, guess bool) Decision {
+func (p *Policy) judge(command string, guess bool) Ruling {
 	for i := range p.rules {
 		r := &p.rules[i]
 		if guess && r.pattern[0] == '*' {
 			continue
 		}
 		if matches(r.pattern, command) {
-			return Decision{Effect: r.verdict, Rule: r.text}
+			return Ruling{Verdict: r.verdict, Rule: r.text}
 		}
 	}
-	return Decision{}
+	return Ruling{}
 }
 
 // rule is a line of a policy.
 type rule struct {
-	verdict Effect
+	verdict Verdict
 	pattern string // as readPlain has commands: lower case, one space between words
 	inside  string // the name it begins with, wherever it stands among letters; empty if it begins with none
 	text    string // as written, for people
 }
 
 // newRule makes a rule of the words of its line.
-func newRule(v Effect, words []string) rule {
+func newRule(v Verdict, words []string) rule {
 	r := rule{verdict: v, text: v.String() + " " + strings.Join(words, " ")}
 	r.pattern = strings.ToLower(strings.Join(words, " "))
 	if args, ok := strings.CutPrefix(r.pattern, setparam+" "); ok {

@@ -33,11 +33,11 @@ func (p *Packet) WriteText(w io.Writer) error {
 
 // summary is the packet in one line.
 func (p *Packet) summary() string {
-	status := "ok"
+	verdict := "ok"
 	if !p.OK() {
-		status = "NOT OK"
+		verdict = "NOT OK"
 	}
-	return fmt.Sprintf("%s, %s: %s", p.title(), plural(len(p.Raw), "byte"), status)
+	return fmt.Sprintf("%s, %s: %s", p.title(), plural(len(p.Raw), "byte"), verdict)
 }
 
 func (p *Packet) title() string {

@@ -1,7 +1,6 @@
 package repocheck
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -9,8 +8,6 @@ import (
 	"strings"
 	"testing"
 )
-
-const alertRules = "deploy/prometheus/alerts.yml"
 
 // promtool runs Prometheus' own tool on rules and their tests.
 func promtool(t *testing.T, args ...string) {
@@ -37,17 +34,12 @@ func ruleTests(t *testing.T) []string {
 	return files
 }
 
-var (
-	alertName     = regexp.MustCompile(`(?m)^      - alert: (\w+)$`)
-	alertSeverity = regexp.MustCompile(`(?m)^          severity: (critical|warning|info)$`)
-	alertTest     = regexp.MustCompile(`(?s)alertname="(\w+)",alertstate="firing"\}\s+eval_time: \w+\s+exp_samples:( \[\])?`)
-)
+var alertTest = regexp.MustCompile(
+	`(?s)alertname="(\w+)",alertstate="firing"\}\s+eval_time: \w+\s+exp_samples:( \[\])?`)
 
-// TestAlertsAreComplete: every alert says how bad it is, what is the matter and what to do, and is tested both to
-// fire and to stay silent.
+// TestAlertsAreComplete: every alert says how bad it is, what is the matter, where to look and what to do, and is tested
+// both to fire and to stay silent.
 func TestAlertsAreComplete(t *testing.T) {
-	rules, page := readText(t, alertRules), readText(t, operations)
-	onPage := anchors(page)
 	fires, silent := make(map[string]bool), make(map[string]bool)
 	for _, file := range ruleTests(t) {
 		for _, m := range alertTest.FindAllStringSubmatch(readText(t, file), -1) {
@@ -58,43 +50,20 @@ func TestAlertsAreComplete(t *testing.T) {
 			}
 		}
 	}
-	all := alertName.FindAllStringSubmatchIndex(rules, -1)
-	var names []string
-	for i, m := range all {
-		end := len(rules)
-		if i+1 < len(all) {
-			end = all[i+1][0]
-		}
-		name, body := rules[m[2]:m[3]], rules[m[0]:end]
-		names = append(names, name)
-		if !alertSeverity.MatchString(body) {
-			t.Errorf("%s has no severity", name)
-		}
-		anchor := strings.ToLower(name)
-		for _, part := range []string{"          summary: ", "          description: ", "/OPERATIONS.md#" + anchor + "\n"} {
-			if !strings.Contains(body, part) {
-				t.Errorf("%s has no %q", name, strings.TrimSpace(part))
+	for _, a := range alerts(t) {
+		for _, key := range []string{"expr", "summary", "description", "look", "action"} {
+			if a.values[key] == "" {
+				t.Errorf("%s has no %s", a.name, key)
 			}
 		}
-		if !onPage[anchor] {
-			t.Errorf("%s has no entry in %s", name, operations)
+		if s := a.values["severity"]; !slices.Contains([]string{"critical", "warning", "info"}, s) {
+			t.Errorf("%s has severity %q", a.name, s)
 		}
-		if !fires[name] || !silent[name] {
-			t.Errorf("%s is tested to fire: %v, to stay silent: %v", name, fires[name], silent[name])
+		if want := "/" + runbook + "#" + strings.ToLower(a.name); !strings.HasSuffix(a.values["runbook_url"], want) {
+			t.Errorf("%s has the runbook %s, want %s", a.name, a.values["runbook_url"], want)
 		}
-	}
-	for _, m := range regexp.MustCompile(`(?m)^#+ (Ingestion\w+)$`).FindAllStringSubmatch(page, -1) {
-		if !slices.Contains(names, m[1]) {
-			t.Errorf("%s explains %s, which is no alert", operations, m[1])
+		if !fires[a.name] || !silent[a.name] {
+			t.Errorf("%s is tested to fire: %v, to stay silent: %v", a.name, fires[a.name], silent[a.name])
 		}
 	}
-}
-
-func readText(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

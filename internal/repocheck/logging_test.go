@@ -1,15 +1,19 @@
 package repocheck
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // source is a file of the program.
@@ -35,7 +39,7 @@ func sources(t *testing.T, dirs ...string) []source {
 			if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return nil
 			}
-			f, err := parser.ParseFile(positions, path, nil, 0)
+			f, err := parser.ParseFile(positions, path, nil, parser.ParseComments)
 			all = append(all, source{path, f})
 			return err
 		})
@@ -148,9 +152,8 @@ var (
 	tableMessage = "v.log" // the one message that is not written where it is logged
 )
 
-// TestLogMessages holds the page's tables of messages and fields to the code, and the code to constant lower-case
-// messages.
-func TestLogMessages(t *testing.T) {
+// TestDocsLog holds the page's tables of messages and fields to the code, and the code to constant lower-case messages.
+func TestDocsLog(t *testing.T) {
 	messages, fields := make(map[string]bool), map[string]bool{"time": true, "level": true, "msg": true, "suppressed": true}
 	for _, f := range sources(t, "cmd", "internal") {
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
@@ -185,16 +188,47 @@ func TestLogMessages(t *testing.T) {
 	if len(messages) < 20 || len(fields) < 20 {
 		t.Fatalf("only %d messages and %d fields found", len(messages), len(fields))
 	}
-	onPage := make(map[string]bool)
-	for _, row := range rows(chapter(t, "### Messages")) {
+	wantMessages(t, messages)
+	fieldTable := chapterOf(t, logPage, "## Fields")
+	wantOnce(t, logPage, fieldTable)
+	wantSame(t, fields, firstCells(fieldTable), logPage, "log field")
+}
+
+// logPage has the messages' meanings, which stand nowhere else.
+const logPage = reference + "log.md"
+
+// wantMessages holds the page's table to the messages, each "level: message": what they mean stays as it is.
+func wantMessages(t *testing.T, messages map[string]bool) {
+	t.Helper()
+	type line struct{ level, meaning string }
+	onPage := make(map[string]line)
+	for _, row := range rows(chapterOf(t, logPage, "## Messages")) {
 		level := row[1]
 		if strings.Contains(level, " or ") {
 			level = severalLevels
 		}
-		onPage[level+": "+strings.Trim(row[0], "`")] = true
+		onPage[row[0]+"\x00"+level] = line{row[1], row[2]}
 	}
-	wantSame(t, messages, onPage, operations, "message")
-	wantSame(t, fields, firstCells(chapter(t, "### Fields")), operations, "log field")
+	var keys []string
+	for m := range messages {
+		level, message, _ := strings.Cut(m, ": ")
+		keys = append(keys, message+"\x00"+level)
+	}
+	slices.Sort(keys)
+	var b strings.Builder
+	b.WriteString("| message | level | meaning, what to do |\n|---|---|---|\n")
+	for _, key := range keys {
+		message, level, _ := strings.Cut(key, "\x00")
+		l := onPage[key]
+		if l.level != "" {
+			level = l.level
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", message, level, l.meaning)
+		if l.meaning == "" || level == severalLevels {
+			t.Errorf("%s: write what %q means, and at which levels it is logged, into its line of the table", logPage, message)
+		}
+	}
+	testkit.Section(t, logPage, "messages", b.String(), *update)
 }
 
 // TestNothingPrintsPastTheLogger: production code writes to its logger, and commands to the writer that they are

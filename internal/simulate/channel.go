@@ -27,8 +27,8 @@ type channel interface {
 	// keepAlive sends the byte of an idle tracker ("network ping").
 	keepAlive() error
 
-	// hangUp is what a device does that leaves with nothing unacknowledged. An answer too many is an error.
-	hangUp() error
+	// farewell is what a device does that leaves with nothing unacknowledged. An answer too many is an error.
+	farewell() error
 }
 
 // past is a deadline that ends a read at once.

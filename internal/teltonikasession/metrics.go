@@ -51,7 +51,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 				"9999); unknown_codec stays 0.", "reason", "transport"),
 		refusedTotal: counters("teltonika_records_refused_total",
 			"Received records not acknowledged, to be sent again: overflow (over udp also above 20,000 records/s), timeout, "+
-				"draining, dead_letters (too many of one device, or of all datagrams) or engine.", "reason", "transport"),
+				"draining, dead_letters (too many of one device, or too many bytes of an address or of all), unlisted (too "+
+				"many of a device on no list) or engine.", "reason", "transport"),
 		unknownCodecTotal: counters("teltonika_unknown_codec_total",
 			"Frames of a codec that is not decoded. Their number of records is not known, so they are not in the ledger.",
 			"codec_id"),

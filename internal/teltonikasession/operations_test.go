@@ -11,10 +11,10 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-var update = flag.Bool("update", false, "write the table of errors in OPERATIONS.md anew")
+var update = flag.Bool("update", false, "write the table of docs/reference/errors.md anew")
 
-// TestVerdictsAreDocumented holds the on-call's table of errors to verdicts.
-func TestVerdictsAreDocumented(t *testing.T) {
+// TestDocsActions: the page of errors says what follows from each as verdicts does.
+func TestDocsActions(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| log message | level | errors | `frames_total` result | records refused as | dead letter | answer | connection |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
@@ -39,7 +39,7 @@ func TestVerdictsAreDocumented(t *testing.T) {
 		fmt.Fprintf(&b, "| %s | %s | %s | `%s` | %s | %s | %s | %s |\n", v.log, strings.ToLower(v.level.String()),
 			strings.Join(errors, ", "), v.result, quoted(v.refused), quoted(v.deadLetter), answer, connection)
 	}
-	testkit.Section(t, "../../OPERATIONS.md", "errors", b.String(), *update)
+	testkit.Section(t, "../../docs/reference/errors.md", "actions", b.String(), *update)
 }
 
 func quoted(s string) string {

@@ -95,8 +95,8 @@ func (n *node) await(t *testing.T) {
 	}
 }
 
-// Receive is the receiver's.
-func (n *node) Receive(e command.Entry) {
+// Take is the receiver's.
+func (n *node) Take(e command.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken = append(n.taken, e)

@@ -132,7 +132,7 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 	case e.State.Final():
 		r.Finished(e)
 	default:
-		r.Receive(e)
+		r.Take(e)
 	}
 	return err
 }

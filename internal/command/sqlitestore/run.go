@@ -75,7 +75,7 @@ func (s *Store) handOut(ctx context.Context, r command.Receiver) error {
 		}
 		for i := range open {
 			if e := &open[i]; s.mayBegin(e) && e.Expires.After(s.now()) {
-				r.Receive(e.Entry)
+				r.Take(e.Entry)
 			}
 		}
 		if len(open) == page {
