@@ -315,12 +315,21 @@ func TestBalancerWithoutHeader(t *testing.T) {
 	}
 
 	// With a header it is the client whose logins count: one that has used up its allowance shuts out nobody else.
-	for range 400 {
-		device := testkit.Dial(t, s.devices)
-		device.Send(append(proxyV1("203.0.113.9"), 0xEE, 0xEE))
-		device.ExpectClosed()
-	}
 	eventually(t, "the client is limited", patience, func() bool {
+		var together sync.WaitGroup
+		for range 100 {
+			together.Go(func() {
+				conn, err := net.Dial("tcp", s.devices)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				conn.Write(append(proxyV1("203.0.113.9"), 0xEE, 0xEE))
+				io.Copy(io.Discard, conn)
+			})
+		}
+		together.Wait()
 		return s.series("teltonika_connections_closed_total", `reason="rate_limited"`) > 0
 	})
 	device = testkit.Dial(t, s.devices)
