@@ -81,14 +81,14 @@ func checkCommands(ctx context.Context, c *config.Config, logger *slog.Logger) e
 // checkDoors tries the settings that are more than values: what they name has to be there and be sound.
 func checkDoors(c *config.Config) error {
 	unused, silent := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-	_, gateErr := newGate(c, unused, silent)
+	_, balancersErr := newBalancers(c, unused, silent)
 	_, tlsErr := newTLS(c, unused, silent)
 	_, policyErr := commandPolicy(c)
 	_, hostsErr := listen.ParseHosts(c.BindAddress)
 	if hostsErr != nil {
 		hostsErr = invalid("BIND_ADDRESS", hostsErr)
 	}
-	return allInvalid(gateErr, tlsErr, policyErr, hostsErr)
+	return allInvalid(balancersErr, tlsErr, policyErr, hostsErr)
 }
 
 // checkEngine prints what the engine promises and whether it would store a record now.

@@ -13,6 +13,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
@@ -34,9 +35,9 @@ func TestHeaderAndHandshakeTogether(t *testing.T) {
 			TLSMinVersion: "1.2", ProxyProtocolFrom: "10.0.0.0/8", HandshakeTimeout: 30 * time.Second,
 		}
 		registry, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-		gate, gateErr := newGate(c, registry, logger)
+		balancers, balancersErr := newBalancers(c, registry, logger)
 		secure, tlsErr := newTLS(c, registry, logger)
-		if err := errors.Join(gateErr, tlsErr); err != nil {
+		if err := errors.Join(balancersErr, tlsErr); err != nil {
 			t.Fatal(err)
 		}
 		device, ours := net.Pipe()
@@ -47,10 +48,10 @@ func TestHeaderAndHandshakeTogether(t *testing.T) {
 			device.Write([]byte{0x16, 3, 1})
 		}()
 		start := time.Now()
-		ours.SetDeadline(start.Add(c.HandshakeTimeout + openMargin)) // as the server does
+		ours.SetDeadline(start.Add(c.HandshakeTimeout + transport.Margin)) // as the server does
 		var admitted net.Addr
 		admit := func(client net.Addr) error { admitted = client; return nil }
-		_, err := (&front{gate: gate, tls: secure}).Open(t.Context(), &comingFrom{ours, net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}}, admit)
+		_, err := (&transport.Front{Balancers: balancers, TLS: secure, Timeout: c.HandshakeTimeout}).Open(t.Context(), &comingFrom{ours, net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}}, admit)
 		var failed *tlsserver.HandshakeError
 		if !errors.As(err, &failed) || failed.Reason != tlsserver.ReasonTimeout {
 			t.Errorf("%v, want %s", err, tlsserver.ReasonTimeout)

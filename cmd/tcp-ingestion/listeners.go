@@ -11,6 +11,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
@@ -30,6 +31,15 @@ func newSockets(c *config.Config) (*listen.Set, error) {
 }
 
 var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// newBalancers reads whose headers are believed.
+func newBalancers(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*transport.Balancers, error) {
+	b, err := transport.NewBalancers(c.ProxyProtocolFrom, r, logger)
+	if err != nil {
+		return nil, invalid("PROXY_PROTOCOL_FROM", err)
+	}
+	return b, nil
+}
 
 // newTLS loads the certificates, if any port takes TLS.
 func newTLS(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*tlsserver.Server, error) {
@@ -107,7 +117,7 @@ func (s *service) listenForDevices(ctx context.Context) error {
 		return invalid("LISTEN_FDNAMES", err)
 	}
 	s.serveDevices(plain, forDevices, s.plainFront())
-	s.serveDevices(secure, forTLS, &front{gate: s.gate, tls: s.tls})
+	s.serveDevices(secure, forTLS, s.front(s.tls, false))
 	if len(datagrams) > 0 && !s.config.StrictDeviceAuth {
 		s.logger.Warn("udp without strict device auth, anybody can store records")
 	}
@@ -136,11 +146,15 @@ func (s *service) newPacketServer(r prometheus.Registerer) *ingest.PacketServer 
 func (s *service) plainFront() ingest.Transport {
 	switch {
 	case s.config.TLSDetect:
-		return &front{gate: s.gate, tls: s.tls, detect: true}
-	case !s.gate.balancers.Empty():
-		return &front{gate: s.gate}
+		return s.front(s.tls, true)
+	case !s.balancers.None():
+		return s.front(nil, false)
 	}
 	return nil
+}
+
+func (s *service) front(secure *tlsserver.Server, detect bool) *transport.Front {
+	return &transport.Front{Balancers: s.balancers, TLS: secure, Detect: detect, Timeout: s.config.HandshakeTimeout}
 }
 
 func (s *service) serveDevices(listeners []net.Listener, what string, via ingest.Transport) {

@@ -23,6 +23,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
@@ -38,7 +39,7 @@ type service struct {
 	allowList *authority.List // nil if all devices are known
 	commands  *commands
 	sockets   *listen.Set
-	gate      *gate
+	balancers *transport.Balancers
 	tls       *tlsserver.Server // nil without TLS
 	sessions  *teltonikasession.Adapter
 	server    *ingest.Server
@@ -67,11 +68,11 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	if s.sockets, err = newSockets(c); err != nil {
 		return nil, err
 	}
-	var gateErr, tlsErr error
-	s.gate, gateErr = newGate(c, registry, logger)
+	var balancersErr, tlsErr error
+	s.balancers, balancersErr = newBalancers(c, registry, logger)
 	s.tls, tlsErr = newTLS(c, registry, logger)
 	policy, policyErr := commandPolicy(c)
-	if err := allInvalid(gateErr, tlsErr, policyErr); err != nil {
+	if err := allInvalid(balancersErr, tlsErr, policyErr); err != nil {
 		return nil, err
 	}
 	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
@@ -96,7 +97,7 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})
 	s.server = ingest.New(ingest.Options{
-		Adapter: s.sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout + openMargin,
+		Adapter: s.sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout + transport.Margin,
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
 	warnOfDescriptors(c, logger)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // ErrDraining is returned by Conn.Await when the server is stopping.
@@ -60,9 +62,6 @@ func (c *Conn) Network() netip.Addr {
 	return network
 }
 
-// past is a deadline that wakes a reader at once.
-var past = time.Unix(1, 0)
-
 // Await allows d for what is read next. While the server drains it allows nothing and returns ErrDraining.
 func (c *Conn) Await(d time.Duration) error {
 	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
@@ -79,7 +78,7 @@ func (c *Conn) Await(d time.Duration) error {
 }
 
 // Wake ends the read that waits now, from another goroutine. The next Await undoes it.
-func (c *Conn) Wake() { c.SetReadDeadline(past) }
+func (c *Conn) Wake() { c.SetReadDeadline(deadline.Past) }
 
 // Patience is what is left of d for a login, counted from when the connection was accepted. It is less where the
 // connection's address has had many that did not log in.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // Who gets in when there is no room for all. The connections of proven devices may fill MaxConnections. Unproven ones have
@@ -122,7 +124,7 @@ func (s *Server) cut(c *Conn, reason CloseReason) {
 	c.ending = true
 	s.ending++
 	if c.opened {
-		c.SetReadDeadline(past)
+		c.SetReadDeadline(deadline.Past)
 	} else {
 		c.Conn.Close() // a handshake has deadlines of its own
 	}

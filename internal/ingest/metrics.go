@@ -29,7 +29,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	r.MustRegister(m.active, m.unproven, m.ended)
 	// An increase is not seen in a series that begins with it.
 	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShutdown,
-		ReasonLimit, ReasonCrowdedOut, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonTLS, ReasonProxyHeader, ReasonHealthCheck} {
+		ReasonLimit, ReasonCrowdedOut, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonHandshakeTimeout, ReasonTLS,
+		ReasonProxyHeader, ReasonHealthCheck} {
 		m.ended.WithLabelValues(string(reason), plain)
 	}
 	return m

@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"fmt"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // Drain stops taking datagrams, and returns when those in hand are settled and the sockets closed, or ctx ends. The sockets
@@ -14,7 +16,7 @@ func (s *PacketServer) Drain(ctx context.Context) error {
 		close(s.draining)
 	}
 	for _, c := range s.conns {
-		c.SetReadDeadline(past)
+		c.SetReadDeadline(deadline.Past)
 	}
 	s.mu.Unlock()
 	s.reading.Wait()

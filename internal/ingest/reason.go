@@ -28,6 +28,8 @@ const (
 	ReasonRateLimited CloseReason = "rate_limited"
 	// A bug; only this connection was ended. Worry: yes: IngestionSessionPanicked.
 	ReasonPanic CloseReason = "panic"
+	// No whole login, or no first byte, within HANDSHAKE_TIMEOUT. Worry: no: scanners.
+	ReasonHandshakeTimeout CloseReason = "handshake_timeout"
 	// Nothing was received for IDLE_TIMEOUT. Worry: if many: a lossy network, or IDLE_TIMEOUT is below the devices'
 	// period.
 	ReasonIdleTimeout CloseReason = "idle_timeout"

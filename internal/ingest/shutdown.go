@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // How the sockets of many devices are closed, so that a fleet does not come back as one wave; see spread.
@@ -21,7 +23,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		l.Close()
 	}
 	for c := range s.conns {
-		c.SetReadDeadline(past)
+		c.SetReadDeadline(deadline.Past)
 	}
 	s.mu.Unlock()
 	s.accepts.Wait()

@@ -3,6 +3,8 @@ package simulate
 import (
 	"net"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // channel is what a device's frames go over, from its opening to its end: a stream or datagrams.
@@ -31,12 +33,9 @@ type channel interface {
 	farewell() error
 }
 
-// past is a deadline that ends a read at once.
-var past = time.Unix(1, 0)
-
 // wake lets a channel that waits look again whether it is to go on. Any goroutine may call it.
 func wake(conn net.Conn) {
-	conn.SetReadDeadline(past) // fails only if the connection has ended by itself
+	conn.SetReadDeadline(deadline.Past) // fails only if the connection has ended by itself
 }
 
 // newChannel makes a device's channel of a connection.

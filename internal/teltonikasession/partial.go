@@ -48,10 +48,10 @@ func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 		reason = ReasonFrameTimeout
 	}
 	if s.line == nil && (reason == ReasonFrameTimeout || reason == ingest.ReasonIdleTimeout) {
-		reason = ReasonHandshakeTimeout
+		reason = ingest.ReasonHandshakeTimeout
 	}
 	switch reason {
-	case ingest.ReasonPeerClosed, ingest.ReasonIOError, ReasonFrameTimeout, ReasonHandshakeTimeout:
+	case ingest.ReasonPeerClosed, ingest.ReasonIOError, ReasonFrameTimeout, ingest.ReasonHandshakeTimeout:
 		if p.have > 0 {
 			s.logPartial(p, reason, err)
 		}
@@ -75,7 +75,7 @@ func (p *partial) cause(reason ingest.CloseReason) string {
 	switch {
 	case foreign != "" && p.inside == "login":
 		return foreign
-	case reason == ReasonFrameTimeout || reason == ReasonHandshakeTimeout:
+	case reason == ReasonFrameTimeout || reason == ingest.ReasonHandshakeTimeout:
 		return "the rest did not come in time: a link that loses large packets (its MTU), or a length that is too high"
 	case reason == ingest.ReasonPeerClosed:
 		return "the device or its link gave up; if it is always at the same byte: a link that loses large packets (its MTU), " +

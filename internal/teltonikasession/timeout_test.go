@@ -33,7 +33,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				d := s.dial()
 				d.send(sent)
 				d.closesAfter(handshakeTimeout)
-				s.expectReason(ReasonHandshakeTimeout)
+				s.expectReason(ingest.ReasonHandshakeTimeout)
 				s.expectMetric(0, "teltonika_handshake_total")
 			})
 		})
@@ -55,7 +55,7 @@ func TestHandshakeTimeoutIsNotExtended(t *testing.T) {
 					d.expect("")
 				}
 				d.closesAfter(2 * time.Second)
-				s.expectReason(ReasonHandshakeTimeout)
+				s.expectReason(ingest.ReasonHandshakeTimeout)
 			})
 		})
 	}
@@ -89,7 +89,7 @@ func TestHandshakeTimeoutIsForTheTransportToo(t *testing.T) {
 				} else {
 					d.expectClosed("")
 				}
-				s.expectReason(ReasonHandshakeTimeout)
+				s.expectReason(ingest.ReasonHandshakeTimeout)
 			})
 		})
 	}

@@ -20,8 +20,6 @@ const (
 	// An unknown device under STRICT_DEVICE_AUTH, or another device's certificate under TLS_BIND_IMEI. Worry: see
 	// IngestionLoginsRefused.
 	ReasonRejected ingest.CloseReason = "rejected"
-	// No whole login, or no first byte, within HANDSHAKE_TIMEOUT. Worry: no: scanners.
-	ReasonHandshakeTimeout ingest.CloseReason = "handshake_timeout"
 	// The device did not take an answer for WRITE_TIMEOUT. Worry: if many: the network.
 	ReasonWriteTimeout ingest.CloseReason = "write_timeout"
 	// Neither a frame nor a login, or an impossible length: the frame boundaries are lost. Worry: if many: something

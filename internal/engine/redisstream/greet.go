@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // client is a connection as Redis sees it. A process behind the same address may have any other
@@ -18,7 +20,7 @@ func (l *lane) greet(ctx context.Context) error {
 	if err := l.conn.SetDeadline(time.Now().Add(connectTimeout)); err != nil {
 		return err
 	}
-	stop := interrupt(ctx, l.conn)
+	stop := deadline.Until(ctx, l.conn)
 	err := l.introduce()
 	if err == nil {
 		l.confirm, err = l.agree()

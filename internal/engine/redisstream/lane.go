@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
@@ -99,7 +100,7 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 		l.fail(err)
 		return err
 	}
-	stop := interrupt(ctx, l.conn)
+	stop := deadline.Until(ctx, l.conn)
 	sent, err := l.conn.Write(l.out)
 	if err == nil {
 		err = l.readResults(b, items)
@@ -253,15 +254,6 @@ func (l *lane) drop() {
 	}
 	_ = l.conn.Close()
 	l.conn, l.in, l.self = nil, nil, client{}
-}
-
-// interrupt makes reads and writes on conn fail when ctx ends. The returned function ends that,
-// and says whether it was in time.
-func interrupt(ctx context.Context, conn net.Conn) (stop func() bool) {
-	if ctx.Done() == nil {
-		return func() bool { return true }
-	}
-	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 }
 
 // backoff is the pause between attempts to connect: none at first, then 20 ms to 1 s.

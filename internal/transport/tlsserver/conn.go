@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
 // Conn is a device's connection. Handshake comes first, and then it is used like any net.Conn: reads fail with
@@ -23,9 +25,6 @@ type Conn struct {
 	quiet    bool // see Quiet
 }
 
-// past is a deadline that ends reads and writes at once.
-var past = time.Unix(1, 0)
-
 // Quiet has a failure be logged at debug and not counted: the connection is a balancer's, which looks whether the server is
 // there. It comes before Handshake.
 func (c *Conn) Quiet() { c.quiet = true }
@@ -37,7 +36,7 @@ func (c *Conn) Quiet() { c.quiet = true }
 //
 // A read deadline that somebody sets and that passes meanwhile ends the handshake too, as ReasonShutdown.
 func (c *Conn) Handshake(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { c.Conn.SetDeadline(past) })
+	stop := deadline.Until(ctx, c.Conn)
 	a := &attempt{ctx: ctx, gate: c.server.gate}
 	begin, err := c.handshake(a)
 	if !stop() && err == nil {
