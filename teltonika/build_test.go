@@ -136,26 +136,42 @@ func TestEncodeRefusesAVL(t *testing.T) {
 		{"message codec", AVLData{Codec: Codec12}, "codec id"},
 		{"no codec", AVLData{}, "codec id"},
 		{"256 records", AVLData{Codec: Codec8, Records: make([]Record, 256)}, "number of data 1"},
-		{"event id in 8", AVLData{Codec: Codec8, Records: recordWith(func(r *Record) { r.EventID = 256 })}, "record 2 event id"},
-		{"element id in 8", AVLData{Codec: Codec8, Records: recordWith(func(r *Record) { r.AddNumber(256, Group1, 1) })}, "record 2 element id"},
+		{"event id in 8", AVLData{Codec: Codec8, Records: recordWith(func(r *Record) { r.EventID = 256 })},
+			"record 2 event id"},
+		{"element id in 8", AVLData{Codec: Codec8, Records: recordWith(func(r *Record) { r.AddNumber(256, Group1, 1) })},
+			"record 2 element id"},
 		{"256 elements in 8", AVLData{Codec: Codec8, Records: recordWith(elements(256))}, "record 2 total elements"},
 		{"256 elements in 16", AVLData{Codec: Codec16, Records: recordWith(elements(256))}, "record 2 total elements"},
 		{"65,536 elements in 8E", AVLData{Codec: Codec8E, Records: recordWith(elements(65536))}, "record 2 total elements"},
-		{"variable length in 8", AVLData{Codec: Codec8, N16: true, Records: recordWith(func(r *Record) { r.AddBytes(1, GroupX, nil) })}, "record 2 element"},
-		{"variable length in 16", AVLData{Codec: Codec16, Records: recordWith(func(r *Record) { r.AddBytes(1, GroupX, nil) })}, "record 2 element"},
-		{"16 bytes in 8", AVLData{Codec: Codec8, Records: recordWith(func(r *Record) { r.AddBytes(1, Group16, make([]byte, 16)) })}, "record 2 element"},
-		{"16 bytes in 8E", AVLData{Codec: Codec8E, N16: true, Records: recordWith(func(r *Record) { r.AddBytes(1, Group16, make([]byte, 16)) })}, "record 2 element"},
-		{"15 bytes in the 16-byte group", AVLData{Codec: Codec8, N16: true, Records: recordWith(func(r *Record) { r.AddBytes(1, Group16, make([]byte, 15)) })}, "record 2 element"},
-		{"65,536 bytes", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.AddBytes(1, GroupX, make([]byte, 65536)) })}, "record 2 element"},
-		{"bytes in a number's group", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.AddBytes(1, Group4, make([]byte, 4)) })}, "record 2 element"},
-		{"number in the 16-byte group", AVLData{Codec: Codec8, N16: true, Records: recordWith(func(r *Record) { r.AddNumber(1, Group16, 1) })}, "record 2 element"},
-		{"number of variable length", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.AddNumber(1, GroupX, 1) })}, "record 2 element"},
-		{"group of no codec", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.AddNumber(1, 200, 1) })}, "record 2 element"},
-		{"element without a size", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.Elements = []Element{{ID: 1, Group: Group2}} })}, "record 2 element"},
-		{"element of another record", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.Elements = other[1].Elements })}, "record 2 element"},
+		{"variable length in 8", AVLData{Codec: Codec8, N16: true,
+			Records: recordWith(func(r *Record) { r.AddBytes(1, GroupX, nil) })}, "record 2 element"},
+		{"variable length in 16", AVLData{Codec: Codec16,
+			Records: recordWith(func(r *Record) { r.AddBytes(1, GroupX, nil) })}, "record 2 element"},
+		{"16 bytes in 8", AVLData{Codec: Codec8,
+			Records: recordWith(func(r *Record) { r.AddBytes(1, Group16, make([]byte, 16)) })}, "record 2 element"},
+		{"16 bytes in 8E", AVLData{Codec: Codec8E, N16: true,
+			Records: recordWith(func(r *Record) { r.AddBytes(1, Group16, make([]byte, 16)) })}, "record 2 element"},
+		{"15 bytes in the 16-byte group",
+			AVLData{Codec: Codec8, N16: true, Records: recordWith(func(r *Record) { r.AddBytes(1, Group16, make([]byte, 15)) })},
+			"record 2 element"},
+		{"65,536 bytes", AVLData{Codec: Codec8E,
+			Records: recordWith(func(r *Record) { r.AddBytes(1, GroupX, make([]byte, 65536)) })}, "record 2 element"},
+		{"bytes in a number's group", AVLData{Codec: Codec8E,
+			Records: recordWith(func(r *Record) { r.AddBytes(1, Group4, make([]byte, 4)) })}, "record 2 element"},
+		{"number in the 16-byte group", AVLData{Codec: Codec8, N16: true,
+			Records: recordWith(func(r *Record) { r.AddNumber(1, Group16, 1) })}, "record 2 element"},
+		{"number of variable length", AVLData{Codec: Codec8E,
+			Records: recordWith(func(r *Record) { r.AddNumber(1, GroupX, 1) })}, "record 2 element"},
+		{"group of no codec", AVLData{Codec: Codec8E, Records: recordWith(func(r *Record) { r.AddNumber(1, 200, 1) })},
+			"record 2 element"},
+		{"element without a size", AVLData{Codec: Codec8E,
+			Records: recordWith(func(r *Record) { r.Elements = []Element{{ID: 1, Group: Group2}} })}, "record 2 element"},
+		{"element of another record", AVLData{Codec: Codec8E,
+			Records: recordWith(func(r *Record) { r.Elements = other[1].Elements })}, "record 2 element"},
 	} {
 		dst := []byte{1, 2, 3}
-		for form, appendTo := range map[string]func([]byte) ([]byte, error){"body": c.data.AppendBody, "frame": c.data.AppendFrame} {
+		for form, appendTo := range map[string]func([]byte) ([]byte, error){"body": c.data.AppendBody,
+			"frame": c.data.AppendFrame} {
 			got, err := appendTo(dst)
 			if !bytes.Equal(got, dst) {
 				t.Errorf("%s, %s: %x was appended", c.name, form, got)
@@ -217,7 +233,8 @@ func TestEncodeRefusesOthers(t *testing.T) {
 func checkEncodeError(t *testing.T, name string, err error, field string) {
 	t.Helper()
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(err, ErrEncode) || e.Op != OpEncode || e.Field != field || !strings.HasPrefix(err.Error(), field+": ") {
+	if !errors.As(err, &e) || !errors.Is(err, ErrEncode) || e.Op != OpEncode || e.Field != field ||
+		!strings.HasPrefix(err.Error(), field+": ") {
 		t.Errorf("%s: %v, want ErrEncode at %s", name, err, field)
 	}
 }

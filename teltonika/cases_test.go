@@ -48,7 +48,8 @@ func describePacket(packet []byte) string {
 		return fmt.Sprintf("login %s\nanswer %x\n", imei, AppendLoginAnswer(nil, true))
 	}
 	if a, err := ParseAnswer(packet); err == nil {
-		return fmt.Sprintf("UDP answer, packet id %04x, AVL packet id %d, accepted %d\n", a.PacketID, a.AVLPacketID, a.Accepted)
+		return fmt.Sprintf("UDP answer, packet id %04x, AVL packet id %d, accepted %d\n", a.PacketID, a.AVLPacketID,
+			a.Accepted)
 	}
 	if len(packet) >= 4 && [4]byte(packet) == [4]byte{} {
 		return describeFrame(packet)
@@ -129,13 +130,15 @@ func describeAVL(d *AVLData) string {
 	fmt.Fprintf(&out, "codec %v%s, records %d\n", d.Codec, variant, len(d.Records))
 	for i := range d.Records {
 		r := &d.Records[i]
-		fmt.Fprintf(&out, "record %d: timestamp %d, priority %d, longitude %d, latitude %d, altitude %d, angle %d, satellites %d, speed %d, event %d",
+		fmt.Fprintf(&out, "record %d: timestamp %d, priority %d, longitude %d, latitude %d, "+
+			"altitude %d, angle %d, satellites %d, speed %d, event %d",
 			i+1, r.Timestamp, r.Priority, r.Longitude, r.Latitude, r.Altitude, r.Angle, r.Satellites, r.Speed, r.EventID)
 		if d.Codec == Codec16 {
 			fmt.Fprintf(&out, ", generation %d", r.Generation)
 		}
 		if d.Codec == Codec7 {
-			fmt.Fprintf(&out, ", lacks %08b, LAC %d, CID %d, signal %d, operator %d", r.Lacks, r.LAC, r.CID, r.Signal, r.Operator)
+			fmt.Fprintf(&out, ", lacks %08b, LAC %d, CID %d, signal %d, operator %d", r.Lacks, r.LAC, r.CID, r.Signal,
+				r.Operator)
 		}
 		out.WriteByte('\n')
 		for _, e := range r.Elements {

@@ -8,5 +8,6 @@ package teltonika
 //	+------------+-------+------------+-------+----------------------+---------+---------+---------+
 //
 // Event id and ids are two bytes, total and counts one. The generation type says what caused the record:
-// 0 on exit, 1 on entrance, 2 on both, 3 reserved, 4 hysteresis, 5 on change, 6 eventual, 7 periodical. Others are kept.
+// 0 on exit, 1 on entrance, 2 on both, 3 reserved, 4 hysteresis, 5 on change, 6 eventual, 7 periodical. Others are
+// kept.
 var layout16 = layout{idSize: 2, countSize: 1, generation: true, groups: []Group{Group1, Group2, Group4, Group8}}

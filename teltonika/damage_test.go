@@ -99,7 +99,8 @@ func changes(packet []byte) (all []byte) {
 func TestSingleByteCorruption(t *testing.T) {
 	var data AVLData
 	for _, name := range []string{
-		"wiki-tcp-avl-c16-001", "dameg-tcp-avl-c8-015", "misc-tcp-avl-c8-001", "karticr-tcp-avl-c8e-006", "svenpete-tcp-avl-c8e-003",
+		"wiki-tcp-avl-c16-001", "dameg-tcp-avl-c8-015", "misc-tcp-avl-c8-001", "karticr-tcp-avl-c8e-006",
+		"svenpete-tcp-avl-c8e-003",
 		"synth-tcp-command-c12-001", "wiki-tcp-response-c13-001", "synth-tcp-response-c14-003", "wiki-tcp-response-c15-001",
 	} {
 		good := vectorNamed(t, name).bytes(t)
@@ -124,7 +125,8 @@ func TestSingleByteCorruption(t *testing.T) {
 
 func TestSingleByteCorruptionUDPAndLogin(t *testing.T) {
 	var data AVLData
-	for _, name := range []string{"mcraiha-udp-avl-c8-004", "synth-udp-avl-c16-001", "wiki-tcp-login-001", "wiki-udp-ack-001"} {
+	for _, name := range []string{"mcraiha-udp-avl-c8-004", "synth-udp-avl-c16-001", "wiki-tcp-login-001",
+		"wiki-udp-ack-001"} {
 		good := vectorNamed(t, name).bytes(t)
 		for i := range good {
 			packet := slices.Clone(good)

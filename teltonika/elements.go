@@ -74,12 +74,14 @@ func wideGroup(data []byte, p, countSize int, g Group, els []Element) (next int,
 	case Group2:
 		for i := range out {
 			e := b[4*i:][:4]
-			out[i] = Element{ID: binary.BigEndian.Uint16(e), Size: 2, Group: Group2, value: uint64(binary.BigEndian.Uint16(e[2:]))}
+			out[i] = Element{ID: binary.BigEndian.Uint16(e), Size: 2, Group: Group2,
+				value: uint64(binary.BigEndian.Uint16(e[2:]))}
 		}
 	case Group4:
 		for i := range out {
 			e := b[6*i:][:6]
-			out[i] = Element{ID: binary.BigEndian.Uint16(e), Size: 4, Group: Group4, value: uint64(binary.BigEndian.Uint32(e[2:]))}
+			out[i] = Element{ID: binary.BigEndian.Uint16(e), Size: 4, Group: Group4,
+				value: uint64(binary.BigEndian.Uint32(e[2:]))}
 		}
 	case Group8:
 		for i := range out {

@@ -67,7 +67,8 @@ func TestErrorsAVL(t *testing.T) {
 			{"2-byte count cut", "0801" + fixed + "00 00 00 01", ErrOverrun, "record 1 2-byte element count", 29},
 			{"2-byte value cut", "0801" + fixed + "00 00 00 01 42 5d 01", ErrOverrun, "record 1 2-byte element 1 value", 31},
 			{"4-byte count cut", "0801" + fixed + "00 00 00 00 01", ErrOverrun, "record 1 4-byte element count", 30},
-			{"4-byte value cut", "0801" + fixed + "00 00 00 00 02 0101020304 02010203 01", ErrOverrun, "record 1 4-byte element 2 value", 37},
+			{"4-byte value cut", "0801" + fixed + "00 00 00 00 02 0101020304 02010203 01", ErrOverrun,
+				"record 1 4-byte element 2 value", 37},
 			{"8-byte count cut", "0801" + fixed + "00 00 00 00 00 01", ErrOverrun, "record 1 8-byte element count", 31},
 			{"8-byte id cut", "0801" + fixed + "00 00 00 00 00 ff 01", ErrOverrun, "record 1 8-byte element 1 id", 32},
 			{"second record", "0802" + fixed + "00 00 00 00 00 00" + fixed + "00 02", ErrOverrun, "record 2 total elements", 57},
@@ -80,7 +81,8 @@ func TestErrorsAVL(t *testing.T) {
 			{"total cut", "1001" + fixed + "0000 05 01", ErrOverrun, "record 1 total elements", 29},
 			{"1-byte count cut", "1001" + fixed + "0000 05 00 01", ErrOverrun, "record 1 1-byte element count", 30},
 			{"2-byte id cut", "1001" + fixed + "0000 05 00 00 01 00 01", ErrOverrun, "record 1 2-byte element 1 id", 32},
-			{"2-byte value cut", "1001" + fixed + "0000 05 00 00 01 0001 ff 01", ErrOverrun, "record 1 2-byte element 1 value", 34},
+			{"2-byte value cut", "1001" + fixed + "0000 05 00 00 01 0001 ff 01", ErrOverrun, "record 1 2-byte element 1 value",
+				34},
 			{"8-byte count cut", "1001" + fixed + "0000 05 00 00 00 00 01", ErrOverrun, "record 1 8-byte element count", 33},
 			{"n1 above n2", "1001" + fixed + "0000 05 00 00 00 00 00 02", ErrCount, "number of data 2", 34},
 			// No 16-byte group is looked for behind the others.
@@ -99,9 +101,12 @@ func TestErrorsAVL(t *testing.T) {
 			{"4-byte value cut", head + "0000 0000 0001 0010 000000 01", ErrOverrun, "record 1 4-byte element 1 value", 38},
 			{"8-byte value cut", head + "0000 0000 0000 0001 0010 000000 01", ErrOverrun, "record 1 8-byte element 1 value", 40},
 			{"variable count cut", head + "0000 0000 0000 0000 01", ErrOverrun, "record 1 variable-length element count", 38},
-			{"variable id cut", head + "0000 0000 0000 0000 0001 014b 00 01", ErrOverrun, "record 1 variable-length element 1 id and length", 40},
-			{"variable value cut", head + "0000 0000 0000 0000 0002 014b 0000 0181 0003 abcd 01", ErrOverrun, "record 1 variable-length element 2 value", 48},
-			{"variable value of 65,535", head + "0000 0000 0000 0000 0001 0181 ffff 01", ErrOverrun, "record 1 variable-length element 1 value", 44},
+			{"variable id cut", head + "0000 0000 0000 0000 0001 014b 00 01", ErrOverrun,
+				"record 1 variable-length element 1 id and length", 40},
+			{"variable value cut", head + "0000 0000 0000 0000 0002 014b 0000 0181 0003 abcd 01", ErrOverrun,
+				"record 1 variable-length element 2 value", 48},
+			{"variable value of 65,535", head + "0000 0000 0000 0000 0001 0181 ffff 01", ErrOverrun,
+				"record 1 variable-length element 1 value", 44},
 			{"trailing", head + "0000 0000 0000 0000 0000 00 01", ErrTrailing, "number of data 2", 40},
 			{"n1 below n2", "8e0001", ErrCount, "number of data 2", 2},
 		})
@@ -226,7 +231,8 @@ func TestErrorShift(t *testing.T) {
 	if !errors.As(err, &original) || original.Offset != 2 {
 		t.Errorf("the original is now %v", err)
 	}
-	if want := "number of data 2 at byte 10: number of data 1 and 2 differ: 1, number of data 1 is 0"; moved.Error() != want {
+	want := "number of data 2 at byte 10: number of data 1 and 2 differ: 1, number of data 1 is 0"
+	if moved.Error() != want {
 		t.Errorf("text %q, want %q", moved, want)
 	}
 	other := fmt.Errorf("of another kind")

@@ -48,7 +48,8 @@ func exchange(conn net.Conn, packet, answer []byte) error {
 
 // A device that sends two records with IO elements.
 func Example_device() {
-	moving := teltonika.Record{Timestamp: 1700000000000, Latitude: 546870000, Longitude: 252797000, Speed: 60, Satellites: 12}
+	moving := teltonika.Record{Timestamp: 1700000000000, Latitude: 546870000, Longitude: 252797000, Speed: 60,
+		Satellites: 12}
 	moving.AddNumber(239, teltonika.Group1, 1)            // ignition
 	moving.AddNumber(66, teltonika.Group2, 12345)         // external voltage, mV
 	moving.AddBytes(256, teltonika.GroupX, []byte("VIN")) // in Codec 8 Extended only

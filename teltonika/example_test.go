@@ -10,7 +10,8 @@ import (
 
 // One frame as it comes from a connection, from header to answer.
 func Example() {
-	stream, _ := hex.DecodeString("000000000000002608010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000010000a57e")
+	stream, _ := hex.DecodeString("000000000000002608010000018bcfe56800000f116048209892f00078005a0c003c" +
+		"000201ef01014230390000010000a57e")
 
 	size, err := teltonika.ParseHeader(stream[:teltonika.HeaderSize], 65536)
 	if err != nil {
@@ -72,9 +73,11 @@ func ExampleAVLData_AppendFrame() {
 	r.AddBytes(256, teltonika.GroupX, []byte("VIN"))
 	data := teltonika.AVLData{Codec: teltonika.Codec8E, Records: []teltonika.Record{r}}
 	frame, err := data.AppendFrame(nil)
-	fmt.Printf("%x %v\n", frame, err)
+	fmt.Printf("%x\n%x\n%v\n", frame[:34], frame[34:], err)
 	// Output:
-	// 00000000000000338e010000018bcfe56800000f116048209892f0000000000c000000000002000100ef0100000000000000010100000356494e010000a453 <nil>
+	// 00000000000000338e010000018bcfe56800000f116048209892f0000000000c0000
+	// 00000002000100ef0100000000000000010100000356494e010000a453
+	// <nil>
 }
 
 func ExampleMessages_AppendFrame() {
@@ -88,7 +91,8 @@ func ExampleMessages_AppendFrame() {
 }
 
 func ExampleParseDatagram() {
-	packet, _ := hex.DecodeString("003dcafe0105000f33353230393330383634303336353508010000016b4f815b30010000000000000000000000000000000103021503010101425dbc000001")
+	packet, _ := hex.DecodeString("003dcafe0105000f333532303933303836343033363535" +
+		"08010000016b4f815b30010000000000000000000000000000000103021503010101425dbc000001")
 	d, err := teltonika.ParseDatagram(packet)
 	if err != nil {
 		fmt.Println(err)

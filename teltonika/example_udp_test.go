@@ -55,7 +55,8 @@ func Example_udp() {
 		{Timestamp: 1700000000000, Latitude: 546870000, Longitude: 252797000},
 	}}
 	body, _ := data.AppendBody(nil)
-	datagram, _ := teltonika.Datagram{PacketID: 0xCAFE, Type: 1, AVLPacketID: 7, IMEI: "356307042441013", Body: body}.Append(nil)
+	datagram, _ := teltonika.Datagram{PacketID: 0xCAFE, Type: 1, AVLPacketID: 7, IMEI: "356307042441013",
+		Body: body}.Append(nil)
 	device.Write(datagram)
 	answer := make([]byte, teltonika.AnswerSize)
 	device.Read(answer)

@@ -97,8 +97,10 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Fatal(err)
 		}
 		frame, rest, err := ParseFrame(encoded, len(encoded))
-		if err != nil || len(rest) > 0 || frame.Verify() != nil || frame.Codec() != built.Codec || frame.Count() != len(built.Records) {
-			t.Fatalf("%v, %d bytes left, CRC: %v, codec %v, count %d", err, len(rest), frame.Verify(), frame.Codec(), frame.Count())
+		if err != nil || len(rest) > 0 || frame.Verify() != nil || frame.Codec() != built.Codec ||
+			frame.Count() != len(built.Records) {
+			t.Fatalf("%v, %d bytes left, CRC: %v, codec %v, count %d", err, len(rest), frame.Verify(), frame.Codec(),
+				frame.Count())
 		}
 		var decoded AVLData
 		if err := decoded.Decode(frame.Body()); err != nil {

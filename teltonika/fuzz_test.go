@@ -62,7 +62,8 @@ func FuzzCodec16(f *testing.F) { fuzzCodec(f, Codec16) }
 
 // fuzzCodec fuzzes the data field behind the codec id.
 func fuzzCodec(f *testing.F, codec Codec) {
-	seed(f, func(v vector) bool { return v.isAVL() && v.Codec == codec.String() }, func(v vector) []byte { return v.body(f)[1:] })
+	seed(f, func(v vector) bool { return v.isAVL() && v.Codec == codec.String() },
+		func(v vector) []byte { return v.body(f)[1:] })
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var data AVLData
 		fuzzAVL(t, append([]byte{byte(codec)}, b...), &data)
@@ -85,7 +86,8 @@ func fuzzAVL(t *testing.T, body []byte, data *AVLData) {
 	for i := range data.Records {
 		r := &data.Records[i]
 		for _, e := range r.Elements {
-			if e.Numeric() != (e.Group <= Group8) || !e.Numeric() && len(r.Bytes(e)) != int(e.Size) || !data.layout().has(e.Group) {
+			if e.Numeric() != (e.Group <= Group8) || !e.Numeric() && len(r.Bytes(e)) != int(e.Size) ||
+				!data.layout().has(e.Group) {
 				t.Fatalf("record %d element %+v, %d bytes", i+1, e, len(r.Bytes(e)))
 			}
 			total += int(e.Size)
@@ -200,8 +202,11 @@ func FuzzDatagram(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if a, err := ParseAnswer(b); err != nil {
 			checkDecodeError(t, "ParseAnswer", err, b)
-		} else if again := (Datagram{PacketID: a.PacketID, AVLPacketID: a.AVLPacketID}).AppendAnswer(nil, a.Accepted); !bytes.Equal(again[:4], b[:4]) || !bytes.Equal(again[5:], b[5:]) {
-			t.Fatalf("answer encoded %x from %x", again, b)
+		} else {
+			again := Datagram{PacketID: a.PacketID, AVLPacketID: a.AVLPacketID}.AppendAnswer(nil, a.Accepted)
+			if !bytes.Equal(again[:4], b[:4]) || !bytes.Equal(again[5:], b[5:]) {
+				t.Fatalf("answer encoded %x from %x", again, b)
+			}
 		}
 		d, err := ParseDatagram(b)
 		if err != nil {

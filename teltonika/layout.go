@@ -59,8 +59,8 @@ const (
 )
 
 // decode reads the record that begins at offset p of data into r and appends its elements to els. It returns where the
-// next record begins. It is not ok if the record does not fit, and leaves it to walker.recordOf to find out why. For the
-// sake of speed it knows of the layout's widths that two come together.
+// next record begins. It is not ok if the record does not fit; walker.recordOf finds out why. For the sake of speed it
+// tells only two kinds of layouts apart, those with ids of 1 and of 2 bytes.
 func (l *layout) decode(data []byte, p int, r *Record, els []Element) (next int, elements []Element, ok bool) {
 	start := p
 	if l.idSize == 1 {

@@ -84,7 +84,8 @@ func AppendLoginAnswer(dst []byte, accept bool) []byte {
 	return append(dst, LoginRefuse)
 }
 
-// ValidIdentifier reports whether a device can log in with the identifier: 1 to MaxLoginLength ASCII letters and digits.
+// ValidIdentifier reports whether a device can log in with the identifier: 1 to MaxLoginLength ASCII letters and
+// digits.
 func ValidIdentifier[T string | []byte](identifier T) bool {
 	return len(identifier) >= 1 && len(identifier) <= MaxLoginLength && invalidByte(identifier) < 0
 }

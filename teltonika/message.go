@@ -13,8 +13,8 @@ const (
 	TypeNack     = 0x11 // Codec 14: the IMEI is not the device's own, nothing was executed
 )
 
-// Messages is the data field of a frame of Codec 12, 13, 14 or 15: commands, their answers, and data from a serial port.
-// It is meant to be reused, as [AVLData] is: Decode overwrites it, and the payloads refer to the decoded bytes.
+// Messages is the data field of a frame of Codec 12, 13, 14 or 15: commands, their answers, and data from a serial
+// port. It is meant to be reused, as [AVLData] is: Decode overwrites it, and the payloads refer to the decoded bytes.
 //
 //	 0        1          2      3          7                           7+size
 //	+--------+----------+------+----------+---------------------------+----------+

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// ReadLogin reads the login that a connection begins with, behind any number of keep-alives, and returns the identifier.
-// It reads not a byte more. Errors are those of [ParseLogin] and [ReadFrame].
+// ReadLogin reads the login that a connection begins with, behind any number of keep-alives, and returns the
+// identifier. It reads not a byte more. Errors are those of [ParseLogin] and [ReadFrame].
 func ReadLogin(r io.Reader) (string, error) {
 	b, err := readStart(r, make([]byte, 2, 2+MaxLoginLength))
 	if err != nil {
@@ -23,11 +23,11 @@ func ReadLogin(r io.Reader) (string, error) {
 	return ParseLogin(b)
 }
 
-// ReadFrame reads one frame, behind any number of keep-alives, and not a byte more. Its memory grows with the bytes that
-// arrive, so a length field alone costs none. The CRC is not verified.
+// ReadFrame reads one frame, behind any number of keep-alives, and not a byte more. Its memory grows with the bytes
+// that arrive, so a length field alone costs none. The CRC is not verified.
 //
-// The error is that of [ParseHeader] or of r: io.EOF where the stream ends between two frames, io.ErrUnexpectedEOF where
-// it ends inside one.
+// The error is that of [ParseHeader] or of r: io.EOF where the stream ends between two frames, io.ErrUnexpectedEOF
+// where it ends inside one.
 func ReadFrame(r io.Reader, maxLength int) (Frame, error) {
 	header, err := readStart(r, make([]byte, HeaderSize))
 	if err != nil {

@@ -35,7 +35,8 @@ func TestReuseLeavesNothingBehind(t *testing.T) {
 			t.Errorf("after %s: %v", name, err)
 			continue
 		}
-		if data.Codec != fresh.Codec || data.Count != fresh.Count || data.N16 != fresh.N16 || !equalRecords(data.Records, fresh.Records) {
+		if data.Codec != fresh.Codec || data.Count != fresh.Count || data.N16 != fresh.N16 ||
+			!equalRecords(data.Records, fresh.Records) {
 			t.Errorf("after %s:\n got %+v\nwant %+v", name, data, fresh)
 		}
 	}
@@ -81,13 +82,15 @@ func TestReuseOfMessages(t *testing.T) {
 	if err := fresh.Decode(one); err != nil {
 		t.Fatal(err)
 	}
-	three := Messages{Codec: Codec12, Messages: []Message{{Payload: []byte("a")}, {Payload: []byte("b")}, {Payload: []byte("c")}}}
+	three := Messages{Codec: Codec12,
+		Messages: []Message{{Payload: []byte("a")}, {Payload: []byte("b")}, {Payload: []byte("c")}}}
 	body, err := three.AppendBody(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, before := range map[string][]byte{
-		"three": body, "a third that is cut off": append(body[:len(body)-2:len(body)-2], 3), "AVL data": {8, 0, 0}, "nothing": nil,
+		"three": body, "a third that is cut off": append(body[:len(body)-2:len(body)-2], 3), "AVL data": {8, 0, 0},
+		"nothing": nil,
 	} {
 		m.Decode(before) // its error, if any, is the errors' tests' business
 		if err := m.Decode(one); err != nil || !reflect.DeepEqual(m, fresh) {
@@ -135,7 +138,8 @@ func checkRaw(t *testing.T, body []byte, data *AVLData) {
 func TestDecodeDoesNotAllocate(t *testing.T) {
 	var data AVLData
 	for _, name := range []string{
-		"synth-tcp-avl-c8-018", "dameg-tcp-avl-c8-017", "wiki-tcp-avl-c16-001", "synth-tcp-avl-c8e-003", "anilaras-tcp-avl-c8e-008",
+		"synth-tcp-avl-c8-018", "dameg-tcp-avl-c8-017", "wiki-tcp-avl-c16-001", "synth-tcp-avl-c8e-003",
+		"anilaras-tcp-avl-c8e-008",
 		"traccar-tcp-avl-c7-002", "synth-tcp-avl-c7-010",
 	} {
 		frame := Frame(vectorNamed(t, name).bytes(t))

@@ -75,7 +75,8 @@ func TestTraceOfVectors(t *testing.T) {
 // What is cut off has the fields of the whole, up to the one that is cut.
 func TestTraceOfPrefixes(t *testing.T) {
 	for _, name := range []string{
-		"wiki-tcp-avl-c8e-001", "wiki-tcp-avl-c16-001", "synth-tcp-avl-c7-001", "wiki-tcp-response-c15-001", "misc-tcp-avl-c8-001",
+		"wiki-tcp-avl-c8e-001", "wiki-tcp-avl-c16-001", "synth-tcp-avl-c7-001", "wiki-tcp-response-c15-001",
+		"misc-tcp-avl-c8-001",
 	} {
 		body := vectorNamed(t, name).body(t)
 		whole := trace(t, body, len(body))

@@ -14,7 +14,7 @@ import "encoding/binary"
 // The body is that of a TCP frame, without preamble, data field length and CRC (vendor's page, "Codec 8", the part
 // on UDP). There is no login: the IMEI is only what the sender claims.
 type Datagram struct {
-	Length      uint16 // the length field as sent; wrong in the wild, so the datagram's own size decides, see ParseDatagram
+	Length      uint16 // as sent; wrong in the wild, so the datagram's own size decides: see ParseDatagram
 	PacketID    uint16 // the device's, echoed in the answer; CAFE is usual
 	Type        byte   // "not usable" by the vendor's word; 1 in practice
 	AVLPacketID byte   // the device's counter, echoed in the answer
@@ -31,8 +31,8 @@ const AnswerSize = 7
 // ParseDatagram reads a UDP channel packet. Body refers to b and is not decoded.
 //
 // The body ends where the datagram does, whatever the length field says. There is one exception: some devices send the
-// rest of their buffer too. When the length field leaves nothing but zeros behind the body, the body ends there. No body
-// is cut short by that: one whose last byte, number of data 2, is zero holds no records.
+// rest of their buffer too. When the length field leaves nothing but zeros behind the body, the body ends there. No
+// body is cut short by that: one whose last byte, number of data 2, is zero holds no records.
 func ParseDatagram(b []byte) (Datagram, error) {
 	if len(b) < udpHeaderSize {
 		return Datagram{}, fail(ErrIncomplete, "UDP header", 0, "%d of %d bytes", len(b), udpHeaderSize)

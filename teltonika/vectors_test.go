@@ -13,8 +13,8 @@ import (
 // testMaxLength is the limit of the data field that the tests read frames with.
 const testMaxLength = 65536
 
-// vector is one line of testdata/frames.jsonl or testdata/codec7.jsonl: a packet, what it decodes to and the answer that
-// a server owes.
+// vector is one line of testdata/frames.jsonl or testdata/codec7.jsonl: a packet, what it decodes to and the answer
+// that a server owes.
 type vector struct {
 	Name        string          `json:"name"`
 	Transport   string          `json:"transport"` // tcp, udp or raw

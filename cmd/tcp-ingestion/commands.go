@@ -48,7 +48,7 @@ func newCommands(
 	}
 	dispatcher := command.NewDispatcher(command.Options{
 		Store: store, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
-		Patience: command.Patience{Send: sendPatience, Quarantine: c.CommandQuarantine, Gap: answerGap},
+		Timeouts: command.Timeouts{Send: sendPatience, Quarantine: c.CommandQuarantine, Gap: answerGap},
 	})
 	return &commands{dispatcher: dispatcher, store: store, ended: make(chan struct{})}, nil
 }

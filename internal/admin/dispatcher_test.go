@@ -50,7 +50,7 @@ func startDispatcher(t *testing.T) (*command.Dispatcher, *Client) {
 	}
 	dispatcher := command.NewDispatcher(command.Options{
 		Store: store, Policy: command.DefaultPolicy(), Metrics: command.NewMetrics(prometheus.NewRegistry()), Logger: logger,
-		Patience: command.Patience{Send: time.Second, Quarantine: time.Second, Gap: time.Millisecond},
+		Timeouts: command.Timeouts{Send: time.Second, Quarantine: time.Second, Gap: time.Millisecond},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -20,7 +20,7 @@ import (
 )
 
 // The settings of the tests' dispatcher are the defaults of the real one.
-var patience = command.Patience{Send: 5 * time.Second, Quarantine: time.Minute, Gap: 500 * time.Millisecond}
+var patience = command.Timeouts{Send: 5 * time.Second, Quarantine: time.Minute, Gap: 500 * time.Millisecond}
 
 const commandTimeout = command.DefaultTimeout
 
@@ -59,7 +59,7 @@ func newDispatcher(t *testing.T, dir string, wrap func(command.Store) command.St
 	}
 	d.store = store
 	d.Dispatcher = command.NewDispatcher(command.Options{
-		Store: wrap(store), Policy: command.DefaultPolicy(), Patience: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
+		Store: wrap(store), Policy: command.DefaultPolicy(), Timeouts: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

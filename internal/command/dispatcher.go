@@ -11,8 +11,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
-// Line is the connection of a device, as far as commands go.
-type Line interface {
+// Sender is the connection of a device, as far as commands go.
+type Sender interface {
 	// Send writes a frame to the device, at a moment at which no frame of the device is in hand and its first one is
 	// acknowledged, and returns when that was: what the device said before is not the answer. When it fails, also
 	// because ctx ended before that moment came, the device cannot have got the whole frame.
@@ -25,7 +25,7 @@ type Line interface {
 type Options struct {
 	Store    Store
 	Policy   *Policy
-	Patience Patience
+	Timeouts Timeouts
 	Metrics  *Metrics
 	Logger   *slog.Logger
 }
@@ -50,7 +50,7 @@ type Dispatcher struct {
 
 // connection is a connected device.
 type connection struct {
-	line   Line
+	line   Sender
 	since  time.Time
 	number uint64
 }
@@ -99,7 +99,7 @@ func (d *Dispatcher) background(run func()) {
 
 // Connected says that a device is connected by this line. The one with the highest number counts, in whatever order they
 // are told of.
-func (d *Dispatcher) Connected(imei string, number uint64, l Line) {
+func (d *Dispatcher) Connected(imei string, number uint64, l Sender) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lines[imei].number > number {
@@ -114,7 +114,7 @@ func (d *Dispatcher) Connected(imei string, number uint64, l Line) {
 }
 
 // Disconnected says that the line has ended.
-func (d *Dispatcher) Disconnected(imei string, l Line) {
+func (d *Dispatcher) Disconnected(imei string, l Sender) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c, ok := d.lines[imei]
@@ -152,7 +152,7 @@ func (d *Dispatcher) Connections() iter.Seq[Connection] {
 // Devices are the devices that are connected here, in no order.
 func (d *Dispatcher) Devices() iter.Seq[Device] {
 	d.mu.Lock()
-	lines := make([]Line, 0, len(d.lines))
+	lines := make([]Sender, 0, len(d.lines))
 	for _, c := range d.lines {
 		lines = append(lines, c.line)
 	}
@@ -181,8 +181,8 @@ func (d *Dispatcher) Device(imei string) (Device, bool) {
 	return info, true
 }
 
-// Take implements Receiver.
-func (d *Dispatcher) Take(e Entry) {
+// Receive implements Receiver.
+func (d *Dispatcher) Receive(e Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ctx == nil {

@@ -23,28 +23,28 @@ import (
 // refuses `setparam 0x7d4:a`, and `setparam\n1000:5`.
 type Policy struct{ rules []rule }
 
-// Verdict is what a policy says about a command. A greater one is stricter.
-type Verdict int
+// Effect is what a policy says about a command. A greater one is stricter.
+type Effect int
 
 // The verdicts.
 const (
-	Allow   Verdict = iota // it may be sent
-	Confirm                // it may be sent if its sender says that it is meant; see Command.Confirm
-	Deny                   // it is not sent
+	Allow   Effect = iota // it may be sent
+	Confirm               // it may be sent if its sender says that it is meant; see Command.Confirm
+	Deny                  // it is not sent
 )
 
 // String is the word in a policy's file.
-func (v Verdict) String() string { return [...]string{"allow", "confirm", "deny"}[v] }
+func (v Effect) String() string { return [...]string{"allow", "confirm", "deny"}[v] }
 
-// Ruling is what a policy says about a payload, and why.
-type Ruling struct {
-	Verdict Verdict
-	Rule    string // the rule that decided, as it is written; empty if none matches
-	Odd     string // why the payload is judged as binary, in words; empty if it is plain
+// Decision is what a policy says about a payload, and why.
+type Decision struct {
+	Effect Effect
+	Rule   string // the rule that decided, as it is written; empty if none matches
+	Odd    string // why the payload is judged as binary, in words; empty if it is plain
 }
 
 // because is the rule for people.
-func (r Ruling) because() string {
+func (r Decision) because() string {
 	if r.Odd == "" {
 		return r.Rule
 	}
@@ -67,8 +67,8 @@ func DefaultPolicy() *Policy {
 	return p
 }
 
-// Judge rules on a payload: the strictest ruling of all that it may be taken for.
-func (p *Policy) Judge(payload []byte) Ruling {
+// Evaluate rules on a payload: the strictest ruling of all that it may be taken for.
+func (p *Policy) Evaluate(payload []byte) Decision {
 	commands, odd := readPlain(payload)
 	if odd != "" {
 		return p.judgeOdd(payload, odd)
@@ -76,9 +76,9 @@ func (p *Policy) Judge(payload []byte) Ruling {
 	if len(commands) == 0 {
 		return p.judge("", false)
 	}
-	var strictest Ruling
-	consider := func(r Ruling) {
-		if r.Verdict > strictest.Verdict || strictest.Rule == "" {
+	var strictest Decision
+	consider := func(r Decision) {
+		if r.Effect > strictest.Effect || strictest.Rule == "" {
 			strictest = r
 		}
 	}
@@ -94,45 +94,45 @@ func (p *Policy) Judge(payload []byte) Ruling {
 }
 
 // judgeOdd rules on a payload of which nobody knows what a device makes of it.
-func (p *Policy) judgeOdd(payload []byte, why string) Ruling {
+func (p *Policy) judgeOdd(payload []byte, why string) Decision {
 	strictest := p.judge(binary, false)
 	if strictest.Rule == "" {
-		strictest = Ruling{Verdict: Confirm, Rule: Confirm.String() + " " + binary}
+		strictest = Decision{Effect: Confirm, Rule: Confirm.String() + " " + binary}
 	}
 	letters := squeeze(string(payload))
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.verdict > strictest.Verdict && r.inside != "" && matches(r.inside, letters) {
-			strictest = Ruling{Verdict: r.verdict, Rule: r.text}
+		if r.verdict > strictest.Effect && r.inside != "" && matches(r.inside, letters) {
+			strictest = Decision{Effect: r.verdict, Rule: r.text}
 		}
 	}
 	strictest.Odd = why
 	return strictest
 }
 
-func (p *Policy) judge(command string, guess bool) Ruling {
+func (p *Policy) judge(command string, guess bool) Decision {
 	for i := range p.rules {
 		r := &p.rules[i]
 		if guess && r.pattern[0] == '*' {
 			continue
 		}
 		if matches(r.pattern, command) {
-			return Ruling{Verdict: r.verdict, Rule: r.text}
+			return Decision{Effect: r.verdict, Rule: r.text}
 		}
 	}
-	return Ruling{}
+	return Decision{}
 }
 
 // rule is a line of a policy.
 type rule struct {
-	verdict Verdict
+	verdict Effect
 	pattern string // as readPlain has commands: lower case, one space between words
 	inside  string // the name it begins with, wherever it stands among letters; empty if it begins with none
 	text    string // as written, for people
 }
 
 // newRule makes a rule of the words of its line.
-func newRule(v Verdict, words []string) rule {
+func newRule(v Effect, words []string) rule {
 	r := rule{verdict: v, text: v.String() + " " + strings.Join(words, " ")}
 	r.pattern = strings.ToLower(strings.Join(words, " "))
 	if args, ok := strings.CutPrefix(r.pattern, setparam+" "); ok {

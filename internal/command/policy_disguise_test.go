@@ -93,11 +93,11 @@ func TestDisguisedCommands(t *testing.T) {
 				command = d.setparam(id)
 			}
 			payload := d.dress(command)
-			if got := asks.Judge([]byte(payload)); got.Verdict != Confirm {
+			if got := asks.Evaluate([]byte(payload)); got.Effect != Confirm {
 				t.Fatalf("%q passes without confirmation", payload)
 			}
-			if got := denies.Judge([]byte(payload)); got.Verdict != Deny && name != binary {
-				t.Fatalf("%q: %v by %q", payload, got.Verdict, got.Rule)
+			if got := denies.Evaluate([]byte(payload)); got.Effect != Deny && name != binary {
+				t.Fatalf("%q: %v by %q", payload, got.Effect, got.Rule)
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func TestEverySeparator(t *testing.T) {
 			if form == "setparam 20%s04:a" && (s == ":" || s == ";") {
 				continue // sets 20, or nothing
 			}
-			if got := p.Judge([]byte(payload)); got.Verdict != Confirm {
+			if got := p.Evaluate([]byte(payload)); got.Effect != Confirm {
 				t.Errorf("%q passes without confirmation", payload)
 			}
 		}
@@ -145,15 +145,15 @@ func TestNoFalseAlarm(t *testing.T) {
 		}
 	}
 	for id := range 65536 {
-		if text := fmt.Sprintf("setparam %d:1", id); p.Judge([]byte(text)).Verdict == Allow {
+		if text := fmt.Sprintf("setparam %d:1", id); p.Evaluate([]byte(text)).Effect == Allow {
 			continue
 		} else if !strings.Contains(defaultPolicy, fmt.Sprintf("confirm setparam %d", id)) {
 			t.Errorf("%q asks for confirmation", text)
 		}
 	}
 	for _, payload := range payloads {
-		if got := p.Judge([]byte(payload)); got.Verdict != Allow && squeeze(payload) != setparam {
-			t.Errorf("%q: %v by %s", payload, got.Verdict, got.because())
+		if got := p.Evaluate([]byte(payload)); got.Effect != Allow && squeeze(payload) != setparam {
+			t.Errorf("%q: %v by %s", payload, got.Effect, got.because())
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestNoFalseAlarm(t *testing.T) {
 func TestOddNeedsConfirmation(t *testing.T) {
 	p := policyOf(t, "allow getinfo\ndeny setparam 2004")
 	for payload, want := range map[string]struct {
-		verdict Verdict
+		verdict Effect
 		says    string
 	}{
 		"getinfo":            {Allow, ""},
@@ -172,14 +172,14 @@ func TestOddNeedsConfirmation(t *testing.T) {
 		"set\x00param 2004:": {Deny, "byte 4, 0x00"},
 		"s\x00e\x00t\x00p\x00a\x00r\x00a\x00m\x00 2004:": {Deny, "byte 2, 0x00"},
 	} {
-		got := p.Judge([]byte(payload))
-		if got.Verdict != want.verdict || !strings.Contains(got.because(), want.says) {
-			t.Errorf("%q: %v by %s", payload, got.Verdict, got.because())
+		got := p.Evaluate([]byte(payload))
+		if got.Effect != want.verdict || !strings.Contains(got.because(), want.says) {
+			t.Errorf("%q: %v by %s", payload, got.Effect, got.because())
 		}
 	}
 	for _, all := range []string{"allow *", "allow binary"} {
-		if got := policyOf(t, all).Judge([]byte("get\tinfo")); got.Verdict != Allow {
-			t.Errorf("%q does not allow binary: %v", all, got.Verdict)
+		if got := policyOf(t, all).Evaluate([]byte("get\tinfo")); got.Effect != Allow {
+			t.Errorf("%q does not allow binary: %v", all, got.Effect)
 		}
 	}
 }
@@ -194,7 +194,7 @@ func FuzzDisguise(f *testing.F) {
 			before += " " // or it would be another name
 		}
 		for _, payload := range []string{before + "cpureset " + after, before + "setparam 2004:" + between + after} {
-			if p.Judge([]byte(payload)).Verdict == Allow {
+			if p.Evaluate([]byte(payload)).Effect == Allow {
 				t.Errorf("%q passes without confirmation", payload)
 			}
 		}

@@ -131,7 +131,7 @@ func (f *policyFile) read(line string) {
 	f.policy.rules = append(f.policy.rules, r)
 }
 
-func verdictOf(word string) (Verdict, bool) {
+func verdictOf(word string) (Effect, bool) {
 	for v := Allow; v <= Deny; v++ {
 		if strings.EqualFold(word, v.String()) {
 			return v, true

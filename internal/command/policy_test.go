@@ -74,8 +74,8 @@ func TestDefaultPolicy(t *testing.T) {
 		if rule != "" {
 			want = Confirm
 		}
-		if got := p.Judge([]byte(payload)); got.Verdict != want || got.Rule != rule {
-			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Verdict, got.Rule, want, rule)
+		if got := p.Evaluate([]byte(payload)); got.Effect != want || got.Rule != rule {
+			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Effect, got.Rule, want, rule)
 		}
 	}
 }
@@ -94,8 +94,8 @@ func TestHiddenInBinary(t *testing.T) {
 		"\xffdeleterecords\xff\xffx\n": true,
 		"p\xe4ss deleterecords":        true,
 	} {
-		if got := p.Judge([]byte(payload)); (got.Verdict == Deny) != denied {
-			t.Errorf("%q: %v by %q, expected denied %v", payload, got.Verdict, got.Rule, denied)
+		if got := p.Evaluate([]byte(payload)); (got.Effect == Deny) != denied {
+			t.Errorf("%q: %v by %q, expected denied %v", payload, got.Effect, got.Rule, denied)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestHiddenInBinary(t *testing.T) {
 // TestAllowList has a policy that allows only what it names: nothing that it names is refused for one of its arguments.
 func TestAllowList(t *testing.T) {
 	p := policyOf(t, "allow getinfo\nallow getparam 1*\nallow setparam 1000\nallow setparam 1001:30\nconfirm readio *\ndeny *")
-	for payload, want := range map[string]Verdict{
+	for payload, want := range map[string]Effect{
 		"getinfo\r\n":                   Allow,
 		"GETINFO":                       Allow,
 		"getinfo now":                   Deny,
@@ -127,8 +127,8 @@ func TestAllowList(t *testing.T) {
 		"readio 5\ngetver":              Deny,
 		"\xff":                          Deny,
 	} {
-		if got := p.Judge([]byte(payload)); got.Verdict != want {
-			t.Errorf("%q: %v by %q, expected %v", payload, got.Verdict, got.Rule, want)
+		if got := p.Evaluate([]byte(payload)); got.Effect != want {
+			t.Errorf("%q: %v by %q, expected %v", payload, got.Effect, got.Rule, want)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestAllowList(t *testing.T) {
 func TestFirstRuleDecides(t *testing.T) {
 	p := policyOf(t, "# outputs\n\nallow setdigout 0* # off is harmless\n\tDENY  setdigout\r\nconfirm *reset*\nDeny setparam 02004:*.example\n")
 	for payload, want := range map[string]struct {
-		verdict Verdict
+		verdict Effect
 		rule    string
 	}{
 		"setdigout 00":               {Allow, "allow setdigout 0*"},
@@ -148,8 +148,8 @@ func TestFirstRuleDecides(t *testing.T) {
 		"setparam 2004:example.test": {},
 		"getinfo":                    {},
 	} {
-		if got := p.Judge([]byte(payload)); got.Verdict != want.verdict || got.Rule != want.rule {
-			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Verdict, got.Rule, want.verdict, want.rule)
+		if got := p.Evaluate([]byte(payload)); got.Effect != want.verdict || got.Rule != want.rule {
+			t.Errorf("%q: %v by %q, expected %v by %q", payload, got.Effect, got.Rule, want.verdict, want.rule)
 		}
 	}
 }
@@ -198,7 +198,7 @@ func TestLoadPolicy(t *testing.T) {
 		}
 	}
 	write("\ufeffdeny getinfo\r\n")
-	if p, err := LoadPolicy(path); err != nil || p.Judge([]byte("getinfo")).Verdict != Deny {
+	if p, err := LoadPolicy(path); err != nil || p.Evaluate([]byte("getinfo")).Effect != Deny {
 		t.Errorf("%v, %v", p, err)
 	}
 	write("dany getinfo")
@@ -261,11 +261,11 @@ func FuzzHidden(f *testing.F) {
 		}
 		how >>= len(name)
 		payload := before + ends[how%8] + string(name) + ends[how/8%8] + after
-		if got := denied.Judge([]byte(payload)); got.Verdict != Deny {
-			t.Errorf("%q: %v by %q", payload, got.Verdict, got.Rule)
+		if got := denied.Evaluate([]byte(payload)); got.Effect != Deny {
+			t.Errorf("%q: %v by %q", payload, got.Effect, got.Rule)
 		}
-		if got := standard.Judge([]byte(payload)); got.Verdict != Confirm {
-			t.Errorf("%q: %v by %q", payload, got.Verdict, got.Rule)
+		if got := standard.Evaluate([]byte(payload)); got.Effect != Confirm {
+			t.Errorf("%q: %v by %q", payload, got.Effect, got.Rule)
 		}
 	})
 }
@@ -278,8 +278,8 @@ func FuzzJudge(f *testing.F) {
 	f.Add("flush 1,2,3", "#GET DATAORDER\r\n")
 	p := DefaultPolicy()
 	f.Fuzz(func(t *testing.T, a, b string) {
-		both := p.Judge([]byte(a + "\n" + b)).Verdict
-		if both < p.Judge([]byte(a)).Verdict || both < p.Judge([]byte(b)).Verdict {
+		both := p.Evaluate([]byte(a + "\n" + b)).Effect
+		if both < p.Evaluate([]byte(a)).Effect || both < p.Evaluate([]byte(b)).Effect {
 			t.Errorf("%q and %q behind each other are only %v", a, b, both)
 		}
 		value := "s3cr3t" + strings.NewReplacer("\n", "", "\r", "", ";", "").Replace(a)
@@ -303,7 +303,7 @@ func BenchmarkJudge(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				p.Judge([]byte(payload))
+				p.Evaluate([]byte(payload))
 			}
 		})
 	}

@@ -132,7 +132,7 @@ func (q *queue) end() bool {
 }
 
 // line is the device's connection, or nil.
-func (q *queue) line() Line {
+func (q *queue) line() Sender {
 	q.dispatcher.mu.Lock()
 	defer q.dispatcher.mu.Unlock()
 	return q.dispatcher.lines[q.imei].line
@@ -189,7 +189,7 @@ func (q *queue) carryOut(e Entry) bool {
 		}
 		q.hearOut()
 		asked := time.Now()
-		turn, err := d.Store.Begin(q.ctx, e.ID, d.Patience)
+		turn, err := d.Store.Begin(q.ctx, e.ID, d.Timeouts)
 		switch {
 		case errors.Is(err, ErrUnknown):
 			d.finish(q.ctx, e, Failed, "the store has lost the command")
@@ -200,7 +200,7 @@ func (q *queue) carryOut(e Entry) bool {
 			d.withdraw(q.ctx, e.ID) // it may have begun
 		case turn.Granted:
 			q.pace.take(time.Now())
-			if q.send(line, turn.Entry, asked.Add(d.Patience.Send)) {
+			if q.send(line, turn.Entry, asked.Add(d.Timeouts.Send)) {
 				return true
 			}
 		case turn.Wait > 0:
@@ -219,7 +219,7 @@ func (q *queue) carryOut(e Entry) bool {
 }
 
 // send sends the command whose turn it is, by then, and waits for its answer. It reports whether the command is off our hands.
-func (q *queue) send(line Line, e Entry, by time.Time) bool {
+func (q *queue) send(line Sender, e Entry, by time.Time) bool {
 	d := q.dispatcher
 	frame, err := e.Frame()
 	if err != nil {
@@ -245,7 +245,7 @@ func (q *queue) send(line Line, e Entry, by time.Time) bool {
 }
 
 // await waits for the answer to a command that has been sent by the line, and gives it its final state if there is none in time.
-func (q *queue) await(line Line, e Entry) {
+func (q *queue) await(line Sender, e Entry) {
 	d := q.dispatcher
 	q.answered = ""
 	for deadline := time.Now().Add(e.Timeout); time.Now().Before(deadline); {

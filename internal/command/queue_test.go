@@ -15,7 +15,7 @@ import (
 type bent struct {
 	command.Store
 	returned func(id string)
-	begin    func(ctx context.Context, id string) (command.Turn, error)
+	begin    func(ctx context.Context, id string) (command.Lease, error)
 	settled  func()
 }
 
@@ -27,14 +27,14 @@ func (b *bent) Return(ctx context.Context, id string) error {
 	return err
 }
 
-func (b *bent) Begin(ctx context.Context, id string, p command.Patience) (command.Turn, error) {
+func (b *bent) Begin(ctx context.Context, id string, p command.Timeouts) (command.Lease, error) {
 	if b.begin != nil {
 		return b.begin(ctx, id)
 	}
 	return b.Store.Begin(ctx, id, p)
 }
 
-func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
+func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
 	if b.settled != nil {
 		b.settled()
 	}
@@ -168,14 +168,14 @@ func TestStoreWithASlowerClock(t *testing.T) {
 		e.Expires = time.Now().Add(-time.Minute)
 		asked, end := 0, time.Now().Add(10*time.Second)
 		over := make(chan struct{})
-		b.begin = func(context.Context, string) (command.Turn, error) {
+		b.begin = func(context.Context, string) (command.Lease, error) {
 			if asked++; asked > 1000 || time.Now().After(end) {
 				close(over)
-				return command.Turn{Entry: e}, nil
+				return command.Lease{Entry: e}, nil
 			}
-			return command.Turn{Wait: time.Hour, Entry: e}, nil
+			return command.Lease{Wait: time.Hour, Entry: e}, nil
 		}
-		d.Take(e)
+		d.Receive(e)
 		<-over
 		if asked < 10 || asked > 200 {
 			d.Errorf("the store was asked %d times in 10 s", asked)
@@ -187,7 +187,7 @@ func TestStoreWithASlowerClock(t *testing.T) {
 func TestTurnThatComesTooLate(t *testing.T) {
 	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		dev := d.newDevice(imei)
-		b.begin = func(ctx context.Context, id string) (command.Turn, error) {
+		b.begin = func(ctx context.Context, id string) (command.Lease, error) {
 			turn, err := b.Store.Begin(ctx, id, patience)
 			time.Sleep(2 * time.Second)
 			return turn, err

@@ -31,7 +31,7 @@ type Store interface {
 	// happens from now on, nobody sends it again unless it is withdrawn, or idempotent and its instance dies. A
 	// command that has expired is given its final state instead, and one whose device another instance holds is taken there.
 	// It may fail with ErrUnknown.
-	Begin(ctx context.Context, id string, p Patience) (Turn, error)
+	Begin(ctx context.Context, id string, p Timeouts) (Lease, error)
 
 	// Withdraw takes Begin back, because nothing of the command reached the device: it is Queued again, and the turn is
 	// free. A command of several attempts stays Sent, for an earlier one may have reached the device. It does nothing to a
@@ -47,12 +47,12 @@ type Store interface {
 	// Nacked or Answered with the payload as response; the turn ends p.Gap later, during which further messages are late answers
 	// to it. The first message for a command that is final is a late answer, and ends the turn p.Gap later too. A command that was
 	// sent more than once may be answered more than once: its turn goes on for p.Quarantine.
-	Settle(ctx context.Context, m *Message, p Patience) (Match, Entry, error)
+	Settle(ctx context.Context, m *Message, p Timeouts) (Match, Entry, error)
 
 	// Finish gives the command the final state and reason of e now, by the store's clock, if it has none yet, and returns the
 	// entry as it is then. A command that was Sent keeps its device's turn for p.Quarantine, because its answer may still come. A
 	// command that the store has lost is finished all the same, from what e says.
-	Finish(ctx context.Context, e Entry, p Patience) (Entry, error)
+	Finish(ctx context.Context, e Entry, p Timeouts) (Entry, error)
 
 	// Publish keeps an event for whoever reads them, with the first MaxEventPayload bytes of its payload and its real size.
 	Publish(ctx context.Context, e *Event) error
@@ -78,15 +78,15 @@ type Store interface {
 // ErrUnknown is a command id that the store does not know, or not any more.
 var ErrUnknown = errors.New("no command of this id")
 
-// Patience is how long things may take.
-type Patience struct {
+// Timeouts is how long things may take.
+type Timeouts struct {
 	Send       time.Duration // from Begin until the bytes are on their way, or it is withdrawn
 	Quarantine time.Duration // how long after its timeout a command's answer may still come
 	Gap        time.Duration // how long after an answer the next command is held back
 }
 
-// Turn is what Begin says.
-type Turn struct {
+// Lease is what Begin says.
+type Lease struct {
 	Granted bool
 	Wait    time.Duration // not granted: the turn is another command's for so long at most. 0: this command is not to be sent here
 	Ended   bool          // this call has given the command its final state
@@ -95,9 +95,9 @@ type Turn struct {
 
 // Receiver carries out commands at an instance.
 type Receiver interface {
-	// Take is called with a command that is Queued, or Sent and idempotent, for a device that should be connected here, and perhaps more
+	// Receive is called with a command that is Queued, or Sent and idempotent, for a device that should be connected here, and perhaps more
 	// than once with the same one. It does not wait for anything.
-	Take(e Entry)
+	Receive(e Entry)
 	// Finished is called with a command that Run, on its own, has given its final state. It does not wait for anything.
 	Finished(e Entry)
 	// Connections are the devices that are connected here.

@@ -45,7 +45,7 @@ func (d *Dispatcher) finish(ctx context.Context, e Entry, s State, reason string
 	e = e.Finished(s, reason, time.Now())
 	var now Entry
 	err := d.insist(ctx, "finish", func() (err error) {
-		now, err = d.Store.Finish(ctx, e, d.Patience)
+		now, err = d.Store.Finish(ctx, e, d.Timeouts)
 		return err
 	})
 	if err == nil && now.State == s && now.Reason == reason {
@@ -87,7 +87,7 @@ func (d *Dispatcher) match(ctx context.Context, m *Message) (match Match, e Entr
 	tries := 0
 	err := d.insist(ctx, "settle", func() (err error) {
 		tries++
-		match, e, err = d.Store.Settle(ctx, m, d.Patience)
+		match, e, err = d.Store.Settle(ctx, m, d.Timeouts)
 		return err
 	})
 	if err != nil {

@@ -24,10 +24,10 @@ func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e En
 
 // refuses is the answer to a command that need not be kept to know that it fails.
 func (d *Dispatcher) refuses(c *Command) *RefusedError {
-	switch r := d.policy.Load().Judge(c.Payload); {
-	case r.Verdict == Deny:
+	switch r := d.policy.Load().Evaluate(c.Payload); {
+	case r.Effect == Deny:
 		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.because())}
-	case r.Verdict == Confirm && !c.Confirm:
+	case r.Effect == Confirm && !c.Confirm:
 		return &RefusedError{RefusedConfirm, fmt.Sprintf("the policy asks for confirmation: %s", r.because())}
 	}
 	d.mu.Lock()
@@ -40,10 +40,10 @@ func (d *Dispatcher) refuses(c *Command) *RefusedError {
 
 // forbids is why the policy of now does not let the command be sent, or nothing.
 func (d *Dispatcher) forbids(e *Entry) string {
-	switch r := d.policy.Load().Judge(e.Payload); {
-	case r.Verdict == Deny:
+	switch r := d.policy.Load().Evaluate(e.Payload); {
+	case r.Effect == Deny:
 		return "denied by policy: " + r.because()
-	case r.Verdict == Confirm && !e.Confirm:
+	case r.Effect == Confirm && !e.Confirm:
 		return "not confirmed, as the policy asks for: " + r.because()
 	}
 	return ""

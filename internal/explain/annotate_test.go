@@ -154,7 +154,8 @@ func checkRecords(t testing.TB, p *Packet, fields []Field) {
 func wantOf7(r *teltonika.Record, of map[string]string) map[string]string {
 	want := map[string]string{}
 	for field, names := range map[teltonika.Fields][]string{
-		teltonika.FieldCoordinates: {"latitude", "longitude"}, teltonika.FieldAltitude: {"altitude"}, teltonika.FieldAngle: {"angle"},
+		teltonika.FieldCoordinates: {"latitude", "longitude"}, teltonika.FieldAltitude: {"altitude"},
+		teltonika.FieldAngle: {"angle"},
 		teltonika.FieldSpeed: {"speed"}, teltonika.FieldSatellites: {"satellites"},
 	} {
 		for _, name := range names {

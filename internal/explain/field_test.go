@@ -7,8 +7,8 @@ import (
 
 // The packets of field.jsonl, which somebody asked about in public, and what an independent decoder makes of them.
 
-// fieldOK is what WriteJSON owes for those lines of field.jsonl that are no single whole packet: for each packet in them
-// whether it is ok, and its answer.
+// fieldOK is what WriteJSON owes for those lines of field.jsonl that are no single whole packet: for each packet in
+// them whether it is ok, and its answer.
 var fieldOK = map[string][][2]any{
 	"field-a16": {{true, "00000004"}, {false, nil}}, // a frame, and the zeros of a read buffer
 	"field-a61": {{true, "01"}, {true, "00000007"}, {true, "00000001"}},

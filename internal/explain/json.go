@@ -20,7 +20,7 @@ type dataObject struct {
 	Codec    *string         `json:"codec"`
 	CRCOK    *bool           `json:"crc_ok"` // null over UDP, which has no CRC
 	Count    *int            `json:"count"`  // number of data 1
-	Ack      *string         `json:"ack"`    // the answer in hex, null if none is owed
+	Ack      *string         `json:"ack"`    // the answer in hex, null if there is none
 	Records  []recordObject  `json:"records,omitzero"`
 	Messages []messageObject `json:"messages,omitzero"` // instead of the records
 }
@@ -135,7 +135,8 @@ func recordObjects(data *teltonika.AVLData) []recordObject {
 		r := &data.Records[i]
 		o := recordObject{
 			Timestamp: r.Timestamp, Priority: r.Priority, Longitude: decimal(r.Longitude), Latitude: decimal(r.Latitude),
-			Altitude: r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID, IO: make([][3]any, len(r.Elements)),
+			Altitude: r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID,
+			IO: make([][3]any, len(r.Elements)),
 		}
 		if data.Codec == teltonika.Codec16 {
 			o.Generation = &r.Generation

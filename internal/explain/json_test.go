@@ -17,7 +17,8 @@ func TestJSONText(t *testing.T) {
 		"é":          `"text":null`,
 		"":           `"text":null`,
 	} {
-		messages := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{{Type: 6, Payload: []byte(payload)}}}
+		messages := teltonika.Messages{Codec: teltonika.Codec12,
+			Messages: []teltonika.Message{{Type: 6, Payload: []byte(payload)}}}
 		packet, err := messages.AppendFrame(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -126,7 +126,7 @@ func degrees(b []byte) string {
 	return fmt.Sprintf("%s%d.%07d°", sign, v/1e7, v%1e7)
 }
 
-// fixMeaning judges the position from the head of a record: a device without a fix repeats its last place, or
+// fixMeaning says what the position in the head of a record is worth: a device without a fix repeats its last place, or
 // sends zeros.
 func fixMeaning(head []byte) string {
 	longitude, latitude, satellites := intOf(head[9:13]), intOf(head[13:17]), head[21]

@@ -16,7 +16,7 @@ var meanings7 = map[string]func([]byte) string{
 	"GPS mask":    gpsMask,
 	"latitude":    float,
 	"longitude":   float,
-	"angle":       turn,
+	"angle":       angleInTurns,
 	"LAC":         number,
 	"CID":         number,
 	"signal":      number,
@@ -74,7 +74,7 @@ func float(b []byte) string {
 
 func floatOf(b []byte) float64 { return float64(math.Float32frombits(binary.BigEndian.Uint32(b))) }
 
-func turn(b []byte) string { return fmt.Sprintf("%v° (%d × 360/256)", angle7(b[0]), b[0]) }
+func angleInTurns(b []byte) string { return fmt.Sprintf("%v° (%d × 360/256)", angle7(b[0]), b[0]) }
 
 func angle7(b byte) int { return int(math.RoundToEven(float64(b) * 360 / 256)) }
 

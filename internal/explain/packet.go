@@ -87,7 +87,7 @@ func (p *Packet) Count() (int, bool) {
 	return int(p.Raw[p.bodyStart+1]), true
 }
 
-// CRC is the verdict on the CRC of a TCP frame, known only if the frame is whole.
+// CRC reports whether the CRC of a TCP frame is right, known only if the frame is whole.
 func (p *Packet) CRC() (ok, known bool) {
 	if p.Transport != TCP || !p.whole() {
 		return false, false

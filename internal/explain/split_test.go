@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	login     = "000f333532303933303831343532323531"
-	frame     = "000000000000002608010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000010000a57e"
-	badCRC    = "000000000000002608010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000010000a57f"
-	command   = "000000000000000f0c010500000007676574696e666f0100004312"
-	datagram  = "003b12340100000f33353230393330383134353232353108010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000 01"
+	login    = "000f333532303933303831343532323531"
+	frame    = "000000000000002608010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000010000a57e"
+	badCRC   = "000000000000002608010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000010000a57f"
+	command  = "000000000000000f0c010500000007676574696e666f0100004312"
+	datagram = "003b12340100000f333532303933303831343532323531" +
+		"08010000018bcfe56800000f116048209892f00078005a0c003c000201ef01014230390000 01"
 	udpAnswer = "0005cafe010501"
 )
 
@@ -27,7 +28,8 @@ func TestStreams(t *testing.T) {
 	}{
 		{"ffff", []string{"tcp keepalive", "tcp keepalive"}},
 		{"ff" + login + "ff" + frame + "ffff" + command + frame, []string{
-			"tcp keepalive", "tcp login", "tcp keepalive", "tcp data", "tcp keepalive", "tcp keepalive", "tcp data", "tcp data"}},
+			"tcp keepalive", "tcp login", "tcp keepalive", "tcp data", "tcp keepalive", "tcp keepalive", "tcp data",
+			"tcp data"}},
 		{login + login, []string{"tcp login", "tcp login"}},
 		{frame + badCRC + frame, []string{"tcp data", "tcp data NOT OK", "tcp data"}},
 		{frame + "16030100", []string{"tcp data", "tcp  NOT OK"}},
@@ -93,14 +95,17 @@ func TestAnswers(t *testing.T) {
 		return fmt.Sprintf("%x", teltonika.AppendFrame(nil, change(bytes.Clone(body))))
 	}
 	tests := []struct{ name, input, answer, reason, problem string }{
-		{"numbers differ", with(func(b []byte) []byte { b[len(b)-1] = 9; return b }), "00000001", "dead letter", "number of data 2 at byte 45"},
-		{"record too long", with(func(b []byte) []byte { b[28] = 40; return b }), "00000001", "dead letter", "1-byte element 5 id at byte 45"},
+		{"numbers differ", with(func(b []byte) []byte { b[len(b)-1] = 9; return b }), "00000001", "dead letter",
+			"number of data 2 at byte 45"},
+		{"record too long", with(func(b []byte) []byte { b[28] = 40; return b }), "00000001", "dead letter",
+			"1-byte element 5 id at byte 45"},
 		{"no records", with(func([]byte) []byte { return []byte{0x8e, 0, 0} }), "00000000", "no records", ""},
 		{"Codec 7", with(func([]byte) []byte { return []byte{7, 1, 0, 0, 0, 0, 0, 1} }), "00000001", "1 record", ""},
 		{"unknown codec", with(func(b []byte) []byte { b[0] = 0x61; return b }), "", "unknown codec", "0x61"},
 		{"wrong CRC", badCRC, "", "sends again", "CRC at byte 46"},
 		{"command", command, "", "not answered", ""},
-		{"no command", with(func([]byte) []byte { return []byte{0x0c, 1, 1} }), "", "not answered", "message 1 type and size at byte 10"},
+		{"no command", with(func([]byte) []byte { return []byte{0x0c, 1, 1} }), "", "not answered",
+			"message 1 type and size at byte 10"},
 		{"too long", "0000000000100000080100", "", "MAX_FRAME_BYTES", "incomplete"},
 		{"cut off", frame[:50], "", "cut off", "incomplete"},
 		{"not a login", "0000000108000000", "", "closes", "preamble at byte 0"},

@@ -33,11 +33,11 @@ func (p *Packet) WriteText(w io.Writer) error {
 
 // summary is the packet in one line.
 func (p *Packet) summary() string {
-	verdict := "ok"
+	status := "ok"
 	if !p.OK() {
-		verdict = "NOT OK"
+		status = "NOT OK"
 	}
-	return fmt.Sprintf("%s, %s: %s", p.title(), plural(len(p.Raw), "byte"), verdict)
+	return fmt.Sprintf("%s, %s: %s", p.title(), plural(len(p.Raw), "byte"), status)
 }
 
 func (p *Packet) title() string {

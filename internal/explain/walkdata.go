@@ -147,9 +147,9 @@ func (w *walker) element(f teltonika.Field) {
 	}
 }
 
-// elementMeaning is the name of the element with the value f, and what says what its bytes mean, of which the first ones
-// are its id. The elements of Codec 7 are not named, because their ids are not those of newer devices: 1, a digital
-// input there, counts up to 100 here.
+// elementMeaning is the name of the element with the value f, and a function for its bytes, which begin with head bytes
+// of id. The elements of Codec 7 have no names, because their ids are not those of newer devices: 1, a digital input
+// there, counts up to 100 here.
 func (w *walker) elementMeaning(f teltonika.Field, head int) (name string, describe func([]byte) string) {
 	id := w.entry.id.Bytes
 	if f.Group == teltonika.GroupX {

@@ -29,8 +29,8 @@ type channel interface {
 	// keepAlive sends the byte of an idle tracker ("network ping").
 	keepAlive() error
 
-	// farewell is what a device does that leaves with nothing unacknowledged. An answer too many is an error.
-	farewell() error
+	// hangUp is what a device does that leaves with nothing unacknowledged. An answer too many is an error.
+	hangUp() error
 }
 
 // wake lets a channel that waits look again whether it is to go on. Any goroutine may call it.

@@ -47,7 +47,7 @@ func (d *device) obey(frame teltonika.Frame) error {
 	now, fate := time.Now(), d.drawFate()
 	soon := now.Add(d.latency())
 	if codec == teltonika.Codec14 && (command.IMEI != d.imei || fate == refused) {
-		d.plan(utterance{soon, nack, d.answerFrame(codec, teltonika.TypeNack, "")})
+		d.schedule(outgoing{soon, nack, d.answerFrame(codec, teltonika.TypeNack, "")})
 		return nil
 	}
 	if err := d.writeExecuted(codec, command.Payload, now); err != nil {
@@ -55,19 +55,19 @@ func (d *device) obey(frame teltonika.Frame) error {
 	}
 	text := d.execute(command.Payload)
 	if d.restarting {
-		d.speech = d.ownMessages()
+		d.outgoing = d.ownMessages()
 		return errDisrupted
 	}
 	if text == "" || fate == notAnswered {
 		return nil
 	}
-	answer := utterance{soon, response, d.answerFrame(codec, teltonika.TypeResponse, text)}
+	answer := outgoing{soon, response, d.answerFrame(codec, teltonika.TypeResponse, text)}
 	if fate == answeredLate {
 		answer.due = now.Add(d.fleet.options.CommandLateBy)
 	}
-	d.plan(answer)
+	d.schedule(answer)
 	if fate == answeredTwice {
-		d.plan(utterance{answer.due.Add(d.latency()), copied, answer.frame})
+		d.schedule(outgoing{answer.due.Add(d.latency()), copied, answer.frame})
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ func TestAnswers(t *testing.T) {
 	o.CommandLatency = DurationRange{Min: 100 * time.Millisecond, Max: 300 * time.Millisecond}
 	o.Executed = &list
 	commands := []struct{ command, answer string }{
-		{"getver", `^Ver:03\.28\.00_00 GPS:AXN_5\.0 Hw:FMB120 Mod:12 IMEI:350000000000000 Init:\d+-\d+-\d+ \d+:\d+ Uptime:\d+ MAC:020000000000 `},
+		{"getver", `^Ver:03\.28\.00_00 GPS:AXN_5\.0 Hw:FMB120 Mod:12 IMEI:350000000000000 Init:\d+-\d+-\d+ \d+:\d+ ` +
+			`Uptime:\d+ MAC:020000000000 `},
 		{"getinfo", `^RTC:.* GPS:3 SAT:\d+ `},
 		{"getgps", `^GPS:1 Sat:\d+ Lat:\d+\.\d{6} Long:-?\d+\.\d{6} Alt:\d+ Speed:\d+ Dir:\d+ Date:`},
 		{"getstatus", `^Data Link:1 GPRS:1 `},
@@ -41,7 +42,7 @@ func TestAnswers(t *testing.T) {
 			sent := time.Now()
 			c.out <- commandFrame(imei, test.command)
 			time.Sleep(time.Second)
-			answers := c.heard()
+			answers := c.received()
 			if len(answers) != i+1 {
 				t.Fatalf("%q: %d answers, expected %d", test.command, len(answers), i+1)
 			}
@@ -58,7 +59,8 @@ func TestAnswers(t *testing.T) {
 		}
 	}, func(t *testing.T, l Ledger) {
 		n := int64(len(commands))
-		if l.CommandsReceived != n || l.CommandsAnswered != n || l.CommandsUnanswered() != 0 || l.CommandsOverlapping != 0 || !l.OK() {
+		if l.CommandsReceived != n || l.CommandsAnswered != n || l.CommandsUnanswered() != 0 || l.CommandsOverlapping != 0 ||
+			!l.OK() {
 			t.Errorf("ledger of %d commands: %+v", n, l)
 		}
 	})
@@ -72,13 +74,15 @@ func TestAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		printable := !strings.ContainsAny(commands[i].command, "\x01\r")
-		if e.IMEI != firstIMEI || e.Codec != 12+2*(i%2) || e.ExecutedAt.IsZero() || e.Hex == printable || printable && e.Command != commands[i].command {
+		if e.IMEI != firstIMEI || e.Codec != 12+2*(i%2) || e.ExecutedAt.IsZero() || e.Hex == printable ||
+			printable && e.Command != commands[i].command {
 			t.Errorf("line %s of command %q", line, commands[i].command)
 		}
 	}
 }
 
-// TestWhereCommandsStand sends commands wherever a server may: with the login's answer, before, with and behind an ACK, and in pieces.
+// TestWhereCommandsStand sends commands wherever a server may: with the login's answer, before, with and behind an ACK,
+// and in pieces.
 func TestWhereCommandsStand(t *testing.T) {
 	o := small("", 1, 0)
 	o.Rate, o.Duration, o.RecordsPerFrame, o.Start = 0.1, time.Hour, Range{Min: 1, Max: 1}, time.Time{}
@@ -112,7 +116,8 @@ func TestWhereCommandsStand(t *testing.T) {
 		c.out <- commandFrame("", "setparam 7:7")
 		time.Sleep(time.Second)
 		want := []string{
-			"New value 1:1;", "New value 2:2;", "New value 3:3;", "New value 4:4;", "New value 5:5;", "New value 6:6;", "New value 7:7;",
+			"New value 1:1;", "New value 2:2;", "New value 3:3;", "New value 4:4;", "New value 5:5;", "New value 6:6;",
+			"New value 7:7;",
 		}
 		if got := c.texts(); !slices.Equal(got, want) {
 			t.Errorf("answers are %q", got)
@@ -135,13 +140,17 @@ func TestFates(t *testing.T) {
 		kind     byte
 		executed bool
 	}{
-		"prompt":            {func(o *Options) {}, frame14, []time.Duration{time.Second}, teltonika.TypeResponse, true},
-		"silent":            {func(o *Options) { o.CommandSilence = 1 }, frame12, nil, 0, true},
-		"late":              {func(o *Options) { o.CommandLate, o.CommandLateBy = 1, time.Minute }, frame12, []time.Duration{time.Minute}, 6, true},
-		"twice":             {func(o *Options) { o.CommandTwice = 1 }, frame12, []time.Duration{time.Second, 2 * time.Second}, 6, true},
-		"nACK":              {func(o *Options) { o.CommandNack = 1 }, frame14, []time.Duration{time.Second}, teltonika.TypeNack, false},
-		"nACK in codec 12":  {func(o *Options) { o.CommandNack = 1 }, frame12, []time.Duration{time.Second}, 6, true},
-		"another's IMEI":    {func(o *Options) {}, commandFrame("350000000000001", "getgps"), []time.Duration{time.Second}, teltonika.TypeNack, false},
+		"prompt": {func(o *Options) {}, frame14, []time.Duration{time.Second}, teltonika.TypeResponse, true},
+		"silent": {func(o *Options) { o.CommandSilence = 1 }, frame12, nil, 0, true},
+		"late": {func(o *Options) { o.CommandLate, o.CommandLateBy = 1, time.Minute }, frame12,
+			[]time.Duration{time.Minute}, 6, true},
+		"twice": {func(o *Options) { o.CommandTwice = 1 }, frame12, []time.Duration{time.Second, 2 * time.Second},
+			6, true},
+		"nACK": {func(o *Options) { o.CommandNack = 1 }, frame14, []time.Duration{time.Second},
+			teltonika.TypeNack, false},
+		"nACK in codec 12": {func(o *Options) { o.CommandNack = 1 }, frame12, []time.Duration{time.Second}, 6, true},
+		"another's IMEI": {func(o *Options) {}, commandFrame("350000000000001", "getgps"), []time.Duration{time.Second},
+			teltonika.TypeNack, false},
 		"unknown":           {func(o *Options) {}, commandFrame("", "launch"), []time.Duration{time.Second}, 6, true},
 		"unknown is silent": {func(o *Options) { o.CommandIgnoreUnknown = true }, commandFrame("", "launch"), nil, 0, true},
 	} {
@@ -156,7 +165,7 @@ func TestFates(t *testing.T) {
 				conn.out <- c.frame
 				time.Sleep(10 * time.Minute)
 				var at []time.Duration
-				for _, m := range conn.heard() {
+				for _, m := range conn.received() {
 					at = append(at, m.at.Sub(sent))
 					if m.Type != c.kind || m.IMEI != "" && m.IMEI != firstIMEI {
 						t.Errorf("answered with type %#x, IMEI %q", m.Type, m.IMEI)
@@ -226,7 +235,8 @@ func TestConnectionEndsBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// TestRestart has a device restart at once: it gives no answer, also to what was to be answered, and remembers its settings.
+// TestRestart has a device restart at once: it gives no answer, also to what was to be answered, and remembers its
+// settings.
 func TestRestart(t *testing.T) {
 	o := idle()
 	o.CommandLatency, o.CommandCarry = DurationRange{time.Second, time.Second}, 1
@@ -239,7 +249,8 @@ func TestRestart(t *testing.T) {
 			t.Errorf("answers are %q", got)
 		}
 	}, func(t *testing.T, l Ledger) {
-		if l.CommandsReceived != 3 || l.CommandsAnswered != 1 || l.CommandsOverlapping != 1 || l.LastFailure != "" || l.Connections != 2 {
+		if l.CommandsReceived != 3 || l.CommandsAnswered != 1 || l.CommandsOverlapping != 1 || l.LastFailure != "" ||
+			l.Connections != 2 {
 			t.Errorf("ledger: %+v", l)
 		}
 	})
@@ -253,7 +264,7 @@ func TestMessages(t *testing.T) {
 		time.Sleep(90 * time.Minute)
 		for n := range 3 {
 			c := p.connection(n)
-			messages := c.heard()
+			messages := c.received()
 			if !within(float64(len(messages)), 540, 0.1) {
 				t.Errorf("%d messages in 90 minutes, expected 6 a minute", len(messages))
 			}
@@ -355,7 +366,8 @@ func TestCommandsUnderLoad(t *testing.T) {
 		}
 	}
 	executed := int64(strings.Count(list.String(), "\n"))
-	if executed > l.CommandsReceived-l.CommandsNacked || executed < l.CommandsAnswered || l.CommandsUnanswered() < executed/20 {
+	if executed > l.CommandsReceived-l.CommandsNacked || executed < l.CommandsAnswered ||
+		l.CommandsUnanswered() < executed/20 {
 		t.Errorf("%d commands executed, ledger: %+v", executed, l)
 	}
 }

@@ -2,19 +2,20 @@ package simulate
 
 import "encoding/hex"
 
-// said are the messages of a device's own accord on its connection. None is answered, but a server stores one before it
-// acknowledges a frame that comes behind it on the same connection.
-type said struct {
+// pendingMessages are the messages that a device has sent of its own accord on its connection and that may not be
+// stored. Nothing answers them, but a server stores one before it acknowledges a frame that comes behind it on the same
+// connection.
+type pendingMessages struct {
 	payloads [][]byte // in order, not confirmed yet
 	before   int      // of them, those sent before the frame that waits for its ACK
 	count    uint64   // of the device, so that no two of its messages are equal
 }
 
 // frameSent notes that the messages so far are before a frame.
-func (s *said) frameSent() { s.before = len(s.payloads) }
+func (s *pendingMessages) frameSent() { s.before = len(s.payloads) }
 
 // confirmed takes out the messages that the ACK says are stored.
-func (s *said) confirmed() [][]byte {
+func (s *pendingMessages) confirmed() [][]byte {
 	n := s.before
 	s.before = 0
 	stored := s.payloads[:n]
@@ -23,11 +24,11 @@ func (s *said) confirmed() [][]byte {
 }
 
 // forget is the end of the connection: of what is not confirmed nobody knows whether it is stored.
-func (s *said) forget() { s.payloads, s.before = nil, 0 }
+func (s *pendingMessages) forget() { s.payloads, s.before = nil, 0 }
 
 // writeConfirmed adds the messages that the ACK confirms to their list.
 func (d *device) writeConfirmed() error {
-	payloads := d.said.confirmed()
+	payloads := d.pending.confirmed()
 	d.shard.count(messagesConfirmed, len(payloads))
 	list := d.fleet.confirmed
 	if list == nil || len(payloads) == 0 {

@@ -193,5 +193,5 @@ func (c *datagrams) keepAlive() error {
 	return c.send([]byte{teltonika.KeepAlive}, time.Now())
 }
 
-// farewell does nothing: nobody is told, and answers to copies may still be on their way.
-func (c *datagrams) farewell() error { return nil }
+// hangUp does nothing: nobody is told, and answers to copies may still be on their way.
+func (c *datagrams) hangUp() error { return nil }

@@ -96,7 +96,8 @@ func TestStorm(t *testing.T) {
 	if len(lines) != 8000 || len(arrived) != 0 {
 		t.Errorf("%d lines, %d records that arrived are not among them", len(lines), len(arrived))
 	}
-	if l.DatagramsLost < 300 || l.DatagramsCopied < 300 || l.DatagramsDelayed < 300 || l.AnswersLate < 100 || l.FramesResent < 300 || l.Connections < 80 {
+	if l.DatagramsLost < 300 || l.DatagramsCopied < 300 || l.DatagramsDelayed < 300 || l.AnswersLate < 100 ||
+		l.FramesResent < 300 || l.Connections < 80 {
 		t.Errorf("expected a storm: %+v", l)
 	}
 	sent := make(map[string]bool)
@@ -105,7 +106,8 @@ func TestStorm(t *testing.T) {
 			sent[imei+string([]byte{byte(p.PacketID >> 8), byte(p.PacketID)})] = true
 		}
 	}
-	if n := int64(len(sent)); n > l.FramesSent+l.FramesResent || n < (l.FramesSent+l.FramesResent)/2 { // a busy machine loses some too
+	all := l.FramesSent + l.FramesResent
+	if n := int64(len(sent)); n > all || n < all/2 { // a busy machine loses some too
 		t.Errorf("%d transmissions arrived, the ledger says %d and %d again", n, l.FramesSent, l.FramesResent)
 	}
 }
@@ -143,8 +145,8 @@ func TestCopies(t *testing.T) {
 	})
 }
 
-// TestReorder has every datagram delayed, beyond the response timeout: what arrives is out of order, by no more than was
-// said.
+// TestReorder has every datagram delayed, beyond the response timeout: what arrives is out of order, by no more than
+// was said.
 func TestReorder(t *testing.T) {
 	s := new(datagramServer)
 	o := smallUDP("", 5, 500)
@@ -184,7 +186,8 @@ func TestRetransmission(t *testing.T) {
 	}}
 	datagramsInVirtualTime(t, s, smallUDP("", 1, 100), func(t *testing.T, l Ledger) {
 		checkComplete(t, &s.server, l, 100)
-		if l.NoAnswer != 2 || l.FramesResent != 2 || l.Connections != 1 || l.Elapsed < time.Minute || l.Elapsed > 61*time.Second {
+		if l.NoAnswer != 2 || l.FramesResent != 2 || l.Connections != 1 || l.Elapsed < time.Minute ||
+			l.Elapsed > 61*time.Second {
 			t.Errorf("expected two timeouts of 30 s on one socket: %+v", l)
 		}
 		if l.Latency.Max != time.Minute {

@@ -10,8 +10,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// datagramServer is a strict server of datagrams: each must be right, and be numbered as the device must number it. What it
-// answers is up to the test.
+// datagramServer is a strict server of datagrams: each must be right, and be numbered as the device must number it.
+// What it answers is up to the test.
 type datagramServer struct {
 	server
 	reply func(packet packet) [][]byte // nil = acknowledge

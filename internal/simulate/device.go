@@ -28,8 +28,8 @@ type device struct {
 
 	datagrams *datagrams // nil = it sends over connections
 
-	speech     []utterance       // what it will say beside its records, in order
-	said       said              // of its own accord, on this connection
+	outgoing   []outgoing        // what it will send beside its records, in the order in which it is due
+	pending    pendingMessages   // of its own accord, on this connection
 	parameters map[string]string // that were set, by id
 	restarting bool              // by a command: the connection ends now
 }
@@ -125,7 +125,7 @@ func (d *device) converse(c channel) error {
 	for {
 		if d.frame.count == 0 {
 			if d.finished() {
-				d.broken(c.farewell())
+				d.broken(c.hangUp())
 				return nil
 			}
 			if !d.nextFrame() {
@@ -164,7 +164,7 @@ func (d *device) nextFrame() bool {
 	return true
 }
 
-// rest waits until the next record is due, or something is to be heard or to be said, sending keep-alives.
+// rest waits until the next record is due, or there is something to receive or to send, sending keep-alives.
 func (d *device) rest(c channel) error {
 	until := time.Time{}
 	if due, scheduled := d.journal.due(); scheduled {
@@ -194,7 +194,7 @@ func (d *device) deliver(c channel) error {
 	sent := time.Now()
 	d.shard.sent(&d.frame, sent.Sub(d.fleet.meter.start))
 	d.frame.sent++
-	d.said.frameSent()
+	d.pending.frameSent()
 	err := c.transmit(sent)
 	if p := d.fleet.options.LoseACK; err == nil && p > 0 && d.happens(p) {
 		d.shard.count(interrupted, 1)

@@ -21,8 +21,8 @@ func newDialer(o *Options) Dialer {
 	return dial
 }
 
-// newNetDialer opens a TCP connection or a UDP socket to the address. A fleet on this machine that needs more ports than
-// one address has spreads over 127.0.0.1, 127.0.0.2 and so on.
+// newNetDialer opens a TCP connection or a UDP socket to the address. A fleet on this machine that needs more ports
+// than one address has spreads over 127.0.0.1, 127.0.0.2 and so on.
 func newNetDialer(o *Options) Dialer {
 	sources := o.SourceAddresses
 	if sources == 0 && o.Devices > perSource && isLoopback(o.Address) {

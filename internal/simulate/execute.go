@@ -19,7 +19,8 @@ func (d *device) execute(payload []byte) string {
 	case "getgps":
 		return d.position()
 	case "getstatus":
-		return fmt.Sprintf("Data Link:1 GPRS:1 Phone:0 SIM:0 OP:00101 Signal:%d NewSMS:0 Roaming:0 SMSFull:0 LAC:%d Cell ID:%d NetType:1 FwUpd:-1",
+		return fmt.Sprintf("Data Link:1 GPRS:1 Phone:0 SIM:0 OP:00101 Signal:%d NewSMS:0 Roaming:0 SMSFull:0 LAC:%d "+
+			"Cell ID:%d NetType:1 FwUpd:-1",
 			1+d.number%5, 1000+d.number%100, d.number)
 	case "getparam":
 		return d.getParameters(args)
@@ -48,12 +49,14 @@ var hardware = [...]struct {
 func (d *device) version() string {
 	h := hardware[d.number%len(hardware)]
 	began := d.fleet.options.Start.UTC()
-	return fmt.Sprintf("Ver:03.28.%02d_00 GPS:AXN_5.%d Hw:%s Mod:%d IMEI:%s Init:%s Uptime:%d MAC:02%010X SPC:1(0) AXL:2 OBD:0 BL:1.%d BT:4",
+	return fmt.Sprintf("Ver:03.28.%02d_00 GPS:AXN_5.%d Hw:%s Mod:%d IMEI:%s Init:%s Uptime:%d MAC:02%010X "+
+		"SPC:1(0) AXL:2 OBD:0 BL:1.%d BT:4",
 		d.number%8, d.number%3, h.name, h.model, d.imei, began.Format("2006-1-2 15:04"), d.uptime(), d.number, 8+d.number%3)
 }
 
 func (d *device) info() string {
-	return fmt.Sprintf("RTC:%s Init:%s UpTime:%ds PWR:PwrVoltage RST:0 GPS:3 SAT:%d TTFF:%d TTLF:%d NOGPS:0:0 SR:%d FG:0 FL:0 SMS:0 REC:%d MD:1 DB:0",
+	return fmt.Sprintf("RTC:%s Init:%s UpTime:%ds PWR:PwrVoltage RST:0 GPS:3 SAT:%d TTFF:%d TTLF:%d NOGPS:0:0 SR:%d "+
+		"FG:0 FL:0 SMS:0 REC:%d MD:1 DB:0",
 		time.Now().UTC().Format("2006/1/2 15:04"), d.fleet.options.Start.UTC().Format("2006/1/2 15:04"), d.uptime(),
 		d.vehicle.at.satellites, 20+d.number%40, 1+d.number%5, d.frame.sent, d.journal.waiting())
 }
@@ -73,7 +76,8 @@ func (d *device) uptime() int { return int(d.fleet.now().Seconds()) }
 const maxParameters = 100
 
 // factory are the values of parameters that were never set; the others are 0.
-var factory = map[string]string{"1000": "300", "1001": "30", "2001": "internet.example", "2004": "trackers.example", "2005": "5027"}
+var factory = map[string]string{"1000": "300", "1001": "30", "2001": "internet.example", "2004": "trackers.example",
+	"2005": "5027"}
 
 func (d *device) parameter(id string) string {
 	for _, values := range []map[string]string{d.parameters, factory} {

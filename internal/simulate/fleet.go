@@ -36,12 +36,12 @@ type fleet struct {
 // Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the digits
 // being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything else.
 //
-// Options.Confirmed gets a line `<imei>-<payload in hex>` for every message of a device's own accord that came before a frame
-// which was acknowledged on the same connection: it must be stored. No two messages of a device are equal.
+// Options.Confirmed gets a line `<imei>-<payload in hex>` for every message of a device's own accord that came before a
+// frame which was acknowledged on the same connection: it must be stored. No two messages of a device are equal.
 //
 // Options.Executed gets a line of JSON for every command that a device has executed, before it answers:
-// {"imei":"...","codec":12,"command":"getinfo","executed_at":"2026-01-02T03:04:05.678901Z"}. A command that is not printable is in
-// hex, and "hex":true is said. A command that was refused with a nACK is not in it.
+// {"imei":"...","codec":12,"command":"getinfo","executed_at":"2026-01-02T03:04:05.678901Z"}. A command that is not
+// printable is in hex, and "hex":true is said. A command that was refused with a nACK is not in it.
 func Run(ctx context.Context, options Options) (Ledger, error) {
 	if err := options.Validate(); err != nil {
 		return Ledger{}, err
@@ -131,13 +131,13 @@ func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *dev
 	d.vehicle = newVehicle(&rng, o.Start.UnixMilli(), step)
 	d.journal = journal{
 		perFrame: o.RecordsPerFrame, order: o.Order, left: share(o.Records, o.Devices, i),
-		interval: interval, next: f.now(), origin: f.meter.start.UnixMilli(), capacity: o.Backlog, rng: rng,
+		interval: interval, next: f.now(), started: f.meter.start.UnixMilli(), capacity: o.Backlog, rng: rng,
 	}
 	if o.Transport == UDP {
 		d.datagrams, d.frame.limit = newDatagrams(d), maxBody
 	}
 	d.journal.begin(&d.vehicle)
-	d.planMessage(time.Now())
+	d.scheduleMessage(time.Now())
 	return d
 }
 

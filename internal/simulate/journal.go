@@ -16,7 +16,7 @@ type journal struct {
 	left      int64         // records still to be recorded; negative = no limit
 	interval  time.Duration // between two records; 0 = whenever a frame can be sent
 	next      time.Duration // when the next frame's records are recorded, since the run's start
-	origin    int64         // when the run started, ms since 1970: no record is stamped later than now
+	started   int64         // when the run started, ms since 1970: no record is stamped later than now
 	nextCount int           // how many these are, all since the frame before; 0 = not drawn yet
 	capacity  int           // positions
 }
@@ -37,7 +37,7 @@ func (j *journal) begin(v *vehicle) {
 }
 
 // latest is the time of the run in ms since 1970.
-func (j *journal) latest(now time.Duration) int64 { return j.origin + now.Milliseconds() }
+func (j *journal) latest(now time.Duration) int64 { return j.started + now.Milliseconds() }
 
 // record records what is due at a time since the run's start, and returns how many records found no room.
 func (j *journal) record(v *vehicle, now time.Duration) (missed int) {

@@ -41,7 +41,7 @@ type Ledger struct {
 	CommandsOverlapping int64 `json:"commands_overlapping"` // received while the answer to one before was still to be sent
 	AnswersCopied       int64 `json:"answers_copied"`       // answers that were sent once more
 	MessagesSent        int64 `json:"messages_sent"`        // of the devices' own accord
-	MessagesConfirmed   int64 `json:"messages_confirmed"`   // of them, those before a frame that was acknowledged on their connection
+	MessagesConfirmed   int64 `json:"messages_confirmed"`   // of them, those before a frame that was acknowledged there
 
 	// Datagrams of both directions, as the options wanted it, and answers to a transmission of a frame that another answer
 	// had acknowledged already.
@@ -68,8 +68,8 @@ func (l *Ledger) CommandsUnanswered() int64 {
 	return l.CommandsReceived - l.CommandsAnswered - l.CommandsNacked
 }
 
-// OK reports whether records were sent or commands received, all records that were sent are acknowledged, every answer was
-// right and no device has given up.
+// OK reports whether records were sent or commands received, all records that were sent are acknowledged, every answer
+// was right and no device has given up.
 func (l *Ledger) OK() bool {
 	return l.RecordsSent+l.CommandsReceived > 0 && l.Unacknowledged() == 0 && l.WrongAnswers == 0 && l.GivenUp == 0
 }
@@ -140,7 +140,8 @@ func (l Ledger) MarshalJSON() ([]byte, error) {
 		RecordsPerSecond   float64            `json:"records_per_second"`
 		LatencyMS          map[string]float64 `json:"latency_ms"`
 	}{
-		counted(l), l.Unacknowledged(), l.CommandsUnanswered(), l.OK(), l.Elapsed.Seconds(), l.Active.Seconds(), l.RecordsPerSecond(),
+		counted(l), l.Unacknowledged(), l.CommandsUnanswered(), l.OK(), l.Elapsed.Seconds(), l.Active.Seconds(),
+		l.RecordsPerSecond(),
 		map[string]float64{
 			"p50": ms(l.Latency.P50), "p90": ms(l.Latency.P90), "p99": ms(l.Latency.P99),
 			"p99.9": ms(l.Latency.P999), "max": ms(l.Latency.Max),

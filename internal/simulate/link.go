@@ -72,8 +72,8 @@ func (l *link) send(b []byte, now time.Time) error {
 	return err
 }
 
-// receive reads what the server says next until the deadline: an ACK of so many records, or the frame of a command. An ACK is
-// of at least one record here, because no frame is empty: four zero bytes are the preamble of a frame.
+// receive reads what the server says next until the deadline: an ACK of so many records, or the frame of a command. An
+// ACK is of at least one record here, because no frame is empty: four zero bytes are the preamble of a frame.
 func (l *link) receive(deadline time.Time) (records uint32, command teltonika.Frame, err error) {
 	if err := l.fill(4, deadline); err != nil {
 		return 0, nil, err
@@ -176,9 +176,9 @@ func (l *link) keepAlive() error {
 	return l.send([]byte{teltonika.KeepAlive}, time.Now())
 }
 
-// farewell closes the sending side and makes sure that the server has nothing more to say. Only an answer too many
+// hangUp closes the sending side and makes sure that the server has nothing more to say. Only an answer too many
 // is an error: a command comes too late for the device, and how soon the server closes is its own affair.
-func (l *link) farewell() error {
+func (l *link) hangUp() error {
 	half, ok := l.conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return nil

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// network is what happens to a device's datagrams on their way, in each direction: some are lost, some arrive twice, and
-// some later than those that were sent after them.
+// network is what happens to a device's datagrams on their way, in each direction: some are lost, some arrive twice,
+// and some later than those that were sent after them.
 type network struct {
 	device  *device
 	perfect bool // nothing of that

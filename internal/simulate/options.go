@@ -57,9 +57,9 @@ type Options struct {
 	Order           Order
 
 	// Reconnect is the probability, 0 to 1, that a device drops its connection after an ACK and
-	// connects anew, over UDP from another port. With Burst it was in a coverage gap meanwhile, and comes back with that many
-	// records recorded in the gap. LoseACK is the probability that it drops the connection after
-	// sending a frame, so that it never learns of the ACK and sends the same bytes again.
+	// connects anew, over UDP from another port. With Burst it was in a coverage gap meanwhile, and comes back with that
+	// many records recorded in the gap. LoseACK is the probability that it drops the connection after sending a frame, so
+	// that it never learns of the ACK and sends the same bytes again.
 	Reconnect float64
 	Burst     int
 	LoseACK   float64
@@ -74,12 +74,11 @@ type Options struct {
 	Retry time.Duration // pause after the first failure to connect; doubles up to 8 times that
 	Drain time.Duration // how long the ended run waits for the ACKs of what was sent
 
-	// Every command is executed and answered, in the codec that it came in, after the latency, except that of all commands the
-	// device executes the share CommandSilence and never answers, executes CommandLate and answers it only after
-	// CommandLateBy, and executes CommandTwice and answers it once more after another latency. Of those in Codec 14, CommandNack
-	// is refused with a nACK and not executed, as is one that names another IMEI. The shares are 0 to 1, also together.
-	// When a connection ends, an answer that was still to be sent is sent on the next one with the probability CommandCarry, and
-	// lost otherwise.
+	// A device executes every command and answers it in the codec that it came in, after the latency. Four shares, each 0
+	// to 1, also together, do otherwise. CommandSilence: it executes and never answers. CommandLate: it answers only after
+	// CommandLateBy. CommandTwice: it answers once more after another latency. CommandNack, in Codec 14 alone: it refuses
+	// with a nACK and does not execute, as always when a command names another IMEI. When a connection ends, the device
+	// sends a pending answer on the next one with the probability CommandCarry, and else never.
 	CommandLatency       DurationRange
 	CommandSilence       float64
 	CommandLate          float64
@@ -177,7 +176,8 @@ func (o *Options) Validate() error {
 		check(simulated(share.Codec) && share.Weight >= 0, "Codecs", "%v:%d, expected 8, 8E or 16 with a weight of 0 or more",
 			share.Codec, share.Weight)
 	}
-	check(o.Order == NewestFirst || o.Order == OldestFirst, "Order", "%q, expected %s or %s", o.Order, NewestFirst, OldestFirst)
+	check(o.Order == NewestFirst || o.Order == OldestFirst, "Order", "%q, expected %s or %s", o.Order, NewestFirst,
+		OldestFirst)
 	check(o.Reconnect >= 0 && o.Reconnect <= 1, "Reconnect", "%v, expected a probability from 0 to 1", o.Reconnect)
 	check(o.LoseACK >= 0 && o.LoseACK < 1, "LoseACK", "%v, expected a probability from 0 to less than 1", o.LoseACK)
 	check(o.Backlog >= r.Max, "Backlog", "%d is less than one frame of %d records", o.Backlog, r.Max)
@@ -189,7 +189,8 @@ func (o *Options) Validate() error {
 	check(o.Drain >= 0, "Drain", "%v is negative", o.Drain)
 	o.validateCommands(check)
 	check(o.Ramp >= 0, "Ramp", "%v is negative", o.Ramp)
-	check(o.SourceAddresses >= 0 && o.SourceAddresses <= 254, "SourceAddresses", "%d, expected 0 to 254", o.SourceAddresses)
+	check(o.SourceAddresses >= 0 && o.SourceAddresses <= 254, "SourceAddresses", "%d, expected 0 to 254",
+		o.SourceAddresses)
 	check(o.IMEIBase >= minIMEI && o.IMEIBase <= maxIMEI-maxDevices, "IMEIBase", "%d, expected 15 digits up to %d",
 		o.IMEIBase, maxIMEI-maxDevices)
 	check(o.Start.IsZero() || o.Start.UnixMilli() >= 0, "Start", "%v is before 1970", o.Start)
@@ -211,9 +212,12 @@ func (o *Options) validateCommands(check func(ok bool, field, format string, arg
 		{"CommandNack", o.CommandNack}, {"CommandTwice", o.CommandTwice},
 	} {
 		together += max(0, share.value)
-		check(share.value >= 0 && together <= 1, share.field, "%v, expected a share from 0 to 1, also together with those before it: %v",
+		check(share.value >= 0 && together <= 1, share.field,
+			"%v, expected a share from 0 to 1, also together with those before it: %v",
 			share.value, together)
 	}
-	check(o.CommandCarry >= 0 && o.CommandCarry <= 1, "CommandCarry", "%v, expected a probability from 0 to 1", o.CommandCarry)
-	check(o.Messages >= 0 && o.Messages <= maxMessages, "Messages", "%v a minute, expected 0 to %d", o.Messages, maxMessages)
+	check(o.CommandCarry >= 0 && o.CommandCarry <= 1, "CommandCarry", "%v, expected a probability from 0 to 1",
+		o.CommandCarry)
+	check(o.Messages >= 0 && o.Messages <= maxMessages, "Messages", "%v a minute, expected 0 to %d", o.Messages,
+		maxMessages)
 }

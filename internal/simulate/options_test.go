@@ -26,8 +26,9 @@ func TestValidate(t *testing.T) {
 		Address: "nowhere", Devices: -1, Duration: -1, Records: -1, Rate: -1, RecordsPerFrame: Range{Min: 5, Max: 256},
 		Codecs: Mix{{Codec: teltonika.Codec7, Weight: 1}}, Order: "random", Reconnect: 2, Burst: -1, LoseACK: 1,
 		Backlog: 1, KeepAlive: -1, ResponseTimeout: 0, Retry: 0, Drain: -1, Ramp: -1, SourceAddresses: 255, IMEIBase: 1,
-		Start: time.Unix(-1, 0), CommandLatency: DurationRange{Min: 2, Max: 1}, CommandSilence: -1, CommandLate: 2, CommandLateBy: -1,
-		CommandNack: -1, CommandTwice: 0.5, CommandCarry: 2, Messages: -1,
+		Start: time.Unix(-1, 0), CommandLatency: DurationRange{Min: 2, Max: 1}, CommandSilence: -1, CommandLate: 2,
+		CommandLateBy: -1,
+		CommandNack:   -1, CommandTwice: 0.5, CommandCarry: 2, Messages: -1,
 		Transport: "pigeon", TLS: new(tls.Config), Loss: 1, Duplicate: 2, Reorder: -1, ReorderDelay: -1,
 	}
 	err := wrong.Validate()
@@ -40,7 +41,8 @@ func TestValidate(t *testing.T) {
 		named[o.Field] = true
 	}
 	free := map[string]bool{
-		"Seed": true, "Acknowledged": true, "Executed": true, "Confirmed": true, "Progress": true, "Dial": true, "CommandIgnoreUnknown": true,
+		"Seed": true, "Acknowledged": true, "Executed": true, "Confirmed": true, "Progress": true, "Dial": true,
+		"CommandIgnoreUnknown": true,
 	}
 	for f := range reflect.TypeFor[Options]().Fields() {
 		if named[f.Name] == free[f.Name] {
@@ -94,7 +96,8 @@ func TestParseRange(t *testing.T) {
 }
 
 func TestParseDurationRange(t *testing.T) {
-	for s, expected := range map[string]DurationRange{"2s": {2 * time.Second, 2 * time.Second}, "50ms-2s": {50 * time.Millisecond, 2 * time.Second}} {
+	for s, expected := range map[string]DurationRange{"2s": {2 * time.Second, 2 * time.Second},
+		"50ms-2s": {50 * time.Millisecond, 2 * time.Second}} {
 		if got, err := ParseDurationRange(s); err != nil || got != expected || got.String() != s {
 			t.Errorf("%q is %v, %v", s, got, err)
 		}

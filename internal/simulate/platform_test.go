@@ -31,14 +31,14 @@ type platformConn struct {
 	began    time.Time
 	out      chan []byte
 	mu       sync.Mutex
-	messages []heard
+	messages []received
 	frames   int
 	hold     bool // ACKs
 	before   []byte
 	behind   []byte // written with each ACK, once
 }
 
-type heard struct {
+type received struct {
 	teltonika.Message
 	codec teltonika.Codec
 	at    time.Time
@@ -108,7 +108,7 @@ func (c *platformConn) take(frame teltonika.Frame) {
 		c.t.Error(err)
 	}
 	for _, message := range m.Messages {
-		c.messages = append(c.messages, heard{message, m.Codec, time.Now()})
+		c.messages = append(c.messages, received{message, m.Codec, time.Now()})
 	}
 }
 
@@ -126,8 +126,8 @@ func (p *platform) connection(n int) *platformConn {
 	}
 }
 
-// heard are the messages until now.
-func (c *platformConn) heard() []heard {
+// received are the messages until now.
+func (c *platformConn) received() []received {
 	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,7 +136,7 @@ func (c *platformConn) heard() []heard {
 
 func (c *platformConn) texts() []string {
 	var texts []string
-	for _, m := range c.heard() {
+	for _, m := range c.received() {
 		texts = append(texts, string(m.Payload))
 	}
 	return texts
@@ -160,7 +160,8 @@ func idle() Options {
 }
 
 // withPlatform runs a fleet and a script beside it, in virtual time. The run ends with the script.
-func withPlatform(t *testing.T, o Options, p *platform, script func(t *testing.T, p *platform), check func(t *testing.T, l Ledger)) {
+func withPlatform(t *testing.T, o Options, p *platform, script func(t *testing.T, p *platform),
+	check func(t *testing.T, l Ledger)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p.t = t

@@ -50,7 +50,8 @@ func checkFixed(t *testing.T, r *teltonika.Record, at *position) {
 	t.Helper()
 	got := position{
 		timestamp: int64(r.Timestamp), longitude: r.Longitude, latitude: r.Latitude, altitude: r.Altitude,
-		angle: r.Angle, speed: r.Speed, satellites: r.Satellites, ignition: at.ignition, odometer: at.odometer, noise: at.noise,
+		angle: r.Angle, speed: r.Speed, satellites: r.Satellites, ignition: at.ignition, odometer: at.odometer,
+		noise: at.noise,
 	}
 	if got != *at {
 		t.Fatalf("record says %+v, position was %+v", got, *at)
@@ -79,7 +80,8 @@ func checkElements(t *testing.T, p *profile, r *teltonika.Record, at *position) 
 			fromOdometer: uint64(at.odometer), fromDevice: e.low + 4711,
 		}
 		value, exact := expected[e.from]
-		if got.Group != e.group || exact && got.Uint() != value || !exact && (got.Uint() < e.low || got.Uint() > max(e.low, e.high)) {
+		if got.Group != e.group || exact && got.Uint() != value ||
+			!exact && (got.Uint() < e.low || got.Uint() > max(e.low, e.high)) {
 			t.Fatalf("element %d is %d of group %d, expected %+v", e.id, got.Uint(), got.Group, e)
 		}
 	}
@@ -119,7 +121,8 @@ func TestVehicle(t *testing.T) {
 			if elapsed < 1 || elapsed > 2*step+1000 {
 				t.Fatalf("step %d ms: %d ms passed", step, elapsed)
 			}
-			if p.latitude < south || p.latitude > north || p.longitude < -180_0000000 || p.longitude >= 180_0000000 || p.angle >= 360 {
+			if p.latitude < south || p.latitude > north || p.longitude < -180_0000000 || p.longitude >= 180_0000000 ||
+				p.angle >= 360 {
 				t.Fatalf("step %d ms: not on the road: %+v", step, p)
 			}
 			if metres := distance(&last, &p); metres > 1.03*float64(p.speed)/3.6*float64(elapsed)/1000+0.03 {

@@ -47,7 +47,8 @@ func checkComplete(t *testing.T, s *server, l Ledger, records int64) {
 		arrived += int64(n)
 	}
 	if int64(len(ids)) != records || arrived != l.RecordsSent+l.RecordsResent {
-		t.Errorf("%d records arrived %d times, the ledger says %d and %d again", len(ids), arrived, l.RecordsSent, l.RecordsResent)
+		t.Errorf("%d records arrived %d times, the ledger says %d and %d again", len(ids), arrived, l.RecordsSent,
+			l.RecordsResent)
 	}
 	if got := int64(s.frames()); got != l.FramesSent+l.FramesResent {
 		t.Errorf("%d frames arrived, the ledger says %d and %d again", got, l.FramesSent, l.FramesResent)
@@ -85,7 +86,8 @@ func TestRun(t *testing.T) {
 			t.Errorf("device %s has %d distinct timestamps, expected its share of 20,000 records", imei, got)
 		}
 	}
-	if len(codecs) != 3 || codecs[teltonika.Codec8] < codecs[teltonika.Codec8E] || codecs[teltonika.Codec8E] < codecs[teltonika.Codec16] {
+	if len(codecs) != 3 || codecs[teltonika.Codec8] < codecs[teltonika.Codec8E] ||
+		codecs[teltonika.Codec8E] < codecs[teltonika.Codec16] {
 		t.Errorf("codecs %v do not follow the mix %v", codecs, o.Codecs)
 	}
 	if len(sizes) != 35 {
@@ -139,7 +141,8 @@ func TestFaults(t *testing.T) {
 	}
 	l := run(t, o)
 	rough.close()
-	if !l.OK() || l.RecordsAcknowledged != 5000 || l.FramesResent == 0 || l.Interrupted < l.FramesResent || l.Connections < 21 {
+	if !l.OK() || l.RecordsAcknowledged != 5000 || l.FramesResent == 0 || l.Interrupted < l.FramesResent ||
+		l.Connections < 21 {
 		t.Errorf("ledger of a rough run: %+v", l)
 	}
 	clean := quiet.ids()

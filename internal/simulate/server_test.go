@@ -105,7 +105,7 @@ func (s *server) serve(conn net.Conn) {
 			return
 		}
 		if s.commands != nil && teltonika.Frame(frame).Codec().IsMessage() {
-			s.heard(imei, frame)
+			s.receive(imei, frame)
 			continue
 		}
 		a := s.arrived(imei, frame)
@@ -128,7 +128,8 @@ func (s *server) serve(conn net.Conn) {
 // ended reports whether the device has left, at whatever point of a frame.
 func ended(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) || errors.Is(err, io.ErrClosedPipe)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) ||
+		errors.Is(err, io.ErrClosedPipe)
 }
 
 func (s *server) readLogin(conn net.Conn) (string, error) {
@@ -202,7 +203,7 @@ func (s *server) arrived(imei string, frame []byte) arrival {
 	return a
 }
 
-func (s *server) heard(imei string, frame teltonika.Frame) {
+func (s *server) receive(imei string, frame teltonika.Frame) {
 	var m teltonika.Messages
 	err := m.Decode(frame.Body())
 	if err == nil {

@@ -30,14 +30,14 @@ func (s *stream) transmit(now time.Time) error {
 func (s *stream) awaitACK(sent time.Time) (time.Time, error) {
 	d, deadline := s.device, sent.Add(s.timeout)
 	for {
-		if err := d.speak(&s.link); err != nil {
+		if err := d.sendDue(&s.link); err != nil {
 			return sent, err
 		}
 		until := d.sooner(deadline)
 		records, command, err := s.receive(until)
 		switch {
 		case errors.Is(err, errNoAnswer) && until.Before(deadline):
-			// Something is to be said.
+			// Something is due.
 		case err != nil:
 			return sent, err
 		case command != nil:
@@ -68,5 +68,5 @@ func (s *stream) attend() error {
 			return err
 		}
 	}
-	return s.device.speak(&s.link)
+	return s.device.sendDue(&s.link)
 }

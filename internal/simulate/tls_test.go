@@ -26,9 +26,11 @@ func newAuthority(t *testing.T) (tls.Certificate, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "trackers.example"}, DNSNames: []string{"trackers.example"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "trackers.example"},
+		DNSNames:    []string{"trackers.example"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -78,7 +80,8 @@ func TestTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &server{tb: t}
 			var full, resumed, wrong atomic.Int64
-			server := &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven}
+			server := &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool,
+				ClientAuth: tls.VerifyClientCertIfGiven}
 			server.VerifyConnection = func(state tls.ConnectionState) error {
 				if state.Version != c.version || (len(state.PeerCertificates) > 0) != (name == "certificate") {
 					wrong.Add(1)
@@ -95,7 +98,8 @@ func TestTLS(t *testing.T) {
 			c.change(o.TLS)
 			l := run(t, o)
 			s.close()
-			if !l.OK() || l.RecordsAcknowledged != 1500 || len(s.ids()) != 1500 || l.HandshakeFailures != 0 || l.ConnectFailures != 0 {
+			if !l.OK() || l.RecordsAcknowledged != 1500 || len(s.ids()) != 1500 || l.HandshakeFailures != 0 ||
+				l.ConnectFailures != 0 {
 				t.Errorf("%d records arrived, ledger: %+v", len(s.ids()), l)
 			}
 			if c.resumed && (full.Load() != 10 || resumed.Load() < 10) || !c.resumed && resumed.Load() > 0 {
@@ -117,10 +121,13 @@ func TestHandshakeFailures(t *testing.T) {
 		server func(c *tls.Config)
 		says   string
 	}{
-		"unknown CA":         {func(c *tls.Config) { c.RootCAs = strangers }, nil, "x509: certificate signed by unknown authority"},
-		"wrong name":         {func(c *tls.Config) { c.ServerName = "other.example" }, nil, "other.example"},
-		"old version":        {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, "protocol version"},
-		"no certificate 1.2": {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "remote error"},
+		"unknown CA": {func(c *tls.Config) { c.RootCAs = strangers }, nil,
+			"x509: certificate signed by unknown authority"},
+		"wrong name": {func(c *tls.Config) { c.ServerName = "other.example" }, nil, "other.example"},
+		"old version": {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
+			func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, "protocol version"},
+		"no certificate 1.2": {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
+			func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "remote error"},
 		"no certificate 1.3": {nil, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "certificate required"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,14 +186,16 @@ func TestCommandsOverTLS(t *testing.T) {
 	certificate, pool := newAuthority(t)
 	s := &server{tb: t, commands: make(map[string][]string)}
 	o := smallTLS(s.listenTLS(&tls.Config{Certificates: []tls.Certificate{certificate}}), 20, 0, pool)
-	o.Rate, o.Duration, o.KeepAlive, o.CommandLatency = 400, 2*time.Second, 20*time.Millisecond, DurationRange{Max: time.Millisecond}
+	o.Rate, o.Duration, o.KeepAlive, o.CommandLatency = 400, 2*time.Second, 20*time.Millisecond,
+		DurationRange{Max: time.Millisecond}
 	o.Reconnect = 0.1
 	s.answer = func(a arrival) answer {
 		return answer{bytes: slices.Concat(teltonika.AppendAck(nil, len(a.records)), commandFrame("", "getparam 9"))}
 	}
 	l := run(t, o)
 	s.close()
-	if !l.OK() || l.RecordsAcknowledged < 400 || int64(len(s.ids())) != l.RecordsSent || l.CommandsAnswered < 50 || l.KeepAlives < 20 {
+	if !l.OK() || l.RecordsAcknowledged < 400 || int64(len(s.ids())) != l.RecordsSent || l.CommandsAnswered < 50 ||
+		l.KeepAlives < 20 {
 		t.Errorf("%d records arrived, ledger: %+v", len(s.ids()), l)
 	}
 	answers := int64(0)

@@ -24,13 +24,13 @@ func (o *Options) validateTransport(check func(ok bool, field, format string, ar
 	check(o.Transport == UDP || o.Duplicate <= 0, "Duplicate", "is of datagrams, and the transport is %s", o.Transport)
 	check(o.Transport == UDP || o.Reorder <= 0, "Reorder", "is of datagrams, and the transport is %s", o.Transport)
 	if o.Transport == UDP {
-		o.refuseSpeech(check)
+		o.refuseMessages(check)
 	}
 }
 
-// refuseSpeech makes sure that devices that send datagrams are to send records only: how they would take commands is not
-// known.
-func (o *Options) refuseSpeech(check func(ok bool, field, format string, args ...any)) {
+// refuseMessages makes sure that devices that send datagrams are to send records only: how they would take commands is
+// not known.
+func (o *Options) refuseMessages(check func(ok bool, field, format string, args ...any)) {
 	const only = "has no meaning over udp, where only records are sent"
 	check(o.CommandSilence <= 0, "CommandSilence", only)
 	check(o.CommandLate <= 0, "CommandLate", only)

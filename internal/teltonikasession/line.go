@@ -14,8 +14,8 @@ import (
 // Commands are told of the devices that are connected, and of what may answer a command. *command.Dispatcher is one.
 type Commands interface {
 	// Connected and Disconnected wait for nothing.
-	Connected(imei string, number uint64, l command.Line)
-	Disconnected(imei string, l command.Line)
+	Connected(imei string, number uint64, l command.Sender)
+	Disconnected(imei string, l command.Sender)
 	// Message takes a message for which MayAnswer holds and reports whether it is the answer to a command. It waits a
 	// moment for that if a command of the device is in flight, which cannot be if none has been sent: written is false
 	// while a command waits to be written to the connection.
@@ -25,9 +25,9 @@ type Commands interface {
 // noCommands is for sessions without commands.
 type noCommands struct{}
 
-func (noCommands) Connected(string, uint64, command.Line) {}
-func (noCommands) Disconnected(string, command.Line)      {}
-func (noCommands) Message(*command.Message, bool) bool    { return false }
+func (noCommands) Connected(string, uint64, command.Sender) {}
+func (noCommands) Disconnected(string, command.Sender)      {}
+func (noCommands) Message(*command.Message, bool) bool      { return false }
 
 // firstACKPatience is how long after the login a command waits for the device's first frame to be acknowledged: many devices
 // ignore commands before that.

@@ -17,17 +17,17 @@ import (
 // switchboard keeps what sessions say to the command dispatcher.
 type switchboard struct {
 	mu       sync.Mutex
-	lines    []command.Line
-	ended    []command.Line
+	lines    []command.Sender
+	ended    []command.Sender
 	messages []*command.Message
 	written  []bool
 	answers  func(*command.Message) bool // nil: none is an answer
 }
 
-func (b *switchboard) Connected(_ string, _ uint64, l command.Line) {
+func (b *switchboard) Connected(_ string, _ uint64, l command.Sender) {
 	b.add(func() { b.lines = append(b.lines, l) })
 }
-func (b *switchboard) Disconnected(_ string, l command.Line) {
+func (b *switchboard) Disconnected(_ string, l command.Sender) {
 	b.add(func() { b.ended = append(b.ended, l) })
 }
 func (b *switchboard) Message(m *command.Message, written bool) bool {
@@ -42,7 +42,7 @@ func (b *switchboard) add(f func()) {
 }
 
 // line is the one of the newest connection.
-func (b *switchboard) line() command.Line {
+func (b *switchboard) line() command.Sender {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func commandFrame(t testing.TB) []byte {
 }
 
 // sendLater sends in the background and returns where the result will be.
-func sendLater(ctx context.Context, l command.Line, frame []byte) <-chan error {
+func sendLater(ctx context.Context, l command.Sender, frame []byte) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := l.Send(ctx, frame)
@@ -224,7 +224,7 @@ func TestLinesOfATakeOver(t *testing.T) {
 		if _, err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
 			t.Errorf("sent on the older line: %v", err)
 		}
-		if !slices.Equal(b.ended, []command.Line{older}) {
+		if !slices.Equal(b.ended, []command.Sender{older}) {
 			t.Errorf("%d lines ended", len(b.ended))
 		}
 	})

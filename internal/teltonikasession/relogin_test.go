@@ -235,4 +235,4 @@ func TestLoginsInAnySegments(t *testing.T) {
 	}
 }
 
-var _ command.Line = (*line)(nil)
+var _ command.Sender = (*line)(nil)

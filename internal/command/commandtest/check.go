@@ -34,7 +34,7 @@ func (n *node) lookup(t *testing.T, id string) command.Entry {
 	return e
 }
 
-func (n *node) begin(t *testing.T, id string, p command.Patience) command.Turn {
+func (n *node) begin(t *testing.T, id string, p command.Timeouts) command.Lease {
 	t.Helper()
 	turn, err := n.Begin(t.Context(), id, p)
 	if err != nil {
@@ -50,7 +50,7 @@ func (n *node) withdraw(t *testing.T, id string) {
 	}
 }
 
-func (n *node) settle(t *testing.T, m *command.Message, p command.Patience) (command.Match, command.Entry) {
+func (n *node) settle(t *testing.T, m *command.Message, p command.Timeouts) (command.Match, command.Entry) {
 	t.Helper()
 	match, e, err := n.Settle(t.Context(), m, p)
 	if err != nil {
@@ -59,7 +59,7 @@ func (n *node) settle(t *testing.T, m *command.Message, p command.Patience) (com
 	return match, e
 }
 
-func (n *node) finish(t *testing.T, e command.Entry, p command.Patience) command.Entry {
+func (n *node) finish(t *testing.T, e command.Entry, p command.Timeouts) command.Entry {
 	t.Helper()
 	now, err := n.Finish(t.Context(), e, p)
 	if err != nil {
@@ -69,7 +69,7 @@ func (n *node) finish(t *testing.T, e command.Entry, p command.Patience) command
 }
 
 // grant begins the command, which must be granted at once.
-func (n *node) grant(t *testing.T, id string, p command.Patience) command.Entry {
+func (n *node) grant(t *testing.T, id string, p command.Timeouts) command.Entry {
 	t.Helper()
 	turn := n.begin(t, id, p)
 	if !turn.Granted || turn.Entry.State != command.Sent {
@@ -79,7 +79,7 @@ func (n *node) grant(t *testing.T, id string, p command.Patience) command.Entry 
 }
 
 // begun submits a command of the device and begins it.
-func (n *node) begun(t *testing.T, c command.Command, p command.Patience) command.Entry {
+func (n *node) begun(t *testing.T, c command.Command, p command.Timeouts) command.Entry {
 	t.Helper()
 	n.submit(t, c)
 	return n.grant(t, c.ID, p)
@@ -120,7 +120,7 @@ func (n *node) wantGrantSoon(t *testing.T, id string) {
 }
 
 // wantMatch settles the message and compares what it is and whose.
-func (n *node) wantMatch(t *testing.T, m *command.Message, p command.Patience, want command.Match, id string) command.Entry {
+func (n *node) wantMatch(t *testing.T, m *command.Message, p command.Timeouts, want command.Match, id string) command.Entry {
 	t.Helper()
 	match, e := n.settle(t, m, p)
 	if match != want || e.ID != id {

@@ -131,13 +131,13 @@ func end(t *testing.T, n *node, e command.Entry, contender int) command.Entry {
 	var err error
 	switch contender % 4 {
 	case 0:
-		_, e, err = n.Settle(t.Context(), answer(e.IMEI, "yes"), command.Patience{})
+		_, e, err = n.Settle(t.Context(), answer(e.IMEI, "yes"), command.Timeouts{})
 	case 1:
 		e, err = n.Cancel(t.Context(), e.ID)
 	case 2:
-		e, err = n.Finish(t.Context(), e.Finished(command.TimedOut, fmt.Sprint("contender ", contender), time.Now()), command.Patience{})
+		e, err = n.Finish(t.Context(), e.Finished(command.TimedOut, fmt.Sprint("contender ", contender), time.Now()), command.Timeouts{})
 	case 3:
-		e, err = n.Finish(t.Context(), e.Finished(command.Failed, fmt.Sprint("contender ", contender), time.Now()), command.Patience{})
+		e, err = n.Finish(t.Context(), e.Finished(command.Failed, fmt.Sprint("contender ", contender), time.Now()), command.Timeouts{})
 	}
 	if err != nil {
 		t.Errorf("contender %d: %v", contender, err)

@@ -152,7 +152,7 @@ func takenQueuedOnly(t *testing.T, b Backend) {
 	sent.Idempotent = true
 	over := expired(deviceA)
 	n.begun(t, answered, hasty)
-	n.wantMatch(t, answer(deviceA, "yes"), command.Patience{}, command.MatchAnswer, answered.ID)
+	n.wantMatch(t, answer(deviceA, "yes"), command.Timeouts{}, command.MatchAnswer, answered.ID)
 	n.submit(t, cancelled, over, failed)
 	if _, err := n.Cancel(t.Context(), cancelled.ID); err != nil {
 		t.Fatal(err)

@@ -18,9 +18,9 @@ const (
 
 var (
 	// patient lets nothing end by itself while a case goes on.
-	patient = command.Patience{Send: 10 * time.Second, Quarantine: time.Minute, Gap: time.Minute}
+	patient = command.Timeouts{Send: 10 * time.Second, Quarantine: time.Minute, Gap: time.Minute}
 	// hasty lets everything end soon.
-	hasty = command.Patience{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond, Gap: 100 * time.Millisecond}
+	hasty = command.Timeouts{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond, Gap: 100 * time.Millisecond}
 )
 
 var lastCommand atomic.Int64

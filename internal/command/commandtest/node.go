@@ -95,8 +95,8 @@ func (n *node) await(t *testing.T) {
 	}
 }
 
-// Take is the receiver's.
-func (n *node) Take(e command.Entry) {
+// Receive is the receiver's.
+func (n *node) Receive(e command.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken = append(n.taken, e)

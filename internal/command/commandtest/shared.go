@@ -136,7 +136,7 @@ func begunAfterMove(t *testing.T, b Backend) {
 		here.wantNotToBeSent(t, c.ID, command.Queued)
 		there.wantTaken(t, c.ID)
 		there.grant(t, c.ID, patient)
-		there.wantMatch(t, answer(deviceA, "yes"), command.Patience{}, command.MatchAnswer, c.ID)
+		there.wantMatch(t, answer(deviceA, "yes"), command.Timeouts{}, command.MatchAnswer, c.ID)
 	}
 }
 

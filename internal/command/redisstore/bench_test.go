@@ -34,7 +34,7 @@ func BenchmarkCommand(b *testing.B) {
 	a := start(b, r, "a")
 	a.connect(deviceA)
 	wantHolder(b, r, deviceA, "a")
-	p := command.Patience{}
+	p := command.Timeouts{}
 	ctx := context.Background()
 	r.Do("CONFIG", "RESETSTAT")
 	for b.Loop() {

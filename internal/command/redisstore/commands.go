@@ -65,18 +65,18 @@ func (s *Store) cancel(ctx context.Context, id, stream, entry string) (e command
 type beginning string
 
 // Begin implements command.Store.
-func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (command.Turn, error) {
+func (s *Store) Begin(ctx context.Context, id string, p command.Timeouts) (command.Lease, error) {
 	token := s.doubts.token(beginning(id))
 	answer, err := s.eval(ctx, scriptBegin, id, token, p.Send.Milliseconds(), p.Quarantine.Milliseconds())
 	s.doubts.note(beginning(id), token, err)
 	switch all := list(answer); {
 	case err != nil:
-		return command.Turn{}, fmt.Errorf("begin: %w", err)
+		return command.Lease{}, fmt.Errorf("begin: %w", err)
 	case len(all) < 3:
-		return command.Turn{}, command.ErrUnknown
+		return command.Lease{}, command.ErrUnknown
 	default:
 		wait, ended := time.Duration(number(all[1]))*time.Millisecond, len(all) == 4 && number(all[3]) == 1
-		return command.Turn{Granted: number(all[0]) == 1, Wait: wait, Ended: ended, Entry: fieldsOf(all[2]).entry()}, nil
+		return command.Lease{Granted: number(all[0]) == 1, Wait: wait, Ended: ended, Entry: fieldsOf(all[2]).entry()}, nil
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *Store) Return(ctx context.Context, id string) error {
 }
 
 // Settle implements command.Store.
-func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
+func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
 		return command.MatchNone, command.Entry{}, nil
 	}
@@ -135,7 +135,7 @@ func age(m *command.Message) time.Duration {
 }
 
 // Finish implements command.Store.
-func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience) (command.Entry, error) {
+func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Timeouts) (command.Entry, error) {
 	response, encoding, raw := command.EncodeResponse(e.Response)
 	args := []any{
 		string(e.State), e.Reason, response, string(encoding), raw, p.Quarantine.Milliseconds(),

@@ -88,7 +88,7 @@ func TestMissingHeartbeatIsNoDeathAtFirst(t *testing.T) {
 	e := a.grant(t, c.ID, hasty)
 	r.Do("DEL", "instance:heartbeat:a")
 	s := open(t, r, "b")
-	s.opt.Timing.Settling = time.Hour
+	s.opt.Timing.Stabilization = time.Hour
 	b := run(t, s)
 	eventually(t, "a sweep that has looked at it", func() bool {
 		due, err := strconv.ParseFloat(r.Do("ZSCORE", "commands:due", c.ID).(string), 64)
@@ -274,7 +274,7 @@ func TestOneResultWhateverHappensAtOnce(t *testing.T) {
 	}
 	var running sync.WaitGroup
 	for i, c := range all {
-		p := command.Patience{Send: time.Duration(i) * time.Millisecond}
+		p := command.Timeouts{Send: time.Duration(i) * time.Millisecond}
 		e := nodes[i%3].grant(t, c.ID, p)
 		due, cancel := context.WithDeadline(ctx, e.Deadline.Add(quick.Grace)) // when the sweep comes
 		defer cancel()

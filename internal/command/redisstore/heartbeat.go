@@ -112,7 +112,7 @@ func (s *Store) shake() {
 // settled reports whether this process has been with Redis for so long that every other one that lives has been, too.
 func (s *Store) settled() bool {
 	since := s.reachedAt.Load()
-	return since != nil && time.Since(*since) >= s.opt.Timing.Settling
+	return since != nil && time.Since(*since) >= s.opt.Timing.Stabilization
 }
 
 // leavePatience bounds what an orderly end may take.

@@ -23,8 +23,8 @@ const (
 
 // patient lets nothing end by itself while a test goes on, hasty lets everything end soon.
 var (
-	patient = command.Patience{Send: 10 * time.Second, Quarantine: time.Minute, Gap: time.Minute}
-	hasty   = command.Patience{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond, Gap: 100 * time.Millisecond}
+	patient = command.Timeouts{Send: 10 * time.Second, Quarantine: time.Minute, Gap: time.Minute}
+	hasty   = command.Timeouts{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond, Gap: 100 * time.Millisecond}
 )
 
 // node is a store that runs, and a receiver that notes what it is given.
@@ -71,7 +71,7 @@ func (n *node) crash() {
 	n.stop()
 }
 
-func (n *node) Take(e command.Entry) {
+func (n *node) Receive(e command.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken = append(n.taken, e)
@@ -141,7 +141,7 @@ func (n *node) submit(t testing.TB, c command.Command) {
 	}
 }
 
-func (n *node) grant(t testing.TB, id string, p command.Patience) command.Entry {
+func (n *node) grant(t testing.TB, id string, p command.Timeouts) command.Entry {
 	t.Helper()
 	turn, err := n.Begin(context.Background(), id, p)
 	if err != nil || !turn.Granted {

@@ -132,7 +132,7 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 	case e.State.Final():
 		r.Finished(e)
 	default:
-		r.Take(e)
+		r.Receive(e)
 	}
 	return err
 }

@@ -47,15 +47,15 @@ type Options struct {
 
 // Timing is how often things are done and how long they take. What is zero gets the value given here.
 type Timing struct {
-	Heartbeat time.Duration // between heartbeats, which are believed for 3 times as long (30 s)
-	Settling  time.Duration // how long this process must have been with Redis before it believes that a missing heartbeat means a death (60 s)
-	Sweep     time.Duration // between looks at commands that are due (1 s)
-	Grace     time.Duration // how long after its deadline whoever has sent a command must end it (2 s)
-	Janitor   time.Duration // between looks at what dead instances have left (10 s)
-	Claim     time.Duration // how long an entry of the inbox may be in one reader's hands (60 s)
-	Retire    time.Duration // for how long a dead instance is remembered at least (1 h)
-	Ended     time.Duration // for how long one is that has ended in order (60 s)
-	MaxRetry  time.Duration // longest pause between attempts of what fails (5 s)
+	Heartbeat     time.Duration // between heartbeats, which are believed for 3 times as long (30 s)
+	Stabilization time.Duration // how long this process must have been with Redis before it believes that a missing heartbeat means a death (60 s)
+	Sweep         time.Duration // between looks at commands that are due (1 s)
+	Grace         time.Duration // how long after its deadline whoever has sent a command must end it (2 s)
+	Janitor       time.Duration // between looks at what dead instances have left (10 s)
+	Claim         time.Duration // how long an entry of the inbox may be in one reader's hands (60 s)
+	Retire        time.Duration // for how long a dead instance is remembered at least (1 h)
+	Ended         time.Duration // for how long one is that has ended in order (60 s)
+	MaxRetry      time.Duration // longest pause between attempts of what fails (5 s)
 }
 
 func (t Timing) complete() Timing {
@@ -63,7 +63,7 @@ func (t Timing) complete() Timing {
 		value *time.Duration
 		usual time.Duration
 	}{
-		{&t.Heartbeat, 30 * time.Second}, {&t.Settling, 60 * time.Second}, {&t.Sweep, time.Second}, {&t.Grace, 2 * time.Second},
+		{&t.Heartbeat, 30 * time.Second}, {&t.Stabilization, 60 * time.Second}, {&t.Sweep, time.Second}, {&t.Grace, 2 * time.Second},
 		{&t.Janitor, 10 * time.Second}, {&t.Claim, 60 * time.Second}, {&t.Retire, time.Hour}, {&t.Ended, 60 * time.Second},
 		{&t.MaxRetry, 5 * time.Second},
 	} {

@@ -78,7 +78,7 @@ func TestSessionOfADeadRunIsNoObstacle(t *testing.T) {
 	wantHolder(t, r, deviceA, "a")
 	a.crash()
 	s := open(t, r, "b")
-	s.opt.Timing.Settling = time.Hour // it does not clean up
+	s.opt.Timing.Stabilization = time.Hour // it does not clean up
 	b := run(t, s)
 	b.connect(deviceA)
 	wantHolder(t, r, deviceA, "b")

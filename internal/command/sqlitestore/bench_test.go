@@ -19,9 +19,9 @@ func BenchmarkCommand(b *testing.B) {
 		c.IMEI = fmt.Sprintf("35630704%07d", count%1000)
 		count++
 		submit += measure(func() error { _, _, err := s.Submit(b.Context(), c); return err }, b)
-		begin += measure(func() error { _, err := s.Begin(b.Context(), c.ID, command.Patience{}); return err }, b)
+		begin += measure(func() error { _, err := s.Begin(b.Context(), c.ID, command.Timeouts{}); return err }, b)
 		settle += measure(func() error {
-			match, e, err := s.Settle(b.Context(), answer(c.IMEI), command.Patience{})
+			match, e, err := s.Settle(b.Context(), answer(c.IMEI), command.Timeouts{})
 			if err == nil && (match != command.MatchAnswer || e.ID != c.ID) {
 				err = fmt.Errorf("%s of %q", match, e.ID)
 			}

@@ -24,7 +24,7 @@ const (
 )
 
 // long lets nothing end by itself.
-var long = command.Patience{Send: time.Minute, Quarantine: time.Minute}
+var long = command.Timeouts{Send: time.Minute, Quarantine: time.Minute}
 
 // childCommand returns one of the child's commands, each of another device. They are named for what the child does.
 func childCommand(round, what string) command.Command {
@@ -64,7 +64,7 @@ func runAsChild() {
 		}
 		p := long
 		if what == "sent" {
-			p = command.Patience{}
+			p = command.Timeouts{}
 		}
 		turn, err := s.Begin(ctx, what+"-"+round, p)
 		must(err)
@@ -153,7 +153,7 @@ type running struct {
 	taken []command.Entry
 }
 
-func (n *running) Take(e command.Entry) {
+func (n *running) Receive(e command.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken = append(n.taken, e)

@@ -50,7 +50,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (command.Entry, error) {
 }
 
 // Finish implements command.Store.
-func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience) (command.Entry, error) {
+func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Timeouts) (command.Entry, error) {
 	if !slices.Contains(command.FinalStates, e.State) {
 		return e, errNotFinal
 	}
@@ -73,7 +73,7 @@ func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Patience)
 }
 
 // finishLost keeps a command that is not there, because the file was replaced perhaps.
-func (s *Store) finishLost(tx *transaction, e command.Entry, p command.Patience) (command.Entry, error) {
+func (s *Store) finishLost(tx *transaction, e command.Entry, p command.Timeouts) (command.Entry, error) {
 	if e.FinishedAt = s.now(); e.Instance == "" {
 		e.Instance = s.instance
 	}

@@ -136,7 +136,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	n := startRunning(t, dir)
 	submit(t, n, "first")
-	if turn, err := n.Begin(t.Context(), "first", command.Patience{}); err != nil || !turn.Granted {
+	if turn, err := n.Begin(t.Context(), "first", command.Timeouts{}); err != nil || !turn.Granted {
 		t.Fatalf("begin: %v, %+v", err, turn)
 	}
 	ballast := fill(t, dir)
@@ -151,14 +151,14 @@ func TestFullDisk(t *testing.T) {
 		kept = append(kept, id)
 		return errors.New("the disk is not full yet")
 	})
-	_, _, err := n.Settle(t.Context(), answer(deviceA), command.Patience{})
+	_, _, err := n.Settle(t.Context(), answer(deviceA), command.Timeouts{})
 	if err == nil || !strings.Contains(err.Error(), "disk is full") {
 		t.Errorf("settle on a full disk: %v", err)
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if match, e, err := n.Settle(t.Context(), answer(deviceA), command.Patience{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
+	if match, e, err := n.Settle(t.Context(), answer(deviceA), command.Timeouts{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
 		t.Errorf("settle after the cure: %v, %v of %q", err, match, e.ID)
 	}
 	submit(t, n, "last")

@@ -75,7 +75,7 @@ func (s *Store) handOut(ctx context.Context, r command.Receiver) error {
 		}
 		for i := range open {
 			if e := &open[i]; s.mayBegin(e) && e.Expires.After(s.now()) {
-				r.Take(e.Entry)
+				r.Receive(e.Entry)
 			}
 		}
 		if len(open) == page {

@@ -131,7 +131,7 @@ func TestExpiredAfterCrash(t *testing.T) {
 		}
 		s.now = func() time.Time { return c.Expires.Add(time.Second) }
 	}
-	if turn, err := s.Begin(t.Context(), c.ID, command.Patience{}); err != nil || turn.Granted || turn.Wait != 0 {
+	if turn, err := s.Begin(t.Context(), c.ID, command.Timeouts{}); err != nil || turn.Granted || turn.Wait != 0 {
 		t.Errorf("begin: %v, %+v", err, turn)
 	}
 	if err := s.sweep(t.Context(), &told); err != nil || told.ended[c.ID].Reason != command.ReasonDeliveryUnknown {
@@ -141,7 +141,7 @@ func TestExpiredAfterCrash(t *testing.T) {
 
 func begin(t *testing.T, s *Store, id string) {
 	t.Helper()
-	if turn, err := s.Begin(t.Context(), id, command.Patience{Quarantine: time.Minute}); err != nil || !turn.Granted {
+	if turn, err := s.Begin(t.Context(), id, command.Timeouts{Quarantine: time.Minute}); err != nil || !turn.Granted {
 		t.Fatalf("begin %s: %v, %+v", id, err, turn)
 	}
 }
@@ -154,13 +154,13 @@ func TestTurnIsOver(t *testing.T) {
 	submit(t, s, "first")
 	begin(t, s, "first")
 	e := command.Entry{Command: newCommand("first")}
-	if _, err := s.Finish(t.Context(), e.Finished(command.TimedOut, "no answer", now), command.Patience{Quarantine: time.Minute}); err != nil {
+	if _, err := s.Finish(t.Context(), e.Finished(command.TimedOut, "no answer", now), command.Timeouts{Quarantine: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
 	m := answer(deviceA)
 	m.Received = now
-	if match, e, err := s.Settle(t.Context(), m, command.Patience{}); err != nil || match != command.MatchNone {
+	if match, e, err := s.Settle(t.Context(), m, command.Timeouts{}); err != nil || match != command.MatchNone {
 		t.Errorf("the message is %v of %q, %v", match, e.ID, err)
 	}
 }
@@ -172,10 +172,10 @@ func TestAskedLater(t *testing.T) {
 	message.Received = time.Now().Add(-time.Second)
 	submit(t, s, "first")
 	begin(t, s, "first")
-	if match, e, err := s.Settle(t.Context(), message, command.Patience{}); err != nil || match != command.MatchNone || e.ID != "" {
+	if match, e, err := s.Settle(t.Context(), message, command.Timeouts{}); err != nil || match != command.MatchNone || e.ID != "" {
 		t.Errorf("a message from before the command is %v of %q, %v", match, e.ID, err)
 	}
-	if match, e, err := s.Settle(t.Context(), answer(deviceA), command.Patience{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
+	if match, e, err := s.Settle(t.Context(), answer(deviceA), command.Timeouts{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
 		t.Errorf("the answer is %v of %q, %v", match, e.ID, err)
 	}
 }
@@ -196,7 +196,7 @@ func TestSettledAgain(t *testing.T) {
 	}
 	s := start(t, dir)
 	begin(t, s, c.ID)
-	p := command.Patience{Quarantine: time.Minute}
+	p := command.Timeouts{Quarantine: time.Minute}
 	first, second := answer(deviceA), answer(deviceA)
 	settleUnheard(t, s, first, p)
 	for _, want := range []struct {
@@ -218,7 +218,7 @@ func TestSettledAgain(t *testing.T) {
 }
 
 // settleUnheard settles the message with a call that fails because nobody waits for its end.
-func settleUnheard(t *testing.T, s *Store, m *command.Message, p command.Patience) {
+func settleUnheard(t *testing.T, s *Store, m *command.Message, p command.Timeouts) {
 	t.Helper()
 	lock, err := connect(t, filepath.Dir(s.path)).Conn(t.Context())
 	if err != nil {
@@ -268,7 +268,7 @@ func TestNewestEvents(t *testing.T) {
 func finish(t *testing.T, s *Store, id string) {
 	t.Helper()
 	e := command.Entry{Command: newCommand(id)}
-	if _, err := s.Finish(t.Context(), e.Finished(command.Failed, "denied", s.now()), command.Patience{}); err != nil {
+	if _, err := s.Finish(t.Context(), e.Finished(command.Failed, "denied", s.now()), command.Timeouts{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -279,7 +279,7 @@ func TestNotFinal(t *testing.T) {
 	submit(t, s, "first")
 	for _, state := range []command.State{command.Queued, command.Sent, ""} {
 		e := command.Entry{Command: newCommand("first")}
-		if _, err := s.Finish(t.Context(), e.Finished(state, "", time.Now()), command.Patience{}); !errors.Is(err, errNotFinal) {
+		if _, err := s.Finish(t.Context(), e.Finished(state, "", time.Now()), command.Timeouts{}); !errors.Is(err, errNotFinal) {
 			t.Errorf("finish as %q: %v", state, err)
 		}
 	}

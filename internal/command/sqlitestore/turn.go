@@ -11,26 +11,26 @@ import (
 )
 
 // Begin implements command.Store.
-func (s *Store) Begin(ctx context.Context, id string, p command.Patience) (command.Turn, error) {
-	return transact(ctx, s, func(tx *transaction) (command.Turn, error) {
+func (s *Store) Begin(ctx context.Context, id string, p command.Timeouts) (command.Lease, error) {
+	return transact(ctx, s, func(tx *transaction) (command.Lease, error) {
 		r, err := tx.byID(id)
 		now := s.now()
 		switch expired := !r.Expires.After(now); {
 		case err != nil:
-			return command.Turn{}, err
+			return command.Lease{}, err
 		case r.State == command.Queued && expired:
 			s.end(&r, r.Finished(command.Expired, s.devices.whyExpired(r.IMEI), now))
-			return command.Turn{Ended: true, Entry: r.Entry}, tx.update(&r)
+			return command.Lease{Ended: true, Entry: r.Entry}, tx.update(&r)
 		case !s.mayBegin(&r) || expired:
-			return command.Turn{Entry: r.Entry}, nil
+			return command.Lease{Entry: r.Entry}, nil
 		}
 		deadline := now.Add(p.Send + r.Timeout)
 		wait, err := s.holdTurn(tx, &r.Entry, deadline.Add(p.Quarantine))
 		if err != nil || wait > 0 {
-			return command.Turn{Wait: wait, Entry: r.Entry}, err
+			return command.Lease{Wait: wait, Entry: r.Entry}, err
 		}
 		r.begin(s, now, deadline)
-		return command.Turn{Granted: true, Entry: r.Entry}, tx.update(&r)
+		return command.Lease{Granted: true, Entry: r.Entry}, tx.update(&r)
 	})
 }
 
@@ -90,7 +90,7 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 
 // Settle implements command.Store. A message that was received before the command of the turn began does not answer it,
 // though it may be asked about only now.
-func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Patience) (command.Match, command.Entry, error) {
+func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
 		return command.MatchNone, command.Entry{}, nil
 	}
@@ -141,7 +141,7 @@ func (r *row) answered(m *command.Message) command.Entry {
 
 // count counts the messages for a command. Each attempt may have one; the turn ends after the last. What comes then are
 // repetitions, which do not change the turn.
-func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Patience) error {
+func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Timeouts) error {
 	r.answers++
 	until := now.Add(p.Gap)
 	switch {
