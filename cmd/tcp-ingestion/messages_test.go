@@ -27,8 +27,8 @@ func serialFrame(t testing.TB, payload []byte) []byte {
 	return frame
 }
 
-// sendMessages has a device send messages in one burst, and then a record, whose ACK says that they are stored. It returns
-// what must be stored.
+// sendMessages has a device send messages in one burst, and then a record, whose ACK says that they are stored.
+// It returns what must be stored.
 func sendMessages(t testing.TB, d *testkit.Tracker, imei string, payloads ...[]byte) (want []string) {
 	t.Helper()
 	var burst []byte
@@ -49,8 +49,8 @@ func onBothEngines(t *testing.T, test func(*testing.T, store)) {
 	}
 }
 
-// Of 400 messages in one burst all 400 are kept, in order, and one of 6,144 bytes is whole. Every other one is equal to the
-// one before.
+// Of 400 messages in one burst all 400 are kept, in order, and one of 6,144 bytes is whole. Every other one is
+// equal to the one before.
 func TestBurstOfMessagesIsKept(t *testing.T) {
 	t.Parallel()
 	onBothEngines(t, func(t *testing.T, store store) {
@@ -107,8 +107,8 @@ func TestMessagesOfAFleetAreKept(t *testing.T) {
 	})
 }
 
-// While Redis is frozen the connections are not read on, well beyond the publish timeout. Afterwards everything is stored, each
-// message once and in its order.
+// While Redis is frozen the connections are not read on, well beyond the publish timeout. Afterwards everything
+// is stored, each message once and in its order.
 func TestFrozenRedisLosesNoMessage(t *testing.T) {
 	t.Parallel()
 	store := redisStore(t)

@@ -78,7 +78,8 @@ func simulatedCommandFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "command-ignore-unknown", Usage: "do not answer commands that a device does not know"},
 		&cli.StringFlag{Name: "command-ledger", Usage: "append every command that a device has executed to this `file`, as JSON"},
 		&cli.FloatFlag{Name: "messages", Usage: "messages that each device sends of its own accord, a minute"},
-		&cli.StringFlag{Name: "messages-ledger", Usage: "append IMEI and payload of every message that must be stored, because a later frame is acknowledged, to this `file`"},
+		&cli.StringFlag{Name: "messages-ledger",
+			Usage: "append IMEI and payload of every message before an acknowledged frame, which must be stored, to this `file`"},
 	}
 }
 

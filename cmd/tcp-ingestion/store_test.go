@@ -151,8 +151,8 @@ func (s store) wantAll(t testing.TB, acknowledged []string, copiesAllowed bool) 
 	}
 }
 
-// wantMessages fails for every message that must be stored and is not, for every one stored twice, and for those of a device
-// that are not in their order.
+// wantMessages fails for every message that must be stored and is not, for every one stored twice, and for
+// those of a device that are not in their order.
 func (s store) wantMessages(t testing.TB, confirmed []string) {
 	t.Helper()
 	stored := s.messages(t)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// How often the store is asked about what a device says that nobody here awaits: about chatterBurst messages in a row, and
-// then chatterRate a second. A device that sends data of its own accord must not keep the store busy.
+// How often the store is asked about what a device says that nobody here awaits: about chatterBurst messages in
+// a row, and then chatterRate a second. A device that sends data of its own accord must not keep the store
+// busy.
 const (
 	chatterBurst = 200
 	chatterRate  = 10

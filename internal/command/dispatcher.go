@@ -203,10 +203,11 @@ func (d *Dispatcher) Finished(e Entry) { d.finished(&e) }
 // answerPatience is how long Message waits for the store to say whose answer a message is.
 const answerPatience = 2 * time.Second
 
-// Message takes a message that may be an answer (Message.MayAnswer) and reports whether it is the one to the command in
-// flight. Only while there is one here, and all of it is written, Message waits for the store, a moment at most: a store that
-// fails holds up no device. Otherwise the store is asked in its own time, because the message may be a late answer, or one
-// to a command that another instance has sent. Dispatcher keeps m and its payload.
+// Message takes a message that may be an answer (Message.MayAnswer) and reports whether it is the one to the
+// command in flight. Only while there is one here, and all of it is written, Message waits for the store, a
+// moment at most: a store that fails holds up no device. Otherwise the store is asked in its own time, because
+// the message may be a late answer, or one to a command that another instance has sent. Dispatcher keeps m and its
+// payload.
 func (d *Dispatcher) Message(m *Message, written bool) bool {
 	if !d.take(m, written) || m.match == nil {
 		return false

@@ -249,8 +249,8 @@ func TestLoginsToldOutOfOrder(t *testing.T) {
 	})
 }
 
-// What a device sends in the form of answers, without end and unasked, keeps the store busy for so much and no more. It is data
-// all the same, and the answer is found.
+// What a device sends in the form of answers, without end and unasked, keeps the store busy for so much and no
+// more. It is data all the same, and the answer is found.
 func TestUnaskedMessagesKeepNoStoreBusy(t *testing.T) {
 	asked := 0
 	withBent(t, func(b *bent) { b.settled = func() { asked++ } }, func(d *dispatcher, _ *bent) {

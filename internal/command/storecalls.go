@@ -61,8 +61,8 @@ func (d *Dispatcher) giveBack(ctx context.Context, id string) {
 	_ = d.insist(ctx, "return", func() error { return d.Store.Return(ctx, id) })
 }
 
-// settle finds out what a message is, and tells who waits for that: the answer to a command, whose id it returns, a late one,
-// which becomes an event, or none.
+// settle finds out what a message is, and tells who waits for that: the answer to a command, whose id it
+// returns, a late one, which becomes an event, or none.
 func (d *Dispatcher) settle(ctx context.Context, m *Message, mayAnswer bool) (answered string, ok bool) {
 	match, e := MatchNone, Entry{}
 	if mayAnswer {

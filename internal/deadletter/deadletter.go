@@ -16,7 +16,8 @@ type Letter struct {
 	engine.DeadLetter
 }
 
-// Claimed is how many records or messages the frame or datagram says that it has, by its field number of data 1; 0 if it is neither.
+// Claimed is how many records or messages the frame or datagram says that it has, by its field number of data
+// 1; 0 if it is neither.
 func (l *Letter) Claimed() int {
 	body, _, err := l.dataField()
 	if err != nil {

@@ -104,7 +104,8 @@ func (c *Conn) Pause(d time.Duration) error {
 	}
 }
 
-// Lasts reports whether the device may still be served: neither it nor the server has ended the connection. Nothing is read.
+// Lasts reports whether the device may still be served: neither it nor the server has ended the connection.
+// Nothing is read.
 func (c *Conn) Lasts() bool {
 	return c.cutFor.Load() == nil && !c.server.isDraining() && !closedByPeer(c.Conn)
 }

@@ -75,7 +75,8 @@ func TestMessageIsStoredOnceBesideOneThatFails(t *testing.T) {
 	})
 }
 
-// No device resends a message, so waiting for it does not end at the timeout, and what was on its way is not sent again.
+// No device resends a message, so waiting for it does not end at the timeout, and what was on its way is not
+// sent again.
 func TestMessageWaitsForAFrozenEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testkit.NewEngine(1)

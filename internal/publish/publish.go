@@ -137,8 +137,8 @@ func (p *Publisher) Wait(f *Frame) (Outcome, error) { return p.WaitWhile(f, nil)
 // askEvery is how often WaitWhile asks.
 const askEvery = time.Second
 
-// WaitWhile is Wait for a frame that nobody sends again: when the publish timeout has passed it goes on while wanted says
-// so, which it then asks every second. nil stands for a frame that is not wanted any more.
+// WaitWhile is Wait for a frame that nobody sends again: when the publish timeout has passed it goes on while
+// wanted says so, which it then asks every second. nil stands for a frame that is not wanted any more.
 func (p *Publisher) WaitWhile(f *Frame, wanted func() bool) (Outcome, error) {
 	submitted := f.submitted
 	for settled := false; !settled; {

@@ -11,8 +11,8 @@ import (
 // MaxMessages is how many messages of a packet go to the publisher together. A packet may have thousands.
 const MaxMessages = 255
 
-// AppendMessages makes messages of a device's out of what it sent, behind those in messages. Their payloads are copied to the
-// end of buffer: the packet's bytes may be gone before they are stored.
+// AppendMessages makes messages of a device's out of what it sent, behind those in messages. Their payloads are
+// copied to the end of buffer: the packet's bytes may be gone before they are stored.
 func AppendMessages(buffer []byte, messages []engine.Message, o Origin, sent []teltonika.Message) ([]byte, []engine.Message) {
 	size := 0
 	for i := range sent {

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"regexp"
@@ -333,6 +334,8 @@ func TestCommandsUnderLoad(t *testing.T) {
 	o := small(s.listen(), 20, 20_000)
 	o.LoseACK, o.CommandTwice, o.CommandSilence, o.CommandNack, o.Messages = 0.05, 0.1, 0.1, 0.1, 6000
 	o.CommandLatency, o.Executed = DurationRange{Max: time.Millisecond}, &list
+	var confirmed bytes.Buffer
+	o.Confirmed = &confirmed
 	s.answer = func(a arrival) answer {
 		imei := []string{"", a.imei}[a.nth%2]
 		return answer{bytes: slices.Concat(commandFrame(imei, "getparam 9"), teltonika.AppendAck(nil, len(a.records)))}
@@ -363,6 +366,18 @@ func TestCommandsUnderLoad(t *testing.T) {
 	} {
 		if c[0] < 20 || c[1] > c[0] || c[1] < c[0]-lost {
 			t.Errorf("%d %s were sent and %d arrived, over %d connections", c[0], name, c[1], l.Connections)
+		}
+	}
+	// What the ACK of a later frame confirms has arrived, whatever else was lost with its connection.
+	lines := strings.Fields(confirmed.String())
+	if n := int64(len(lines)); n != l.MessagesConfirmed || n < l.MessagesSent/10 || n > int64(others) {
+		t.Errorf("%d messages of %d are confirmed, ledger: %+v", n, l.MessagesSent, l)
+	}
+	for _, line := range lines {
+		imei, payload, _ := strings.Cut(line, "-")
+		text, err := hex.DecodeString(payload)
+		if err != nil || !slices.Contains(s.commands[imei], string(text)) {
+			t.Fatalf("%s is confirmed and has not arrived: %v", line, err)
 		}
 	}
 	executed := int64(strings.Count(list.String(), "\n"))

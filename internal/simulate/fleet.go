@@ -29,12 +29,13 @@ type fleet struct {
 	failure      atomic.Pointer[string]
 }
 
-// Run runs a fleet until its Duration is over, its Records are acknowledged or ctx ends, then waits up to
-// Drain for what is not acknowledged yet. The error is of the options or of one of the
-// lists; what the server does wrong is in the ledger.
+// Run runs a fleet until its Duration is over, its Records are acknowledged or ctx ends, then waits up to Drain
+// for what is not acknowledged yet. The error is of the options or of one of the lists; what the server does
+// wrong is in the ledger.
 //
-// Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the digits
-// being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything else.
+// Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the
+// digits being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything
+// else.
 //
 // Options.Confirmed gets a line `<imei>-<payload in hex>` for every message of a device's own accord that came before a
 // frame which was acknowledged on the same connection: it must be stored. No two messages of a device are equal.

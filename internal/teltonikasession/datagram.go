@@ -138,8 +138,8 @@ func (a *Adapter) submit(w *work, o *owed) error {
 	return nil
 }
 
-// submitMessages hands the messages of the datagram to the publisher. Nobody vouches for who sent them, so they answer no
-// command. A sender who is gone cannot be made to wait: what is not stored in time is counted.
+// submitMessages hands the messages of the datagram to the publisher. Nobody vouches for who sent them, so they
+// answer no command. A sender who is gone cannot be made to wait: what is not stored in time is counted.
 func (a *Adapter) submitMessages(w *work, o *owed) error {
 	packet, err := decodeMessages(w)
 	if err != nil || len(packet.Messages) == 0 {

@@ -247,8 +247,8 @@ func TestMessageInADatagram(t *testing.T) {
 	}, func(o *Options) { o.Commands = b })
 }
 
-// A sender who is gone cannot be made to wait, so what is not stored in time is lost, and counted. It holds no room meanwhile
-// but that of datagrams.
+// A sender who is gone cannot be made to wait, so what is not stored in time is lost, and counted. It holds no
+// room meanwhile but that of datagrams.
 func TestMessageInADatagramThatIsNotStored(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		b := datagramOf(imei, 1, messageFrame(t, teltonika.Codec12, 6, "a", "b"))

@@ -14,9 +14,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// message stores what a packet of Codec 12 to 15 says, apart from what answers a command. Nothing answers it, so nothing
-// makes the device send it again: the connection is not read on before all of it is stored. Then an ACK of a later frame
-// says that this is stored too.
+// message stores what a packet of Codec 12 to 15 says, apart from what answers a command. Nothing answers it,
+// so nothing makes the device send it again: the connection is not read on before all of it is stored. Then an
+// ACK of a later frame says that this is stored too.
 func (s *session) message(w *work) error {
 	packet, err := decodeMessages(w)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *session) message(w *work) error {
 		left -= len(part)
 	}
 	if s.Logger.Enabled(context.Background(), slog.LevelDebug) {
-		s.Logger.Debug("message received", "imei", w.imei, "codec", packet.Codec.String(), "messages", len(packet.Messages))
+		s.Logger.Debug("message received", "imei", w.imei, "codec", w.codec.String(), "messages", len(packet.Messages))
 	}
 	return nil
 }
@@ -57,12 +57,14 @@ func decodeMessages(w *work) (teltonika.Messages, error) {
 	return packet, nil
 }
 
-// withoutAnswers are the messages that answer no command. It waits a moment for the commands' store while a command is in
-// flight.
+// withoutAnswers are the messages that answer no command. It waits a moment for the commands' store while a
+// command is in flight.
 func (s *session) withoutAnswers(w *work, messages []teltonika.Message) []teltonika.Message {
 	written := s.line.yield()
 	return slices.DeleteFunc(messages, func(m teltonika.Message) bool {
-		c := command.Message{IMEI: w.imei, Codec: w.codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp, Received: w.received}
+		c := command.Message{
+			IMEI: w.imei, Codec: w.codec, Type: m.Type, Named: m.IMEI, Sent: m.Timestamp, Received: w.received,
+		}
 		if !c.MayAnswer() {
 			return false
 		}
@@ -96,8 +98,8 @@ const (
 	maxKeepPause = time.Second
 )
 
-// keep is store for what the device does not send again. It tries until everything is stored, or until the connection has
-// ended and the publish timeout has passed.
+// keep is store for what the device does not send again. It tries until everything is stored, or until the
+// connection has ended and the publish timeout has passed.
 func (s *session) keep(w *work, n int, fill func(*publish.Frame, *work) error) (publish.Outcome, error) {
 	for pause := minKeepPause; ; pause = min(2*pause, maxKeepPause) {
 		f, err := s.admit(w, n, fill)
@@ -116,7 +118,5 @@ func (s *session) keep(w *work, n int, fill func(*publish.Frame, *work) error) (
 
 // cured reports whether what has not been stored may be if it is tried again.
 func cured(err error) bool {
-	return !slices.ContainsFunc([]error{publish.ErrClosed, publish.ErrTimeout, errDeadLetterLimit}, func(final error) bool {
-		return errors.Is(err, final)
-	})
+	return !errors.Is(err, publish.ErrClosed) && !errors.Is(err, publish.ErrTimeout) && !errors.Is(err, errDeadLetterLimit)
 }

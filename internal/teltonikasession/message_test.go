@@ -97,8 +97,8 @@ func TestMessageIsStoredWithAllThatIsKnownOfIt(t *testing.T) {
 	})
 }
 
-// A frame with a right CRC that does not decode is a dead letter, whatever its codec. It is not answered, and what follows
-// is read.
+// A frame with a right CRC that does not decode is a dead letter, whatever its codec. It is not answered, and
+// what follows is read.
 func TestMessagesThatCannotBeDecodedAreDeadLetters(t *testing.T) {
 	for codec, name := range map[byte]string{0x0C: "12", 0x0D: "13", 0x0E: "14", 0x0F: "15"} {
 		t.Run(name, func(t *testing.T) {
@@ -142,8 +142,8 @@ func TestUndecodableMessageWaitsForTheEngine(t *testing.T) {
 	})
 }
 
-// Who sends more than the allowance of dead letters loses them, counted: there is nothing in them that anybody can read, and
-// holding back the records behind them would let a broken serial line stop the tracker.
+// Who sends more than the allowance of dead letters loses them, counted: there is nothing in them that anybody
+// can read, and holding back the records behind them would let a broken serial line stop the tracker.
 func TestUndecodableMessagesBeyondTheAllowance(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
@@ -206,8 +206,8 @@ func TestFrameOfThousandsOfMessages(t *testing.T) {
 	})
 }
 
-// While the engine is frozen the connection is not read on; afterwards everything is stored once, in order, and only then is
-// acknowledged what came behind it.
+// While the engine is frozen the connection is not read on; afterwards everything is stored once, in order, and
+// only then is acknowledged what came behind it.
 func TestFrozenEngineLosesNoMessage(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
@@ -261,8 +261,8 @@ func TestMessageIsTriedAgainWhenTheQueueWasFull(t *testing.T) {
 	})
 }
 
-// A session whose message cannot be stored ends all the same: when the device has a newer connection, is no longer known, or
-// the server stops. What is lost then is counted.
+// A session whose message cannot be stored ends all the same: when the device has a newer connection, is no
+// longer known, or the server stops. What is lost then is counted.
 func TestMessageThatWaitsHoldsNoSession(t *testing.T) {
 	for name, c := range map[string]struct {
 		end    func(*service)

@@ -129,3 +129,24 @@ func TestStoreFindsRecordsThatCarryRawBytes(t *testing.T) {
 		t.Errorf("found id %q in somebody else's entry", got)
 	}
 }
+
+// One item is written twice so that Redis can be asked: a record if there is one, which readers know by its id.
+func TestKeepOneToWrite(t *testing.T) {
+	l := &lane{confirm: confirmation{waits: true}}
+	for _, c := range []struct{ records, messages, kept int }{{2, 3, 1}, {0, 3, 2}} {
+		b := enginetest.NewBatch(device, 0, c.records)
+		for n := range c.messages {
+			b.Messages = append(b.Messages, enginetest.NewMessage(device, n))
+		}
+		enginetest.Sized(b)
+		for i := range b.Results {
+			b.Results[i].Duplicate = true
+		}
+		l.keepOneToWrite(b)
+		for i, result := range b.Results {
+			if result.Duplicate == (i == c.kept) {
+				t.Errorf("%d records, %d messages: item %d is %+v", c.records, c.messages, i, result)
+			}
+		}
+	}
+}
