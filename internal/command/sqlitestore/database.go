@@ -10,8 +10,8 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // steps make the file of version n one of version n+1. The version is kept in the file's user_version.
@@ -61,15 +61,6 @@ const rawResponses = `
 ALTER TABLE commands ADD COLUMN response_hex TEXT;
 ALTER TABLE events ADD COLUMN payload_hex TEXT;`
 
-// pragmas are set on the connection. Memory mapping stays off: a failing disk would then end the process with a signal.
-var pragmas = []string{
-	"busy_timeout(5000)", // another process's write lock, in ms
-	"journal_mode(WAL)",
-	"synchronous(FULL)",
-	"journal_size_limit(67108864)",
-	"mmap_size(0)",
-}
-
 // database is one open connection.
 type database struct{ pool *sql.DB }
 
@@ -78,10 +69,11 @@ type transaction struct{ *sql.Tx }
 
 // open opens or creates the file. Commands may hold passwords: only the owner may read a new one.
 func open(path string) (_ *database, err error) {
-	if err := datadir.Create(path, 0o600); err != nil {
+	if err := sqlitefile.Create(path, 0o600); err != nil {
 		return nil, err
 	}
-	settings := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
+	const lockWait = "busy_timeout = 5000" // for another process's write lock, in ms
+	settings := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{lockWait}, sqlitefile.Pragmas...)}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}
 	pool, err := sql.Open("sqlite", name.String())
 	if err != nil {
@@ -113,7 +105,7 @@ func (d *database) createSchema() error {
 		case found == len(steps):
 			return struct{}{}, nil
 		case found > len(steps):
-			return struct{}{}, fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, len(steps))
+			return struct{}{}, sqlitefile.NewerSchema(found, len(steps))
 		}
 		return struct{}{}, tx.do(fmt.Sprintf("%s PRAGMA user_version = %d", strings.Join(steps[found:], ""), len(steps)))
 	})

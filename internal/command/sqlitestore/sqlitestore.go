@@ -17,14 +17,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with the endings -wal and -shm
@@ -34,9 +33,7 @@ const FileName = "commands.db"
 const (
 	defaultSweep = time.Second
 	// grace is how much longer than whoever sent a command the store waits before it ends the command itself.
-	grace     = 2 * time.Second
-	closeWait = 5 * time.Second        // for a transaction that is still running at Close
-	lastWord  = 100 * time.Millisecond // for a transaction's own answer once its context has ended
+	grace = 2 * time.Second
 )
 
 // Options configure the store.
@@ -61,7 +58,7 @@ type Store struct {
 	now       func() time.Time
 	uptime    func() (boot string, uptime time.Duration) // what commands' ages are counted by
 
-	turn    chan *database // holds the connection while nobody works with it
+	turns   *sqlitefile.Turns[*connection]
 	devices devices
 	doubts  doubts
 	opened  sync.Once
@@ -74,19 +71,17 @@ var _ command.Store = (*Store)(nil)
 // first call that needs it, and again after a fault.
 func New(o Options) (*Store, error) {
 	switch {
-	case o.Dir == "":
-		return nil, errors.New("no data directory given")
 	case o.Instance == "":
 		return nil, errors.New("no instance given")
 	case o.Retention < 0:
 		return nil, fmt.Errorf("retention %v is negative", o.Retention)
 	}
-	dir, err := filepath.Abs(o.Dir)
+	path, err := sqlitefile.Path(o.Dir, FileName)
 	if err != nil {
-		return nil, fmt.Errorf("data directory %q: %w", o.Dir, err)
+		return nil, err
 	}
 	s := &Store{
-		path:      filepath.Join(dir, FileName),
+		path:      path,
 		instance:  o.Instance,
 		run:       rand.Text(),
 		retention: o.Retention,
@@ -96,7 +91,7 @@ func New(o Options) (*Store, error) {
 		log:       o.Logger,
 		now:       time.Now,
 		uptime:    retention.Uptime,
-		turn:      make(chan *database, 1),
+		turns:     sqlitefile.NewTurns(path, &connection{}),
 		devices:   newDevices(),
 		doubts:    doubts{tokens: map[*command.Message]string{}},
 	}
@@ -107,83 +102,56 @@ func New(o Options) (*Store, error) {
 		s.sweepTime = defaultSweep
 	}
 	s.state.Store(&errNotTried)
-	s.turn <- nil
 	return s, nil
 }
 
 // Close closes the database. It waits a few seconds for a transaction that is still running, and leaves it behind if the
 // disk does not answer.
 func (s *Store) Close() error {
-	select {
-	case db := <-s.turn:
-		return db.close()
-	case <-time.After(closeWait):
-		return fmt.Errorf("close %s: a transaction has not ended within %v", s.path, closeWait)
-	}
+	return s.turns.Close(func(c *connection) error { return c.db.close() })
 }
 
-// transact runs work as one transaction. When ctx ends it leaves the work behind, because a disk that hangs cannot be
-// interrupted; so work uses only what never changes. Work that fails changes nothing.
+// connection is to the file, or to none.
+type connection struct{ db *database }
+
+// transact runs work as one transaction. When ctx ends it leaves the work behind; so work uses only what never changes.
+// Work that fails changes nothing.
 func transact[T any](ctx context.Context, s *Store, work func(tx *transaction) (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
-	}
-	var none T
-	var db *database
-	if err := ctx.Err(); err != nil {
+	c, err := s.turns.Take(ctx)
+	if err != nil {
+		var none T
 		return none, err
 	}
-	select {
-	case db = <-s.turn:
-	case <-ctx.Done():
-		return none, fmt.Errorf("%s: an earlier transaction is still running: %w", s.path, context.Cause(ctx))
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		value, db, err := inDatabase(s, db, work)
-		s.turn <- db
-		done <- outcome{value, err}
-	}()
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-ctx.Done():
-	}
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-time.After(lastWord):
-		return none, fmt.Errorf("%s: no answer from the disk: %w", s.path, context.Cause(ctx))
-	}
+	return sqlitefile.Use(ctx, s.turns, c, func(c *connection) (T, error) { return inDatabase(s, c, work) })
 }
 
 // inDatabase opens the file if need be and runs work. After a fault it closes the file, so that the next use opens it
 // anew.
-func inDatabase[T any](s *Store, db *database, work func(tx *transaction) (T, error)) (value T, _ *database, err error) {
-	if db == nil {
-		if db, err = open(s.path); err != nil {
-			return value, nil, classify(s.path, err)
+func inDatabase[T any](s *Store, c *connection, work func(tx *transaction) (T, error)) (value T, err error) {
+	if c.db == nil {
+		if c.db, err = open(s.path); err != nil {
+			return value, classify(s.path, err)
 		}
 		s.announce()
 		s.devices.handOutAll() // it may be another file than before
 	}
-	value, err = inTransaction(db, work)
+	value, err = inTransaction(c.db, work)
 	switch {
 	case err == nil || errors.Is(err, command.ErrUnknown):
-		return value, db, err
-	case isBusy(err):
-		return value, db, classify(s.path, err)
+		return value, err
+	case sqlitefile.CauseOf(err) == sqlitefile.Locked:
+		return value, classify(s.path, err)
 	}
-	if closing := db.close(); closing != nil {
+	if closing := c.db.close(); closing != nil {
 		s.log.Debug("command database did not close cleanly", "path", s.path, "error", closing)
 	}
-	return value, nil, classify(s.path, err)
+	c.db = nil
+	return value, classify(s.path, err)
 }
 
 // announce says, the first time, that the file is open, and whether others may read it.
 func (s *Store) announce() {
-	err := datadir.Tighten(s.path)
+	err := sqlitefile.Tighten(s.path)
 	s.opened.Do(func() {
 		s.log.Info("command database opened", "path", s.path)
 		if err != nil {

@@ -7,23 +7,19 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	modernc "modernc.org/sqlite"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
-// pragmas are set on every connection. The log is moved into the database every 16 MiB, which
-// keeps both the file and the pause small, and shrinks again to 64 MiB after a reader held it up.
-// Memory mapping stays off: a failing disk would then end the process with a signal.
+// pragmas are set beside those of every file. The log is moved into the database every 16 MiB, which
+// keeps both the file and the pause small.
 var pragmas = []string{
-	"journal_mode = WAL",
-	"synchronous = FULL",
 	"cache_size = -32768", // 32 MiB
 	"wal_autocheckpoint = 4096",
-	"journal_size_limit = 67108864",
-	"mmap_size = 0",
 }
 
 // rowsPerInsert balances the cost of a statement against the driver's cost of binding, which
@@ -51,7 +47,7 @@ type database struct {
 
 // openDatabase opens or creates the file.
 func openDatabase(path string) (_ *database, err error) {
-	if err := datadir.Create(path, datadir.MostOpen); err != nil {
+	if err := sqlitefile.Create(path, sqlitefile.MostOpen); err != nil {
 		return nil, err
 	}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rwc"}
@@ -65,7 +61,7 @@ func openDatabase(path string) (_ *database, err error) {
 			err = errors.Join(err, d.close())
 		}
 	}()
-	for _, pragma := range pragmas {
+	for _, pragma := range slices.Concat(sqlitefile.Pragmas, pragmas) {
 		if _, err := d.exec("PRAGMA " + pragma); err != nil {
 			return nil, err
 		}
@@ -159,13 +155,10 @@ func (d *database) ask(sql string, values ...driver.Value) (answer driver.Value,
 	return answer, errors.Join(err, s.Close())
 }
 
-// sideFiles are the endings of the files that make up an open database: itself, log, index.
-var sideFiles = []string{"", "-wal", "-shm"}
-
 // identify returns the identities of the database and its side files.
 func identify(path string) ([]os.FileInfo, error) {
 	files := make([]os.FileInfo, 0, 3)
-	for _, ending := range sideFiles {
+	for _, ending := range sqlitefile.SideFiles {
 		info, err := os.Stat(path + ending)
 		if err != nil {
 			return nil, err
@@ -213,7 +206,7 @@ func (d *database) abandon(force bool) error {
 
 // removeSideFiles removes the log and its index if they are still the ones that were opened.
 func (d *database) removeSideFiles() {
-	for i, ending := range sideFiles {
+	for i, ending := range sqlitefile.SideFiles {
 		name := d.path + ending
 		if info, err := os.Stat(name); err == nil && i > 0 && os.SameFile(info, d.files[i]) {
 			_ = os.Remove(name) // else the next open fails, and says why

@@ -50,9 +50,9 @@ func wantBuried(t *testing.T, e *Engine, want string) {
 func TestDeadLettersAreBoundedAtTheWrite(t *testing.T) {
 	e := start(t)
 	var log bytes.Buffer
-	w := <-e.turn
+	w, _ := e.turns.Take(t.Context())
 	w.maxDead, w.log = 10*(2*1000+deadLetterOverhead), slog.New(slog.NewTextHandler(&log, nil))
-	e.turn <- w
+	e.turns.Give(w)
 	storeAll(t, e, enginetest.NewBatch(device, 0, 1))
 	bury(t, e, device+"1", 2, 1000) // its name begins with a known one's
 	bury(t, e, device, 6, 1000)

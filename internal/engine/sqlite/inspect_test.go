@@ -28,7 +28,7 @@ func TestInspect(t *testing.T) {
 	if _, err := w.db.exec("PRAGMA synchronous = NORMAL"); err != nil {
 		t.Fatal(err)
 	}
-	e.turn <- w
+	e.turns.Give(w)
 	if d, err = e.Inspect(t.Context()); err != nil || d.Class == engine.Fsynced {
 		t.Errorf("without a sync at every commit: %+v, %v", d, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // TestFilesAreNotForOthers makes files with a umask that hides nothing, and opens files that everybody may read.
@@ -19,7 +20,7 @@ func TestFilesAreNotForOthers(t *testing.T) {
 	e := start(t)
 	wantModes := func() {
 		t.Helper()
-		for _, ending := range sideFiles {
+		for _, ending := range sqlitefile.SideFiles {
 			if info, err := os.Stat(e.path + ending); err != nil || info.Mode() != 0o640 {
 				t.Errorf("%q is %v, %v", ending, info.Mode(), err)
 			}
@@ -30,7 +31,7 @@ func TestFilesAreNotForOthers(t *testing.T) {
 
 	older := startIn(t, t.TempDir())
 	storeAll(t, older, enginetest.NewBatch(device, 0, 1))
-	for _, ending := range sideFiles {
+	for _, ending := range sqlitefile.SideFiles {
 		if err := os.Chmod(older.path+ending, 0o644); err != nil {
 			t.Fatal(err)
 		}

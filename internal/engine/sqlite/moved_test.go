@@ -99,7 +99,7 @@ func TestRemovedWhileCommitting(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = w.commit()
-	e.turn <- w
+	e.turns.Give(w)
 	wantFailure(t, err, "removed or replaced")
 	if !errors.Is(err, errMoved) || !engine.IsAmbiguous(err) {
 		t.Errorf("the failure is not ambiguous: %v", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // schemaVersion is kept in the file's user_version.
@@ -40,7 +41,7 @@ func (d *database) migrate() error {
 	case found == schemaVersion:
 		return nil
 	case found > schemaVersion:
-		return fmt.Errorf("%w: it has version %d, this program knows %d", errNewerSchema, found, schemaVersion)
+		return sqlitefile.NewerSchema(int(found), schemaVersion)
 	}
 	if _, err := d.exec("BEGIN IMMEDIATE"); err != nil {
 		return err

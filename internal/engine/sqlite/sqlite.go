@@ -1,10 +1,7 @@
 // Package sqlite is the embedded engine: records, dead letters and messages in one SQLite file, each batch
 // one transaction that is fsynced before it counts as stored. It needs no server, recognises
 // resent records by their id, and any SQLite client may read the file while it is written.
-//
-// One connection does everything, in turns. SQLite has one writer at a time anyway, and a second
-// connection of the same process would have to be closed together with the first whenever the
-// file is replaced.
+// One connection does everything, in turns.
 package sqlite
 
 import (
@@ -12,24 +9,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with
 // the endings -wal and -shm beside it while it is open.
 const FileName = "telemetry.db"
 
-// How long the engine waits before it gives up for this time.
-const (
-	lockWait  = 5 * time.Second        // for another process's write lock
-	closeWait = 5 * time.Second        // for a write that is still running at Close
-	lastWord  = 100 * time.Millisecond // for a write's own answer once its context has ended
-)
+// lockWait is how long the engine waits for another process's write lock before it gives up for this time.
+const lockWait = 5 * time.Second
 
 // Options configure the engine.
 type Options struct {
@@ -50,7 +43,7 @@ type Engine struct {
 	log       *slog.Logger
 	uptime    func() (boot string, uptime time.Duration) // what the ages of rows are counted by
 
-	turn       chan *writer // holds the writer while nobody works with it
+	turns      *sqlitefile.Turns[*writer]
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
@@ -66,17 +59,14 @@ var _ interface {
 // New returns an engine on the directory's database. It fails only on options that cannot work:
 // the file is opened by the first call that needs it, and again after a fault.
 func New(options Options) (*Engine, error) {
-	if options.Dir == "" {
-		return nil, errors.New("no data directory given")
-	}
 	if options.Retention < 0 {
 		return nil, fmt.Errorf("retention %v is negative", options.Retention)
 	}
-	dir, err := filepath.Abs(options.Dir)
+	path, err := sqlitefile.Path(options.Dir, FileName)
 	if err != nil {
-		return nil, fmt.Errorf("data directory %q: %w", options.Dir, err)
+		return nil, err
 	}
-	e := newEngine(filepath.Join(dir, FileName), options)
+	e := newEngine(path, options)
 	e.startMaintenance()
 	return e, nil
 }
@@ -88,13 +78,12 @@ func newEngine(path string, options Options) *Engine {
 		lockWait:  lockWait,
 		log:       options.Logger,
 		uptime:    retention.Uptime,
-		turn:      make(chan *writer, 1),
 		stop:      func() {},
 	}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	e.turn <- &writer{path: path, log: e.log, maxDead: options.DeadLetterMaxBytes}
+	e.turns = sqlitefile.NewTurns(path, &writer{path: path, log: e.log, maxDead: options.DeadLetterMaxBytes})
 	return e
 }
 
@@ -106,53 +95,26 @@ func (e *Engine) Lanes() int { return 1 }
 func (e *Engine) Close() error {
 	e.stop()
 	e.background.Wait()
-	select {
-	case w := <-e.turn:
-		return w.close()
-	case <-time.After(closeWait):
-		return fmt.Errorf("close %s: a write has not ended within %v", e.path, closeWait)
-	}
+	return e.turns.Close((*writer).close)
 }
 
 // acquire takes the writer for one piece of work, which ends with run.
 func (e *Engine) acquire(ctx context.Context) (*writer, error) {
-	if ctx.Err() == nil {
-		select {
-		case w := <-e.turn:
-			return w, nil
-		case <-ctx.Done():
-		}
+	w, err := e.turns.Take(ctx)
+	if err != nil {
+		return nil, &engine.Error{Transient: true, Err: err}
 	}
-	return nil, &engine.Error{Transient: true,
-		Err: fmt.Errorf("%s: an earlier write is still running: %w", e.path, context.Cause(ctx))}
+	return w, nil
 }
 
-// run does the work and gives the writer back. It leaves the work behind when ctx ends, because a
-// disk that hangs cannot be interrupted; so work must not use its caller's memory.
-func run[T any](ctx context.Context, e *Engine, w *writer, work func() (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
+// run does the work and gives the writer back. It leaves the work behind when ctx ends; so work must not use its
+// caller's memory.
+func run[T any](ctx context.Context, e *Engine, w *writer, work func(*writer) (T, error)) (T, error) {
+	value, err := sqlitefile.Use(ctx, e.turns, w, work)
+	if errors.Is(err, sqlitefile.ErrNoAnswer) {
+		err = &engine.Error{Transient: true, Ambiguous: true, Err: err}
 	}
-	done := make(chan outcome, 1)
-	go func() {
-		value, err := work()
-		e.turn <- w
-		done <- outcome{value, err}
-	}()
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-ctx.Done():
-	}
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-time.After(lastWord):
-		var none T
-		return none, &engine.Error{Transient: true, Ambiguous: true,
-			Err: fmt.Errorf("%s: no answer from the disk: %w", e.path, context.Cause(ctx))}
-	}
+	return value, err
 }
 
 // inTurn acquires the writer and runs work with it.
@@ -162,5 +124,5 @@ func inTurn[T any](ctx context.Context, e *Engine, work func(*writer) (T, error)
 		var none T
 		return none, err
 	}
-	return run(ctx, e, w, func() (T, error) { return work(w) })
+	return run(ctx, e, w, work)
 }

@@ -21,7 +21,7 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 		return err
 	}
 	w.staged.copy(b)
-	done, err := run(ctx, e, w, func() (stored, error) { return w.store(ctx, e.lockWait) })
+	done, err := run(ctx, e, w, func(w *writer) (stored, error) { return w.store(ctx, e.lockWait) })
 	if err != nil {
 		return err
 	}

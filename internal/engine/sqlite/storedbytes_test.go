@@ -36,9 +36,9 @@ func BenchmarkStoredBytes(b *testing.B) {
 
 func storedBytes(b *testing.B, limit int64, next func(n int) (batch *engine.Batch, sent int)) {
 	e := start(b)
-	w := <-e.turn
+	w, _ := e.turns.Take(b.Context())
 	w.maxDead = limit
-	e.turn <- w
+	e.turns.Give(w)
 	total, n := 0, 0
 	for b.Loop() {
 		batch, sent := next(n)

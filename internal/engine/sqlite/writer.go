@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/datadir"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // writer is the engine's one connection, and what it needs to get it back after a fault. Whoever
@@ -54,7 +54,7 @@ func (w *writer) open() error {
 // announce says that the file is open, and who else may read it. It is not said again at every attempt while the disk is
 // full.
 func (w *writer) announce() {
-	err := datadir.Tighten(w.path)
+	err := sqlitefile.Tighten(w.path)
 	if w.announced {
 		return
 	}

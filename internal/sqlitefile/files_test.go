@@ -1,4 +1,4 @@
-package datadir
+package sqlitefile
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func TestTightenNeverLoosens(t *testing.T) {
 	for _, c := range []struct{ is, want fs.FileMode }{
 		{0o644, 0o640}, {0o666, 0o640}, {0o777, 0o640}, {0o640, 0o640}, {0o600, 0o600}, {0o604, 0o600}, {0o400, 0o400}, {0o460, 0o440},
 	} {
-		for _, ending := range sideFiles {
+		for _, ending := range SideFiles {
 			if err := errors.Join(os.WriteFile(path+ending, nil, 0o600), os.Chmod(path+ending, c.is)); err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +47,7 @@ func TestTightenNeverLoosens(t *testing.T) {
 		if err := Tighten(path); err != nil {
 			t.Fatal(err)
 		}
-		for _, ending := range sideFiles {
+		for _, ending := range SideFiles {
 			if is := modeOf(t, path+ending); is != c.want {
 				t.Errorf("%q was %o and is %o, want %o", ending, c.is, is, c.want)
 			}

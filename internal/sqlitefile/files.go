@@ -1,6 +1,6 @@
-// Package datadir makes the files of the data directory, which hold places of people and passwords of devices: their
-// owner writes them, their group may read them, and nobody else sees them, whatever the umask says.
-package datadir
+// Package sqlitefile is what every SQLite database of this program has in common: its files and who may read them, one
+// connection that everybody uses in turns, and what an operator should do when it fails.
+package sqlitefile
 
 import (
 	"errors"
@@ -10,14 +10,38 @@ import (
 	"path/filepath"
 )
 
+// Pragmas are set on every connection. The log shrinks to 64 MiB after a reader held it up. Memory mapping stays off: a
+// failing disk would then end the process with a signal.
+var Pragmas = []string{
+	"journal_mode = WAL",
+	"synchronous = FULL",
+	"journal_size_limit = 67108864",
+	"mmap_size = 0",
+}
+
+// The data directory holds places of people and passwords of devices: the files' owner writes them, their group may read
+// them, and nobody else sees them, whatever the umask says.
 const (
 	dirMode = 0o750
 	// MostOpen are the permissions that a file has at most.
 	MostOpen fs.FileMode = 0o640
 )
 
-// sideFiles are the endings of the files that SQLite keeps beside a database. It makes them with the database's permissions.
-var sideFiles = []string{"", "-wal", "-shm"}
+// SideFiles are the endings of the files that make up an open database: itself, log, index. SQLite makes the other two
+// with the database's permissions.
+var SideFiles = []string{"", "-wal", "-shm"}
+
+// Path is the absolute path of the file of that name in the data directory.
+func Path(dir, name string) (string, error) {
+	if dir == "" {
+		return "", errors.New("no data directory given")
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("data directory %q: %w", dir, err)
+	}
+	return filepath.Join(absolute, name), nil
+}
 
 // Create makes an empty file with these permissions for a database to be opened, and its directory, unless they are
 // there. It never opens a file that is there: to close it again would drop this process's locks on it.
@@ -54,7 +78,7 @@ func makeDirectory(dir string) error {
 // file stays open to others, because it belongs to another user.
 func Tighten(path string) error {
 	var failed error
-	for _, ending := range sideFiles {
+	for _, ending := range SideFiles {
 		name := path + ending
 		info, err := os.Stat(name)
 		if err != nil || info.Mode().Perm()&^MostOpen == 0 {
