@@ -102,3 +102,25 @@ func TestLinesFit(t *testing.T) {
 		}
 	}
 }
+
+var (
+	testName     = regexp.MustCompile("`(Test[A-Z]\\w+)`")
+	testFunction = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+)
+
+// TestNamedTestsExist: a test that a page names for what it shows is there.
+func TestNamedTestsExist(t *testing.T) {
+	there := make(map[string]bool)
+	for _, file := range files(t, "_test.go") {
+		for _, m := range testFunction.FindAllStringSubmatch(readText(t, file), -1) {
+			there[m[1]] = true
+		}
+	}
+	for _, page := range files(t, ".md") {
+		for _, m := range testName.FindAllStringSubmatch(readText(t, page), -1) {
+			if !there[m[1]] {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
+		}
+	}
+}
