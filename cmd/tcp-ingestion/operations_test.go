@@ -124,8 +124,8 @@ var metricGroups = []struct{ heading, pattern string }{
 	{"Program", `^tcp_ingestion_`},
 }
 
-// TestDocsMetrics: the pages say of each metric what its help says, and what they, the alert rules and the dashboard name
-// is really there, with these labels.
+// TestDocsMetrics: the pages say of each metric what its help says, and what they, the alert rules and the dashboard
+// name is really there, with these labels.
 func TestDocsMetrics(t *testing.T) {
 	there := everyMetric(t)
 	const page = "docs/reference/metrics.md"
@@ -164,8 +164,11 @@ func TestDocsMetrics(t *testing.T) {
 // wantMetrics fails for a metric or label that a page, the rules or the dashboard name and nobody exports.
 func wantMetrics(t *testing.T, there map[string]*exportedMetric) {
 	t.Helper()
-	pages := []string{"../../README.md", "../../OPERATIONS.md", "../../deploy/prometheus/alerts.yml", "../../deploy/grafana/tcp-ingestion.json"}
-	for _, pattern := range []string{"../../docs/*.md", "../../docs/reference/*.md", "../../deploy/*.md"} {
+	var pages []string
+	for _, pattern := range []string{
+		"../../*.md", "../../docs/*.md", "../../docs/reference/*.md", "../../deploy/*.md",
+		"../../deploy/prometheus/*.yml", "../../deploy/grafana/*.json",
+	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: no pages, %v", pattern, err)

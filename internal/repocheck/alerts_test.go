@@ -13,7 +13,7 @@ import (
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	if _, err := exec.LookPath("promtool"); err != nil {
-		t.Fatal("the alert rules are tested with promtool and there is none: apt-get install --no-install-recommends prometheus")
+		t.Fatal("the alert rules are tested with promtool, which is in the Debian package prometheus")
 	}
 	if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -37,8 +37,8 @@ func ruleTests(t *testing.T) []string {
 var alertTest = regexp.MustCompile(
 	`(?s)alertname="(\w+)",alertstate="firing"\}\s+eval_time: \w+\s+exp_samples:( \[\])?`)
 
-// TestAlertsAreComplete: every alert says how bad it is, what is the matter, where to look and what to do, and is tested
-// both to fire and to stay silent.
+// TestAlertsAreComplete: every alert says how bad it is, what is the matter, where to look and what to do, and is
+// tested both to fire and to stay silent.
 func TestAlertsAreComplete(t *testing.T) {
 	fires, silent := make(map[string]bool), make(map[string]bool)
 	for _, file := range ruleTests(t) {

@@ -116,7 +116,9 @@ func TestDockerfile(t *testing.T) {
 		t.Error("scratch has nothing to RUN, and COPY does what is wanted of ADD")
 	}
 	copied := strings.Join(each(image(t), "COPY"), "\n")
-	for _, want := range []string{"/etc/ssl/certs/ca-certificates.crt", "--chown=" + the(t, "USER") + " ", "/src/bin/tcp-ingestion /tcp-ingestion"} {
+	for _, want := range []string{
+		"/etc/ssl/certs/ca-certificates.crt", "--chown=" + the(t, "USER") + " ", "/src/bin/tcp-ingestion /tcp-ingestion",
+	} {
 		if !strings.Contains(copied, want) {
 			t.Errorf("nothing copies %s", want)
 		}
@@ -251,7 +253,8 @@ func dockerContext(t *testing.T) (admitted func(name string) bool) {
 func runImage(t *testing.T, binary string) {
 	root := imageRoot(t, binary)
 	entrypoint := array(t, the(t, "ENTRYPOINT"))
-	settings := append(each(image(t), "ENV"), "TELTONIKA_PORT=0", "METRICS_PORT=0", "ADMIN_ADDRESS=127.0.0.1:0", "BIND_ADDRESS=127.0.0.1")
+	settings := append(each(image(t), "ENV"),
+		"TELTONIKA_PORT=0", "METRICS_PORT=0", "ADMIN_ADDRESS=127.0.0.1:0", "BIND_ADDRESS=127.0.0.1")
 	server := inRoot(t, root, settings, append(entrypoint, array(t, the(t, "CMD"))...))
 	stderr, err := server.StderrPipe()
 	if err != nil {

@@ -57,7 +57,8 @@ func shutdownTimeout(t *testing.T) time.Duration {
 
 // TestStopTimeouts: whoever stops the service waits longer than the service itself does.
 func TestStopTimeouts(t *testing.T) {
-	compose, err := time.ParseDuration(regexp.MustCompile(`stop_grace_period: (\S+)`).FindStringSubmatch(service(t, "tcp-ingestion"))[1])
+	grace := regexp.MustCompile(`stop_grace_period: (\S+)`).FindStringSubmatch(service(t, "tcp-ingestion"))
+	compose, err := time.ParseDuration(grace[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,8 @@ func TestStopTimeouts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, limit := range map[string]time.Duration{"compose": compose, "systemd": time.Duration(seconds) * time.Second} {
+	systemd := time.Duration(seconds) * time.Second
+	for name, limit := range map[string]time.Duration{"compose": compose, "systemd": systemd} {
 		if limit < shutdownTimeout(t)+5*time.Second {
 			t.Errorf("%s kills after %v, the service gives up after %v", name, limit, shutdownTimeout(t))
 		}
@@ -129,11 +131,14 @@ func TestCompose(t *testing.T) {
 				t.Errorf("%s has no %s", name, want)
 			}
 		}
-		if user := regexp.MustCompile(`\n    user: "(\d+):\d+"`).FindStringSubmatch(service(t, name)); user == nil || user[1] == "0" {
+		user := regexp.MustCompile(`\n    user: "(\d+):\d+"`).FindStringSubmatch(service(t, name))
+		if user == nil || user[1] == "0" {
 			t.Errorf("%s has user %v", name, user)
 		}
 	}
-	for _, want := range []string{"--appendonly yes", "--appendfsync everysec", "--maxmemory-policy noeviction", "redis:/data"} {
+	for _, want := range []string{
+		"--appendonly yes", "--appendfsync everysec", "--maxmemory-policy noeviction", "redis:/data",
+	} {
 		if !strings.Contains(service(t, "redis"), want) {
 			t.Errorf("redis has no %s", want)
 		}
@@ -153,7 +158,8 @@ func TestCompose(t *testing.T) {
 // TestNoSecretsAndNoMovingNames: passwords come from outside, and what is run is named by version or content.
 func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	// A value that does not come from a variable, or that is a variable's default; and a password in an address.
-	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
+	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
+		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
 	for _, path := range []string{dockerfilePath, composePath, transportsPath, unitPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
@@ -202,7 +208,9 @@ func TestWorkflowScripts(t *testing.T) {
 			t.Errorf("an expression in a script: %s", line)
 		}
 	}
-	for _, want := range []string{"run: .ci/run", "run: make vuln", "concurrency:", "permissions:\n  contents: read\n", "persist-credentials: false"} {
+	for _, want := range []string{
+		"run: .ci/run", "run: make vuln", "concurrency:", "permissions:\n  contents: read\n", "persist-credentials: false",
+	} {
 		if !strings.Contains(contents(t, workflowPath), want) {
 			t.Errorf("no %s", want)
 		}

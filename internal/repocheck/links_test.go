@@ -36,7 +36,8 @@ func files(t *testing.T, endings ...string) (all []string) {
 
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	mention = regexp.MustCompile(`\b((?:OPERATIONS|ARCHITECTURE|CONTRIBUTING|SECURITY|CHANGELOG|docs/[a-z0-9/-]+)\.md)(#[a-z0-9_-]+)?`)
+	mention = regexp.MustCompile(
+		`\b((?:OPERATIONS|ARCHITECTURE|CONTRIBUTING|SECURITY|CHANGELOG|docs/[a-z0-9/-]+)\.md)(#[a-z0-9_-]+)?`)
 )
 
 // TestLinks: links of the pages for people lead to files and headings that are there, and so does what the code, the

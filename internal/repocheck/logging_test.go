@@ -79,7 +79,8 @@ func asLogCall(n ast.Node) (logCall, bool) {
 	if !ok || !logger.MatchString(lastName(method.X)) && method.Sel.Name != "With" {
 		return logCall{}, false
 	}
-	c := logCall{at: positions.Position(call.Pos()), level: strings.ToLower(strings.TrimSuffix(method.Sel.Name, "Context"))}
+	level := strings.ToLower(strings.TrimSuffix(method.Sel.Name, "Context"))
+	c := logCall{at: positions.Position(call.Pos()), level: level}
 	args := call.Args
 	if strings.HasSuffix(method.Sel.Name, "Context") && len(args) > 0 {
 		args = args[1:]
@@ -154,7 +155,8 @@ var (
 
 // TestDocsLog holds the page's tables of messages and fields to the code, and the code to constant lower-case messages.
 func TestDocsLog(t *testing.T) {
-	messages, fields := make(map[string]bool), map[string]bool{"time": true, "level": true, "msg": true, "suppressed": true}
+	messages := make(map[string]bool)
+	fields := map[string]bool{"time": true, "level": true, "msg": true, "suppressed": true}
 	for _, f := range sources(t, "cmd", "internal") {
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
 			if level, message, ok := verdict(n); ok {

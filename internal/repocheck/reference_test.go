@@ -82,7 +82,8 @@ func TestDocsCloseReasons(t *testing.T) {
 			if !found {
 				t.Errorf("the comment of %s does not say whether to worry", reason.name)
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", reason.text, testkit.Markup(page, meaning), testkit.Markup(page, strings.TrimSuffix(worry, ".")))
+			worry = strings.TrimSuffix(worry, ".")
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", reason.text, testkit.Markup(page, meaning), testkit.Markup(page, worry))
 		}
 	}
 	testkit.Section(t, page, "close reasons", b.String(), *update)
@@ -100,7 +101,8 @@ func TestDocsErrors(t *testing.T) {
 				t.Errorf("%s of %s has no comment", e.name, dir)
 			}
 			name := dir[strings.LastIndexByte(dir, '/')+1:] + "." + e.name
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, e.text, testkit.Markup(page, strings.TrimPrefix(e.comment, e.name+": ")))
+			meaning := strings.TrimPrefix(e.comment, e.name+": ")
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, e.text, testkit.Markup(page, meaning))
 		}
 	}
 	testkit.Section(t, page, "errors", b.String(), *update)
