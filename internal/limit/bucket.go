@@ -42,6 +42,12 @@ func (b *Bucket) Has(n int, now time.Time, r Rate) bool {
 	return ok
 }
 
+// Wait is how long it takes until Take would take n, which is at most the burst.
+func (b *Bucket) Wait(n int, now time.Time, r Rate) time.Duration {
+	next, _ := after(b.full.Load(), n, now, r)
+	return max(0, time.Duration(next-now.UnixNano())-time.Duration(r.Burst)*r.Interval)
+}
+
 // Give puts n back, of those that were taken.
 func (b *Bucket) Give(n int, r Rate) { b.full.Add(-int64(n) * int64(r.Interval)) }
 

@@ -37,6 +37,26 @@ func TestBucketGrantsABurstAndThenARate(t *testing.T) {
 	}
 }
 
+func TestBucketTellsHowLongToWait(t *testing.T) {
+	r := Rate{Burst: 10, Interval: time.Second}
+	var b Bucket
+	if wait := b.Wait(10, start, r); wait != 0 {
+		t.Errorf("a full bucket has to be waited for %v", wait)
+	}
+	b.Take(8, start, r)
+	for n, want := range map[int]time.Duration{2: 0, 3: time.Second, 10: 8 * time.Second} {
+		if wait := b.Wait(n, start, r); wait != want {
+			t.Errorf("%d are there after %v, want %v", n, wait, want)
+		}
+		if later := start.Add(want); !b.Has(n, later, r) || want > 0 && b.Has(n, later.Add(-1), r) {
+			t.Errorf("%d are not there exactly after %v", n, want)
+		}
+	}
+	if wait := b.Wait(10, start.Add(-time.Hour), r); wait != 0 {
+		t.Errorf("after the clock went back, a wait of %v", wait)
+	}
+}
+
 func TestBucketToTheNanosecond(t *testing.T) {
 	r := Rate{Burst: 10, Interval: time.Second}
 	var b Bucket
