@@ -36,9 +36,9 @@ func eachCommanded(b *testing.B, benchmark func(*testing.B, *commanded)) {
 // senders is how many requests are on their way at once.
 const senders = 16
 
-// order gives so many devices, from the first on, a command each, not faster than rate commands a second (0: at once). It ends early
-// when ctx does.
-func (c *commanded) order(ctx context.Context, b *testing.B, devices int, rate float64) {
+// order gives so many devices, from the first on, a command each, not faster than rate commands a second (0: at once). Each
+// request waits for its result as long as wait. It ends early when ctx does.
+func (c *commanded) order(ctx context.Context, b *testing.B, devices int, rate float64, wait time.Duration) {
 	b.Helper()
 	var next atomic.Int64
 	var running sync.WaitGroup
@@ -61,7 +61,9 @@ func (c *commanded) order(ctx context.Context, b *testing.B, devices int, rate f
 				case <-time.After(time.Until(start.Add(due))):
 				}
 				imei := fmt.Sprint(simulate.Defaults().IMEIBase + uint64(i))
-				if _, err := client.Submit(b.Context(), imei, asks(strconv.FormatInt(c.sent.Add(1), 10), "getver")); err != nil {
+				request := asks(strconv.FormatInt(c.sent.Add(1), 10), "getver")
+				request.WaitMS = new(wait.Milliseconds())
+				if _, err := client.Submit(b.Context(), imei, request); err != nil {
 					b.Error(err)
 					return
 				}
@@ -74,13 +76,19 @@ func (c *commanded) order(ctx context.Context, b *testing.B, devices int, rate f
 // finished is how many commands have their final state.
 func (c *commanded) finished() float64 { return c.metric("teltonika_commands_total") }
 
-// BenchmarkCommands gives each of two thousand quiet devices, which answer at once, a command over HTTP, and waits for all results: that is
-// an iteration, and the figures are medians of them. A device takes no more than 20 in a row without a pause, so -benchtime 7x is fine and 100x is not.
+// BenchmarkCommands gives each of two thousand quiet devices, which answer at once, a command over HTTP, and waits for all
+// results: that is an iteration, and the figures are medians of them. A device takes no more than 20 in a row without a
+// pause, so -benchtime 7x is fine and 100x is not.
 //
 //	commands/s      from the first request to the last result
 //	server-µs/cmd   CPU of the server for one command, its request and its answer included
 //	redis-µs/cmd    CPU of redis-server for one command
-func BenchmarkCommands(b *testing.B) {
+func BenchmarkCommands(b *testing.B) { benchmarkCommands(b, 0) }
+
+// BenchmarkCommandsAwaited is the same with requests that wait for their results.
+func BenchmarkCommandsAwaited(b *testing.B) { benchmarkCommands(b, patience) }
+
+func benchmarkCommands(b *testing.B, wait time.Duration) {
 	eachCommanded(b, func(b *testing.B, c *commanded) {
 		const devices = 2000
 		fleet := program(b, nil, "simulate", "--address", c.devices, "--quiet", "--devices", fmt.Sprint(devices), "--rate", "100",
@@ -95,7 +103,7 @@ func BenchmarkCommands(b *testing.B) {
 		eventually(b, "the fleet is connected", patience, func() bool { return c.metric("teltonika_connections_active") == devices })
 		all := func() {
 			before := c.finished()
-			c.order(b.Context(), b, devices, 0)
+			c.order(b.Context(), b, devices, 0, wait)
 			eventually(b, "every command has its result", 4*patience, func() bool { return c.finished() == before+devices })
 		}
 		all() // the first ones wait until the devices are ready for them
@@ -177,7 +185,7 @@ func (c *commanded) telemetry(b *testing.B, rate float64, commands bool) (f flee
 	var ordering sync.WaitGroup
 	before := c.finished()
 	if commands {
-		ordering.Go(func() { c.order(ctx, b, devices, devices/(telemetrySeconds-1)) })
+		ordering.Go(func() { c.order(ctx, b, devices, devices/(telemetrySeconds-1), 0) })
 	}
 	f = runFleet(b, c.server, "--devices", fmt.Sprint(devices), "--duration", fmt.Sprint(telemetrySeconds, "s"),
 		"--rate", fmt.Sprint(rate), "--command-latency", "0-500ms")

@@ -38,9 +38,9 @@ func (o oracle) Cancel(context.Context, string) (command.Entry, error) {
 	return command.Entry{}, command.ErrUnknown
 }
 
-func (o oracle) Await(ctx context.Context, _ string) (command.Entry, error) {
+func (o oracle) Await(ctx context.Context, e command.Entry) (command.Entry, error) {
 	<-ctx.Done()
-	return command.Entry{}, ctx.Err()
+	return e, ctx.Err()
 }
 
 func (o oracle) Device(imei string) (command.Device, bool) {

@@ -105,12 +105,9 @@ func (s *Server) await(ctx context.Context, e command.Entry, wait time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
-	now, err := s.Commands.Await(ctx, e.ID)
+	now, err := s.Commands.Await(ctx, e)
 	if err != nil && ctx.Err() == nil {
 		s.storeFailed("await", err)
-	}
-	if now.ID == "" {
-		return e
 	}
 	return now
 }

@@ -99,11 +99,14 @@ func (m *memory) Cancel(_ context.Context, id string) (command.Entry, error) {
 	return e, err
 }
 
-func (m *memory) Await(ctx context.Context, id string) (command.Entry, error) {
+func (m *memory) Await(ctx context.Context, known command.Entry) (command.Entry, error) {
 	for {
-		e, changed, err := m.get(id)
-		if err != nil || e.State.Final() {
-			return e, err
+		e, changed, err := m.get(known.ID)
+		if err != nil {
+			return known, err
+		}
+		if e.State.Final() {
+			return e, nil
 		}
 		select {
 		case <-changed:

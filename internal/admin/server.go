@@ -26,8 +26,8 @@ type Commands interface {
 	Lookup(ctx context.Context, id string) (command.Entry, error)
 	// Cancel takes a queued command back, and returns it as it is then. It may fail with [command.ErrUnknown].
 	Cancel(ctx context.Context, id string) (command.Entry, error)
-	// Await returns the command when it has its final state, or with ctx's error as it is.
-	Await(ctx context.Context, id string) (command.Entry, error)
+	// Await returns the command when it has its final state, or with ctx's error as it is. e is how it was known last.
+	Await(ctx context.Context, e command.Entry) (command.Entry, error)
 }
 
 // Devices are those connected to this instance now: all in any order, or one.

@@ -99,7 +99,7 @@ func (d *dispatcher) result(id string) command.Entry {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
-	e, err := d.Await(ctx, id)
+	e, err := d.Await(ctx, command.Entry{Command: command.Command{ID: id}})
 	if err != nil {
 		d.Errorf("%s is %s: %v", id, e.State, err)
 	}
@@ -191,7 +191,7 @@ func (l *line) Describe() command.Device { return command.Device{IMEI: l.imei} }
 
 var errHungUp = errors.New("hung up")
 
-// Send implements command.Line.
+// Send implements command.Sender.
 func (l *line) Send(ctx context.Context, frame []byte) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err

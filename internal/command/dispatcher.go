@@ -4,20 +4,23 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
-// Sender is the connection of a device, as far as commands go.
+// Sender writes commands to a device: its connection, as far as commands go.
 type Sender interface {
-	// Send writes a frame to the device, at a moment at which no frame of the device is in hand and its first one is
-	// acknowledged, and returns when that was: what the device said before is not the answer. When it fails, also
-	// because ctx ended before that moment came, the device cannot have got the whole frame.
+	// Send writes a frame when no frame of the device is in hand and its first one is acknowledged. It returns when that
+	// was: what the device said before is not the answer. When Send fails, also because ctx ended before that moment, the
+	// device cannot have got the whole frame.
 	Send(ctx context.Context, frame []byte) (time.Time, error)
-	// Describe tells what is known of the device, its model apart.
+	// Describe tells what is known of the device, but for its model.
 	Describe() Device
 }
 
@@ -35,54 +38,63 @@ type Dispatcher struct {
 	Options
 	auditLog *slog.Logger
 	policy   atomic.Pointer[Policy]
-	surplus  chan Entry // of queues that are full
+	overflow chan Entry // commands that found their device's queue full
 	running  sync.WaitGroup
 	models   models
+	watchers watchers
 
-	mu      sync.Mutex      // never taken while a frame of records is in hand
-	ctx     context.Context // of Run, nil before and after it
-	lines   map[string]connection
-	queues  map[string]*queue
-	chatter chatter
-	said    int // messages in hand
-	bytes   int // of their payloads
+	mu             sync.Mutex      // never taken while a frame of records is in hand
+	ctx            context.Context // of Run; nil before and after it
+	connected      map[string]connection
+	queues         map[string]*queue
+	unawaited      *limit.Table[limit.Bucket] // by IMEI: messages that nobody here awaits
+	pending        int                        // messages in hand
+	pendingPayload int                        // bytes of their payloads
 }
 
 // connection is a connected device.
 type connection struct {
-	line   Sender
+	sender Sender
 	since  time.Time
 	number uint64
 }
 
-// How many messages of devices, with how many bytes, and commands beyond what a queue takes, may be in hand. Of what is
-// more, a message is taken for no answer, and a command stays with the store until it expires.
+// What may be in hand at once, for all devices. A message beyond that is taken for no answer. A command beyond that stays
+// with the store until it expires.
 const (
-	maxMessages     = 4096
-	maxMessageBytes = 16 << 20
-	surplusCommands = 1024
+	maxPending        = 4096 // messages
+	maxPendingPayload = 16 << 20
+	maxOverflow       = 1024
 )
+
+// unawaitedRate is how often the store is asked about messages of one device that nobody here awaits. A device that sends
+// data of its own accord must not keep the store busy.
+var unawaitedRate = limit.PerSecond(10, 200)
+
+// unawaitedCells is how many devices are told apart; others share a cell.
+const unawaitedCells = 1 << 14
 
 // NewDispatcher returns a dispatcher that does nothing before Run.
 func NewDispatcher(o Options) *Dispatcher {
 	d := &Dispatcher{
-		Options: o, auditLog: logging.Audit(o.Logger), surplus: make(chan Entry, surplusCommands), models: newModels(),
-		lines: make(map[string]connection), queues: make(map[string]*queue), chatter: newChatter(),
+		Options: o, auditLog: logging.Audit(o.Logger), overflow: make(chan Entry, maxOverflow), models: newModels(),
+		watchers: watchers{byID: make(map[string][]chan Entry)}, connected: make(map[string]connection),
+		queues: make(map[string]*queue), unawaited: limit.NewTable[limit.Bucket](unawaitedCells),
 	}
 	d.policy.Store(o.Policy)
 	return d
 }
 
-// SetPolicy puts another policy in force, for commands that are not sent yet too.
+// SetPolicy puts another policy in force, also for commands that wait.
 func (d *Dispatcher) SetPolicy(p *Policy) { d.policy.Store(p) }
 
-// Run carries out commands until ctx ends. A command that is in flight then stays Sent; the store sees to its end.
+// Run carries out commands until ctx ends. A command in flight then stays Sent, and the store ends it.
 func (d *Dispatcher) Run(ctx context.Context) {
 	d.mu.Lock()
 	d.ctx = ctx
 	d.mu.Unlock()
 	d.background(func() { d.Store.Run(ctx, d) })
-	d.background(func() { d.refuseSurplus(ctx) })
+	d.background(func() { d.refuseOverflow(ctx) })
 	<-ctx.Done()
 	d.mu.Lock()
 	d.ctx = nil // nothing begins any more
@@ -97,31 +109,30 @@ func (d *Dispatcher) background(run func()) {
 	})
 }
 
-// Connected says that a device is connected by this line. The one with the highest number counts, in whatever order they
-// are told of.
-func (d *Dispatcher) Connected(imei string, number uint64, l Sender) {
+// Connected says that a device is connected by this sender. The highest number counts, in whatever order they come.
+func (d *Dispatcher) Connected(imei string, number uint64, s Sender) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lines[imei].number > number {
+	if d.connected[imei].number > number {
 		return
 	}
-	c := connection{line: l, since: time.Now(), number: number}
-	d.lines[imei] = c
+	c := connection{sender: s, since: time.Now(), number: number}
+	d.connected[imei] = c
 	d.Store.Connected(c.of(imei))
 	if q := d.queues[imei]; q != nil {
 		q.wake()
 	}
 }
 
-// Disconnected says that the line has ended.
-func (d *Dispatcher) Disconnected(imei string, l Sender) {
+// Disconnected says that the sender's connection has ended.
+func (d *Dispatcher) Disconnected(imei string, s Sender) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c, ok := d.lines[imei]
-	if !ok || c.line != l {
+	c, ok := d.connected[imei]
+	if !ok || c.sender != s {
 		return // taken over
 	}
-	delete(d.lines, imei)
+	delete(d.connected, imei)
 	d.Store.Disconnected(c.of(imei))
 	if q := d.queues[imei]; q != nil {
 		q.wake()
@@ -135,33 +146,22 @@ func (c connection) of(imei string) Connection {
 // Connections implements Receiver.
 func (d *Dispatcher) Connections() iter.Seq[Connection] {
 	d.mu.Lock()
-	all := make([]Connection, 0, len(d.lines))
-	for imei, c := range d.lines {
+	defer d.mu.Unlock()
+	all := make([]Connection, 0, len(d.connected))
+	for imei, c := range d.connected {
 		all = append(all, c.of(imei))
 	}
-	d.mu.Unlock()
-	return func(yield func(Connection) bool) {
-		for _, c := range all {
-			if !yield(c) {
-				return
-			}
-		}
-	}
+	return slices.Values(all)
 }
 
 // Devices are the devices that are connected here, in no order.
 func (d *Dispatcher) Devices() iter.Seq[Device] {
 	d.mu.Lock()
-	lines := make([]Sender, 0, len(d.lines))
-	for _, c := range d.lines {
-		lines = append(lines, c.line)
-	}
+	all := slices.Collect(maps.Values(d.connected))
 	d.mu.Unlock()
 	return func(yield func(Device) bool) {
-		for _, l := range lines {
-			info := l.Describe()
-			info.Model = d.models.of(info.IMEI)
-			if !yield(info) {
+		for _, c := range all {
+			if !yield(d.describe(c.sender)) {
 				return
 			}
 		}
@@ -170,15 +170,24 @@ func (d *Dispatcher) Devices() iter.Seq[Device] {
 
 // Device is the one of that IMEI, if it is connected here.
 func (d *Dispatcher) Device(imei string) (Device, bool) {
-	d.mu.Lock()
-	line := d.lines[imei].line
-	d.mu.Unlock()
-	if line == nil {
+	s := d.sender(imei)
+	if s == nil {
 		return Device{}, false
 	}
-	info := line.Describe()
-	info.Model = d.models.of(imei)
-	return info, true
+	return d.describe(s), true
+}
+
+// sender is the device's connection, or nil.
+func (d *Dispatcher) sender(imei string) Sender {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.connected[imei].sender
+}
+
+func (d *Dispatcher) describe(s Sender) Device {
+	device := s.Describe()
+	device.Model = d.models.of(device.IMEI)
+	return device
 }
 
 // Receive implements Receiver.
@@ -186,44 +195,43 @@ func (d *Dispatcher) Receive(e Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ctx == nil {
-		return // the next run takes it
+		return // the next run receives it
 	}
 	if d.queue(e.IMEI).add(e) {
 		return
 	}
 	select {
-	case d.surplus <- e:
+	case d.overflow <- e:
 	default:
 	}
 }
 
-// Finished implements Receiver: a command has got its final state from the store itself.
+// Finished implements Receiver: the store itself has given the command its final state.
 func (d *Dispatcher) Finished(e Entry) { d.finished(&e) }
 
-// answerPatience is how long Message waits for the store to say whose answer a message is.
-const answerPatience = 2 * time.Second
+// answerTimeout is how long Message waits for the store to say whose answer a message is.
+const answerTimeout = 2 * time.Second
 
-// Message takes a message that may be an answer (Message.MayAnswer) and reports whether it is the one to the
-// command in flight. Only while there is one here, and all of it is written, Message waits for the store, a
-// moment at most: a store that fails holds up no device. Otherwise the store is asked in its own time, because
-// the message may be a late answer, or one to a command that another instance has sent. Dispatcher keeps m and its
-// payload.
+// Message takes a message that may be an answer (Message.MayAnswer), and reports whether it answers the command in flight.
+// It waits for the store, a moment at most, if a command is in flight here and written is true: all of it is written.
+// Otherwise the store is asked in its own time: the message may be a late answer, or answer a command that another instance
+// has sent. The dispatcher keeps m and its payload.
 func (d *Dispatcher) Message(m *Message, written bool) bool {
-	if !d.take(m, written) || m.match == nil {
+	if !d.admit(m, written) || m.match == nil {
 		return false
 	}
-	patience := time.NewTimer(answerPatience)
-	defer patience.Stop()
+	timeout := time.NewTimer(answerTimeout)
+	defer timeout.Stop()
 	select {
 	case match := <-m.match:
 		return match == MatchAnswer
-	case <-patience.C:
+	case <-timeout.C:
 		d.setInFlight(m.IMEI, false) // the store does not answer, so nothing waits for it any more
 		return false
 	}
 }
 
-// setInFlight says whether a command of the device is in flight here and what the device says may be waited for.
+// setInFlight says whether a command of the device is in flight here, and so its messages may wait for the store.
 func (d *Dispatcher) setInFlight(imei string, yes bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -232,41 +240,40 @@ func (d *Dispatcher) setInFlight(imei string, yes bool) {
 	}
 }
 
-// take takes a message in hand if there is room for it.
-func (d *Dispatcher) take(m *Message, written bool) bool {
+// admit queues a message if there is room for it.
+func (d *Dispatcher) admit(m *Message, written bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := d.queues[m.IMEI]
 	if written && q != nil && q.inFlight {
 		m.match = make(chan Match, 1)
 	}
-	if d.ctx != nil && d.hasRoom(m) && d.queue(m.IMEI).say(m) {
-		d.said++
-		d.bytes += len(m.Payload)
+	if d.ctx != nil && d.hasRoom(m) && d.queue(m.IMEI).addMessage(m) {
+		d.pending++
+		d.pendingPayload += len(m.Payload)
 		return true
 	}
 	d.Metrics.message(messageDropped)
 	return false
 }
 
-// hasRoom reports whether a message may be taken in hand: one that is awaited, or as many others as the store may be
-// asked about.
+// hasRoom reports whether a message may be queued: one that is awaited, or as many others as the store may be asked about.
 func (d *Dispatcher) hasRoom(m *Message) bool {
-	if d.said >= maxMessages || d.bytes+len(m.Payload) > maxMessageBytes {
+	if d.pending >= maxPending || d.pendingPayload+len(m.Payload) > maxPendingPayload {
 		return false
 	}
-	return m.match != nil || d.chatter.take(m.IMEI, m.Received)
+	return m.match != nil || d.unawaited.Of(m.IMEI).Take(1, m.Received, unawaitedRate)
 }
 
-// heard takes a message out of hand.
-func (d *Dispatcher) heard(m *Message) {
+// release takes a message out of hand.
+func (d *Dispatcher) release(m *Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.said--
-	d.bytes -= len(m.Payload)
+	d.pending--
+	d.pendingPayload -= len(m.Payload)
 }
 
-// queue is the device's, which begins if there is none. The lock is held.
+// queue is the device's. It is begun if there is none. d.mu is held.
 func (d *Dispatcher) queue(imei string) *queue {
 	q := d.queues[imei]
 	if q == nil {
@@ -277,10 +284,10 @@ func (d *Dispatcher) queue(imei string) *queue {
 	return q
 }
 
-func (d *Dispatcher) refuseSurplus(ctx context.Context) {
+func (d *Dispatcher) refuseOverflow(ctx context.Context) {
 	for {
 		select {
-		case e := <-d.surplus:
+		case e := <-d.overflow:
 			d.finish(ctx, e, Failed, tooManyWait)
 		case <-ctx.Done():
 			return

@@ -90,7 +90,7 @@ func TestExpiredWithoutADevice(t *testing.T) {
 func TestLineWithoutAMoment(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
-		d.Connected(imei, nextNumber(), stuckLine{})
+		d.Connected(imei, nextNumber(), stuckSender{})
 		c := newCommand(imei, "patient")
 		d.submit(c)
 		c = newCommand(imei, "impatient")
@@ -106,15 +106,15 @@ func TestLineWithoutAMoment(t *testing.T) {
 	})
 }
 
-// stuckLine is the connection of a device that sends a frame without an end.
-type stuckLine struct{}
+// stuckSender is the connection of a device that sends a frame without an end.
+type stuckSender struct{}
 
-func (stuckLine) Send(ctx context.Context, _ []byte) (time.Time, error) {
+func (stuckSender) Send(ctx context.Context, _ []byte) (time.Time, error) {
 	<-ctx.Done()
 	return time.Time{}, ctx.Err()
 }
 
-func (stuckLine) Describe() command.Device { return command.Device{} }
+func (stuckSender) Describe() command.Device { return command.Device{} }
 
 func TestSameIDIsExecutedOnce(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
@@ -178,7 +178,7 @@ func TestPolicyIsAskedTwice(t *testing.T) {
 // More commands than may wait for a device fail, each with its result, or are not taken.
 func TestQueueIsBounded(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
-		d.Connected(imei, nextNumber(), stuckLine{})
+		d.Connected(imei, nextNumber(), stuckSender{})
 		for i := range 262 {
 			if _, _, err := d.store.Submit(context.Background(), newCommand(imei, fmt.Sprint("c", i))); err != nil {
 				d.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
 // maxQueued is how many commands may wait for one device at an instance.
@@ -13,31 +15,36 @@ const maxQueued = 256
 
 const tooManyWait = "too many commands wait for this device"
 
-// maxSaid is how many messages of one device may be in hand.
-const maxSaid = 64
+// maxPendingOfDevice is how many messages of one device may be in hand.
+const maxPendingOfDevice = 64
 
-// queue is what there is to do for one device at this instance: its commands, one after the other, and its messages, in
-// their order. It has a goroutine until all are off our hands and the device has got back what its pace allows.
+// pace is what one device may be sent: 20 commands in a row, then one every 2 s.
+var pace = limit.Rate{Burst: 20, Interval: 2 * time.Second}
+
+// queue is what one device has in hand at this instance: its commands, one after the other, and its messages, in their
+// order. Its goroutine ends when both are gone and the device has got back what its pace allows.
 type queue struct {
-	dispatcher *Dispatcher
-	ctx        context.Context // of the dispatcher's Run
-	imei       string
-	entries    []Entry       // the first one is being carried out; under dispatcher.mu
-	changed    chan struct{} // the line has come or gone, or an entry was added
-	messages   chan *Message
-	pace       pace
-	inFlight   bool      // a command has begun, and its answer is awaited; under dispatcher.mu
-	answered   string    // the command that a message has just settled
-	unasked    time.Time // when the last command was sent, or zero: what the device had said before answers nothing
+	dispatcher   *Dispatcher
+	ctx          context.Context // of the dispatcher's Run
+	imei         string
+	entries      []Entry       // the first one is being carried out; under dispatcher.mu
+	changed      chan struct{} // the connection has come or gone, or an entry was added
+	messages     chan *Message
+	pace         limit.Bucket
+	inFlight     bool      // a command has begun, and its answer is awaited; under dispatcher.mu
+	answered     string    // the command that a message has just settled
+	answersSince time.Time // what the device said before answers nothing: when the last command was sent, or zero
 }
 
 func newQueue(ctx context.Context, d *Dispatcher, imei string) *queue {
-	return &queue{dispatcher: d, ctx: ctx, imei: imei, changed: make(chan struct{}, 1), messages: make(chan *Message, maxSaid)}
+	return &queue{
+		dispatcher: d, ctx: ctx, imei: imei, changed: make(chan struct{}, 1), messages: make(chan *Message, maxPendingOfDevice),
+	}
 }
 
 // add puts the command behind the others, unless it is among them. It reports whether there was room. dispatcher.mu is held.
 func (q *queue) add(e Entry) bool {
-	if slices.ContainsFunc(q.entries, func(other Entry) bool { return other.ID == e.ID }) {
+	if q.has(e.ID) {
 		return true
 	}
 	if len(q.entries) == maxQueued {
@@ -49,8 +56,13 @@ func (q *queue) add(e Entry) bool {
 	return true
 }
 
-// say adds a message. It reports whether there was room. dispatcher.mu is held.
-func (q *queue) say(m *Message) bool {
+// has reports whether the command is in hand. dispatcher.mu is held.
+func (q *queue) has(id string) bool {
+	return slices.ContainsFunc(q.entries, func(e Entry) bool { return e.ID == id })
+}
+
+// addMessage reports whether there was room for the message. dispatcher.mu is held.
+func (q *queue) addMessage(m *Message) bool {
 	select {
 	case q.messages <- m:
 		return true
@@ -73,7 +85,7 @@ func (q *queue) run() {
 		e, ok := q.first()
 		switch {
 		case ok:
-			if q.carryOut(e) {
+			if q.execute(e) {
 				q.drop(e.ID)
 			} else {
 				q.giveBackFrom(0)
@@ -82,7 +94,7 @@ func (q *queue) run() {
 		case q.end():
 			return
 		default:
-			q.wait(q.pace.full(time.Now())) // or for a message
+			q.wait(q.pace.Wait(pace.Burst, time.Now(), pace)) // or for a message
 		}
 	}
 }
@@ -99,7 +111,7 @@ func (q *queue) contain() {
 	delete(q.dispatcher.queues, q.imei)
 	q.dispatcher.mu.Unlock()
 	for len(q.messages) > 0 {
-		q.dispatcher.heard(<-q.messages)
+		q.dispatcher.release(<-q.messages)
 	}
 }
 
@@ -124,19 +136,15 @@ func (q *queue) drop(id string) {
 func (q *queue) end() bool {
 	q.dispatcher.mu.Lock()
 	defer q.dispatcher.mu.Unlock()
-	if len(q.entries) > 0 || len(q.messages) > 0 || q.pace.full(time.Now()) > 0 {
+	if len(q.entries) > 0 || len(q.messages) > 0 || q.pace.Wait(pace.Burst, time.Now(), pace) > 0 {
 		return false
 	}
 	delete(q.dispatcher.queues, q.imei)
 	return true
 }
 
-// line is the device's connection, or nil.
-func (q *queue) line() Sender {
-	q.dispatcher.mu.Lock()
-	defer q.dispatcher.mu.Unlock()
-	return q.dispatcher.lines[q.imei].line
-}
+// sender is the device's connection, or nil.
+func (q *queue) sender() Sender { return q.dispatcher.sender(q.imei) }
 
 // wait waits for d at most: less when something changes or a message arrives, which it settles.
 func (q *queue) wait(d time.Duration) {
@@ -151,8 +159,8 @@ func (q *queue) wait(d time.Duration) {
 	}
 }
 
-// hearOut settles the messages that have arrived, so that none of them is taken for the answer to what is sent next.
-func (q *queue) hearOut() {
+// settleAll settles the messages that have arrived, so that none of them is taken for the answer to what is sent next.
+func (q *queue) settleAll() {
 	for {
 		select {
 		case m := <-q.messages:
@@ -164,32 +172,32 @@ func (q *queue) hearOut() {
 }
 
 func (q *queue) settle(m *Message) {
-	defer q.dispatcher.heard(m)
-	if id, ok := q.dispatcher.settle(q.ctx, m, !m.Received.Before(q.unasked)); ok {
+	defer q.dispatcher.release(m)
+	if id, ok := q.dispatcher.settle(q.ctx, m, !m.Received.Before(q.answersSince)); ok {
 		q.answered = id
 	}
 }
 
-// carryOut does everything for a command until it is off our hands. It reports false if the device is not connected here
+// execute does everything for a command until it is off our hands. It reports false if the device is not connected here
 // any more, so that somebody else has to.
-func (q *queue) carryOut(e Entry) bool {
+func (q *queue) execute(e Entry) bool {
 	d := q.dispatcher
 	for q.ctx.Err() == nil {
-		line := q.line()
-		if line == nil {
+		sender := q.sender()
+		if sender == nil {
 			return false
 		}
-		if pause := q.pace.due(time.Now()); pause > 0 {
+		if pause := q.pace.Wait(1, time.Now(), pace); pause > 0 {
 			q.wait(pause)
 			continue
 		}
-		if reason := d.forbids(&e); reason != "" {
+		if reason := d.denies(&e); reason != "" {
 			d.finish(q.ctx, e, Failed, reason)
 			return true
 		}
-		q.hearOut()
+		q.settleAll()
 		asked := time.Now()
-		turn, err := d.Store.Begin(q.ctx, e.ID, d.Timeouts)
+		lease, err := d.Store.Begin(q.ctx, e.ID, d.Timeouts)
 		switch {
 		case errors.Is(err, ErrUnknown):
 			d.finish(q.ctx, e, Failed, "the store has lost the command")
@@ -198,28 +206,31 @@ func (q *queue) carryOut(e Entry) bool {
 			d.storeFailed("begin", err)
 			q.wait(storePause)
 			d.withdraw(q.ctx, e.ID) // it may have begun
-		case turn.Granted:
-			q.pace.take(time.Now())
-			if q.send(line, turn.Entry, asked.Add(d.Timeouts.Send)) {
+		case lease.Granted:
+			d.watchers.tell(lease.Entry)
+			q.pace.Take(1, time.Now(), pace)
+			if q.send(sender, lease.Entry, asked.Add(d.Timeouts.Send)) {
 				return true
 			}
-		case turn.Wait > 0:
+		case lease.Wait > 0:
 			// The store's clock decides when it has expired: by ours it may have, long ago.
-			q.wait(max(sendPause, min(turn.Wait, time.Until(e.Expires))))
-		case turn.Entry.State == Queued:
+			q.wait(max(sendPause, min(lease.Wait, time.Until(e.Expires))))
+		case lease.Entry.State == Queued:
 			return false // the device is elsewhere by now
+		case lease.Ended:
+			d.finished(&lease.Entry)
+			return true
 		default:
-			if turn.Ended {
-				d.finished(&turn.Entry)
-			}
+			d.watchers.tell(lease.Entry)
 			return true
 		}
 	}
 	return true
 }
 
-// send sends the command whose turn it is, by then, and waits for its answer. It reports whether the command is off our hands.
-func (q *queue) send(line Sender, e Entry, by time.Time) bool {
+// send sends the command that has the lease, by then at the latest, and awaits its answer. It reports whether the command
+// is off our hands.
+func (q *queue) send(s Sender, e Entry, by time.Time) bool {
 	d := q.dispatcher
 	frame, err := e.Frame()
 	if err != nil {
@@ -228,24 +239,28 @@ func (q *queue) send(line Sender, e Entry, by time.Time) bool {
 	}
 	d.setInFlight(q.imei, true) // before it is: its answer may be here sooner than we are
 	defer d.setInFlight(q.imei, false)
-	ctx, cancel := context.WithDeadline(q.ctx, earlier(by, e.Expires).Round(0)) // by the clock on the wall, whatever stops this process
-	written, err := line.Send(ctx, frame)
+	if e.Expires.Before(by) {
+		by = e.Expires
+	}
+	ctx, cancel := context.WithDeadline(q.ctx, by.Round(0)) // by the clock on the wall, whatever stops this process
+	written, err := s.Send(ctx, frame)
 	cancel()
 	if err != nil {
 		d.withdraw(q.ctx, e.ID)
 		q.wait(sendPause)
 		return false
 	}
-	d.auditLog.Info("command sent", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(), "attempts", e.Attempts)
-	if q.unasked = written; e.Attempts > 1 {
-		q.unasked = time.Time{} // it may be the answer to the attempt before
+	d.auditLog.Info("command sent", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
+		"attempts", e.Attempts)
+	if q.answersSince = written; e.Attempts > 1 {
+		q.answersSince = time.Time{} // it may be the answer to the attempt before
 	}
-	q.await(line, e)
+	q.await(s, e)
 	return true
 }
 
-// await waits for the answer to a command that has been sent by the line, and gives it its final state if there is none in time.
-func (q *queue) await(line Sender, e Entry) {
+// await waits for the answer to a command that s has sent. If none comes in time the command times out.
+func (q *queue) await(s Sender, e Entry) {
 	d := q.dispatcher
 	q.answered = ""
 	for deadline := time.Now().Add(e.Timeout); time.Now().Before(deadline); {
@@ -253,37 +268,34 @@ func (q *queue) await(line Sender, e Entry) {
 		if q.answered == e.ID || q.ctx.Err() != nil {
 			return
 		}
-		switch now := q.line(); {
+		switch now := q.sender(); {
 		case now == nil:
+			d.watchers.tell(e) // another instance may get the answer
 			q.giveBackFrom(1)
-		case now != line:
-			line = now
+		case now != s:
+			s = now
 			if other, err := d.Store.Lookup(q.ctx, e.ID); err == nil && other.State.Final() {
+				d.watchers.tell(other)
 				return // it was answered where the device was meanwhile
 			}
 		}
 	}
-	if q.hearOut(); q.answered != e.ID { // it may have come in time and not been looked at
+	if q.settleAll(); q.answered != e.ID { // it may have come in time and not been looked at
 		d.finish(q.ctx, e, TimedOut, ReasonNoAnswer)
 	}
 }
 
-// giveBackFrom gives back all commands but so many in front, whose answers are awaited: the device is not connected here any more,
-// and they need not wait for that where it is. They leave the queue before, because they may be handed over again at once.
+// giveBackFrom gives back all commands but the first n, whose answers are awaited: the device is not connected here any
+// more. They leave the queue first, because the store may hand them over again at once.
 func (q *queue) giveBackFrom(n int) {
-	q.dispatcher.mu.Lock()
+	d := q.dispatcher
+	d.mu.Lock()
 	back := q.entries[n:]
 	q.entries = q.entries[:n:n]
-	q.dispatcher.Metrics.inHand.Sub(float64(len(back)))
-	q.dispatcher.mu.Unlock()
+	d.Metrics.inHand.Sub(float64(len(back)))
+	d.mu.Unlock()
 	for _, e := range back {
-		q.dispatcher.giveBack(q.ctx, e.ID)
+		d.giveBack(q.ctx, e.ID)
+		d.watchers.tell(e) // another instance may finish it
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

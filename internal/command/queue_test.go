@@ -61,7 +61,7 @@ func TestCommandComesBackAtOnce(t *testing.T) {
 			dev.connect()
 			synctest.Wait() // the store has handed it over
 		}
-		d.Connected(imei, nextNumber(), stuckLine{})
+		d.Connected(imei, nextNumber(), stuckSender{})
 		d.submit(newCommand(imei, "again"))
 		synctest.Wait()
 		dev.line = &line{device: dev}

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// How long the dispatcher waits before it asks a store again that failed, and before it sends again what could not be sent.
+// How long the dispatcher waits before it repeats what failed.
 const (
-	storePause = time.Second
-	sendPause  = 100 * time.Millisecond
+	storePause = time.Second            // a call of the store
+	sendPause  = 100 * time.Millisecond // a command that could not be sent
 )
 
-// eventPatience is for how long an event is tried to be kept.
-const eventPatience = 10 * time.Second
+// eventTimeout is how long the dispatcher tries to keep an event.
+const eventTimeout = 10 * time.Second
 
-// insist calls the store until it does not fail, or ctx ends. ErrUnknown is an answer.
-func (d *Dispatcher) insist(ctx context.Context, what string, call func() error) error {
+// retry calls the store until it does not fail, or ctx ends. ErrUnknown is an answer.
+func (d *Dispatcher) retry(ctx context.Context, what string, call func() error) error {
 	for {
 		err := call()
 		if err == nil || errors.Is(err, ErrUnknown) {
@@ -44,21 +44,25 @@ func (d *Dispatcher) storeFailed(what string, err error) {
 func (d *Dispatcher) finish(ctx context.Context, e Entry, s State, reason string) {
 	e = e.Finished(s, reason, time.Now())
 	var now Entry
-	err := d.insist(ctx, "finish", func() (err error) {
+	err := d.retry(ctx, "finish", func() (err error) {
 		now, err = d.Store.Finish(ctx, e, d.Timeouts)
 		return err
 	})
-	if err == nil && now.State == s && now.Reason == reason {
+	switch {
+	case err != nil:
+	case now.State == s && now.Reason == reason:
 		d.finished(&now)
+	default:
+		d.watchers.tell(now)
 	}
 }
 
 func (d *Dispatcher) withdraw(ctx context.Context, id string) {
-	_ = d.insist(ctx, "withdraw", func() error { return d.Store.Withdraw(ctx, id) })
+	_ = d.retry(ctx, "withdraw", func() error { return d.Store.Withdraw(ctx, id) })
 }
 
 func (d *Dispatcher) giveBack(ctx context.Context, id string) {
-	_ = d.insist(ctx, "return", func() error { return d.Store.Return(ctx, id) })
+	_ = d.retry(ctx, "return", func() error { return d.Store.Return(ctx, id) })
 }
 
 // settle finds out what a message is, and tells who waits for that: the answer to a command, whose id it
@@ -85,7 +89,7 @@ func (d *Dispatcher) settle(ctx context.Context, m *Message, mayAnswer bool) (an
 // match asks the store whose answer the message is.
 func (d *Dispatcher) match(ctx context.Context, m *Message) (match Match, e Entry) {
 	tries := 0
-	err := d.insist(ctx, "settle", func() (err error) {
+	err := d.retry(ctx, "settle", func() (err error) {
 		tries++
 		match, e, err = d.Store.Settle(ctx, m, d.Timeouts)
 		return err
@@ -100,19 +104,21 @@ func (d *Dispatcher) match(ctx context.Context, m *Message) (match Match, e Entr
 }
 
 func (d *Dispatcher) publishLate(ctx context.Context, e *Event) {
-	ctx, cancel := context.WithTimeout(ctx, eventPatience)
+	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
-	if err := d.insist(ctx, "publish", func() error { return d.Store.Publish(ctx, e) }); err != nil {
+	if err := d.retry(ctx, "publish", func() error { return d.Store.Publish(ctx, e) }); err != nil {
 		d.Metrics.message(messageDropped)
 	}
 }
 
-// finished takes down a final state, once for each command.
+// finished counts and logs a final state, once for each command, and wakes whoever waits for it.
 func (d *Dispatcher) finished(e *Entry) {
+	d.watchers.tell(*e)
 	d.Metrics.finished(e)
 	if e.State == Answered {
 		d.models.learn(e.IMEI, e.Response)
 	}
 	d.auditLog.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
-		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts, "took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
+		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts,
+		"took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
 }

@@ -3,26 +3,27 @@ package command
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
-// Submit takes a new command, which is complete and valid, for a device wherever it is. source says in the log who sent it. The error may
-// be a [RefusedError].
+// Submit takes a new command, complete and valid, for a device wherever it is. source says in the log who sent it. The error
+// may be a [RefusedError].
 func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
 	if err := d.refuses(&c); err != nil {
 		if e, lookup := d.Store.Lookup(ctx, c.ID); lookup == nil {
 			return e, false, nil // taken before
 		}
-		d.Logger.Warn("command refused", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "source", source, "reason", string(err.Reason))
+		d.Logger.Warn("command refused", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "source", source,
+			"reason", string(err.Reason))
 		return Entry{}, false, err
 	}
 	if e, created, err = d.Store.Submit(ctx, c); err == nil && created {
-		d.auditLog.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(), "source", source)
+		d.auditLog.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(),
+			"source", source)
 	}
 	return e, created, err
 }
 
-// refuses is the answer to a command that need not be kept to know that it fails.
+// refuses says why a command is not taken: it would fail.
 func (d *Dispatcher) refuses(c *Command) *RefusedError {
 	switch r := d.policy.Load().Evaluate(c.Payload); {
 	case r.Effect == Deny:
@@ -38,8 +39,8 @@ func (d *Dispatcher) refuses(c *Command) *RefusedError {
 	return nil
 }
 
-// forbids is why the policy of now does not let the command be sent, or nothing.
-func (d *Dispatcher) forbids(e *Entry) string {
+// denies says why the present policy does not let the command be sent, or nothing.
+func (d *Dispatcher) denies(e *Entry) string {
 	switch r := d.policy.Load().Evaluate(e.Payload); {
 	case r.Effect == Deny:
 		return "denied by policy: " + r.because()
@@ -65,28 +66,4 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string) (Entry, error) {
 		d.finished(&e)
 	}
 	return e, err
-}
-
-// awaitPause is how often Await looks; the longest wait for a result that another instance stores.
-const awaitPause = 50 * time.Millisecond
-
-// Await returns a command when it has its final state, or as it is when ctx ends, with ctx's error.
-func (d *Dispatcher) Await(ctx context.Context, id string) (Entry, error) {
-	var e Entry
-	for pause := awaitPause; ; pause = min(2*pause, 10*awaitPause) {
-		now, err := d.Store.Lookup(ctx, id)
-		switch {
-		case err == nil:
-			if e = now; e.State.Final() {
-				return e, nil
-			}
-		case ctx.Err() == nil:
-			return e, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return e, ctx.Err()
-		}
-	}
 }

@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"internal/httpserver":            {"internal/limit"},
 	"internal/ingest":                {"internal/deadline", "internal/limit", "internal/logging"},
 	"internal/authority":             {"teltonika"},
-	"internal/command":               {"internal/logging", "teltonika"},
+	"internal/command":               {"internal/backoff", "internal/limit", "internal/logging", "teltonika"},
 	"internal/command/redisstore":    {"internal/command", "internal/logging", "teltonika"},
 	"internal/command/sqlitestore":   {"internal/command", "internal/retention", "internal/sqlitefile", "teltonika"},
 	"internal/sqlitefile":            {},

@@ -130,6 +130,9 @@ func (s *Store) Err() error {
 	return nil
 }
 
+// Shared implements command.Store.
+func (s *Store) Shared() bool { return true }
+
 // Close implements command.Store.
 func (s *Store) Close() error {
 	if err := s.blocking.Close(); err != nil && !errors.Is(err, redis.ErrClosed) { // Run has closed it

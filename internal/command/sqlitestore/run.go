@@ -60,6 +60,9 @@ func (s *Store) note(ctx context.Context, err error) {
 // Err implements command.Store.
 func (s *Store) Err() error { return *s.state.Load() }
 
+// Shared implements command.Store. One process has the file.
+func (s *Store) Shared() bool { return false }
+
 // handOut gives the receiver what waits for it.
 func (s *Store) handOut(ctx context.Context, r command.Receiver) error {
 	for imei, at, ok := s.devices.next(); ok; imei, at, ok = s.devices.next() {
