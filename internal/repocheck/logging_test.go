@@ -127,8 +127,8 @@ func levelName(e ast.Expr) string {
 // severalLevels is the level of a message that has one or another. The page says which: "warn or debug".
 const severalLevels = "several"
 
-// verdict is a line of the table from error to action, whose messages are not where they are logged.
-func verdict(n ast.Node) (level, message string, ok bool) {
+// disposition is a line of the table from error to action, whose messages are not where they are logged.
+func disposition(n ast.Node) (level, message string, ok bool) {
 	lit, isLit := n.(*ast.CompositeLit)
 	if !isLit {
 		return "", "", false
@@ -150,7 +150,7 @@ func verdict(n ast.Node) (level, message string, ok bool) {
 var (
 	plainMessage = regexp.MustCompile(`^[a-z0-9][^A-Z\n]*[^.!\s]$`)
 	plainKey     = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	tableMessage = "v.log" // the one message that is not written where it is logged
+	tableMessage = "d.log" // the one message that is not written where it is logged
 )
 
 // TestDocsLog holds the page's tables of messages and fields to the code, and the code to constant lower-case messages.
@@ -159,7 +159,7 @@ func TestDocsLog(t *testing.T) {
 	fields := map[string]bool{"time": true, "level": true, "msg": true, "suppressed": true}
 	for _, f := range sources(t, "cmd", "internal") {
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
-			if level, message, ok := verdict(n); ok {
+			if level, message, ok := disposition(n); ok {
 				messages[level+": "+message] = true
 			}
 			c, ok := asLogCall(n)

@@ -5,7 +5,7 @@
 //	read → check → decode → encode → publish → ack
 //
 // Publish returns when everything in the frame is stored; so the ACK that follows means stored. What happens
-// instead when a step fails is in one table, verdicts.
+// instead when a step fails is in one table, dispositions.
 package teltonikasession
 
 import (
@@ -44,9 +44,9 @@ type Options struct {
 // Adapter makes a session of every connection.
 type Adapter struct {
 	Options
-	work                 sync.Pool
-	deadLetters          *allowance
-	strangersDeadLetters *allowance // of devices that are not on the list; nil without one
+	frames               sync.Pool // of *frameContext
+	deadLetters          *deadLetterQuota
+	strangersDeadLetters *deadLetterQuota // of devices that are not on the list; nil without one
 	unlisted             unlisted
 	backoff              loginBackoff
 	largeFrames          *budget
@@ -58,18 +58,14 @@ func New(o Options) *Adapter {
 	if o.Commands == nil {
 		o.Commands = noCommands{}
 	}
-	a := &Adapter{Options: o, deadLetters: newAllowance(deadLetterBytes, o.MaxFrameBytes),
+	a := &Adapter{Options: o, deadLetters: newDeadLetterQuota(deadLetterBytes, o.MaxFrameBytes),
 		unlisted: newUnlisted(o.UnlistedRate, o.UnlistedAddressRate), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
 	if o.Listed {
-		a.strangersDeadLetters = newAllowance(strangerDeadLetterBytes, o.MaxFrameBytes)
+		a.strangersDeadLetters = newDeadLetterQuota(strangerDeadLetterBytes, o.MaxFrameBytes)
 	}
 	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout, o.MaxFrameBytes)
 	o.Metrics.datagramDevices.Store(a.datagrams.devices)
-	a.work.New = func() any {
-		w := &work{}
-		w.encoder.Raw = o.RecordRaw
-		return w
-	}
+	a.frames.New = a.newFrameContext
 	return a
 }
 
@@ -81,7 +77,7 @@ func (a *Adapter) Open(conn *ingest.Conn) ingest.Session {
 // Step is the login, and from then on one frame. It implements ingest.Session.
 func (s *session) Step() ingest.CloseReason {
 	step := s.next
-	if s.line == nil {
+	if s.device == nil {
 		step = s.login
 	}
 	return step()
@@ -92,15 +88,15 @@ func (s *session) End(reason ingest.CloseReason) { s.leave(reason) }
 
 // leave parts with the device that is logged in, if there is one.
 func (s *session) leave(reason ingest.CloseReason) {
-	l := s.line
-	if l == nil {
+	d := s.device
+	if d == nil {
 		return
 	}
-	s.line = nil
-	l.hangUp()
-	s.Commands.Disconnected(l.imei, l)
-	s.Logger.Info("device disconnected", "imei", l.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(l.loggedIn).Round(time.Millisecond), "frames", l.figures.frames, "records", l.figures.records)
+	s.device = nil
+	d.hangUp()
+	s.Commands.Disconnected(d.imei, d)
+	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
+		"duration", time.Since(d.loggedIn).Round(time.Millisecond), "frames", d.stats.frames, "records", d.stats.records)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
@@ -108,7 +104,7 @@ func (s *session) leave(reason ingest.CloseReason) {
 type session struct {
 	*Adapter
 	conn      *ingest.Conn
-	line      *line         // of the device that is logged in; nil before the first login
+	device    *device       // who is logged in; nil before the first login
 	head      [8]byte       // the next frame's header, or how a login begins; also the ACK's bytes
 	have      uint8         // bytes of head that have arrived
 	wrongCRCs uint8         // in a row

@@ -114,7 +114,7 @@ func (c *claim) ask(want int) bool {
 	defer c.mu.Unlock()
 	c.want = want
 	if c.finishes {
-		c.take()
+		c.grant()
 		return true
 	}
 	c.received = make(chan struct{})
@@ -123,8 +123,8 @@ func (c *claim) ask(want int) bool {
 	return c.inWaits == nil
 }
 
-// take gives the claim what it wants. The lock is held.
-func (c *claim) take() {
+// grant gives the claim what it wants. The lock is held.
+func (c *claim) grant() {
 	if c.bytes == 0 {
 		c.inHeld = c.held.PushBack(c)
 	}
@@ -146,7 +146,7 @@ func (b *budget) serve() {
 		}
 		b.waiting.Remove(e)
 		c.inWaits = nil
-		c.take()
+		c.grant()
 		close(c.received)
 	}
 }

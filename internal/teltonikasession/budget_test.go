@@ -124,7 +124,7 @@ func TestStalledFrameEndsForOneThatWaits(t *testing.T) {
 func TestFramesDoNotWaitForEachOther(t *testing.T) {
 	serve(t, func(s *service) {
 		frame := largeFrame(t, 10_000)
-		var devices []*device
+		var devices []*tracker
 		for i := range 20 {
 			d := s.loginAs(string(rune('A'+i)) + "lpha")
 			d.send(frame[:3000]) // has 4 KiB, and will need 16 at last

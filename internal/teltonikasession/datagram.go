@@ -4,9 +4,11 @@ import (
 	"errors"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -32,12 +34,12 @@ type datagrams struct {
 	share       *publish.Share
 	records     limit.Bucket
 	recordRate  limit.Rate
-	deadLetters *allowance
+	deadLetters *deadLetterQuota
 	devices     *datagramDevices
 }
 
 func newDatagrams(p *publish.Publisher, idle time.Duration, maxFrameBytes int) *datagrams {
-	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newAllowance(deadLetterBytes, maxFrameBytes),
+	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newDeadLetterQuota(deadLetterBytes, maxFrameBytes),
 		devices: newDatagramDevices(idle)}
 	d.deadLetters.number = new(limit.Bucket)
 	return d
@@ -65,17 +67,27 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 		a.Logger.Warn("datagram refused, device is unknown", "imei", d.IMEI, "remote", p.From.String())
 		return nil
 	}
-	w := a.work.Get().(*work)
-	defer a.putBack(w) // also if a bug makes a step panic
-	o := newOwed(a, p, &d, known)
-	w.origin = origin{imei: d.IMEI, claimedOnly: true, onList: known && a.Listed, remote: &o.packet.From,
-		network: p.From.Addr(), received: received, figures: a.Metrics.udp,
-		deadLetters: a.datagrams.deadLetters, share: a.datagrams.share}
-	w.hold(p.Data, d.Body, d.BodyOffset())
-	if !a.start(w, o) {
-		return nil
+	w := a.frames.Get().(*frameContext)
+	defer a.putBack(w)
+	o := &pendingDatagram{Adapter: a, packet: p, known: known, id: d.PacketID, avlID: d.AVLPacketID}
+	o.packet.Data = nil // it is ours no longer than Take lasts
+	w.source = source{
+		Origin: record.Origin{DeviceID: d.IMEI, Received: received, Transport: engine.UDP}, onList: known && a.Listed,
+		remote: &o.packet.From, network: p.From.Addr(), stats: a.Metrics.udp, deadLetters: a.datagrams.deadLetters,
+		share: a.datagrams.share,
 	}
-	return o
+	w.hold(p.Data, d.Body, d.BodyOffset())
+	o.frame, err = a.submitDatagram(w)
+	o.source, w.items = w.source, 0 // from now on o counts them
+	switch {
+	case o.frame != nil:
+		return o
+	case err == nil: // there is nothing to store
+		o.end(publish.Outcome{}, nil)
+	default:
+		o.see(notAcknowledged)
+	}
+	return nil
 }
 
 // skipped reports whether the datagram is nothing but keep-alives.
@@ -88,99 +100,36 @@ func skipped(b []byte) bool {
 	return len(b) > 0
 }
 
-// start takes the datagram up to its submission, as session.carry and session.bury do with a frame. It reports whether
-// something is still owed.
-func (a *Adapter) start(w *work, o *owed) bool {
-	err := a.submit(w, o)
-	if err != nil {
-		v := a.judge(&w.origin, w.data.Count, err)
-		switch {
-		case v.answer, as[*messageError](err):
-			err = a.submitDeadLetter(w, o, v)
-		case v.deadLetter != "": // of what is not answered nothing is kept: anybody can send it
-			a.condemn(w, v)
+// submitDatagram takes the datagram through the steps of a frame up to its submission, and submits it as a dead letter if
+// the disposition says so. Nobody vouches for who sent it, so its messages answer no command, and of what is not answered
+// nothing is kept. A sender who is gone cannot be made to wait: messages that are not stored in time are lost, and counted.
+func (a *Adapter) submitDatagram(w *frameContext) (*publish.Frame, error) {
+	f, err := a.submitItems(w)
+	if err == nil {
+		return f, nil
+	}
+	switch d := a.classify(&w.source, err); {
+	case d.answer, as[*messageError](err):
+		a.toDeadLetter(w, d)
+		if f, err = a.submit(w); err != nil {
+			a.settle(&w.source, publish.Outcome{}, err)
 		}
+	case d.deadLetter != "":
+		a.Metrics.unknownCodec(w.Codec)
 	}
-	o.origin, o.dead = w.origin, w.dead
-	if o.frame == nil && err == nil { // nothing to store
-		o.end(publish.Outcome{}, nil)
-	} else if o.frame == nil {
-		o.see(notAcknowledged)
-	}
-	return o.frame != nil
+	return f, err
 }
 
-// submit decodes and encodes the datagram and hands it to the publisher.
-func (a *Adapter) submit(w *work, o *owed) error {
-	w.dead, w.data.Count = 0, 0
-	if w.codec.IsMessage() {
-		o.records = notAcknowledged
-		return a.submitMessages(w, o)
+// submitItems submits what can be decoded.
+func (a *Adapter) submitItems(w *frameContext) (*publish.Frame, error) {
+	if err := a.decode(w); err != nil {
+		return nil, err
 	}
-	if err := w.data.Decode(w.body); err != nil {
-		return teltonika.Shift(err, w.offset)
-	}
-	o.records = w.data.Count
-	w.figures.received(w.codec, o.records)
-	w.unaccounted = o.records
-	if o.records == 0 {
-		return nil
-	}
-	f, err := a.admitDatagram(w, o.records, a.fill)
-	if err == nil {
-		err = a.Publisher.Submit(f)
-	}
-	w.unaccounted = 0
-	if err != nil {
-		return err
-	}
-	o.frame = f
-	return nil
-}
-
-// submitMessages hands the messages of the datagram to the publisher. Nobody vouches for who sent them, so they
-// answer no command. A sender who is gone cannot be made to wait: what is not stored in time is counted.
-func (a *Adapter) submitMessages(w *work, o *owed) error {
-	packet, err := decodeMessages(w)
-	if err != nil || len(packet.Messages) == 0 {
-		return err
-	}
-	o.messages = len(packet.Messages)
-	w.figures.messagesReceived(w.codec, o.messages)
-	f, err := a.admitDatagram(w, o.messages, fillMessages(packet.Messages))
-	if err == nil {
-		err = a.Publisher.Submit(f)
-	}
-	if err != nil {
-		w.figures.messagesRefused(w.codec, verdictOn(err).refused, o.messages)
-		return err
-	}
-	o.frame = f
-	return nil
-}
-
-// admitDatagram is admit for the decoded items of a datagram.
-func (a *Adapter) admitDatagram(w *work, n int, fill func(*publish.Frame, *work) error) (*publish.Frame, error) {
-	if d := a.datagrams; !d.records.Take(n, w.received, d.recordRate) {
+	if d := a.datagrams; !d.records.Take(w.items, w.Received, d.recordRate) {
 		return nil, errDatagramRate
 	}
-	if !a.unlisted.take(&w.origin, n, w.received) {
+	if !a.unlisted.spend(&w.source, w.items, w.Received) {
 		return nil, errUnlistedRate
 	}
-	return a.admit(w, n, fill)
-}
-
-// submitDeadLetter hands the datagram to the publisher as a dead letter.
-func (a *Adapter) submitDeadLetter(w *work, o *owed, v *verdict) error {
-	o.verdict, o.records = v, a.condemn(w, v)
-	f, err := a.admit(w, max(1, o.records), v.bury(w))
-	if err == nil {
-		err = a.Publisher.Submit(f)
-	}
-	if err != nil {
-		a.buried(&w.origin, v, o.records, err)
-		return err
-	}
-	o.frame = f
-	return nil
+	return a.submit(w)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -362,8 +361,7 @@ func TestPanicInADatagramGivesTheQueuesRoomBack(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			w := &work{origin: origin{imei: imei, share: s.adapter.datagrams.share}}
-			s.adapter.admit(w, 100, func(*publish.Frame, *work) error { panic("a bug") })
+			s.adapter.submit(buggyFrame(s.adapter.datagrams.share))
 		}()
 		if n := s.publisher.Queued(); n != 0 {
 			t.Errorf("%d records queued", n)

@@ -39,26 +39,26 @@ func newDatagramDevices(idle time.Duration) *datagramDevices {
 }
 
 // see notes a datagram and reports whether its device was not listed.
-func (d *datagramDevices) see(o *owed, acknowledged int) (added bool) {
+func (d *datagramDevices) see(o *pendingDatagram, acknowledged int) (added bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.expire(o.received)
-	e, listed := d.byIMEI[o.imei]
+	d.expire(o.Received)
+	e, listed := d.byIMEI[o.DeviceID]
 	if !listed {
 		if len(d.byIMEI) >= maxDatagramDevices {
 			d.remove(d.seen.Back())
 		}
-		e = d.seen.PushFront(&datagramDevice{imei: o.imei, since: o.received})
-		d.byIMEI[o.imei] = e
+		e = d.seen.PushFront(&datagramDevice{imei: o.DeviceID, since: o.Received})
+		d.byIMEI[o.DeviceID] = e
 	}
 	d.seen.MoveToFront(e)
 	device := e.Value.(*datagramDevice)
 	device.remote = o.packet.From
-	if o.received.After(device.lastSeen) {
-		device.lastSeen = o.received
+	if o.Received.After(device.lastSeen) {
+		device.lastSeen = o.Received
 	}
 	if acknowledged != notAcknowledged {
-		device.codec = o.codec
+		device.codec = o.Codec
 		device.frames++
 		device.records += uint64(acknowledged)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -69,7 +70,7 @@ func TestDevicesOfDatagramsAreBounded(t *testing.T) {
 	d := newDatagramDevices(time.Hour)
 	now := time.Unix(1_800_000_000, 0)
 	see := func(imei string) bool {
-		return d.see(&owed{origin: origin{imei: imei, received: now}}, 1)
+		return d.see(&pendingDatagram{source: source{Origin: record.Origin{DeviceID: imei, Received: now}}}, 1)
 	}
 	see(imei)
 	for i := range 2 * maxDatagramDevices {

@@ -251,9 +251,9 @@ func TestDeadLettersOfOneDeviceAreBounded(t *testing.T) {
 // address has a part of that, and strangers take nothing of what devices on the list may.
 func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 	const size, mib = 60_000, 1 << 20
-	fill := func(a *allowance, address func(i int) netip.Addr, from, until time.Time) (bytes int) {
+	fill := func(a *deadLetterQuota, address func(i int) netip.Addr, from, until time.Time) (bytes int) {
 		for now, i := from, 0; !now.After(until); now, i = now.Add(time.Millisecond), i+1 {
-			if a.take(&origin{imei: fmt.Sprint(i), network: address(i), received: now}, size) {
+			if a.spend(&source{Origin: record.Origin{DeviceID: fmt.Sprint(i), Received: now}, network: address(i)}, size) {
 				bytes += size
 			}
 		}
@@ -268,10 +268,10 @@ func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	one := func(int) netip.Addr { return netip.MustParseAddr("192.0.2.1") }
 	many := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
-	within("one address", fill(newAllowance(mib, maxFrameBytes), one, start, start.Add(time.Minute)), (64+60)*mib/deadLetterAddressPart)
-	within("all", fill(newAllowance(mib, maxFrameBytes), many, start, start.Add(time.Minute)), (64+60)*mib)
-	a := newAllowance(deadLetterAddressPart, 16<<20)
-	if !a.take(&origin{imei: imei, network: one(0), received: start}, 16<<20) {
+	within("one address", fill(newDeadLetterQuota(mib, maxFrameBytes), one, start, start.Add(time.Minute)), (64+60)*mib/deadLetterAddressPart)
+	within("all", fill(newDeadLetterQuota(mib, maxFrameBytes), many, start, start.Add(time.Minute)), (64+60)*mib)
+	a := newDeadLetterQuota(deadLetterAddressPart, 16<<20)
+	if !a.spend(&source{Origin: record.Origin{DeviceID: imei, Received: start}, network: one(0)}, 16<<20) {
 		t.Error("the largest frame is never taken")
 	}
 }
@@ -289,10 +289,10 @@ func TestDeadLettersOfStrangersLeaveTheDevicesTheirs(t *testing.T) {
 
 // After an idle time the allowance is whole again and no more than that.
 func TestDeadLetterAllowanceRefills(t *testing.T) {
-	a, now := newAllowance(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
+	a, now := newDeadLetterQuota(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
 	for range 3 {
 		n := 0
-		for a.take(&origin{imei: imei, received: now}, 1) {
+		for a.spend(&source{Origin: record.Origin{DeviceID: imei, Received: now}}, 1) {
 			n++
 		}
 		if n != deadLetterBurst {

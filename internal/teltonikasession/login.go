@@ -62,12 +62,12 @@ func (s *session) logIn(until time.Time) ingest.CloseReason {
 	if reason := s.welcome(known); reason != "" {
 		return reason
 	}
-	s.line.loggedIn = time.Now() // nobody else has the line yet
-	s.Commands.Connected(imei, number, s.line)
+	s.device.loggedIn = time.Now() // nobody else has the device yet
+	s.Commands.Connected(imei, number, s.device)
 	return ""
 }
 
-func (s *session) isLoggedIn(imei string) bool { return s.line != nil && s.line.imei == imei }
+func (s *session) isLoggedIn(imei string) bool { return s.device != nil && s.device.imei == imei }
 
 // become makes the connection the device's. It returns the login's number.
 func (s *session) become(imei string, known bool) (uint64, error) {
@@ -76,7 +76,7 @@ func (s *session) become(imei string, known bool) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.line = &line{session: s, imei: imei, loggedIn: time.Now()}
+	s.device = &device{imei: imei, sender: sender{session: s, loggedIn: time.Now()}}
 	s.known, s.proved, s.wrongCRCs = known, false, 0
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "known", known)
 	return number, nil
@@ -108,7 +108,7 @@ func (s *session) mayLogIn(imei string, until time.Time) (known bool, refused in
 	}
 	s.Logger.Log(context.Background(), s.refusalLevel(), "login refused, device is unknown", "imei", imei, "remote", remote)
 	if !s.conn.IsBalancers() { // whose health check comes again with the same one
-		s.backoff.grow(s.source(imei, true), time.Now())
+		s.backoff.grow(s.loginSource(imei, true), time.Now())
 	}
 	return known, s.reject(known)
 }
@@ -119,15 +119,15 @@ func (s *session) backOff(imei string, until time.Time) error {
 		return nil
 	}
 	refused := s.StrictAuth && !s.Authority.Known(imei)
-	wait := s.backoff.due(s.source(imei, refused), time.Now())
+	wait := s.backoff.due(s.loginSource(imei, refused), time.Now())
 	if wait == 0 {
 		return nil
 	}
 	return s.conn.Pause(min(wait, time.Until(until)))
 }
 
-// source is whose logins the backoff counts.
-func (s *session) source(imei string, refused bool) loginSource {
+// loginSource is whose logins the backoff counts.
+func (s *session) loginSource(imei string, refused bool) loginSource {
 	return loginSource{network: s.conn.Network(), imei: imei, refused: refused}
 }
 
@@ -142,9 +142,9 @@ func (s *session) reject(known bool) ingest.CloseReason {
 
 // answerLogin writes the answer between two commands, if the device gets any.
 func (s *session) answerLogin(answer byte) error {
-	if s.line != nil {
-		s.line.begin()
-		defer s.line.end(false)
+	if s.device != nil {
+		s.device.begin()
+		defer s.device.end(false)
 	}
 	return s.answer([]byte{answer})
 }
@@ -176,7 +176,7 @@ func (s *session) loginFailed(login []byte, err error) ingest.CloseReason {
 	if cut := (*partial)(nil); errors.As(err, &cut) {
 		return s.cutShort(cut, cut.error)
 	}
-	if s.line != nil {
+	if s.device != nil {
 		return s.lost(login, err)
 	}
 	s.refused("malformed", false)

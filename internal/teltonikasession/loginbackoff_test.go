@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 )
 
 var someLogin = loginSource{imei: "a"}
@@ -43,16 +45,16 @@ func TestClockThatGoesBack(t *testing.T) {
 	if d := b.due(someLogin, right); d != 0 {
 		t.Errorf("the login waits %v", d)
 	}
-	a := newAllowance(deadLetterBytes, maxFrameBytes)
-	for a.take(&origin{imei: "a", received: wrong}, 1) {
+	a := newDeadLetterQuota(deadLetterBytes, maxFrameBytes)
+	for a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: wrong}}, 1) {
 	}
-	if !a.take(&origin{imei: "a", received: right}, 1) {
+	if !a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: right}}, 1) {
 		t.Error("no dead letter is taken")
 	}
 	for range deadLetterBurst - 1 {
-		a.take(&origin{imei: "a", received: right}, 1)
+		a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: right}}, 1)
 	}
-	if a.take(&origin{imei: "a", received: right}, 1) {
+	if a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: right}}, 1) {
 		t.Error("more than the burst is taken")
 	}
 }
@@ -147,7 +149,7 @@ func TestDeviceThatHasJustBecomeKnownIsLetIn(t *testing.T) {
 }
 
 // loginAfter logs in and expects the answer at that time and not before.
-func (s *service) loginAfter(wait time.Duration) *device {
+func (s *service) loginAfter(wait time.Duration) *tracker {
 	s.Helper()
 	d := s.dial()
 	d.send(loginOf(imei))
@@ -161,7 +163,7 @@ func (s *service) loginAfter(wait time.Duration) *device {
 }
 
 // loginAfterBackoff logs in however long that takes.
-func (s *service) loginAfterBackoff() *device {
+func (s *service) loginAfterBackoff() *tracker {
 	s.Helper()
 	d := s.dial()
 	d.send(loginOf(imei))

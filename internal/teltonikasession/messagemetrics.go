@@ -38,8 +38,8 @@ func (t *transportMetrics) messagesAtZero() {
 		t.messagesStored(c, 0)
 		t.messagesAnswered(c, 0)
 		t.messages.deadLettered.WithLabelValues(c.String(), t.transport)
-		for i := range verdicts {
-			if reason := verdicts[i].refused; reason != "" {
+		for i := range dispositions {
+			if reason := dispositions[i].refused; reason != "" {
 				t.messages.refused.WithLabelValues(c.String(), reason, t.transport)
 			}
 		}
@@ -64,7 +64,5 @@ func (t *transportMetrics) messagesDeadLettered(c teltonika.Codec) {
 
 // messagesRefused counts messages that nobody sends again.
 func (t *transportMetrics) messagesRefused(c teltonika.Codec, reason string, n int) {
-	if n > 0 {
-		t.messages.refused.WithLabelValues(c.String(), reason, t.transport).Add(float64(n))
-	}
+	t.messages.refused.WithLabelValues(c.String(), reason, t.transport).Add(float64(n))
 }

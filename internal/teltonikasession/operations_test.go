@@ -13,16 +13,16 @@ import (
 
 var update = flag.Bool("update", false, "write the table of docs/reference/errors.md anew")
 
-// TestDocsActions: the page of errors says what follows from each as verdicts does.
+// TestDocsActions: the page of errors says what follows from each as dispositions does.
 func TestDocsActions(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| log message | level | errors | `frames_total` result | records refused as | dead letter | answer | connection |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
-	for i := range verdicts {
-		v := &verdicts[i]
+	for i := range dispositions {
+		v := &dispositions[i]
 		var errors []string
 		for _, name := range slices.Sorted(maps.Keys(actions)) {
-			if verdictOn(actions[name].err) == v {
+			if dispositionOf(actions[name].err) == v {
 				errors = append(errors, name)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // buggy is an authority that cannot cope with one device.
@@ -28,17 +30,27 @@ func TestPanicIsContained(t *testing.T) {
 	}, func(o *Options) { o.Authority = buggy{} })
 }
 
+// buggyFrame is a frame of 100 records whose encoding panics.
+func buggyFrame(share *publish.Share) *frameContext {
+	w := &frameContext{source: source{share: share}}
+	w.packet.Hold(record.Origin{DeviceID: imei, Codec: teltonika.Codec8}, nil, nil, 0)
+	w.packet.Records = make([]teltonika.Record, 100)
+	w.packet.Records[99].Timestamp = record.MaxTimestamp + 1
+	w.packet.MayDeadLetter = func(error) error { panic("a bug") }
+	return w
+}
+
 // Not even a bug in the encoding of a frame may cost the queue room, which belongs to all devices.
 func TestPanicGivesTheQueuesRoomBack(t *testing.T) {
 	serve(t, func(s *service) {
-		session := &session{Adapter: s.adapter, line: &line{imei: imei}}
+		session := &session{Adapter: s.adapter, device: &device{imei: imei}}
 		func() {
 			defer func() {
 				if recover() == nil {
 					t.Error("no panic")
 				}
 			}()
-			session.store(&work{}, 100, func(*publish.Frame, *work) error { panic("a bug") })
+			session.store(buggyFrame(nil))
 		}()
 		if n := s.publisher.Queued(); n != 0 {
 			t.Errorf("%d records queued", n)

@@ -47,7 +47,7 @@ func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 	if reason == ingest.ReasonIdleTimeout && p.have > 0 {
 		reason = ReasonFrameTimeout
 	}
-	if s.line == nil && (reason == ReasonFrameTimeout || reason == ingest.ReasonIdleTimeout) {
+	if s.device == nil && (reason == ReasonFrameTimeout || reason == ingest.ReasonIdleTimeout) {
 		reason = ingest.ReasonHandshakeTimeout
 	}
 	switch reason {
@@ -61,8 +61,8 @@ func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 
 func (s *session) logPartial(p *partial, reason ingest.CloseReason, err error) {
 	imei := ""
-	if s.line != nil {
-		imei = s.line.imei
+	if s.device != nil {
+		imei = s.device.imei
 	}
 	s.Logger.Log(context.Background(), s.refusalLevel(), "connection ended inside a frame or login",
 		"imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "reason", string(reason),

@@ -82,7 +82,7 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 		if got := second.Describe(); got.IMEI != otherIMEI || got.Frames != 1 || got.Records != 3 {
 			t.Errorf("described as %+v", got)
 		}
-		if _, err := first.Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+		if _, err := first.Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
 			t.Errorf("a command for the first device: %v", err)
 		}
 		if _, err := second.Send(context.Background(), commandFrame(t)); err != nil {
@@ -114,7 +114,7 @@ func TestAnotherLoginWhileACommandWaits(t *testing.T) {
 		d := s.login()
 		done := sendLater(context.Background(), b.line(), commandFrame(t))
 		d.send(loginOf(otherIMEI))
-		if err := <-done; !errors.Is(err, errLineEnded) {
+		if err := <-done; !errors.Is(err, errEnded) {
 			t.Errorf("the command: %v", err)
 		}
 		d.expect("01")
@@ -235,4 +235,4 @@ func TestLoginsInAnySegments(t *testing.T) {
 	}
 }
 
-var _ command.Sender = (*line)(nil)
+var _ command.Sender = (*device)(nil)

@@ -12,7 +12,7 @@ import (
 )
 
 // closesAfter checks that the server closes the connection without an answer at that time and not before.
-func (d *device) closesAfter(timeout time.Duration) {
+func (d *tracker) closesAfter(timeout time.Duration) {
 	d.Helper()
 	pass(timeout - time.Millisecond)
 	d.expect("")
@@ -178,7 +178,7 @@ func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
 		"half a header":       {true, frame[:4], "imei=" + imei + " remote=pipe transport=tcp reason=peer_closed inside=frame have=4 size=0 first=00000000"},
 		"a frame but one byte": {true, frame[:len(frame)-1],
 			"reason=peer_closed inside=frame have=54 size=55 first=000000000000002b"},
-		"half another login": {true, loginOf("12345")[:4], "reason=peer_closed inside=login have=4 size=0 first=00053132"},
+		"half another login": {true, loginOf("12345")[:4], "reason=peer_closed inside=login have=4 size=7 first=00053132"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serve(t, func(s *service) {
@@ -187,6 +187,7 @@ func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
 					d.send(loginOf(imei))
 				}
 				d.send(c.sent)
+				synctest.Wait() // until the server waits for the rest
 				d.conn.Close()
 				d.answers()
 				s.expectReason(ingest.ReasonPeerClosed)

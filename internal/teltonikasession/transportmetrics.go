@@ -3,7 +3,7 @@ package teltonikasession
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -55,12 +55,12 @@ func (t *transportMetrics) beginAtZero() {
 	}
 	t.framesTotal.WithLabelValues("unknown", "unknown_codec", t.transport)
 	t.messagesAtZero()
-	t.deadLettered(reasonTimestamp, 0)
-	for i := range verdicts {
-		if v := &verdicts[i]; v.answer {
-			t.deadLettered(v.deadLetter, 0)
-		} else if v.refused != "" {
-			t.refused(v.refused, 0)
+	t.deadLettered(pipeline.ReasonTimestamp, 0)
+	for i := range dispositions {
+		if d := &dispositions[i]; d.answer {
+			t.deadLettered(d.deadLetter, 0)
+		} else if d.refused != "" {
+			t.refused(d.refused, 0)
 		}
 	}
 }
@@ -74,14 +74,6 @@ func (m *Metrics) of(transport string) *transportMetrics {
 		return m.udp
 	}
 	return m.tcp
-}
-
-// kind is what the transport is to a dead letter.
-func (t *transportMetrics) kind() string {
-	if t.transport == transportUDP {
-		return engine.UDP
-	}
-	return engine.TCP
 }
 
 func (t *transportMetrics) handshake(result string, known bool) {
@@ -108,14 +100,14 @@ func (t *transportMetrics) received(codec teltonika.Codec, records int) {
 	t.byCodec[codec].received.Add(float64(records))
 }
 
-// stored counts the records of an acknowledged frame, dead of which could not be published.
-func (t *transportMetrics) stored(codec teltonika.Codec, o publish.Outcome, dead int) {
+// stored counts the records of an acknowledged packet, lost of which could not be published.
+func (t *transportMetrics) stored(codec teltonika.Codec, o publish.Outcome, lost int) {
 	t.byCodec[codec].published.Add(float64(o.Published))
 	if o.Duplicates > 0 {
 		t.duplicate.Add(float64(o.Duplicates))
 	}
-	if dead > 0 {
-		t.deadLettered(reasonTimestamp, dead)
+	if lost > 0 {
+		t.deadLettered(pipeline.ReasonTimestamp, lost)
 	}
 }
 

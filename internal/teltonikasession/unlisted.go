@@ -40,14 +40,14 @@ func unlistedRate(perSecond int) limit.Rate {
 // maxRecords is the most that a frame has.
 const maxRecords = 255
 
-// take reports whether o may store n records or messages, and notes them.
-func (u *unlisted) take(o *origin, n int, now time.Time) bool {
-	if o.onList {
+// spend reports whether o may store n records or messages, and notes them.
+func (u *unlisted) spend(o *source, n int, now time.Time) bool {
+	if o.onList || n == 0 {
 		return true
 	}
 	var device *limit.Bucket
 	if u.devices != nil {
-		if device = u.devices.Of(o.imei); !device.Has(n, now, u.deviceRate) {
+		if device = u.devices.Of(o.DeviceID); !device.Has(n, now, u.deviceRate) {
 			return false
 		}
 	}

@@ -56,11 +56,11 @@ func TestFrameOfAnySizeIsTakenOfAnUnlistedDevice(t *testing.T) {
 // Who makes up a device for each frame has the rate of his address.
 func TestRecordsOfAnAddressAreBounded(t *testing.T) {
 	u, now := newUnlisted(100, 10), time.Unix(1_800_000_000, 0)
-	o := origin{network: netip.MustParseAddr("192.0.2.1")}
+	o := source{network: netip.MustParseAddr("192.0.2.1")}
 	stored := 0
 	for i := range 1000 {
-		o.imei = fmt.Sprint(i)
-		if u.take(&o, 100, now) {
+		o.DeviceID = fmt.Sprint(i)
+		if u.spend(&o, 100, now) {
 			stored += 100
 		}
 	}
@@ -68,11 +68,11 @@ func TestRecordsOfAnAddressAreBounded(t *testing.T) {
 		t.Errorf("%d records stored", stored)
 	}
 	o.network = netip.MustParseAddr("192.0.2.2")
-	if !u.take(&o, 100, now) {
+	if !u.spend(&o, 100, now) {
 		t.Error("another address is bounded too")
 	}
 	o.network, o.onList = netip.MustParseAddr("192.0.2.1"), true
-	if !u.take(&o, 100, now) {
+	if !u.spend(&o, 100, now) {
 		t.Error("a device on the list is bounded")
 	}
 }

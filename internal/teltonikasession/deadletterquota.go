@@ -16,7 +16,7 @@ const (
 	deadLetterInterval = 5 * time.Second
 )
 
-// What all devices together may add, in bytes a second: who makes devices up has an allowance for each. Devices that are
+// What all devices together may add, in bytes a second: who makes devices up has a quota for each. Devices that are
 // not on the list, if there is one, have their own, so that they do not use up the others'. One address has a part of it.
 const (
 	deadLetterBytes         = 1 << 20
@@ -25,7 +25,7 @@ const (
 	deadLetterAddressPart   = 2
 )
 
-// errDeadLetterLimit: the device, its address, or all together have used up the allowance. There is more with time, so a
+// errDeadLetterLimit: the device, its address, or all together have used up the quota. There is more with time, so a
 // later resend is taken.
 var errDeadLetterLimit = errors.New("the allowance of dead letters is used up")
 
@@ -35,9 +35,9 @@ const (
 	addressCells = 1 << 14
 )
 
-// allowance is what those who share it may still add to the dead letters: each device a number, each address and all
+// deadLetterQuota is what those who share it may still add to the dead letters: each device a number, each address and all
 // together bytes.
-type allowance struct {
+type deadLetterQuota struct {
 	devices     *limit.Table[limit.Bucket]
 	addresses   *limit.Table[limit.Bucket]
 	addressRate limit.Rate // in bytes
@@ -46,28 +46,28 @@ type allowance struct {
 	number      *limit.Bucket // of all devices together, at datagramDeadLetterRate; nil for no such limit
 }
 
-// newAllowance returns an allowance of so many bytes a second, which is enough for a frame of any size now and then.
-func newAllowance(bytes, maxFrameBytes int) *allowance {
+// newDeadLetterQuota returns a quota of so many bytes a second, which is enough for a frame of any size now and then.
+func newDeadLetterQuota(bytes, maxFrameBytes int) *deadLetterQuota {
 	rate := func(bytes int) limit.Rate {
 		return limit.PerSecond(bytes, max(deadLetterBytesSaved*bytes, 2*maxFrameBytes))
 	}
-	return &allowance{
+	return &deadLetterQuota{
 		devices: limit.NewTable[limit.Bucket](deviceCells), addresses: limit.NewTable[limit.Bucket](addressCells),
 		addressRate: rate(bytes / deadLetterAddressPart), allRate: rate(bytes),
 	}
 }
 
-// take reports whether o may cause one more dead letter of so many bytes, and notes it. What one of the limits refuses
+// spend reports whether o may cause one more dead letter of so many bytes, and notes it. What one of the limits refuses
 // is not taken from the others.
-func (a *allowance) take(o *origin, bytes int) bool {
-	device, address, now := a.devices.Of(o.imei), a.addresses.OfAddress(o.network), o.received
+func (q *deadLetterQuota) spend(o *source, bytes int) bool {
+	device, address, now := q.devices.Of(o.DeviceID), q.addresses.OfAddress(o.network), o.Received
 	switch {
-	case !device.Has(1, now, deadLetterRate), !a.all.Has(bytes, now, a.allRate):
+	case !device.Has(1, now, deadLetterRate), !q.all.Has(bytes, now, q.allRate):
 		return false
-	case o.network.IsValid() && !address.Take(bytes, now, a.addressRate):
+	case o.network.IsValid() && !address.Take(bytes, now, q.addressRate):
 		return false
-	case a.number != nil && !a.number.Take(1, now, datagramDeadLetterRate):
+	case q.number != nil && !q.number.Take(1, now, datagramDeadLetterRate):
 		return false
 	}
-	return device.Take(1, now, deadLetterRate) && a.all.Take(bytes, now, a.allRate)
+	return device.Take(1, now, deadLetterRate) && q.all.Take(bytes, now, q.allRate)
 }

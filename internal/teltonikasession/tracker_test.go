@@ -15,9 +15,9 @@ import (
 // imei is the device that the service knows.
 const imei = "356307042441013"
 
-// device is a tracker's end of a connection. What the server sends is gathered in the background, so that writing
+// tracker is a device's end of a connection. What the server sends is gathered in the background, so that writing
 // never waits for the answers to be read.
-type device struct {
+type tracker struct {
 	*service
 	conn net.Conn
 
@@ -26,27 +26,27 @@ type device struct {
 	closed bool
 }
 
-func (s *service) dial() *device { return s.dialFrom("") }
+func (s *service) dial() *tracker { return s.dialFrom("") }
 
 // dialFrom connects from an IP address.
-func (s *service) dialFrom(ip string) *device {
+func (s *service) dialFrom(ip string) *tracker {
 	var address net.Addr
 	if ip != "" {
 		address = &net.TCPAddr{IP: net.ParseIP(ip), Port: 40000}
 	}
-	d := &device{service: s, conn: s.listener.DialFrom(address)}
+	d := &tracker{service: s, conn: s.listener.DialFrom(address)}
 	go d.gather()
 	s.Cleanup(func() { d.conn.Close() })
 	return d
 }
 
 // login connects the known device.
-func (s *service) login() *device {
+func (s *service) login() *tracker {
 	s.Helper()
 	return s.loginAs(imei)
 }
 
-func (s *service) loginAs(imei string) *device {
+func (s *service) loginAs(imei string) *tracker {
 	s.Helper()
 	d := s.dial()
 	d.send(loginOf(imei))
@@ -54,7 +54,7 @@ func (s *service) loginAs(imei string) *device {
 	return d
 }
 
-func (d *device) gather() {
+func (d *tracker) gather() {
 	b := make([]byte, 64)
 	for {
 		n, err := d.conn.Read(b)
@@ -69,14 +69,14 @@ func (d *device) gather() {
 }
 
 // send writes all of b in one piece, or what of it the server takes before it closes the connection.
-func (d *device) send(b []byte) {
+func (d *tracker) send(b []byte) {
 	if len(b) > 0 { // an empty write is an event on a pipe and nothing on a socket
 		_, _ = d.conn.Write(b)
 	}
 }
 
 // answers waits until nothing happens any more without time going on, and returns what has been received.
-func (d *device) answers() (got string, closed bool) {
+func (d *tracker) answers() (got string, closed bool) {
 	synctest.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -86,7 +86,7 @@ func (d *device) answers() (got string, closed bool) {
 }
 
 // expect compares the answers since the last call, in hex, and that the connection is still open.
-func (d *device) expect(want string) {
+func (d *tracker) expect(want string) {
 	d.Helper()
 	if got, closed := d.answers(); got != want || closed {
 		d.Errorf("answer %q, closed %v, want %q and an open connection", got, closed, want)
@@ -94,7 +94,7 @@ func (d *device) expect(want string) {
 }
 
 // expectClosed is expect for a connection that the server has closed after the answers.
-func (d *device) expectClosed(want string) {
+func (d *tracker) expectClosed(want string) {
 	d.Helper()
 	if got, closed := d.answers(); got != want || !closed {
 		d.Errorf("answer %q, closed %v, want %q and a closed connection", got, closed, want)
@@ -102,7 +102,7 @@ func (d *device) expectClosed(want string) {
 }
 
 // expectAlive sends a new good frame, which must be answered.
-func (d *device) expectAlive() {
+func (d *tracker) expectAlive() {
 	d.Helper()
 	d.send(frameOf(teltonika.Codec8, fresh(2)...))
 	d.expect(ack(2))

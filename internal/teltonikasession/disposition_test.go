@@ -73,24 +73,24 @@ var (
 	failed = action{result: "publish_error", refused: "engine"}
 )
 
-func TestVerdictOfEveryError(t *testing.T) {
-	hit := make(map[*verdict]bool)
+func TestDispositionOfEveryError(t *testing.T) {
+	hit := make(map[*disposition]bool)
 	for name, c := range actions {
-		v := verdictOn(c.err)
+		v := dispositionOf(c.err)
 		hit[v] = true
 		if got := (action{v.result, v.refused, v.deadLetter, v.answer, v.close}); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
-	for i := range verdicts {
-		if v := &verdicts[i]; !hit[v] {
-			t.Errorf("no error has the verdict %q", v.log)
+	for i := range dispositions {
+		if v := &dispositions[i]; !hit[v] {
+			t.Errorf("no error has the disposition %q", v.log)
 		}
 	}
 }
 
 // An error that is added to one of the packages below needs a line above.
-func TestVerdictTableKnowsEveryError(t *testing.T) {
+func TestDispositionTableKnowsEveryError(t *testing.T) {
 	for pkg, dir := range map[string]string{"teltonika": "../../teltonika", "publish": "../publish", "engine": "../engine"} {
 		for _, name := range exportedErrors(t, dir) {
 			if _, ok := actions[pkg+"."+name]; !ok {
@@ -129,10 +129,10 @@ func exportedErrors(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// What a verdict asks for has to be possible together: only a frame that is kept can be answered, and one that is
+// What a disposition asks for has to be possible together: only a frame that is kept can be answered, and one that is
 // refused is neither.
-func TestVerdictsAreConsistent(t *testing.T) {
-	for _, v := range verdicts {
+func TestDispositionsAreConsistent(t *testing.T) {
+	for _, v := range dispositions {
 		if v.result == "" || v.log == "" {
 			t.Errorf("%+v lacks result or log", v)
 		}

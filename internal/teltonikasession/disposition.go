@@ -1,13 +1,13 @@
 package teltonikasession
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"slices"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -51,8 +51,8 @@ type (
 func (e *writeError) Unwrap() error   { return e.error }
 func (e *messageError) Unwrap() error { return e.error }
 
-// verdict is what follows when a frame does not get through all six steps.
-type verdict struct {
+// disposition is what follows when a frame does not get through all six steps.
+type disposition struct {
 	applies    func(error) bool
 	result     string             // of teltonika_frames_total
 	refused    string             // of teltonika_records_refused_total: the device shall send the records again
@@ -81,9 +81,9 @@ func as[T error](err error) bool {
 	return errors.As(err, &target)
 }
 
-// verdicts is the table from error to action; the first line that applies counts. A wrong CRC closes only when
+// dispositions is the table from error to action; the first line that applies counts. A wrong CRC closes only when
 // it is one of maxWrongCRCs in a row.
-var verdicts = []verdict{
+var dispositions = []disposition{
 	{applies: noFrame, result: "malformed", close: ReasonBadFrame, backoff: true,
 		level: slog.LevelWarn, log: "frame boundaries lost"},
 	{applies: is(teltonika.ErrLength), result: "malformed", close: ReasonBadFrame, backoff: true,
@@ -117,43 +117,40 @@ var verdicts = []verdict{
 // unforeseen is why something was refused when no other reason applies: the engine failed.
 const unforeseen = "engine"
 
-func verdictOn(err error) *verdict {
-	i := slices.IndexFunc(verdicts, func(v verdict) bool { return v.applies(err) })
-	return &verdicts[i] // the last one always applies
+func dispositionOf(err error) *disposition {
+	i := slices.IndexFunc(dispositions, func(d disposition) bool { return d.applies(err) })
+	return &dispositions[i] // the last one always applies
 }
 
-// judge counts and logs a frame that stopped at a step, and says what follows. records are those decoded.
-func (a *Adapter) judge(o *origin, records int, err error) *verdict {
-	v := verdictOn(err)
-	o.figures.frame(o.codec, v.result)
-	attrs := []any{"imei", o.imei, "remote", remote{o.remote}, "transport", o.figures.transport, "error", err}
-	if f := (*foreignError)(nil); errors.As(err, &f) {
-		attrs = append(attrs, "cause", f.cause)
+// DeadLetterReasons are all reasons that dead letters have.
+func DeadLetterReasons() []string {
+	reasons := []string{pipeline.ReasonTimestamp}
+	for _, d := range dispositions {
+		if d.deadLetter != "" {
+			reasons = append(reasons, d.deadLetter)
+		}
 	}
-	a.Logger.Log(context.Background(), v.level, v.log, attrs...)
-	if v.refused != "" {
-		o.figures.refused(v.refused, records)
-	}
-	return v
+	slices.Sort(reasons)
+	return slices.Compact(reasons)
 }
 
 // conclude does what follows from a frame's end and returns why the connection closes, or nothing.
-func (s *session) conclude(w *work, err error) ingest.CloseReason {
+func (s *session) conclude(w *frameContext, err error) ingest.CloseReason {
 	if err == nil {
 		s.wrongCRCs = 0
-		w.figures.frame(w.codec, "ok")
+		w.stats.frame(w.Codec, "ok")
 		return ""
 	}
 	if write := (*writeError)(nil); errors.As(err, &write) {
-		w.figures.frame(w.codec, "ok") // stored; the device will send it again
+		w.stats.frame(w.Codec, "ok") // stored; the device will send it again
 		return s.writeFailed(write.error)
 	}
 	if cut := (*partial)(nil); errors.As(err, &cut) {
 		return s.cutShort(cut, cut.error)
 	}
-	v := s.judge(&w.origin, w.data.Count, err)
-	if v.deadLetter != "" {
-		if reason := s.bury(w, v); reason != "" {
+	d := s.classify(&w.source, err)
+	if d.deadLetter != "" {
+		if reason := s.storeDeadLetter(w, d); reason != "" {
 			return reason
 		}
 	}
@@ -162,16 +159,33 @@ func (s *session) conclude(w *work, err error) ingest.CloseReason {
 	} else if s.wrongCRCs++; s.wrongCRCs < maxWrongCRCs {
 		return ""
 	}
-	if v.backoff {
-		s.backoff.grow(s.source(s.line.imei, false), time.Now())
+	if d.backoff {
+		s.backoff.grow(s.loginSource(s.device.imei, false), time.Now())
 	}
-	return v.close
+	return d.close
+}
+
+// storeDeadLetter stores the frame as a dead letter and acknowledges it if the disposition says so.
+func (s *session) storeDeadLetter(w *frameContext, d *disposition) ingest.CloseReason {
+	s.toDeadLetter(w, d)
+	records, store := w.items, s.store
+	if w.Codec.IsMessage() {
+		store = s.keep
+	}
+	outcome, err := store(w)
+	if !s.settle(&w.source, outcome, err) || !d.answer {
+		return ""
+	}
+	if err := s.ack(w, records); err != nil {
+		return s.writeFailed(err)
+	}
+	return ""
 }
 
 // lost ends a connection on which something follows that is neither a frame nor a login.
 func (s *session) lost(first []byte, err error) ingest.CloseReason {
-	o := s.origin()
-	v := s.judge(&o, 0, foreign(first, err))
-	s.backoff.grow(s.source(o.imei, false), time.Now())
-	return v.close
+	o := s.source()
+	d := s.classify(&o, foreign(first, err))
+	s.backoff.grow(s.loginSource(o.DeviceID, false), time.Now())
+	return d.close
 }

@@ -116,10 +116,10 @@ func TestCommandDoesNotWaitForEverForTheFirstACK(t *testing.T) {
 			written <- at
 			done <- err
 		}()
-		pass(firstACKPatience - time.Millisecond)
+		pass(firstACKTimeout - time.Millisecond)
 		d.expect("")
 		pass(time.Millisecond)
-		if at := <-written; at.Sub(asked) != firstACKPatience {
+		if at := <-written; at.Sub(asked) != firstACKTimeout {
 			t.Errorf("it says that it was sent after %v", at.Sub(asked))
 		}
 		d.expect(hex.EncodeToString(commandFrame(t)))
@@ -199,10 +199,10 @@ func TestCommandAfterTheEnd(t *testing.T) {
 		d := s.login()
 		waiting := sendLater(context.Background(), b.line(), commandFrame(t))
 		d.conn.Close()
-		if err := <-waiting; !errors.Is(err, errLineEnded) {
+		if err := <-waiting; !errors.Is(err, errEnded) {
 			t.Errorf("the waiting command: %v", err)
 		}
-		if _, err := b.line().Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+		if _, err := b.line().Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
 			t.Errorf("a later command: %v", err)
 		}
 		if !slices.Equal(b.lines, b.ended) {
@@ -221,7 +221,7 @@ func TestLinesOfATakeOver(t *testing.T) {
 			t.Error("the newer connection has the older one's line")
 		}
 		d.expectAlive()
-		if _, err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errLineEnded) {
+		if _, err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
 			t.Errorf("sent on the older line: %v", err)
 		}
 		if !slices.Equal(b.ended, []command.Sender{older}) {
@@ -243,7 +243,7 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		if _, err := conn.Read(answer); err != nil {
 			t.Fatal(err)
 		}
-		pass(firstACKPatience)
+		pass(firstACKTimeout)
 		begun := time.Now()
 		if _, err := b.line().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
 			t.Errorf("error %v after %v", err, time.Since(begun))
