@@ -236,23 +236,31 @@ func TestHaproxyThatSpeaks(t *testing.T) {
 	}
 }
 
-// TestOneClientBehindABalancer: what a client may do before it has logged in does not depend on whether it has begun TLS.
+// TestOneClientBehindABalancer: when there is no room for all, a client's connections that have not logged in go for
+// everybody else's, whether or not they have begun TLS.
 func TestOneClientBehindABalancer(t *testing.T) {
 	t.Parallel()
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
-	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "PROXY_PROTOCOL_FROM", "127.0.0.1", "MAX_CONNECTIONS", "1000"))
+	const places, tooMany = 200, 50
+	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "PROXY_PROTOCOL_FROM", "127.0.0.1",
+		"MAX_CONNECTIONS", fmt.Sprint(places)))
+	slow := testkit.Dial(t, s.devices)
+	slow.Send(proxyV1("203.0.113.10"))
 	secure := s.address("devices-tls")
-	for range 600 {
+	for range places - 1 + tooMany {
 		testkit.Dial(t, secure).Send(proxyV1("203.0.113.9")) // and silence
 	}
-	eventually(t, "the client is limited", patience, func() bool {
-		return s.series("teltonika_connections_closed_total", `reason="rate_limited"`) == 100
-	})
+	crowdedOut := func() float64 { return s.series("teltonika_connections_closed_total", `reason="crowded_out"`) }
+	eventually(t, "the client makes room for itself", patience, func() bool { return crowdedOut() == tooMany })
 	device := testkit.Dial(t, s.devices)
-	device.Send(proxyV1("203.0.113.10"))
+	device.Send(proxyV1("203.0.113.11"))
 	device.MustLogin("356307042441013")
-	eventually(t, "half of the places and one are taken", patience, func() bool { return s.metric("teltonika_connections_active") == 501 })
+	slow.MustLogin("356307042441014") // the oldest of all, but its client has no other
+	eventually(t, "the client makes room for others", patience, func() bool { return crowdedOut() == tooMany+1 })
+	if n := s.metric("teltonika_connections_active"); n != places {
+		t.Errorf("%v connections are open", n)
+	}
 }
 
 // proxyV1 is the header of a balancer for a client.
