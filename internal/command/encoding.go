@@ -41,7 +41,7 @@ func DecodePayload(s string, e Encoding) ([]byte, error) {
 // EncodeResponse returns a device's answer as text for people and programs, and how. Few answers are wholly ASCII:
 // some end with NULs, some have a degree sign in Latin-1 or a word in UTF-8. Those are text too, without the NULs at
 // the end, and with U+FFFD for what cannot be printed; then raw is the answer in hex. Only what has too little text
-// in it is in hex itself.
+// in it is in hex itself. One such character is never too many, unless it is all there is.
 func EncodeResponse(b []byte) (text string, e Encoding, raw string) {
 	if text, e = EncodePayload(b); e == Text {
 		return text, e, ""
@@ -88,5 +88,5 @@ func readText(b []byte) (text string, ok bool) {
 			add(rune(c))
 		}
 	}
-	return out.String(), count > 0 && doubtful*doubtShare <= count
+	return out.String(), doubtful < count && doubtful <= max(1, count/doubtShare)
 }

@@ -26,7 +26,10 @@ func TestEncodeResponse(t *testing.T) {
 		"\x00":                              {"00", Hex, false},
 		"\xff\xd8\xff\xe0":                  {"ffd8ffe0", Hex, false},
 		"\x01\x02\x03abc":                   {"010203616263", Hex, false},
-		"5\xb0":                             {"35b0", Hex, false},
+		"5\xb0":                             {"5°", Text, true},
+		"5\xb0C":                            {"5°C", Text, true},
+		"\xb0":                              {"b0", Hex, false},
+		"5\xb0\xb1":                         {"35b0b1", Hex, false},
 	} {
 		text, encoding, raw := EncodeResponse([]byte(answer))
 		if text != want.text || encoding != want.encoding || (raw != "") != want.raw {
