@@ -117,7 +117,7 @@ func TestSystemdActivates(t *testing.T) {
 	s := launch(t, cmd)
 
 	var conn net.Conn
-	eventually(t, "somebody listens", patience, func() bool {
+	testkit.Eventually(t, "somebody listens", func() bool {
 		conn, err = net.DialTimeout("tcp", plain, time.Second)
 		return err == nil
 	})

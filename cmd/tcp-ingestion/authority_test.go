@@ -71,7 +71,7 @@ func TestDevicesAreLabelled(t *testing.T) {
 		}
 	}
 	r.Do("DEL", "devices:allowlist")
-	eventually(t, "nobody is known", patience, func() bool { return s.metric("teltonika_allow_list_devices") == 0 })
+	testkit.Eventually(t, "nobody is known", func() bool { return s.metric("teltonika_allow_list_devices") == 0 })
 	sends(unknown, 2)
 	sends(login(t, s, first, teltonika.LoginAccept), 2)
 }
@@ -90,7 +90,7 @@ func TestStrictAllowListInRedis(t *testing.T) {
 	login(t, s, second, teltonika.LoginRefuse).ExpectClosed()
 	sends(stays, 1)
 	r.Do("SADD", "devices:allowlist", third)
-	eventually(t, "the new device is on the list", patience, func() bool { return s.metric("teltonika_allow_list_devices") == 2 })
+	testkit.Eventually(t, "the new device is on the list", func() bool { return s.metric("teltonika_allow_list_devices") == 2 })
 	login(t, s, third, teltonika.LoginAccept)
 	if n := s.metric(`teltonika_connections_closed_total{reason="revoked",transport="tcp"}`); n != 1 {
 		t.Errorf("%v connections revoked", n)
@@ -99,11 +99,11 @@ func TestStrictAllowListInRedis(t *testing.T) {
 	// Whatever happens to Redis now, the last good list counts.
 	r.Kill()
 	failed := `teltonika_allow_list_refresh_total{result="failed"}`
-	eventually(t, "refreshing fails", patience, func() bool { return s.metric(failed) >= 2 })
+	testkit.Eventually(t, "refreshing fails", func() bool { return s.metric(failed) >= 2 })
 	sends(login(t, s, third, teltonika.LoginAccept), 1)
 	login(t, s, second, teltonika.LoginRefuse)
 	r.Restart() // empty
-	eventually(t, "the list is empty", patience, func() bool {
+	testkit.Eventually(t, "the list is empty", func() bool {
 		return s.metric(`teltonika_allow_list_refresh_total{result="empty"}`) >= 2
 	})
 	sends(stays, 2)
@@ -143,7 +143,7 @@ func TestAllowListFileIsReloadedAtSIGHUP(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "reloading fails", patience, func() bool {
+	testkit.Eventually(t, "reloading fails", func() bool {
 		return s.logged("allow-list cannot be refreshed, the last good one stays in use")
 	})
 	login(t, s, second, teltonika.LoginAccept)
@@ -156,7 +156,7 @@ func TestStrictServerWaitsForItsAllowList(t *testing.T) {
 	r.Do("SADD", "devices:allowlist", first)
 	r.Kill()
 	s := launchServer(t, redisAllowList(t, r, "true"))
-	eventually(t, "the failure is logged", patience, func() bool { return s.logged("allow-list cannot be read, no device is known yet") })
+	testkit.Eventually(t, "the failure is logged", func() bool { return s.logged("allow-list cannot be read, no device is known yet") })
 	if status, _ := s.get("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz %d", status)
 	}
@@ -172,7 +172,7 @@ func TestStrictServerWaitsForItsAllowList(t *testing.T) {
 	s.awaitListening()
 	login(t, s, second, teltonika.LoginRefuse)
 	login(t, s, first, teltonika.LoginAccept)
-	eventually(t, "ready", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool {
 		status, _ := s.get("/readyz")
 		return status == http.StatusOK
 	})
@@ -182,7 +182,7 @@ func TestStopWhileWaitingForTheAllowList(t *testing.T) {
 	r := testkit.StartRedis(t)
 	r.Kill()
 	s := launchServer(t, redisAllowList(t, r, "true"))
-	eventually(t, "the failure is logged", patience, func() bool { return s.logged("allow-list cannot be read, no device is known yet") })
+	testkit.Eventually(t, "the failure is logged", func() bool { return s.logged("allow-list cannot be read, no device is known yet") })
 	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -203,7 +203,7 @@ func TestServerWithoutItsAllowList(t *testing.T) {
 	if err := os.WriteFile(path, []byte(first), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the list is read", patience, func() bool { return s.metric("teltonika_allow_list_devices") == 1 })
+	testkit.Eventually(t, "the list is read", func() bool { return s.metric("teltonika_allow_list_devices") == 1 })
 	login(t, s, first, teltonika.LoginAccept)
 	if n := s.metric(`teltonika_handshake_total{known="known",result="accepted",transport="tcp"}`); n != 1 {
 		t.Errorf("%v known devices", n)

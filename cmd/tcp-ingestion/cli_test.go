@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -116,7 +118,7 @@ func TestOperations(t *testing.T) {
 	f.end(t)
 	r.Do("XGROUP", "CREATE", "telemetry:teltonika", "readers", "0")
 	total := float64(len(f.acknowledged()))
-	eventually(t, "the group's lag is shown", 15*time.Second, func() bool { return s.metric("telemetry_consumer_lag") == total })
+	testkit.EventuallyIn(t, "the group's lag is shown", 15*time.Second, func() bool { return s.metric("telemetry_consumer_lag") == total })
 	if n := s.metric("telemetry_stream_length"); n != total {
 		t.Errorf("stream length %v, want %v", n, total)
 	}
@@ -126,7 +128,7 @@ func TestOperations(t *testing.T) {
 		"tcp_ingestion_build_info": 1, "teltonika_connections_active": 0, "teltonika_publish_overflow_total": 0,
 		"teltonika_priority_out_of_range_total": 0, "teltonika_records_duplicate_total": 0,
 	} {
-		eventually(t, name, patience, func() bool { return s.metric(name) == want })
+		testkit.Eventually(t, name, func() bool { return s.metric(name) == want })
 	}
 	_, body := s.get("/metrics")
 	for _, name := range []string{
@@ -145,7 +147,7 @@ func TestOperations(t *testing.T) {
 	}
 
 	r.Kill()
-	eventually(t, "not ready", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "not ready", 10*time.Second, func() bool {
 		status, body := s.get("/readyz")
 		var answer struct {
 			Ready   bool

@@ -100,11 +100,11 @@ func benchmarkCommands(b *testing.B, wait time.Duration) {
 			fleet.Process.Kill()
 			fleet.Wait()
 		}()
-		eventually(b, "the fleet is connected", patience, func() bool { return c.metric("teltonika_connections_active") == devices })
+		testkit.Eventually(b, "the fleet is connected", func() bool { return c.metric("teltonika_connections_active") == devices })
 		all := func() {
 			before := c.finished()
 			c.order(b.Context(), b, devices, 0, wait)
-			eventually(b, "every command has its result", 4*patience, func() bool { return c.finished() == before+devices })
+			testkit.EventuallyIn(b, "every command has its result", 4*patience, func() bool { return c.finished() == before+devices })
 		}
 		all() // the first ones wait until the devices are ready for them
 		var rate, serverCPU, redisCPU []float64

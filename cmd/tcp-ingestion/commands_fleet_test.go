@@ -18,6 +18,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // executions are the commands that simulated devices have executed, by text. Every command of a test has a text of its own.
@@ -160,7 +162,7 @@ func TestCommandsAmidKills(t *testing.T) {
 		f.awaitProgress(t, 100)
 	}
 	states := make(map[string][]outcome)
-	eventually(t, "every command has its result", patience, func() bool { return len(p.responses()) == len(given) })
+	testkit.Eventually(t, "every command has its result", func() bool { return len(p.responses()) == len(given) })
 	f.end(t)
 	for id, all := range p.responses() {
 		for _, r := range all {

@@ -40,7 +40,7 @@ func (p platform) order(stream, id, imei, text string, fields ...any) {
 // wantRegistered waits until the registry says where the device is; "" is nowhere.
 func (p platform) wantRegistered(imei, instance string) {
 	p.t.Helper()
-	eventually(p.t, imei+" is registered at "+instance, patience, func() bool {
+	testkit.EventuallyIn(p.t, imei+" is registered at "+instance, patience, func() bool {
 		owner, _ := p.Do("HGET", "connections:registry", imei).(string)
 		return owner == instance
 	})
@@ -57,7 +57,7 @@ func (p platform) someTimeLater() {
 		return time.Unix(seconds, 1000*micros)
 	}
 	start := now()
-	eventually(p.t, "some time has passed", patience, func() bool { return now().Sub(start) > 300*time.Millisecond })
+	testkit.EventuallyIn(p.t, "some time has passed", patience, func() bool { return now().Sub(start) > 300*time.Millisecond })
 }
 
 // response is an entry of commands:responses, by field.
@@ -82,7 +82,7 @@ func (p platform) responses() map[string][]response {
 func (p platform) response(id string, want command.State) response {
 	p.t.Helper()
 	var got response
-	eventually(p.t, id+" has its result", patience, func() bool {
+	testkit.EventuallyIn(p.t, id+" has its result", patience, func() bool {
 		if all := p.responses()[id]; len(all) > 0 {
 			got = all[0]
 		}
@@ -228,7 +228,7 @@ func TestEntriesOfForeigners(t *testing.T) {
 	a.wantNothingMore(second, two)
 	p.wantOneEach("before-a-was", "expires", "parked", "taken-back", "malformed", "too-much")
 	for _, stream := range []string{"commands:inbox", "commands:outbound:a", "commands:outbound:b"} {
-		eventually(t, stream+" is empty", patience, func() bool { return p.Do("XLEN", stream) == int64(0) })
+		testkit.Eventually(t, stream+" is empty", func() bool { return p.Do("XLEN", stream) == int64(0) })
 	}
 }
 
@@ -279,7 +279,7 @@ func TestRegistry(t *testing.T) {
 	wantBeats := func() {
 		t.Helper()
 		for _, instance := range []string{"a", "b"} {
-			eventually(t, "the heartbeat of "+instance, patience, func() bool {
+			testkit.Eventually(t, "the heartbeat of "+instance, func() bool {
 				ttl := p.Do("TTL", "instance:heartbeat:"+instance).(int64)
 				return ttl > 30 && ttl <= 90
 			})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // crashTime is how long each of the crash tests goes on killing: CRASH_TIME, or long enough for a dozen rounds.
@@ -29,7 +31,7 @@ func crashTime(t *testing.T) time.Duration {
 func (f *fleet) awaitProgress(t testing.TB, records int) {
 	t.Helper()
 	from := f.count()
-	eventually(t, "the fleet gets ACKs", patience, func() bool { return f.count() >= from+records })
+	testkit.Eventually(t, "the fleet gets ACKs", func() bool { return f.count() >= from+records })
 }
 
 func moderate(o *simulate.Options) {
@@ -126,10 +128,10 @@ func TestFreezeRedis(t *testing.T) {
 	}
 	for range 2 {
 		f.awaitProgress(t, 1000)
-		eventually(t, "ready", 10*time.Second, ready(http.StatusOK))
+		testkit.EventuallyIn(t, "ready", 10*time.Second, ready(http.StatusOK))
 		store.redis.Freeze()
 		frozen := f.settled(t)
-		eventually(t, "not ready", 10*time.Second, ready(http.StatusServiceUnavailable))
+		testkit.EventuallyIn(t, "not ready", 10*time.Second, ready(http.StatusServiceUnavailable))
 		if status, _ := s.get("/healthz"); status != http.StatusOK {
 			t.Errorf("/healthz %d", status)
 		}
@@ -137,7 +139,7 @@ func TestFreezeRedis(t *testing.T) {
 			t.Errorf("%d records acknowledged while redis was frozen", n-frozen)
 		}
 		store.redis.Thaw()
-		eventually(t, "ready again", 10*time.Second, ready(http.StatusOK))
+		testkit.EventuallyIn(t, "ready again", 10*time.Second, ready(http.StatusOK))
 	}
 	f.awaitProgress(t, 1000)
 	f.end(t)
@@ -154,7 +156,7 @@ func (f *fleet) settled(t testing.TB) int {
 	t.Helper()
 	last := -1
 	changed := time.Now()
-	eventually(t, "no more ACKs arrive", patience, func() bool {
+	testkit.Eventually(t, "no more ACKs arrive", func() bool {
 		if n := f.count(); n != last {
 			last, changed = n, time.Now()
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // idle keeps connections that say nothing open until the function that it returns is called.
@@ -27,7 +29,7 @@ func TestIdleConnectionsAtMetricsPortKeepNoDeviceOut(t *testing.T) {
 	s := frontDoor(t, map[string]string{descriptorsVar: "256", "MAX_CONNECTIONS": ""})
 	defer idle(s.http, "127.0.0.66", 300)()
 	defer idle(s.admin, "127.0.0.66", 300)()
-	eventually(t, "they are there", patience, func() bool {
+	testkit.Eventually(t, "they are there", func() bool {
 		s.get("/healthz")
 		return s.metric("process_open_fds") > 24
 	})
@@ -66,7 +68,7 @@ func TestDevicesLeaveDescriptorsForHealth(t *testing.T) {
 				time.Sleep(200 * time.Millisecond)
 			})
 			defer end()
-			eventually(t, "all places are taken", patience, func() bool {
+			testkit.Eventually(t, "all places are taken", func() bool {
 				return s.metric("teltonika_connections_closed_total") > 0 && s.logged("connection limit reached, connection closed")
 			})
 			defer idle(s.http, "127.0.0.66", 100)()

@@ -75,23 +75,23 @@ func TestReplicaThatComesLater(t *testing.T) {
 	store := redisStore(t, "--repl-diskless-sync-delay", "0")
 	store.settings["REDIS_DURABILITY"] = "replicas=1"
 	s := startServer(t, store.settings)
-	eventually(t, "the reason", patience, func() bool {
+	testkit.Eventually(t, "the reason", func() bool {
 		r := s.readiness()
 		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "0 of 1 redis replicas have confirmed")
 	})
-	eventually(t, "the reason in the log", patience, func() bool { return s.logged("engine cannot store at the configured durability") })
+	testkit.Eventually(t, "the reason in the log", func() bool { return s.logged("engine cannot store at the configured durability") })
 	f := startFleet(t, s.devices, 10, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
-	eventually(t, "refusals", patience, func() bool { return s.metric("teltonika_publish_retries_total") > 0 })
+	testkit.Eventually(t, "refusals", func() bool { return s.metric("teltonika_publish_retries_total") > 0 })
 	if n := f.count(); n != 0 {
 		t.Errorf("%d records acknowledged without a replica", n)
 	}
 	host, port, _ := strings.Cut(store.redis.Addr(), ":")
 	replica := testkit.StartRedis(t, "--replicaof", host, port)
 	f.awaitProgress(t, 100)
-	eventually(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
 	f.end(t)
 	store.wantAll(t, f.acknowledged(), false)
-	eventually(t, "all records at the replica", patience, func() bool {
+	testkit.Eventually(t, "all records at the replica", func() bool {
 		return replica.Do("XLEN", "telemetry:teltonika") == store.redis.Do("XLEN", "telemetry:teltonika")
 	})
 }
@@ -108,8 +108,8 @@ func TestDurabilityOfLateEngine(t *testing.T) {
 	}
 	f := startFleet(t, s.devices, 10, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
 	store.redis.Restart()
-	eventually(t, "the refusal is logged", patience, func() bool { return s.logged("engine cannot store at the configured durability") })
-	eventually(t, "the reason is shown", patience, func() bool {
+	testkit.Eventually(t, "the refusal is logged", func() bool { return s.logged("engine cannot store at the configured durability") })
+	testkit.Eventually(t, "the reason is shown", func() bool {
 		r := s.readiness()
 		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "set appendfsync always") && strings.HasPrefix(r.Durability, "up to 1 s")
 	})
@@ -118,7 +118,7 @@ func TestDurabilityOfLateEngine(t *testing.T) {
 	}
 	store.redis.Do("CONFIG", "SET", "appendfsync", "always")
 	f.awaitProgress(t, 100)
-	eventually(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
 	f.end(t)
 	store.wantAll(t, f.acknowledged(), false)
 }
@@ -128,7 +128,7 @@ func TestDurabilityShown(t *testing.T) {
 	store := redisStore(t, "--appendonly", "yes", "--appendfsync", "always")
 	store.settings["REDIS_DURABILITY"] = "fsync"
 	s := startServer(t, store.settings)
-	eventually(t, "ready, and how durable", patience, func() bool {
+	testkit.EventuallyIn(t, "ready, and how durable", patience, func() bool {
 		r := s.readiness()
 		return r.status == 200 && strings.HasPrefix(r.Durability, "every record fsynced")
 	})
@@ -146,7 +146,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 	s := startServer(t, store.settings)
 	f := startFleet(t, s.devices, 40, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
 	f.awaitProgress(t, 100)
-	eventually(t, "not ready for lack of memory", patience, func() bool {
+	testkit.Eventually(t, "not ready for lack of memory", func() bool {
 		r := s.readiness()
 		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "OOM")
 	})
@@ -159,7 +159,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 		"telemetry_stream_length":  float64(stored),
 		"telemetry_unread_records": float64(stored), "telemetry_engine_ready": 0,
 	} {
-		eventually(t, name, patience, func() bool { return s.metric(name) == want })
+		testkit.Eventually(t, name, func() bool { return s.metric(name) == want })
 	}
 	if _, body := s.get("/metrics"); !strings.Contains(body, "\ntelemetry_memory_exhausted_in_seconds 0\n") {
 		t.Errorf("it is not said that the memory is full:\n%s", body)
@@ -171,11 +171,11 @@ func TestRedisOutOfMemory(t *testing.T) {
 		t.Errorf("%d records acknowledged, then %d, of %d stored", acknowledged, now, stored)
 	}
 	store.redis.Do("CONFIG", "SET", "maxmemory", 0)
-	eventually(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
 	f.awaitProgress(t, 1000)
 	f.end(t)
 	store.wantAll(t, f.acknowledged(), false)
-	eventually(t, "the books balance", patience, func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
+	testkit.Eventually(t, "the books balance", func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
 	s.wantBalance()
 	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 		t.Errorf("exit code %d", code)

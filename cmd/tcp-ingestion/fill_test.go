@@ -38,7 +38,7 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 		}
 		stranger.Close()
 	}
-	eventually(t, "the bytes of dead letters are shown", patience, func() bool {
+	testkit.Eventually(t, "the bytes of dead letters are shown", func() bool {
 		bytes := s.metric("telemetry_dead_letter_bytes")
 		return bytes > limit*9/10 && bytes <= limit && s.metric("telemetry_dead_letter_limit_bytes") == limit
 	})

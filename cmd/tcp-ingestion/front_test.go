@@ -80,7 +80,7 @@ func TestStopDuringHandshakes(t *testing.T) {
 			waiting = append(waiting, device)
 		}
 	}
-	eventually(t, "all are there", patience, func() bool { return s.metric("teltonika_connections_active") == float64(len(waiting)) })
+	testkit.Eventually(t, "all are there", func() bool { return s.metric("teltonika_connections_active") == float64(len(waiting)) })
 	if code := s.stop(syscall.SIGTERM, 8*time.Second); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // Strangers and broken devices against a real server, with honest devices beside them. All addresses are of the
@@ -155,7 +157,7 @@ func holdPlaces(t *testing.T, s *server, login bool, from ...string) (end func()
 		}
 		time.Sleep(200 * time.Millisecond)
 	})
-	eventually(t, "all places are taken", patience, func() bool { return s.metric("teltonika_connections_active") >= frontDoorPlaces-10 })
+	testkit.Eventually(t, "all places are taken", func() bool { return s.metric("teltonika_connections_active") >= frontDoorPlaces-10 })
 	return end
 }
 
@@ -245,7 +247,7 @@ func TestLargeFramesThatDoNotComeKeepNobodyWaiting(t *testing.T) {
 					v.conn.Close()
 				}
 			})
-			eventually(t, "they are there", patience, func() bool { return s.metric("teltonika_connections_active") >= 1100 })
+			testkit.Eventually(t, "they are there", func() bool { return s.metric("teltonika_connections_active") >= 1100 })
 			var all sync.WaitGroup
 			var served atomic.Int64
 			for i := range devices {

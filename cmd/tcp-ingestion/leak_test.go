@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // TestNothingGrows runs fleets that come, send, reconnect and go. What stays behind in the server is no goroutine
@@ -19,8 +21,8 @@ func TestNothingGrows(t *testing.T) {
 		})
 		f.awaitProgress(t, 30_000)
 		f.end(t)
-		eventually(t, "all connections are gone", patience, func() bool { return s.metric("teltonika_connections_active") == 0 })
-		eventually(t, "the queue is empty", patience, func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
+		testkit.Eventually(t, "all connections are gone", func() bool { return s.metric("teltonika_connections_active") == 0 })
+		testkit.Eventually(t, "the queue is empty", func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
 		return s.metric("go_goroutines"), s.metric("process_resident_memory_bytes")
 	}
 	run()

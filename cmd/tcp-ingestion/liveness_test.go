@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // managerSocket is where a service manager would read.
@@ -59,7 +61,7 @@ func TestServiceManager(t *testing.T) {
 	for range 3 {
 		awaitMessage(t, conn, "WATCHDOG=1")
 	}
-	eventually(t, "the status counts connections", patience, func() bool {
+	testkit.Eventually(t, "the status counts connections", func() bool {
 		return strings.HasPrefix(awaitMessage(t, conn, "STATUS="), "STATUS=ready, 1 connections on "+s.devices)
 	})
 	s.cmd.Process.Signal(syscall.SIGHUP)

@@ -237,16 +237,6 @@ func (s *server) wantBalance() {
 	}
 }
 
-// eventually waits until the condition holds.
-func eventually(t testing.TB, what string, within time.Duration, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(within); !condition(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, what)
-		}
-	}
-}
-
 // execute runs a command to its end.
 func execute(t testing.TB, settings map[string]string, stdin string, args ...string) (code int, out, errOut string) {
 	t.Helper()

@@ -128,7 +128,7 @@ func TestFrozenRedisLosesNoMessage(t *testing.T) {
 			want = append(want, fmt.Sprintf("35630704244%04d-%x", i, payload))
 		}
 	}
-	eventually(t, "not ready", 15*time.Second, func() bool {
+	testkit.EventuallyIn(t, "not ready", 15*time.Second, func() bool {
 		status, _ := s.get("/readyz")
 		return status == http.StatusServiceUnavailable
 	})
@@ -163,7 +163,7 @@ func TestStopWhileAMessageWaits(t *testing.T) {
 	store.redis.Freeze()
 	defer store.redis.Thaw()
 	d.Send(serialFrame(t, []byte("card")))
-	eventually(t, "the message is read", patience, func() bool { return s.metric("teltonika_messages_received_total") == 1 })
+	testkit.Eventually(t, "the message is read", func() bool { return s.metric("teltonika_messages_received_total") == 1 })
 	if code := s.stop(syscall.SIGTERM, patience); code != 1 { // what was in hand is not stored
 		t.Errorf("exit code %d", code)
 	}

@@ -85,7 +85,7 @@ func everyMetric(t *testing.T) map[string]*exportedMetric {
 
 	redis.Do("CONFIG", "SET", "maxmemory", "1mb") // is reached at once, so there is a forecast
 	var all map[string]*exportedMetric
-	eventually(t, "the engine's figures are shown", patience, func() bool {
+	testkit.Eventually(t, "the engine's figures are shown", func() bool {
 		_, body := s.get("/metrics")
 		all = exported(body)
 		return all["telemetry_memory_exhausted_in_seconds"] != nil && all["telemetry_engine_info"] != nil &&
@@ -243,7 +243,7 @@ func TestDocumentedRightsAreEnough(t *testing.T) {
 	d.ExpectACK(1)
 	d.Send(teltonika.AppendFrame(nil, []byte{byte(teltonika.Codec8), 1, 0, 2}))
 	d.ExpectACK(1)
-	eventually(t, "the engine's figures are shown", patience, func() bool {
+	testkit.Eventually(t, "the engine's figures are shown", func() bool {
 		return s.metric("telemetry_unread_beyond_limit_records") == 2
 	})
 	if code, out, errOut := execute(t, settings, "", "deadletters", "delete", "--all", "--yes"); code != 0 {

@@ -74,13 +74,13 @@ func startHaproxy(t testing.TB, s *server, version string) (plain, secure string
 }
 
 // runHaproxy runs haproxy with sockets that listen already, and returns what it says.
-func runHaproxy(t testing.TB, config string, sockets ...*os.File) *outputBuffer {
+func runHaproxy(t testing.TB, config string, sockets ...*os.File) *testkit.Log {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd, output := haproxyCommand(t, "-db", "-f", file), &outputBuffer{}
+	cmd, output := haproxyCommand(t, "-db", "-f", file), new(testkit.Log)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, sockets
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -93,24 +93,6 @@ func runHaproxy(t testing.TB, config string, sockets ...*os.File) *outputBuffer 
 		}
 	})
 	return output
-}
-
-// outputBuffer may be read while a process writes to it.
-type outputBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *outputBuffer) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *outputBuffer) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 // listeningSocket is a socket for a process that is to be started, and its address.
@@ -169,7 +151,7 @@ func TestBehindHaproxy(t *testing.T) {
 			g := startFleet(t, secure, 20, func(o *simulate.Options) { o.IMEIBase += 1000; overTLS(ca.trusting())(o) })
 			f.awaitProgress(t, 500)
 			g.awaitProgress(t, 500)
-			eventually(t, "many checks", patience, func() bool {
+			testkit.Eventually(t, "many checks", func() bool {
 				return s.series("teltonika_connections_closed_total", `reason="health_check"`) >= 40
 			})
 			f.end(t)
@@ -217,7 +199,7 @@ func TestHaproxyThatSpeaks(t *testing.T) {
 				" timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n"+
 				"frontend front\n bind fd@3\n default_backend back\nbackend back\n%s server-template one 20 %s %s inter 2s fall 1\n",
 				c.backend, s.devices, c.options), socket)
-			eventually(t, "many checks", patience, func() bool {
+			testkit.Eventually(t, "many checks", func() bool {
 				return s.series("teltonika_connections_closed_total", `reason="health_check"`) >= 20
 			})
 			if text := output.String(); strings.Contains(text, "DOWN") || strings.Contains(text, "failed") || !strings.Contains(text, "succeeded") {
@@ -252,12 +234,12 @@ func TestOneClientBehindABalancer(t *testing.T) {
 		testkit.Dial(t, secure).Send(proxyV1("203.0.113.9")) // and silence
 	}
 	crowdedOut := func() float64 { return s.series("teltonika_connections_closed_total", `reason="crowded_out"`) }
-	eventually(t, "the client makes room for itself", patience, func() bool { return crowdedOut() == tooMany })
+	testkit.Eventually(t, "the client makes room for itself", func() bool { return crowdedOut() == tooMany })
 	device := testkit.Dial(t, s.devices)
 	device.Send(proxyV1("203.0.113.11"))
 	device.MustLogin("356307042441013")
 	slow.MustLogin("356307042441014") // the oldest of all, but its client has no other
-	eventually(t, "the client makes room for others", patience, func() bool { return crowdedOut() == tooMany+1 })
+	testkit.Eventually(t, "the client makes room for others", func() bool { return crowdedOut() == tooMany+1 })
 	if n := s.metric("teltonika_connections_active"); n != places {
 		t.Errorf("%v connections are open", n)
 	}
@@ -278,7 +260,7 @@ func TestHeaderFromAStranger(t *testing.T) {
 		liar := testkit.Dial(t, address)
 		liar.Send(proxyV1("203.0.113.9"))
 		liar.ExpectClosed()
-		eventually(t, "closed as "+reason, patience, func() bool {
+		testkit.Eventually(t, "closed as "+reason, func() bool {
 			return s.series("teltonika_connections_closed_total", `reason="`+reason+`"`) == 1
 		})
 	}
@@ -309,22 +291,22 @@ func TestBalancerWithoutHeader(t *testing.T) {
 		conn.Close()
 		t.Error("a device gets in by TLS without a header")
 	}
-	eventually(t, "missing headers are counted", patience, func() bool { return refused("missing") == 2 })
+	testkit.Eventually(t, "missing headers are counted", func() bool { return refused("missing") == 2 })
 	device = testkit.Dial(t, s.devices)
 	device.Send([]byte("PROXY TCP4 nobody\r\n"))
 	device.ExpectClosed()
-	eventually(t, "a wrong header is counted", patience, func() bool { return refused("malformed") == 1 })
+	testkit.Eventually(t, "a wrong header is counted", func() bool { return refused("malformed") == 1 })
 	if n := s.series("teltonika_connections_closed_total", `reason="proxy_header"`); n != 3 {
 		t.Errorf("%v connections closed for their header", n)
 	}
 	slow.ExpectClosed()
-	eventually(t, "a header that does not come is counted", patience, func() bool { return refused("timeout") == 1 })
+	testkit.Eventually(t, "a header that does not come is counted", func() bool { return refused("timeout") == 1 })
 	if len(s.lines("proxy header refused")) != 4 {
 		t.Errorf("logged: %v", s.loud())
 	}
 
 	// With a header it is the client whose logins count: one that has used up its allowance shuts out nobody else.
-	eventually(t, "the client is limited", patience, func() bool {
+	testkit.Eventually(t, "the client is limited", func() bool {
 		var together sync.WaitGroup
 		for range 100 {
 			together.Go(func() {

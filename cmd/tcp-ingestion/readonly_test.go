@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // makeReadOnly mounts the file over itself, not to be written, which holds for root too. The directory stays as it was.
@@ -46,7 +48,7 @@ func TestDatabaseThatCannotBeWritten(t *testing.T) {
 	s := startServer(t, settings)
 	wantReadyz := func(status int, text string) {
 		t.Helper()
-		eventually(t, "readyz is as it should be", 10*time.Second, func() bool {
+		testkit.EventuallyIn(t, "readyz is as it should be", 10*time.Second, func() bool {
 			is, body := s.get("/readyz")
 			return is == status && strings.Contains(body, text)
 		})
@@ -68,12 +70,12 @@ func TestCommandsThatCannotBeKept(t *testing.T) {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errOut)
 	}
 	s := startServer(t, settings)
-	eventually(t, "readyz warns of it", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "readyz warns of it", 10*time.Second, func() bool {
 		status, body := s.get("/readyz")
 		return status == http.StatusOK && strings.Contains(body, "commands cannot be kept") && strings.Contains(body, "not writable")
 	})
 	heal()
-	eventually(t, "readyz warns no more", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "readyz warns no more", 10*time.Second, func() bool {
 		status, body := s.get("/readyz")
 		return status == http.StatusOK && !strings.Contains(body, "warnings")
 	})

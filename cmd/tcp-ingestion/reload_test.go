@@ -27,7 +27,7 @@ func TestHangupReloadsTheLogLevel(t *testing.T) {
 
 	write("loud\n")
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "the wrong level is named", patience, func() bool { return s.logged("log level not reloaded") && s.logged("reloaded in part") })
+	testkit.Eventually(t, "the wrong level is named", func() bool { return s.logged("log level not reloaded") && s.logged("reloaded in part") })
 	if len(s.lines("reloaded")) != 0 {
 		t.Error("called a success")
 	}
@@ -38,7 +38,7 @@ func TestHangupReloadsTheLogLevel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "debug lines appear", patience, func() bool {
+	testkit.Eventually(t, "debug lines appear", func() bool {
 		device.Send(getinfo)
 		return s.logged("message received")
 	})

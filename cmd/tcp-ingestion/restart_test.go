@@ -108,7 +108,7 @@ func (v *visitors) once(address string, c *tls.Config, imei string, at uint64) e
 func (v *visitors) more(t testing.TB, n int64) {
 	t.Helper()
 	until := v.served.Load() + n
-	eventually(t, "visitors are served", patience, func() bool { return v.served.Load() >= until })
+	testkit.Eventually(t, "visitors are served", func() bool { return v.served.Load() >= until })
 }
 
 func (v *visitors) end() {

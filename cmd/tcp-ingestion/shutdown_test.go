@@ -91,12 +91,12 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	store.redis.Freeze()
 	f.settled(t)
 	s.cmd.Process.Signal(syscall.SIGINT)
-	eventually(t, "the first signal is logged", patience, func() bool { return s.logged("stopping") })
+	testkit.Eventually(t, "the first signal is logged", func() bool { return s.logged("stopping") })
 	if s.exitedWithin(signalEcho / 2) {
 		t.Error("stopped at once by one signal")
 	}
 	// What comes within signalEcho is taken for the same signal, so a person presses Ctrl-C again.
-	eventually(t, "stopped at once", 5*time.Second, func() bool {
+	testkit.EventuallyIn(t, "stopped at once", 5*time.Second, func() bool {
 		s.cmd.Process.Signal(syscall.SIGINT)
 		return s.exitedWithin(20 * time.Millisecond)
 	})
@@ -121,7 +121,7 @@ func TestEngineDownAtStart(t *testing.T) {
 	r.Kill()
 	s := startServer(t, map[string]string{"REDIS_URL": r.URL()})
 	f := startFleet(t, s.devices, 20, nil)
-	eventually(t, "devices are connected", patience, func() bool { return s.metric("teltonika_connections_active") == 20 })
+	testkit.Eventually(t, "devices are connected", func() bool { return s.metric("teltonika_connections_active") == 20 })
 	if status, body := s.get("/readyz"); status != 503 {
 		t.Errorf("/readyz %d %s", status, body)
 	}
@@ -130,7 +130,7 @@ func TestEngineDownAtStart(t *testing.T) {
 	}
 	r.Restart()
 	f.awaitProgress(t, 100)
-	eventually(t, "ready", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool {
 		status, _ := s.get("/readyz")
 		return status == 200
 	})

@@ -38,7 +38,7 @@ func hang(t *testing.T, path string) (end func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	eventually(t, "nobody else has "+path+" open", patience, func() bool { // as the watch of certificates has at times
+	testkit.Eventually(t, "nobody else has "+path+" open", func() bool { // as the watch of certificates has at times
 		_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), setLease, syscall.F_WRLCK)
 		return errno == 0
 	})
@@ -115,9 +115,9 @@ func TestReloadGoesOnBesideAFileThatHangs(t *testing.T) {
 	s.cmd.Process.Signal(syscall.SIGHUP)
 	awaitMessage(t, conn, "RELOADING=1")
 	awaitMessage(t, conn, "WATCHDOG=1")
-	eventually(t, "the other file is read", patience, func() bool { return s.logged("command policy not reloaded") })
+	testkit.Eventually(t, "the other file is read", func() bool { return s.logged("command policy not reloaded") })
 	awaitMessage(t, conn, "READY=1")
-	eventually(t, "the file that hangs is named", patience, func() bool {
+	testkit.Eventually(t, "the file that hangs is named", func() bool {
 		return s.logged("reload hangs, the file does not answer") && s.logged("reloaded in part")
 	})
 	if err := os.WriteFile(policy, []byte("allow getinfo\n"), 0o600); err != nil {
@@ -125,7 +125,7 @@ func TestReloadGoesOnBesideAFileThatHangs(t *testing.T) {
 	}
 	answers()
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "everything is read", patience, func() bool { return s.logged("reloaded") })
+	testkit.Eventually(t, "everything is read", func() bool { return s.logged("reloaded") })
 }
 
 // A pipe in place of a file is no reason to wait for whoever writes into it, at the start or later.
@@ -141,7 +141,7 @@ func TestPipeInPlaceOfAFile(t *testing.T) {
 		}
 	}
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "both are refused", patience, func() bool {
+	testkit.Eventually(t, "both are refused", func() bool {
 		return s.logged("log level not reloaded") && s.logged("command policy not reloaded") && s.logged("reloaded in part")
 	})
 	if code := s.stop(syscall.SIGTERM, stopsSoon); code != 0 {
@@ -225,7 +225,7 @@ func TestStopDuringAStart(t *testing.T) {
 				hang(t, file)
 			}
 			s := launchServer(t, settings)
-			eventually(t, "the start waits", patience, func() bool {
+			testkit.Eventually(t, "the start waits", func() bool {
 				return file == "" && s.logged("listening") || file != "" && opens(s.cmd.Process.Pid)
 			})
 			if code := s.stop(syscall.SIGTERM, stopsSoon); code != 0 {
@@ -260,7 +260,7 @@ func TestStartWithoutALogLevelThatHangs(t *testing.T) {
 // What is said to the process before it has done anything is neither lost nor its end.
 func TestSignalsBeforeTheStart(t *testing.T) {
 	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir(), earlySignal: strconv.Itoa(int(syscall.SIGHUP))})
-	eventually(t, "reloaded", patience, func() bool { return s.logged("reloaded") })
+	testkit.Eventually(t, "reloaded", func() bool { return s.logged("reloaded") })
 	if code := s.stop(syscall.SIGTERM, stopsSoon); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

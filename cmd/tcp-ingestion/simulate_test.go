@@ -15,6 +15,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // acknowledger accepts every login and acknowledges every frame, with so many records too few. With each ACK it sends a
@@ -152,7 +154,7 @@ func TestSimulateCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
-	eventually(t, "answers arrive", patience, func() bool { return a.answers.Load() >= 40 })
+	testkit.Eventually(t, "answers arrive", func() bool { return a.answers.Load() >= 40 })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +227,7 @@ func TestSimulateSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { cmd.Process.Kill() })
-		eventually(t, "frames arrive", patience, func() bool { return a.frames.Load() > 500 })
+		testkit.Eventually(t, "frames arrive", func() bool { return a.frames.Load() > 500 })
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}

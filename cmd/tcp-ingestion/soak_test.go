@@ -12,6 +12,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // soakTime is how long the soak goes on: SOAK_TIME, or long enough for every fault once.
@@ -61,7 +63,7 @@ func TestSoak(t *testing.T) {
 	intruders()
 	steady.end(t)
 	timeless.end(t)
-	eventually(t, "all connections are gone", patience, func() bool { return s.metric("teltonika_connections_active") == 0 })
+	testkit.Eventually(t, "all connections are gone", func() bool { return s.metric("teltonika_connections_active") == 0 })
 	if n := s.metric("go_goroutines"); n > goroutines+10 {
 		t.Errorf("%v goroutines after the first round, with its connections, %v at the end", goroutines, n)
 	}
@@ -77,7 +79,7 @@ func TestSoak(t *testing.T) {
 
 func (s *server) awaitReady(t *testing.T, want int) {
 	t.Helper()
-	eventually(t, "/readyz "+http.StatusText(want), 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "/readyz "+http.StatusText(want), 10*time.Second, func() bool {
 		status, _ := s.get("/readyz")
 		return status == want
 	})

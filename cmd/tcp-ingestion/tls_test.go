@@ -26,7 +26,7 @@ func (s *server) address(what string) string {
 // addresses are where the server listens for that, once there are so many.
 func (s *server) addresses(what string, n int) (found []string) {
 	s.t.Helper()
-	eventually(s.t, "listening for "+what, patience, func() bool {
+	testkit.Eventually(s.t, "listening for "+what, func() bool {
 		found = nil
 		for _, line := range s.lines("listening") {
 			if line["for"] == what {
@@ -218,7 +218,7 @@ func TestDoorsThatStayShut(t *testing.T) {
 		failed := func() float64 { return s.series("teltonika_tls_handshakes_total", `result="`+c.handshake+`"`) }
 		wasClosed, hadFailed := closed(), failed()
 		c.do()
-		eventually(t, c.name+": closed as "+c.closed, patience, func() bool { return closed() == wasClosed+1 })
+		testkit.Eventually(t, c.name+": closed as "+c.closed, func() bool { return closed() == wasClosed+1 })
 		if c.handshake == "" {
 			continue
 		}
@@ -250,7 +250,7 @@ func TestCertificateOfTheDevice(t *testing.T) {
 		t.Errorf("login as another device answered with %02x", answer)
 	}
 	intruder.ExpectClosed()
-	eventually(t, "the refusal is logged", patience, func() bool { return s.logged("login refused, the certificate is another device's") })
+	testkit.Eventually(t, "the refusal is logged", func() bool { return s.logged("login refused, the certificate is another device's") })
 
 	without := ca.trusting()
 	without.MaxVersion = tls.VersionTLS12 // in 1.3 the client is done before the server looks
@@ -258,7 +258,7 @@ func TestCertificateOfTheDevice(t *testing.T) {
 		conn.Close()
 		t.Error("a device without a certificate gets in")
 	}
-	eventually(t, "the missing certificate is counted", patience, func() bool {
+	testkit.Eventually(t, "the missing certificate is counted", func() bool {
 		return s.series("teltonika_tls_handshakes_total", `result="client_certificate"`) == 1
 	})
 	sendOne(device, recordTime+1000)
@@ -280,7 +280,7 @@ func TestCertificateRenewedUnderLoad(t *testing.T) {
 	})
 	awaitSerial := func(want string) {
 		t.Helper()
-		eventually(t, "new connections get the certificate "+want, patience, func() bool { return serialAt(t, secure, ca.trusting()) == want })
+		testkit.Eventually(t, "new connections get the certificate "+want, func() bool { return serialAt(t, secure, ca.trusting()) == want })
 		steady.awaitProgress(t, 100)
 		moving.awaitProgress(t, 20)
 	}
@@ -302,14 +302,14 @@ func TestCertificateRenewedUnderLoad(t *testing.T) {
 		said := len(s.lines("tls certificate not reloaded"))
 		spoil()
 		s.cmd.Process.Signal(syscall.SIGHUP)
-		eventually(t, "the log says what is wrong", patience, func() bool { return len(s.lines("tls certificate not reloaded")) > said })
+		testkit.Eventually(t, "the log says what is wrong", func() bool { return len(s.lines("tls certificate not reloaded")) > said })
 		awaitSerial(good)
 	}
 	if n := s.series("teltonika_tls_certificate_reloads_total", `result="failed"`); n < 3 {
 		t.Errorf("%v failed reloads", n)
 	}
 	// The files are watched as well.
-	eventually(t, "the watch says so too", patience, func() bool { return s.logged("tls certificate not usable, the one in use stays") })
+	testkit.Eventually(t, "the watch says so too", func() bool { return s.logged("tls certificate not usable, the one in use stays") })
 	awaitSerial(good)
 	awaitSerial(ca.renew(90))
 

@@ -103,7 +103,7 @@ func TestResendAfterRedisLostIt(t *testing.T) {
 		"evicted": {happens: func(t *testing.T, r *testkit.Redis) {
 			r.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
 			r.Do("CONFIG", "SET", "maxmemory", 1)
-			eventually(t, "the eviction", patience, func() bool { return r.Do("DBSIZE") == int64(0) })
+			testkit.Eventually(t, "the eviction", func() bool { return r.Do("DBSIZE") == int64(0) })
 			r.Do("CONFIG", "SET", "maxmemory", 0)
 		}},
 	} {
@@ -254,7 +254,7 @@ func TestResendAfterTheDatabaseLostIt(t *testing.T) {
 			store := embeddedStore(t)
 			file := filepath.Join(store.settings["DATA_DIR"], "telemetry.db")
 			s := startServer(t, store.settings)
-			eventually(t, "the file", patience, func() bool { return s.logged("database opened") })
+			testkit.Eventually(t, "the file", func() bool { return s.logged("database opened") })
 			query(t, file, "VACUUM INTO '"+file+".backup'")
 			sentTwice(t, s, func() { c.happens(t, file) })
 			dead := 0

@@ -11,6 +11,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func TestDefaults(t *testing.T) {
@@ -214,8 +216,8 @@ func TestStoreFails(t *testing.T) {
 	}
 	s.ask("GET", commandsOf(absent)+"/s1", "").want(t, 503)
 	s.ask("DELETE", commandsOf(absent)+"/s1", "").want(t, 503)
-	if !s.log.has(`msg="command store failed" call=submit error="connection refused"`) {
-		t.Errorf("log:\n%s", s.log.b.String())
+	if !s.log.Has(`msg="command store failed" call=submit error="connection refused"`) {
+		t.Errorf("log:\n%s", s.log)
 	}
 }
 
@@ -290,7 +292,7 @@ func TestPathsAndMethods(t *testing.T) {
 func (r *running) awaitKept(id string) command.Entry {
 	r.t.Helper()
 	var e command.Entry
-	r.eventually("the command is kept", func() (ok bool) {
+	testkit.Eventually(r.t, "the command is kept", func() (ok bool) {
 		r.memory.mu.Lock()
 		defer r.memory.mu.Unlock()
 		e, ok = r.memory.kept[id]
@@ -301,16 +303,5 @@ func (r *running) awaitKept(id string) command.Entry {
 
 func (r *running) awaitWaiting(n int) {
 	r.t.Helper()
-	r.eventually("requests wait", func() bool { return len(r.waiting) == n })
-}
-
-func (r *running) eventually(what string, condition func() bool) {
-	r.t.Helper()
-	retry := time.NewTicker(2 * time.Millisecond)
-	defer retry.Stop()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); <-retry.C {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("never: %s", what)
-		}
-	}
+	testkit.Eventually(r.t, "requests wait", func() bool { return len(r.waiting) == n })
 }

@@ -41,8 +41,8 @@ func TestToken(t *testing.T) {
 	if len(s.memory.kept) > 0 {
 		t.Error("a command is accepted without the token")
 	}
-	if !s.log.has(`msg="admin request refused" remote=127.0.0.1:`) || s.log.has(token) {
-		t.Errorf("log:\n%s", s.log.b.String())
+	if !s.log.Has(`msg="admin request refused" remote=127.0.0.1:`) || s.log.Has(token) {
+		t.Errorf("log:\n%s", s.log)
 	}
 }
 
@@ -103,8 +103,8 @@ func TestPanic(t *testing.T) {
 		a.want(t, 500)
 	}
 	s.ask("GET", "/v1/devices", "").want(t, 200)
-	if !s.log.has(`msg="admin request panicked"`) || !s.log.has(`panic="a bug"`) || !s.log.has("memory_test.go") {
-		t.Errorf("log:\n%s", s.log.b.String())
+	if !s.log.Has(`msg="admin request panicked"`) || !s.log.Has(`panic="a bug"`) || !s.log.Has("memory_test.go") {
+		t.Errorf("log:\n%s", s.log)
 	}
 	s.memory.broken = false
 	if len(s.waiting) != 0 {

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 const (
@@ -138,36 +139,18 @@ func device(imei string) command.Device {
 	}
 }
 
-// journal is a log that may be read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(b)
-}
-
-func (j *journal) has(text string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Contains(j.b.String(), text)
-}
-
 // running is a server and what is behind it.
 type running struct {
 	*Server
 	t       *testing.T
 	memory  *memory
-	log     *journal
+	log     *testkit.Log
 	address string
 }
 
 func start(t *testing.T, o Options) *running {
 	t.Helper()
-	r := &running{t: t, memory: newMemory(), log: &journal{}}
+	r := &running{t: t, memory: newMemory(), log: testkit.NewLog(t)}
 	o.Commands, o.Logger = r.memory, slog.New(slog.NewTextHandler(r.log, nil))
 	if o.Devices == nil {
 		o.Devices = fleet{device(present)}

@@ -31,11 +31,11 @@ func TestListFollowsItsFile(t *testing.T) {
 	s.wantKnown(true, imei(1))
 	s.wantLogged("allow-list read", "devices=1", "entries skipped", "count=1", "line 2", path)
 	replace(t, path, imei(1)+"\n"+imei(2))
-	s.eventually("the new device", func() bool { return s.Known(imei(2)) })
+	testkit.Eventually(s, "the new device", func() bool { return s.Known(imei(2)) })
 	replace(t, path, imei(2))
-	s.eventually("the old device is gone", func() bool { return !s.Known(imei(1)) })
+	testkit.Eventually(s, "the old device is gone", func() bool { return !s.Known(imei(1)) })
 	n := refreshed.Load()
-	s.eventually("told about each refresh", func() bool { return refreshed.Load() > n+1 })
+	testkit.Eventually(s, "told about each refresh", func() bool { return refreshed.Load() > n+1 })
 	if lines := strings.Count(s.log.String(), "allow-list read"); lines != 3 {
 		t.Errorf("%d lines about the list, want one a change:\n%s", lines, s.log)
 	}
@@ -48,9 +48,9 @@ func TestListFollowsItsRedisSet(t *testing.T) {
 	s.start()
 	s.wantKnown(true, imei(1))
 	server.Do("SADD", key, imei(2))
-	s.eventually("the new device", func() bool { return s.Known(imei(2)) })
+	testkit.Eventually(s, "the new device", func() bool { return s.Known(imei(2)) })
 	server.Do("SREM", key, imei(1))
-	s.eventually("the old device is gone", func() bool { return !s.Known(imei(1)) })
+	testkit.Eventually(s, "the old device is gone", func() bool { return !s.Known(imei(1)) })
 }
 
 // Whatever happens to the source, the last good list stays in use and its age grows.
@@ -77,8 +77,8 @@ func TestListOutlivesItsSource(t *testing.T) {
 		t.Errorf("ready %v, age %v", s.Ready(), s.Metrics.age())
 	}
 	server.Do("SADD", key, imei(1), imei(2))
-	s.eventually("the list again", func() bool { return s.Known(imei(2)) })
-	s.eventually("young again", func() bool { return s.Metrics.age() < before })
+	testkit.Eventually(s, "the list again", func() bool { return s.Known(imei(2)) })
+	testkit.Eventually(s, "young again", func() bool { return s.Metrics.age() < before })
 }
 
 // Without strictness nobody is refused, so an empty list is a list.
@@ -87,8 +87,8 @@ func TestEmptyListThatIsNotStrict(t *testing.T) {
 	s := newSubject(t, quick(path), nil)
 	s.start()
 	replace(t, path, "# nobody\n")
-	s.eventually("nobody", func() bool { return !s.Known(imei(1)) && s.Len() == 0 })
-	s.eventually("warned", func() bool { return strings.Contains(s.log.String(), "allow-list is empty") })
+	testkit.Eventually(s, "nobody", func() bool { return !s.Known(imei(1)) && s.Len() == 0 })
+	testkit.Eventually(s, "warned", func() bool { return strings.Contains(s.log.String(), "allow-list is empty") })
 	if s.refreshes(resultEmpty) == 0 {
 		t.Error("not counted as empty")
 	}
@@ -128,7 +128,7 @@ func TestStrictListWaitsForItsSource(t *testing.T) {
 	s := newSubject(t, redisList(t, server.URL()), strict)
 	started := make(chan error, 1)
 	go func() { started <- s.Start(context.Background()) }()
-	s.eventually("not ready", func() bool {
+	testkit.Eventually(s, "not ready", func() bool {
 		err := s.Ready()
 		return err != nil && strings.Contains(err.Error(), "refused") && strings.Contains(err.Error(), key)
 	})
@@ -237,7 +237,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	started := make(chan error, 1)
 	go func() { started <- s.Start(ctx) }()
-	s.eventually("a failure", func() bool { return s.refreshes(resultFailed) > 0 })
+	testkit.Eventually(s, "a failure", func() bool { return s.refreshes(resultFailed) > 0 })
 	stop()
 	if err := <-started; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
@@ -270,7 +270,7 @@ func TestKnownWhileTheListChanges(t *testing.T) {
 	for i := 1; i < 10; i++ {
 		replace(t, path, imei(0)+"\n"+imei(i))
 		s.Reload()
-		s.eventually("the next version", func() bool { return s.Known(imei(i)) })
+		testkit.Eventually(s, "the next version", func() bool { return s.Known(imei(i)) })
 	}
 	close(stop)
 	logins.Wait()

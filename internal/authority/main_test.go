@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -79,11 +77,11 @@ func setOf(ids ...string) *set {
 type subject struct {
 	testing.TB
 	*List
-	log *logBuffer
+	log *testkit.Log
 }
 
 func newSubject(t testing.TB, source Source, change func(*Options)) *subject {
-	s := &subject{TB: t, log: &logBuffer{}}
+	s := &subject{TB: t, log: testkit.NewLog(t)}
 	o := Options{
 		Source: source, Refresh: 20 * time.Millisecond, Metrics: NewMetrics(prometheus.NewRegistry()),
 		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
@@ -124,16 +122,7 @@ func (s *subject) refreshes(result string) int {
 func (s *subject) another(result string) {
 	s.Helper()
 	before := s.refreshes(result)
-	s.eventually("another two readings: "+result, func() bool { return s.refreshes(result) >= before+2 })
-}
-
-func (s *subject) eventually(what string, condition func() bool) {
-	s.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.Fatalf("still not: %s; logged:\n%s", what, s.log)
-		}
-	}
+	testkit.Eventually(s, "another two readings: "+result, func() bool { return s.refreshes(result) >= before+2 })
 }
 
 func (s *subject) wantKnown(known bool, ids ...string) {
@@ -152,21 +141,4 @@ func (s *subject) wantLogged(parts ...string) {
 			s.Errorf("not logged: %s; but:\n%s", part, s.log)
 		}
 	}
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

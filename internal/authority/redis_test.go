@@ -195,13 +195,10 @@ func TestRedisFailures(t *testing.T) {
 	wantFailure(source, "refused")
 	server.Restart()
 	// The library waits up to a second before it dials again.
-	var err error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if _, err = source.read(context.Background(), false); err == nil {
-			return
-		}
-	}
-	t.Errorf("not recovered: %v", err)
+	testkit.Succeeds(t, "recovered", testkit.Patience, func() error {
+		_, err := source.read(context.Background(), false)
+		return err
+	})
 }
 
 // Two commands on one key are all the rights that are needed.

@@ -17,6 +17,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // The settings of the tests' dispatcher are the defaults of the real one.
@@ -369,7 +371,7 @@ func answersAreNeverMixedUp(d *dispatcher) {
 		}
 		s.mu.Unlock()
 	}
-	d.eventually("all late answers are counted", func() bool {
+	testkit.Eventually(d, "all late answers are counted", func() bool {
 		return d.metric("teltonika_device_messages_total", "late_answer") == late
 	})
 	seen := map[*device]bool{}
@@ -382,21 +384,10 @@ func answersAreNeverMixedUp(d *dispatcher) {
 	if data != -late {
 		d.Errorf("of late answers and what is none, %d are not taken for data", data+late)
 	}
-	d.eventually("none is in hand", func() bool { return d.gauge("teltonika_commands_in_hand") == 0 })
+	testkit.Eventually(d, "none is in hand", func() bool { return d.gauge("teltonika_commands_in_hand") == 0 })
 	for _, s := range command.FinalStates {
 		if n := d.metric("teltonika_commands_total", string(s)); n != want[s] {
 			d.Errorf("%d commands counted as %s, want %d", n, s, want[s])
 		}
-	}
-}
-
-// eventually waits for a condition.
-func (d *dispatcher) eventually(what string, condition func() bool) {
-	d.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); {
-		if time.Now().After(deadline) {
-			d.Fatalf("still not: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 const imei = "356307042441013"
@@ -82,7 +84,7 @@ func TestExpiredWithoutADevice(t *testing.T) {
 		if e := d.result("nobody"); e.State != command.Expired || e.Reason == "" {
 			d.Errorf("%s: %q", e.State, e.Reason)
 		}
-		d.eventually("it is counted", func() bool { return d.metric("teltonika_commands_total", "expired") == 1 })
+		testkit.Eventually(d, "it is counted", func() bool { return d.metric("teltonika_commands_total", "expired") == 1 })
 	})
 }
 
@@ -136,7 +138,7 @@ func TestCancel(t *testing.T) {
 		dev.plan["sent"] = staysSilent
 		d.submit(newCommand(imei, "sent"))
 		d.submit(newCommand(imei, "waiting"))
-		d.eventually("the first one is sent", func() bool {
+		testkit.Eventually(d, "the first one is sent", func() bool {
 			e, _ := d.Lookup(context.Background(), "sent")
 			return e.State == command.Sent
 		})
@@ -270,7 +272,7 @@ func TestUnaskedMessagesKeepNoStoreBusy(t *testing.T) {
 			d.Errorf("%d of %d messages counted as not asked about", dropped, messages)
 		}
 		d.submit(newCommand(imei, "asked"))
-		d.eventually("it is sent", func() bool {
+		testkit.Eventually(d, "it is sent", func() bool {
 			dev.mu.Lock()
 			defer dev.mu.Unlock()
 			return len(dev.got["asked"]) == 1

@@ -9,6 +9,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // bent is a store that does some things otherwise.
@@ -81,7 +83,7 @@ func TestDeviceThatIsElsewhereForAWhile(t *testing.T) {
 		dev.plan["first"] = staysSilent
 		d.submit(newCommand(imei, "first"))
 		d.submit(newCommand(imei, "behind"))
-		d.eventually("the first one is sent", func() bool {
+		testkit.Eventually(d, "the first one is sent", func() bool {
 			e, _ := d.Lookup(context.Background(), "first")
 			return e.State == command.Sent
 		})

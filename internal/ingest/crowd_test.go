@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // proven is a device that has logged in and shown to be one.
@@ -26,16 +28,16 @@ func TestConnectionLimit(t *testing.T) {
 		d.expectEnd()
 	}
 	s.expectClosed(ReasonLimit, 5)
-	if !s.log.contains("connection limit reached", "limit=3") {
-		t.Errorf("logged: %s", s.log.b.String())
+	if !s.log.Has("connection limit reached", "limit=3") {
+		t.Errorf("logged: %s", s.log)
 	}
-	s.eventually("three connections", func() bool { return s.Connections() == 3 })
+	testkit.Eventually(s, "three connections", func() bool { return s.Connections() == 3 })
 	for _, d := range devices {
 		d.say("still here")
 	}
 	devices[0].send("bye")
 	devices[0].expectEnd()
-	s.eventually("room for one", func() bool { return s.Connections() == 2 })
+	testkit.Eventually(s, "room for one", func() bool { return s.Connections() == 2 })
 	s.login("d").say("hello")
 }
 
@@ -83,8 +85,8 @@ func TestNewcomerTakesThePlaceOfTheOldestUnproven(t *testing.T) {
 		made[i].expectEnd()
 	}
 	s.expectClosed(ReasonCrowdedOut, 9)
-	if !s.log.contains("no room, unproven connection closed for a newer one", "limit=10", "remote=127.0.0.1") {
-		t.Errorf("logged: %s", s.log.b.String())
+	if !s.log.Has("no room, unproven connection closed for a newer one", "limit=10", "remote=127.0.0.1") {
+		t.Errorf("logged: %s", s.log)
 	}
 	real.say("still here")
 }
@@ -137,7 +139,7 @@ func TestProofThatComesLateCounts(t *testing.T) {
 	s := onSockets(t, 2)
 	d := s.login("real")
 	d.send("hold proof")
-	s.eventually("at work", func() bool { return s.adapter.holding.Load() == 1 })
+	testkit.Eventually(s, "at work", func() bool { return s.adapter.holding.Load() == 1 })
 	one, two := s.login("stranger"), s.login("another")
 	close(s.adapter.release)
 	d.expect("hold proof")
@@ -155,7 +157,7 @@ func TestConnectionThatGoesFinishesItsFrame(t *testing.T) {
 	s := onSockets(t, 1)
 	d := s.login("a")
 	d.send("hold")
-	s.eventually("at work", func() bool { return s.adapter.holding.Load() == 1 })
+	testkit.Eventually(s, "at work", func() bool { return s.adapter.holding.Load() == 1 })
 	s.login("b").say("proof")
 	close(s.adapter.release)
 	d.expect("hold")

@@ -4,6 +4,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func tcp(address string) net.Addr {
@@ -130,11 +132,11 @@ func TestFailuresMakeTheServerImpatient(t *testing.T) {
 func TestFloodOfFailuresIsNotHeard(t *testing.T) {
 	s := onSockets(t, 1000)
 	fleet := s.login("tracker") // stays connected throughout
-	s.eventually("connections are rate limited", func() bool {
+	testkit.Eventually(s, "connections are rate limited", func() bool {
 		s.failures(100)
 		return s.closed(ReasonRateLimited) >= 5
 	})
-	if !s.log.contains("too many connections without a login") {
+	if !s.log.Has("too many connections without a login") {
 		t.Error("nothing logged")
 	}
 	fleet.say("still here")

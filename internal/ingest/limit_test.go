@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // failing is a listener that fails a number of times before each connection.
@@ -73,8 +75,8 @@ func TestAcceptFailureBacksOff(t *testing.T) {
 		if p := l.pauses(); len(p) != 1 || p[0] != minAcceptPause {
 			t.Errorf("pauses after a success: %v", p)
 		}
-		if !s.log.contains("cannot accept connections", "too many open files") {
-			t.Errorf("logged: %s", s.log.b.String())
+		if !s.log.Has("cannot accept connections", "too many open files") {
+			t.Errorf("logged: %s", s.log)
 		}
 		s.stop()
 	})
@@ -135,7 +137,7 @@ func TestAcceptWithoutDescriptors(t *testing.T) {
 	if err := syscall.Connect(client, to); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the failure is logged", func() bool { return s.log.contains("cannot accept connections", "too many open files") })
+	testkit.Eventually(s, "the failure is logged", func() bool { return s.log.Has("cannot accept connections", "too many open files") })
 	restore()
 	if _, err := syscall.Write(client, []byte("hi\n")); err != nil {
 		t.Fatal(err)

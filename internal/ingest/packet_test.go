@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // echoAdapter is a small protocol: each datagram is answered with itself.
@@ -69,14 +72,14 @@ type packetShell struct {
 	*PacketServer
 	adapter *echoAdapter
 	address *net.UDPAddr
-	log     *logBuffer
+	log     *testkit.Log
 	release func()
 }
 
 func newPacketShell(t *testing.T, maxBytes int) *packetShell {
 	t.Helper()
 	a := &echoAdapter{release: make(chan struct{})}
-	s := &packetShell{TB: t, adapter: a, log: &logBuffer{}, release: sync.OnceFunc(func() { close(a.release) })}
+	s := &packetShell{TB: t, adapter: a, log: testkit.NewLog(t), release: sync.OnceFunc(func() { close(a.release) })}
 	s.PacketServer = NewPacketServer(PacketOptions{Adapter: a, MaxBytes: maxBytes,
 		Metrics: NewPacketMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	s.address = s.listen()
@@ -122,11 +125,7 @@ func (s *packetShell) dropped(reason dropReason) int {
 // until waits until what is counted has reached n.
 func (s *packetShell) until(what string, n int, count func() int) {
 	s.Helper()
-	for deadline := time.Now().Add(10 * time.Second); count() < n; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.Fatalf("%s: %d, want %d", what, count(), n)
-		}
-	}
+	testkit.Eventually(s, fmt.Sprintf("%s: %d", what, n), func() bool { return count() >= n })
 }
 
 // sender is a device with an address of its own.
@@ -198,8 +197,8 @@ func TestDatagramAboveTheLimit(t *testing.T) {
 	if n := s.dropped(dropTooLarge); n != 3 || s.adapter.taken.Load() != 1 {
 		t.Errorf("%d dropped, %d taken", n, s.adapter.taken.Load())
 	}
-	if !s.log.contains("datagrams dropped", "reason=too_large") {
-		t.Errorf("logged: %s", s.log.b.String())
+	if !s.log.Has("datagrams dropped", "reason=too_large") {
+		t.Errorf("logged: %s", s.log)
 	}
 }
 
@@ -257,8 +256,8 @@ func TestPanicOfADatagramIsContained(t *testing.T) {
 	s.until("panics", 2, func() int { return s.dropped(dropPanic) })
 	d.say("hello", 1)
 	d.expect("hello")
-	if !s.log.contains("datagram panicked", "a bug in the adapter") {
-		t.Errorf("logged: %s", s.log.b.String())
+	if !s.log.Has("datagram panicked", "a bug in the adapter") {
+		t.Errorf("logged: %s", s.log)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func nobody(string) bool { return false }
@@ -14,7 +16,7 @@ func nobody(string) bool { return false }
 func TestRevokeClosesUnknownDevicesOnly(t *testing.T) {
 	s := onSockets(t, 100)
 	gone, kept, anonymous := s.login("gone"), s.login("kept"), s.dial()
-	s.eventually("all connected", func() bool { return s.Connections() == 3 })
+	testkit.Eventually(s, "all connected", func() bool { return s.Connections() == 3 })
 	if n := s.Revoke(context.Background(), func(device string) bool { return device != "gone" }); n != 1 {
 		t.Errorf("%d revoked", n)
 	}
@@ -22,7 +24,7 @@ func TestRevokeClosesUnknownDevicesOnly(t *testing.T) {
 	s.expectClosed(ReasonRevoked, 1)
 	kept.say("still here")
 	anonymous.say("=kept too")
-	s.eventually("two connections", func() bool { return s.Connections() == 2 })
+	testkit.Eventually(s, "two connections", func() bool { return s.Connections() == 2 })
 	if n := s.Revoke(context.Background(), func(string) bool { return true }); n != 0 {
 		t.Errorf("%d revoked", n)
 	}
@@ -33,14 +35,14 @@ func TestRevokeOfASessionAtWork(t *testing.T) {
 	s := onSockets(t, 10)
 	d := s.login("a")
 	d.send("hold")
-	s.eventually("at work", func() bool { return s.adapter.holding.Load() == 1 })
+	testkit.Eventually(s, "at work", func() bool { return s.adapter.holding.Load() == 1 })
 	if n := s.Revoke(context.Background(), nobody); n != 1 {
 		t.Errorf("%d revoked", n)
 	}
 	d.expectEnd()
 	close(s.adapter.release)
 	s.expectClosed(ReasonRevoked, 1)
-	s.eventually("no connection", func() bool { return s.Connections() == 0 })
+	testkit.Eventually(s, "no connection", func() bool { return s.Connections() == 0 })
 }
 
 // Sockets are closed one after the other, in a time that is bounded however many they are, while others go on.
@@ -111,9 +113,9 @@ func TestRevokeRacesWithTakeOver(t *testing.T) {
 		s.Revoke(context.Background(), nobody)
 	}
 	all.Wait()
-	s.eventually("all 100 are revoked or taken over", func() bool {
+	testkit.Eventually(s, "all 100 are revoked or taken over", func() bool {
 		s.Revoke(context.Background(), nobody)
 		return s.closed(ReasonRevoked)+s.closed(ReasonTakenOver) == 100
 	})
-	s.eventually("none is left", func() bool { return s.Connections() == 0 })
+	testkit.Eventually(s, "none is left", func() bool { return s.Connections() == 0 })
 }

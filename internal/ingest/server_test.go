@@ -1,14 +1,11 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,6 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,12 +100,12 @@ type shell struct {
 	adapter  *lineAdapter
 	registry *prometheus.Registry
 	listener net.Listener
-	log      *logBuffer
+	log      *testkit.Log
 }
 
 func newShell(tb testing.TB, listener net.Listener, maxConnections int) *shell {
 	s := &shell{TB: tb, adapter: &lineAdapter{release: make(chan struct{})}, registry: prometheus.NewRegistry(),
-		listener: listener, log: &logBuffer{}}
+		listener: listener, log: testkit.NewLog(tb)}
 	s.Server = New(Options{Adapter: s.adapter, MaxConnections: maxConnections,
 		Metrics: NewMetrics(s.registry), Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	s.Serve(listener, nil)
@@ -165,18 +164,7 @@ func (s *shell) closed(reason CloseReason) int {
 // expectClosed waits for the reasons' counts, which a session writes after its peer can see the end.
 func (s *shell) expectClosed(reason CloseReason, want int) {
 	s.Helper()
-	s.eventually("connections_closed_total for "+string(reason), func() bool { return s.closed(reason) == want })
-}
-
-// eventually waits for a condition.
-func (s *shell) eventually(what string, condition func() bool) {
-	s.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
-			s.Fatalf("still not: %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(s, "connections_closed_total for "+string(reason), func() bool { return s.closed(reason) == want })
 }
 
 // device is the other end of a connection.
@@ -240,22 +228,4 @@ func (d *device) expectEnd() {
 	if e, ok := err.(net.Error); len(b) > 0 || ok && e.Timeout() {
 		d.Fatalf("read %q, %v, want the end", b, err)
 	}
-}
-
-// logBuffer keeps the log.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) contains(parts ...string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !slices.ContainsFunc(parts, func(p string) bool { return !bytes.Contains(l.b.Bytes(), []byte(p)) })
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func TestPanicEndsItsConnectionOnly(t *testing.T) {
@@ -15,11 +17,11 @@ func TestPanicEndsItsConnectionOnly(t *testing.T) {
 		d.expectEnd()
 	}
 	s.expectClosed(ReasonPanic, 3)
-	if !s.log.contains("session panicked", `panic="a bug in the adapter"`, "lineSession", "server_test.go", "remote=127.0.0.1:") {
-		t.Errorf("logged: %s", s.log.b.String())
+	if !s.log.Has("session panicked", `panic="a bug in the adapter"`, "lineSession", "server_test.go", "remote=127.0.0.1:") {
+		t.Errorf("logged: %s", s.log)
 	}
 	other.say("unharmed")
-	s.eventually("one connection", func() bool { return s.Connections() == 1 })
+	testkit.Eventually(s, "one connection", func() bool { return s.Connections() == 1 })
 	s.login("buggy").say("is welcome again")
 }
 
@@ -60,7 +62,7 @@ func TestTakeOverOfASessionAtWork(t *testing.T) {
 	s := onSockets(t, 10)
 	older := s.login("a")
 	older.send("hold")
-	s.eventually("older at work", func() bool { return s.adapter.holding.Load() == 1 })
+	testkit.Eventually(s, "older at work", func() bool { return s.adapter.holding.Load() == 1 })
 	newer := s.login("a")
 	older.expectEnd()
 	if n := s.Connections(); n != 1 {
@@ -68,7 +70,7 @@ func TestTakeOverOfASessionAtWork(t *testing.T) {
 	}
 	close(s.adapter.release)
 	s.expectClosed(ReasonTakenOver, 1)
-	s.eventually("older gone", func() bool { return s.Connections() == 1 })
+	testkit.Eventually(s, "older gone", func() bool { return s.Connections() == 1 })
 	newer.say("mine")
 	third := s.login("a")
 	newer.expectEnd()
@@ -85,7 +87,7 @@ func TestTakeOverRace(t *testing.T) {
 	}
 	all.Wait()
 	s.expectClosed(ReasonTakenOver, 99)
-	s.eventually("one connection", func() bool { return s.Connections() == 1 })
+	testkit.Eventually(s, "one connection", func() bool { return s.Connections() == 1 })
 }
 
 // A device that has gone does not stay registered; neither does one whose connection never logged in.
@@ -97,7 +99,7 @@ func TestDevicesAreForgotten(t *testing.T) {
 		s.dial().Conn.Close()
 	}
 	s.expectClosed(ReasonPeerClosed, 100)
-	s.eventually("no connection", func() bool { return s.Connections() == 0 })
+	testkit.Eventually(s, "no connection", func() bool { return s.Connections() == 0 })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.devices) != 0 {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // awaitEnd reads until the server has closed the connection, however long that takes.
@@ -36,7 +38,7 @@ func TestDrainWakesIdleSessions(t *testing.T) {
 	for i := range 20 {
 		devices = append(devices, s.login(fmt.Sprint(i)), s.dial())
 	}
-	s.eventually("all connected", func() bool { return s.Connections() == 40 })
+	testkit.Eventually(s, "all connected", func() bool { return s.Connections() == 40 })
 	s.drain()
 	if n := s.closed(ReasonShutdown); n != 40 {
 		t.Errorf("%d sessions ended for the shutdown", n)
@@ -165,7 +167,7 @@ func TestDrainRacesWithAccept(t *testing.T) {
 				}
 			})
 		}
-		s.eventually("connections", func() bool { return s.Connections() > 5 })
+		testkit.Eventually(s, "connections", func() bool { return s.Connections() > 5 })
 		s.stop()
 		close(stop)
 		dialers.Wait()

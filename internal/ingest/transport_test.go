@@ -211,7 +211,7 @@ func TestGuardLooksBehindARelay(t *testing.T) {
 				s.fail(a, end)
 			}
 			synctest.Wait()
-			if s.closed(ReasonRateLimited) == refused || !s.log.contains("too many connections without a login", a+":1") {
+			if s.closed(ReasonRateLimited) == refused || !s.log.Has("too many connections without a login", a+":1") {
 				t.Errorf("%q: the address behind the balancer was never refused", end)
 			}
 		}

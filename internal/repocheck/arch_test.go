@@ -54,8 +54,8 @@ var allowed = map[string][]string{
 	"internal/ingest/ingesttest":   {},
 	"internal/testkit":             {"internal/engine", "teltonika"},
 	"internal/repocheck":           {},
-	"internal/engine/enginetest":   {"internal/engine"},
-	"internal/command/commandtest": {"internal/command", "teltonika"},
+	"internal/engine/enginetest":   {"internal/engine", "internal/testkit"},
+	"internal/command/commandtest": {"internal/command", "internal/testkit", "teltonika"},
 }
 
 // mayImportAll is the only package that binds the others together.

@@ -108,7 +108,7 @@ func TestDatagramThatIsNone(t *testing.T) {
 				s.expectStored(0, 0)
 				s.expectMetric(1, "teltonika_handshake_total")
 				s.expectMetric(1, "teltonika_handshake_total", "result=malformed", "known=unknown", "transport=udp")
-				if n := s.log.count("datagram malformed"); n != 1 {
+				if n := s.log.Count("datagram malformed"); n != 1 {
 					t.Errorf("%d lines in the log", n)
 				}
 			})
@@ -161,7 +161,7 @@ func TestDatagramOfAnUnknownCodec(t *testing.T) {
 			s.expect()
 		}
 		s.expectStored(0, 0)
-		if n := s.log.count("unknown codec, frame not acknowledged"); n != 3 {
+		if n := s.log.Count("unknown codec, frame not acknowledged"); n != 3 {
 			t.Errorf("%d lines in the log", n)
 		}
 		s.expectMetric(3, "teltonika_unknown_codec_total", "codec_id=0x61")
@@ -219,7 +219,7 @@ func TestDatagramOfAnUnknownDevice(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		s.send(b)
 		s.expect(answerTo(1, 2))
-		if n := s.log.count("known=false"); n != 1 {
+		if n := s.log.Count("known=false"); n != 1 {
 			t.Errorf("%d devices logged as unknown", n)
 		}
 	})

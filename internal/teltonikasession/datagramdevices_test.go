@@ -59,7 +59,7 @@ func TestDevicesOfDatagrams(t *testing.T) {
 		s.expectDevices(b)
 		pass(time.Second)
 		s.expectDevices()
-		if n := s.log.count("device seen by udp"); n != 2 {
+		if n := s.log.Count("device seen by udp"); n != 2 {
 			t.Errorf("%d devices logged", n)
 		}
 	})

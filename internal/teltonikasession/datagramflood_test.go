@@ -43,7 +43,7 @@ func TestRecordsOfAllDatagramsAreBounded(t *testing.T) {
 		}
 		s.expectStored(burst, 0)
 		s.expectMetric(5*each, "teltonika_records_refused_total", "reason=overflow", "transport=udp")
-		if s.log.count("too many records in datagrams, not acknowledged") != 5 {
+		if s.log.Count("too many records in datagrams, not acknowledged") != 5 {
 			t.Error("not logged")
 		}
 		d := s.login()
@@ -63,14 +63,14 @@ func TestLogOfAVerdictSaysWhereTheFrameCameFrom(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		s.send(datagramOf(imei, 1, malformed(1)))
 		s.expect(answerTo(1, 1))
-		if s.log.count(`msg="frame cannot be decoded" imei=`+imei+` remote=192.0.2.7:40001 transport=udp error=`) != 1 {
-			t.Errorf("logged: %s", s.log.b.String())
+		if s.log.Count(`msg="frame cannot be decoded" imei=`+imei+` remote=192.0.2.7:40001 transport=udp error=`) != 1 {
+			t.Errorf("logged: %s", s.log)
 		}
 		d := s.login()
 		d.send(malformed(1))
 		d.expect(ack(1))
-		if s.log.count(`msg="frame cannot be decoded" imei=`+imei+` remote=`) != 2 || s.log.count("transport=tcp error=") != 1 {
-			t.Errorf("logged: %s", s.log.b.String())
+		if s.log.Count(`msg="frame cannot be decoded" imei=`+imei+` remote=`) != 2 || s.log.Count("transport=tcp error=") != 1 {
+			t.Errorf("logged: %s", s.log)
 		}
 	})
 }

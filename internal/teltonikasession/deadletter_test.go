@@ -103,8 +103,8 @@ func TestDeadLetterOfAnUnknownCodec(t *testing.T) {
 				}
 				s.expectMetric(1, "teltonika_unknown_codec_total", "codec_id="+hexID(teltonika.Codec(id)))
 				s.expectMetric(1, "teltonika_frames_total", "result=unknown_codec")
-				if n := s.log.count("level=WARN"); n != 1 {
-					t.Errorf("%d warnings, want 1:\n%s", n, s.log.b.String())
+				if n := s.log.Count("level=WARN"); n != 1 {
+					t.Errorf("%d warnings, want 1:\n%s", n, s.log)
 				}
 			})
 		})

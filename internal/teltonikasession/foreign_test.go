@@ -76,8 +76,8 @@ func TestForeignProtocolsAreNamed(t *testing.T) {
 				d.send([]byte(c.first))
 				d.expectClosed("")
 				s.expectReason(reason)
-				if s.log.count(message) != 1 || s.log.count("cause=") != 1 || s.log.count(c.cause) == 0 {
-					t.Errorf("%q is not called %s:\n%s", c.first, c.cause, s.log.b.String())
+				if s.log.Count(message) != 1 || s.log.Count("cause=") != 1 || s.log.Count(c.cause) == 0 {
+					t.Errorf("%q is not called %s:\n%s", c.first, c.cause, s.log)
 				}
 			})
 		}
@@ -91,9 +91,9 @@ func TestForeignProtocolOfWhichLittleHasArrived(t *testing.T) {
 			d := s.dial()
 			d.send([]byte(first))
 			d.expectClosed("")
-			if s.log.count("login malformed") != 1 || s.log.count("cause=") != min(1, len(cause)) || s.log.count(cause) == 0 ||
-				s.log.count("first="+hex.EncodeToString([]byte(first))) != 1 {
-				t.Errorf("%q: logged:\n%s", first, s.log.b.String())
+			if s.log.Count("login malformed") != 1 || s.log.Count("cause=") != min(1, len(cause)) || s.log.Count(cause) == 0 ||
+				s.log.Count("first="+hex.EncodeToString([]byte(first))) != 1 {
+				t.Errorf("%q: logged:\n%s", first, s.log)
 			}
 		})
 	}
@@ -129,8 +129,8 @@ func TestLogsHoldNoPositions(t *testing.T) {
 		d.conn.Close()
 		d.answers()
 		for _, hidden := range [][]byte{frame[19:23], frame[23:27]} { // longitude and latitude
-			if s.log.count(hex.EncodeToString(hidden)) > 0 {
-				t.Errorf("%x is in the log:\n%s", hidden, s.log.b.String())
+			if s.log.Count(hex.EncodeToString(hidden)) > 0 {
+				t.Errorf("%x is in the log:\n%s", hidden, s.log)
 			}
 		}
 	})

@@ -106,13 +106,13 @@ func TestLoginAndCloseAreLogged(t *testing.T) {
 		d.expectAlive()
 		d.conn.Close()
 		d.answers()
-		if n := s.log.count("level="); n != 2 {
-			t.Errorf("%d lines logged, want 2:\n%s", n, s.log.b.String())
+		if n := s.log.Count("level="); n != 2 {
+			t.Errorf("%d lines logged, want 2:\n%s", n, s.log)
 		}
 		for _, part := range []string{`msg="device connected" imei=` + imei, `msg="device disconnected" imei=` + imei,
 			"transport=tcp known=true", "reason=peer_closed", "frames=1 records=2"} {
-			if s.log.count(part) != 1 {
-				t.Errorf("no %s in the log:\n%s", part, s.log.b.String())
+			if s.log.Count(part) != 1 {
+				t.Errorf("no %s in the log:\n%s", part, s.log)
 			}
 		}
 	})
@@ -122,8 +122,8 @@ func TestLoginAndCloseAreLogged(t *testing.T) {
 		conn.Write(loginOf(imei))
 		conn.Close()
 		s.stop()
-		if s.log.count("device connected") != 1 || s.log.count("device disconnected") != 1 {
-			t.Errorf("logged:\n%s", s.log.b.String())
+		if s.log.Count("device connected") != 1 || s.log.Count("device disconnected") != 1 {
+			t.Errorf("logged:\n%s", s.log)
 		}
 	})
 }

@@ -33,8 +33,8 @@ func TestSameLoginTwiceOnOneConnection(t *testing.T) {
 		}
 		s.expectMetric(3, "teltonika_handshake_total", "result=accepted", "known=known")
 		s.expectMetric(0, "teltonika_connections_closed_total")
-		if s.log.count("device connected") != 1 || s.log.count("level=WARN") != 0 {
-			t.Errorf("logged:\n%s", s.log.b.String())
+		if s.log.Count("device connected") != 1 || s.log.Count("level=WARN") != 0 {
+			t.Errorf("logged:\n%s", s.log)
 		}
 		d.conn.Close()
 		s.loginAfter(0)
@@ -90,8 +90,8 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 		}
 		for _, part := range []string{`msg="device disconnected" imei=` + imei, "reason=other_login", "frames=1 records=2",
 			`msg="device connected" imei=` + otherIMEI} {
-			if s.log.count(part) == 0 {
-				t.Errorf("no %s in the log:\n%s", part, s.log.b.String())
+			if s.log.Count(part) == 0 {
+				t.Errorf("no %s in the log:\n%s", part, s.log)
 			}
 		}
 		s.expectMetric(1, "teltonika_connections_active")

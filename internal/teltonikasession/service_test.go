@@ -1,7 +1,6 @@
 package teltonikasession
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -45,7 +44,7 @@ type service struct {
 	adapter   *Adapter
 	server    *ingest.Server
 	listener  *ingesttest.Listener
-	log       *logBuffer
+	log       *testkit.Log
 	stop      func()
 
 	// storesInPart says that the engine stores part of a frame that is refused, and so has more records than
@@ -71,7 +70,7 @@ func newService(tb testing.TB, change ...func(*Options)) *service {
 
 func newServiceOf(tb testing.TB, capacity int, change ...func(*Options)) *service {
 	s := &service{TB: tb, engine: testkit.NewEngine(2), registry: prometheus.NewRegistry(),
-		listener: ingesttest.NewListener(), log: &logBuffer{}}
+		listener: ingesttest.NewListener(), log: new(testkit.Log)}
 	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	s.publisher = publish.New(publish.Options{
 		Engine: s.engine, Capacity: capacity, Timeout: publishTimeout,
@@ -217,21 +216,3 @@ func (s *service) expectReason(reason ingest.CloseReason) {
 type known string
 
 func (k known) Known(imei string) bool { return imei == string(k) }
-
-// logBuffer keeps the log.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Count(l.b.Bytes(), []byte(s))
-}

@@ -151,8 +151,8 @@ func TestFrameBegunMustEnd(t *testing.T) {
 					s.expectReason(ReasonFrameTimeout)
 					for _, part := range append(c.logged, "connection ended inside a frame or login", "imei="+imei, "remote=pipe",
 						"reason=frame_timeout", `cause="the rest did not come in time`) {
-						if s.log.count(part) == 0 {
-							t.Errorf("no %s in the log:\n%s", part, s.log.b.String())
+						if s.log.Count(part) == 0 {
+							t.Errorf("no %s in the log:\n%s", part, s.log)
 						}
 					}
 				})
@@ -191,8 +191,8 @@ func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
 				d.conn.Close()
 				d.answers()
 				s.expectReason(ingest.ReasonPeerClosed)
-				if n := s.log.count("connection ended inside"); n != min(1, len(c.logged)) || n > 0 && s.log.count(c.logged+" ") == 0 {
-					t.Errorf("%d lines, want %q:\n%s", n, c.logged, s.log.b.String())
+				if n := s.log.Count("connection ended inside"); n != min(1, len(c.logged)) || n > 0 && s.log.Count(c.logged+" ") == 0 {
+					t.Errorf("%d lines, want %q:\n%s", n, c.logged, s.log)
 				}
 			})
 		})
@@ -207,8 +207,8 @@ func TestStopInsideAFrameIsNotLogged(t *testing.T) {
 		older.send(goodFrame(1)[:20])
 		s.loginAs("356307042441099")
 		s.stop()
-		if n := s.log.count("connection ended inside"); n != 0 {
-			t.Errorf("%d lines:\n%s", n, s.log.b.String())
+		if n := s.log.Count("connection ended inside"); n != 0 {
+			t.Errorf("%d lines:\n%s", n, s.log)
 		}
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestRedisKeepsItsFilesThroughKillAndRestart(t *testing.T) {
@@ -27,11 +26,7 @@ func TestRedisKeepsItsFilesThroughKillAndRestart(t *testing.T) {
 func TestRedisFrozenAnswersAfterThaw(t *testing.T) {
 	r := StartRedis(t)
 	r.Freeze()
-	for deadline := time.Now().Add(redisPatience); processState(t, r.PID()) != "T"; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("process state %s, want T (stopped)", processState(t, r.PID()))
-		}
-	}
+	Eventually(t, "stopped", func() bool { return processState(t, r.PID()) == "T" })
 	r.Thaw()
 	if got := r.Do("PING"); got != "PONG" {
 		t.Fatalf("after the thaw: %v", got)

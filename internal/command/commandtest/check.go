@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // The methods below call the store's method of the same name, which must not fail.
@@ -111,7 +113,7 @@ func (n *node) wantNotToBeSent(t *testing.T, id string, states ...command.State)
 // wantGrantSoon begins until it is granted, which must be before the wait of a patient store ends.
 func (n *node) wantGrantSoon(t *testing.T, id string) {
 	t.Helper()
-	eventually(t, n.backend, "the turn of "+id, func() error {
+	testkit.Succeeds(t, "the turn of "+id, limit+n.backend.Takeover, func() error {
 		if turn := n.begin(t, id, patient); !turn.Granted {
 			return fmt.Errorf("not granted: %+v", turn)
 		}
@@ -142,7 +144,7 @@ func (n *node) wantState(t *testing.T, id string, want command.State) command.En
 // wantEnd waits for the command's end.
 func (n *node) wantEnd(t *testing.T, id string, want command.State) command.Entry {
 	t.Helper()
-	eventually(t, n.backend, "the end of "+id, func() error {
+	testkit.Succeeds(t, "the end of "+id, limit+n.backend.Takeover, func() error {
 		if e := n.lookup(t, id); !e.State.Final() {
 			return fmt.Errorf("it is %s", e.State)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var endCases = []testCase{
@@ -18,7 +20,7 @@ var endCases = []testCase{
 // wantTold waits until the receiver was told, once, that the store ended the command.
 func (n *node) wantTold(t *testing.T, id string) {
 	t.Helper()
-	eventually(t, n.backend, "the receiver being told of the end of "+id, func() error {
+	testkit.Succeeds(t, "the receiver being told of the end of "+id, limit+n.backend.Takeover, func() error {
 		if n.endings(id) == 0 {
 			return errors.New("not told")
 		}
@@ -49,7 +51,7 @@ func expiresTaken(t *testing.T, b Backend) {
 	c := expiresSoon(t, deviceA, func(c command.Command) bool {
 		n.submit(t, c)
 		taken := false
-		eventually(t, n.backend, "the receiver taking "+c.ID+", or its end", func() error {
+		testkit.Succeeds(t, "the receiver taking "+c.ID+", or its end", limit+n.backend.Takeover, func() error {
 			if _, taken = n.took(c.ID); taken || n.endings(c.ID) > 0 {
 				return nil
 			}

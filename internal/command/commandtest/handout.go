@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var handOutCases = []testCase{
@@ -25,7 +27,7 @@ var handOutCases = []testCase{
 // wantOrder waits until the receiver was given the device's commands, each for the first time, in this order.
 func (n *node) wantOrder(t *testing.T, imei string, want []string) {
 	t.Helper()
-	eventually(t, n.backend, "the receiver's commands", func() error {
+	testkit.Succeeds(t, "the receiver's commands", limit+n.backend.Takeover, func() error {
 		if len(n.order(imei)) < len(want) {
 			return errors.New("some are missing")
 		}

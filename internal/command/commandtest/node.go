@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // limit is how long anything may take that happens in the store's own time. A healthy store needs milliseconds; the limit
@@ -196,7 +198,7 @@ func (n *node) order(imei string) (ids []string) {
 // wantTaken waits until the receiver was given the command, and returns it as it was then.
 func (n *node) wantTaken(t *testing.T, id string) (e command.Entry) {
 	t.Helper()
-	eventually(t, n.backend, "the receiver of "+n.instance+" taking "+id, func() error {
+	testkit.Succeeds(t, "the receiver of "+n.instance+" taking "+id, limit+n.backend.Takeover, func() error {
 		var ok bool
 		if e, ok = n.took(id); !ok {
 			return errors.New("not taken")
@@ -204,22 +206,4 @@ func (n *node) wantTaken(t *testing.T, id string) (e command.Entry) {
 		return nil
 	})
 	return e
-}
-
-// eventually tries until it succeeds, and fails the case when it has not within the limit.
-func eventually(t *testing.T, b Backend, what string, try func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit + b.Takeover)
-	retry := time.NewTicker(5 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s has not come within %v: %v", what, limit+b.Takeover, err)
-		}
-		<-retry.C
-	}
 }

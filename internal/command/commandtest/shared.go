@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var sharedCases = []testCase{
@@ -124,7 +126,7 @@ func begunAfterMove(t *testing.T, b Backend) {
 	here.wantOrder(t, deviceA, ids([]command.Command{first, withdrawn}))
 	here.grant(t, withdrawn.ID, patient)
 	there.connect(deviceA)
-	eventually(t, b, "the device being known to have moved", func() error {
+	testkit.Succeeds(t, "the device being known to have moved", limit+b.Takeover, func() error {
 		if len(there.order(deviceA)) > 0 {
 			return nil
 		}

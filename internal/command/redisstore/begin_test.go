@@ -27,7 +27,7 @@ func TestBegunWhereTheDeviceIsNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	unanswered(t, r, func(ctx context.Context) error { _, err := a.Begin(ctx, granted.ID, patient); return err })
-	eventually(t, "the effect", func() bool { return a.lookup(t, granted.ID).State == command.Sent })
+	testkit.Eventually(t, "the effect", func() bool { return a.lookup(t, granted.ID).State == command.Sent })
 	b.connectSince(deviceA, login.Add(time.Second))
 	if err := b.writeSessions(ctx); err != nil {
 		t.Fatal(err)

@@ -46,7 +46,7 @@ func TestRestartOfTheSameInstance(t *testing.T) {
 	if e := a.grant(t, again.ID, patient); e.Attempts != 2 {
 		t.Errorf("begun again: %+v", e)
 	}
-	eventually(t, "the turn", func() bool {
+	testkit.Eventually(t, "the turn", func() bool {
 		turn, err := a.Begin(context.Background(), queued.ID, patient)
 		return err == nil && turn.Granted
 	})
@@ -90,7 +90,7 @@ func TestMissingHeartbeatIsNoDeathAtFirst(t *testing.T) {
 	s := open(t, r, "b")
 	s.opt.Timing.Stabilization = time.Hour
 	b := run(t, s)
-	eventually(t, "a sweep that has looked at it", func() bool {
+	testkit.Eventually(t, "a sweep that has looked at it", func() bool {
 		due, err := strconv.ParseFloat(r.Do("ZSCORE", "commands:due", c.ID).(string), 64)
 		return err == nil && due > float64(e.Deadline.Add(quick.Grace+500*time.Millisecond).UnixMilli())
 	})
@@ -98,7 +98,7 @@ func TestMissingHeartbeatIsNoDeathAtFirst(t *testing.T) {
 		t.Fatalf("it is %s (%s)", e.State, e.Reason)
 	}
 	h := heart{store: a.Store, receiver: a}
-	eventually(t, "the end, while the heart beats", func() bool {
+	testkit.Eventually(t, "the end, while the heart beats", func() bool {
 		return h.beat(context.Background()) == nil && b.lookup(t, c.ID).State.Final()
 	})
 	b.wantEnd(t, r, c.ID, command.TimedOut)
@@ -132,7 +132,7 @@ func TestDeadInstanceIsCleanedUp(t *testing.T) {
 	for i := range 2500 { // more than one page
 		a.connect(fmt.Sprint("device", i))
 	}
-	eventually(t, "the registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2502) })
+	testkit.Eventually(t, "the registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2502) })
 	parked, moved, lost := newCommand(deviceA), newCommand("device7"), brief(deviceA)
 	for _, c := range []command.Command{parked, moved, lost} {
 		b.submit(t, c)
@@ -141,20 +141,20 @@ func TestDeadInstanceIsCleanedUp(t *testing.T) {
 	a.grant(t, lost.ID, hasty)
 	a.crash()
 	// What is added after its death is found, too.
-	eventually(t, "the death", func() bool { return r.Do("EXISTS", "instance:heartbeat:a") == int64(0) })
+	testkit.Eventually(t, "the death", func() bool { return r.Do("EXISTS", "instance:heartbeat:a") == int64(0) })
 	r.Do("XADD", "commands:outbound:a", "*", "id", "late", "imei", deviceB, "payload", "getinfo")
 
 	b.wantTaken(t, "late")
 	b.connect("device7")
 	b.wantTaken(t, moved.ID)
 	b.wantEnd(t, r, lost.ID, command.Failed)
-	eventually(t, "a clean registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2) })
+	testkit.Eventually(t, "a clean registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2) })
 	if n := r.Do("HLEN", "connections:sessions"); n != int64(2) {
 		t.Errorf("%v sessions are left", n)
 	}
 	b.connect(deviceA)
 	b.wantTaken(t, parked.ID)
-	eventually(t, "a being forgotten", func() bool {
+	testkit.Eventually(t, "a being forgotten", func() bool {
 		return r.Do("ZSCORE", "commands:instances", "a") == nil && r.Do("EXISTS", "commands:outbound:a") == int64(0)
 	})
 	consumers := r.Do("XINFO", "CONSUMERS", "commands:inbox", "tcp-ingestion").([]any)
@@ -173,7 +173,7 @@ func TestEndedInstanceIsForgottenSoon(t *testing.T) {
 	a.stop()
 	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
 	b.wantTaken(t, c.ID)
-	eventually(t, "a being forgotten", func() bool {
+	testkit.Eventually(t, "a being forgotten", func() bool {
 		return r.Do("ZSCORE", "commands:instances", "a") == nil && r.Do("EXISTS", "commands:outbound:a") == int64(0)
 	})
 }
@@ -235,7 +235,7 @@ func TestParkedCommandExpiresOnce(t *testing.T) {
 		all = append(all, c)
 	}
 	for _, c := range all {
-		eventually(t, "the end", func() bool { return nodes[0].lookup(t, c.ID).State == command.Expired })
+		testkit.Eventually(t, "the end", func() bool { return nodes[0].lookup(t, c.ID).State == command.Expired })
 	}
 	if n := len(results(t, r)); n != len(all) {
 		t.Errorf("%d results of %d commands", n, len(all))
@@ -248,7 +248,7 @@ func TestParkedCommandExpiresOnce(t *testing.T) {
 		}
 		return count
 	}
-	eventually(t, "everybody being told", func() bool { return told() >= len(all) })
+	testkit.Eventually(t, "everybody being told", func() bool { return told() >= len(all) })
 	if told() != len(all) {
 		t.Errorf("told %d times", told())
 	}

@@ -100,7 +100,7 @@ func TestMalformedEntriesAreAnsweredAndRemoved(t *testing.T) {
 				t.Errorf("the reason %q says nothing of %s", e.Reason, field)
 			}
 		}
-		eventually(t, "an empty stream", func() bool { return r.Do("XLEN", name) == int64(0) })
+		testkit.Eventually(t, "an empty stream", func() bool { return r.Do("XLEN", name) == int64(0) })
 		if pending := r.Do("XPENDING", name, "tcp-ingestion").([]any); pending[0] != int64(0) {
 			t.Errorf("%v entries of %s are pending", pending[0], name)
 		}
@@ -188,7 +188,7 @@ func TestSameIDInManyEntries(t *testing.T) {
 			r.Do("XADD", name, "*", "id", "same", "imei", deviceA, "payload", "getinfo")
 		}
 	}
-	eventually(t, "one entry", func() bool {
+	testkit.Eventually(t, "one entry", func() bool {
 		left := r.Do("XLEN", "commands:inbox").(int64)
 		for _, name := range []string{"commands:outbound:a", "commands:outbound:b"} {
 			left += r.Do("XLEN", name).(int64)
@@ -210,7 +210,7 @@ func TestSameIDInManyEntries(t *testing.T) {
 	a.wantEnd(t, r, "same", command.Answered)
 	r.Do("XADD", "commands:outbound:a", "*", "id", "same", "imei", deviceA, "payload", "again")
 	r.Do("XADD", "commands:inbox", "*", "id", "same", "imei", "malformed!")
-	eventually(t, "empty streams", func() bool {
+	testkit.Eventually(t, "empty streams", func() bool {
 		return r.Do("XLEN", "commands:inbox") == int64(0) && r.Do("XLEN", "commands:outbound:a") == int64(0)
 	})
 	if n := len(results(t, r)); n != 1 {
@@ -229,13 +229,13 @@ func TestCancelByEntry(t *testing.T) {
 	r.Do("XADD", "commands:inbox", "*", "cancel", "true", "id", sent.ID)
 	r.Do("XADD", "commands:inbox", "*", "cancel", "true", "id", parked.ID)
 	a.wantEnd(t, r, parked.ID, command.Cancelled)
-	eventually(t, "empty streams", func() bool {
+	testkit.Eventually(t, "empty streams", func() bool {
 		return r.Do("XLEN", "commands:inbox") == int64(0) && r.Do("XLEN", "commands:outbound:a") == int64(0)
 	})
 	if e := a.lookup(t, sent.ID); e.State != command.Sent {
 		t.Errorf("a command that may have been sent is %s", e.State)
 	}
-	eventually(t, "the receiver being told", func() bool {
+	testkit.Eventually(t, "the receiver being told", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return len(a.finished) == 1 && a.finished[0].ID == parked.ID
@@ -271,7 +271,7 @@ func TestCancelIsReadBeforeItsCommand(t *testing.T) {
 	}
 	c := start(t, r, "c")
 	c.connect(deviceA)
-	eventually(t, "both being taken back", func() bool { return r.Do("XLEN", "commands:inbox").(int64) <= 1 })
+	testkit.Eventually(t, "both being taken back", func() bool { return r.Do("XLEN", "commands:inbox").(int64) <= 1 })
 	b := start(t, r, "b")
 	for _, id := range []string{"routed", "taken"} {
 		if e := c.wantEnd(t, r, id, command.Cancelled); e.Reason != command.ReasonTakenBack || e.Attempts != 0 {
@@ -284,6 +284,6 @@ func TestCancelIsReadBeforeItsCommand(t *testing.T) {
 		}
 	}
 	r.Do("XADD", "commands:inbox", "*", "id", "routed", "imei", deviceA, "payload", "getinfo")
-	eventually(t, "an empty inbox", func() bool { return r.Do("XLEN", "commands:inbox") == int64(0) })
+	testkit.Eventually(t, "an empty inbox", func() bool { return r.Do("XLEN", "commands:inbox") == int64(0) })
 	c.wantEnd(t, r, "routed", command.Cancelled) // its id is used up
 }

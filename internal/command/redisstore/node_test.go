@@ -126,7 +126,7 @@ func (n *node) took(id string) (e command.Entry, ok bool) {
 // wantTaken waits until the receiver was given the command.
 func (n *node) wantTaken(t testing.TB, id string) command.Entry {
 	t.Helper()
-	eventually(t, n.opt.Instance+" taking "+id, func() bool {
+	testkit.Eventually(t, n.opt.Instance+" taking "+id, func() bool {
 		_, ok := n.took(id)
 		return ok
 	})
@@ -162,7 +162,7 @@ func (n *node) lookup(t testing.TB, id string) command.Entry {
 // wantEnd waits for the command's end, and makes sure that there is one result and nothing left of it.
 func (n *node) wantEnd(t testing.TB, r *testkit.Redis, id string, want command.State) command.Entry {
 	t.Helper()
-	eventually(t, "the end of "+id, func() bool {
+	testkit.Eventually(t, "the end of "+id, func() bool {
 		e, err := n.Lookup(context.Background(), id)
 		return err == nil && e.State.Final()
 	})
@@ -209,24 +209,10 @@ func wantNoTrace(t testing.TB, r *testkit.Redis, e command.Entry) {
 	}
 }
 
-// eventually waits for what the stores do in their own time.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	retry := time.NewTicker(5 * time.Millisecond)
-	defer retry.Stop()
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s has not come", what)
-		}
-		<-retry.C
-	}
-}
-
 // wantHolder waits until the registry names the instance, or nobody.
 func wantHolder(t testing.TB, r *testkit.Redis, imei string, instance any) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%v as the holder of %s", instance, imei), func() bool {
+	testkit.Eventually(t, fmt.Sprintf("%v as the holder of %s", instance, imei), func() bool {
 		return r.Do("HGET", "connections:registry", imei) == instance
 	})
 }

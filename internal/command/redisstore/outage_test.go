@@ -1,12 +1,10 @@
 package redisstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,12 +34,12 @@ func TestRedisKilled(t *testing.T) {
 		}
 		r.Restart()
 	}
-	eventually(t, "the answer", func() bool {
+	testkit.Eventually(t, "the answer", func() bool {
 		match, e, err := b.Settle(context.Background(), answer(deviceA, "yes"), hasty)
 		return err == nil && match == command.MatchAnswer && e.ID == sent.ID
 	})
 	a.wantEnd(t, r, sent.ID, command.Answered)
-	eventually(t, "the next turn", func() bool {
+	testkit.Eventually(t, "the next turn", func() bool {
 		turn, err := a.Begin(context.Background(), queued.ID, patient)
 		return err == nil && turn.Granted
 	})
@@ -81,21 +79,21 @@ func TestRedisLosesEverything(t *testing.T) {
 func TestRedisAwayAtTheStart(t *testing.T) {
 	r := testkit.StartRedis(t)
 	r.Kill()
-	var log lockedBuffer
+	var log testkit.Log
 	s := open(t, r, "a")
 	s.opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	a := run(t, s)
 	connection := a.connect(deviceA)
 	a.connect(deviceB)
 	a.disconnect(connection)
-	eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "does not work") })
+	testkit.Eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "does not work") })
 	r.Restart()
 	wantHolder(t, r, deviceB, "a")
 	wantHolder(t, r, deviceA, nil)
 	c := newCommand(deviceB)
 	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
 	a.wantTaken(t, c.ID)
-	eventually(t, "the recovery in the log", func() bool { return strings.Contains(log.String(), "works again") })
+	testkit.Eventually(t, "the recovery in the log", func() bool { return strings.Contains(log.String(), "works again") })
 	if lines := strings.Count(log.String(), "\n"); lines > 8 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
 	}
@@ -105,7 +103,7 @@ func TestRedisAwayAtTheStart(t *testing.T) {
 // because it waits until the heartbeats get through again.
 func TestFrozenRedisDoesNotWorkAgain(t *testing.T) {
 	r := testkit.StartRedis(t)
-	var log lockedBuffer
+	var log testkit.Log
 	registry := prometheus.NewRegistry()
 	s, err := New(Options{
 		URL: r.URL(), Instance: "a", Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: registry, Timing: quick,
@@ -115,41 +113,24 @@ func TestFrozenRedisDoesNotWorkAgain(t *testing.T) {
 	}
 	s.client.Options().ReadTimeout = 500 * time.Millisecond
 	run(t, s)
-	eventually(t, "the janitor at work", s.settled)
+	testkit.Eventually(t, "the janitor at work", s.settled)
 	r.Freeze()
 	fails := func(work string) func() bool {
 		return func() bool {
 			return strings.Contains(log.String(), `"command store does not work, trying again" work=`+work)
 		}
 	}
-	eventually(t, "the janitor's failure", fails(workClean))
+	testkit.Eventually(t, "the janitor's failure", fails(workClean))
 	failures := func() float64 { return testutil.ToFloat64(s.metrics.failures.WithLabelValues(workBeat)) }
 	before := failures()
-	eventually(t, "failures of the heartbeat", func() bool { return failures() >= before+3 })
+	testkit.Eventually(t, "failures of the heartbeat", func() bool { return failures() >= before+3 })
 	if strings.Contains(log.String(), "works again") {
 		t.Errorf("while Redis is frozen:\n%s", log.String())
 	}
 	r.Thaw()
-	eventually(t, "that the janitor works again", func() bool {
+	testkit.Eventually(t, "that the janitor works again", func() bool {
 		return strings.Contains(log.String(), `"command store works again" work=`+workClean)
 	})
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestRedisOutOfMemory has every transition be refused whole, and happen when there is memory again.
@@ -209,7 +190,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 // TestTwoProcessesOfOneName are told of in the log, and a restart is not.
 func TestTwoProcessesOfOneName(t *testing.T) {
 	r := testkit.StartRedis(t, "--appendonly", "yes")
-	var log lockedBuffer
+	var log testkit.Log
 	hearts := make([]heart, 2)
 	for i := range hearts {
 		s := open(t, r, "a")
@@ -275,7 +256,7 @@ func TestWarnsOfARedisThatForgets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := testkit.StartRedis(t, "--appendonly", c.appendonly)
 			r.Do(append([]any{"ACL", "SETUSER", "u", "on", ">p", "~*"}, c.user...)...)
-			var log lockedBuffer
+			var log testkit.Log
 			s, err := New(Options{URL: "redis://u:p@" + r.Addr(), Instance: "a", Logger: slog.New(slog.NewTextHandler(&log, nil)), Timing: quick})
 			if err != nil {
 				t.Fatal(err)
@@ -284,7 +265,7 @@ func TestWarnsOfARedisThatForgets(t *testing.T) {
 			a.connect(deviceA)
 			wantHolder(t, r, deviceA, "a")
 			first := r.Do("ZSCORE", "commands:instances", "a")
-			eventually(t, "another heartbeat", func() bool { return r.Do("ZSCORE", "commands:instances", "a") != first })
+			testkit.Eventually(t, "another heartbeat", func() bool { return r.Do("ZSCORE", "commands:instances", "a") != first })
 			a.stop()
 			if got := strings.Count(log.String(), warning); got != c.want || strings.Count(log.String(), "\n") != c.want {
 				t.Errorf("logged:\n%s", log.String())
@@ -343,13 +324,13 @@ func TestCallsMayBeRepeated(t *testing.T) {
 
 	c := newCommand(deviceA)
 	unanswered(t, r, func(ctx context.Context) error { _, _, err := a.Submit(ctx, c); return err })
-	eventually(t, "the effect", func() bool { _, err := a.Lookup(ctx, c.ID); return err == nil })
+	testkit.Eventually(t, "the effect", func() bool { _, err := a.Lookup(ctx, c.ID); return err == nil })
 	if _, created, err := a.Submit(ctx, c); err != nil || created {
 		t.Errorf("submit: created = %v, %v", created, err)
 	}
 
 	unanswered(t, r, func(ctx context.Context) error { _, err := a.Begin(ctx, c.ID, patient); return err })
-	eventually(t, "the effect", in(c.ID, command.Sent))
+	testkit.Eventually(t, "the effect", in(c.ID, command.Sent))
 	if e := n.grant(t, c.ID, patient); e.Attempts != 1 {
 		t.Errorf("begun: %+v", e)
 	}
@@ -359,7 +340,7 @@ func TestCallsMayBeRepeated(t *testing.T) {
 
 	yes := answer(deviceA, "yes")
 	unanswered(t, r, func(ctx context.Context) error { _, _, err := a.Settle(ctx, yes, patient); return err })
-	eventually(t, "the effect", in(c.ID, command.Answered))
+	testkit.Eventually(t, "the effect", in(c.ID, command.Answered))
 	for _, want := range []command.Match{command.MatchAnswer, command.MatchLate} {
 		if match, _, err := a.Settle(ctx, yes, patient); err != nil || match != want {
 			t.Errorf("the message is %q, want %q, %v", match, want, err)
@@ -379,7 +360,7 @@ func TestBeginThatNobodyHeardOfIsGivenBack(t *testing.T) {
 	n.submit(t, c)
 	n.submit(t, next)
 	unanswered(t, r, func(ctx context.Context) error { _, err := a.Begin(ctx, c.ID, patient); return err })
-	eventually(t, "the effect", func() bool { return n.lookup(t, c.ID).State == command.Sent })
+	testkit.Eventually(t, "the effect", func() bool { return n.lookup(t, c.ID).State == command.Sent })
 	if err := a.Return(context.Background(), c.ID); err != nil {
 		t.Fatal(err)
 	}

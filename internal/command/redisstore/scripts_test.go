@@ -63,7 +63,7 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	r := testkit.StartRedis(t)
 	r.Do(append([]any{"ACL", "SETUSER", "tcp-ingestion", "reset", "on", ">secret"}, aclOf(t)...)...)
 	r.Do("CONFIG", "RESETSTAT")
-	var log lockedBuffer
+	var log testkit.Log
 	with := func(instance string) *Store {
 		timing := quick
 		timing.Retire = time.Second
@@ -114,7 +114,7 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	soon.Expires = soon.Created.Add(100 * time.Millisecond)
 	a.submit(t, soon)
 	a.wantEnd(t, r, soon.ID, command.Expired)
-	eventually(t, "the dead instance being forgotten", func() bool { return r.Do("ZSCORE", "commands:instances", "dead") == nil })
+	testkit.Eventually(t, "the dead instance being forgotten", func() bool { return r.Do("ZSCORE", "commands:instances", "dead") == nil })
 	a.stop()
 	if strings.Contains(log.String(), "NOPERM") {
 		t.Errorf("rights are missing:\n%s", log.String())
@@ -143,7 +143,7 @@ func TestMetricsOfFailures(t *testing.T) {
 	s := open(t, r, "a")
 	s.metrics = newMetrics(prometheus.NewRegistry())
 	run(t, s)
-	eventually(t, "a failure being counted", func() bool { return testutil.ToFloat64(s.metrics.failures.WithLabelValues(workBeat)) > 0 })
+	testkit.Eventually(t, "a failure being counted", func() bool { return testutil.ToFloat64(s.metrics.failures.WithLabelValues(workBeat)) > 0 })
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

@@ -92,10 +92,10 @@ func TestFlushedRegistryIsWrittenAgain(t *testing.T) {
 		a.connect(fmt.Sprint("device", i))
 	}
 	whole := func() bool { return r.Do("HLEN", "connections:registry") == int64(devices) }
-	eventually(t, "the registry", whole)
+	testkit.Eventually(t, "the registry", whole)
 	for _, flush := range []string{"FLUSHALL", "FLUSHDB"} {
 		r.Do(flush)
-		eventually(t, "the registry after "+flush, whole)
+		testkit.Eventually(t, "the registry after "+flush, whole)
 	}
 	c := newCommand("device7")
 	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
@@ -110,7 +110,7 @@ func TestFlushIsNoticedAtOnce(t *testing.T) {
 	a := run(t, s)
 	a.connect(deviceA)
 	wantHolder(t, r, deviceA, "a")
-	eventually(t, "the reader", func() bool { return r.Do("EXISTS", "commands:inbox") == int64(1) })
+	testkit.Eventually(t, "the reader", func() bool { return r.Do("EXISTS", "commands:inbox") == int64(1) })
 	r.Do("FLUSHALL")
 	wantHolder(t, r, deviceA, "a")
 	if life := r.Do("TTL", "instance:heartbeat:a").(int64); life < 60 || life > 90 {

@@ -15,6 +15,8 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // The environment that makes the test binary a process that sends commands.
@@ -184,7 +186,7 @@ func (n *running) ids() (all []string) {
 
 func (n *running) wantTaken(t *testing.T, id string, attempts int) {
 	t.Helper()
-	eventually(t, func() error {
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if !slices.ContainsFunc(n.taken, func(e command.Entry) bool { return e.ID == id && e.Attempts == attempts }) {
@@ -196,25 +198,11 @@ func (n *running) wantTaken(t *testing.T, id string, attempts int) {
 
 func (n *running) wantEnd(t *testing.T, id string) (e command.Entry) {
 	t.Helper()
-	eventually(t, func() (err error) {
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() (err error) {
 		if e, err = n.Lookup(t.Context(), id); err == nil && !e.State.Final() {
 			err = errors.New(id + " is " + string(e.State))
 		}
 		return err
 	})
 	return e
-}
-
-// eventually tries until it succeeds.
-func eventually(t *testing.T, try func() error) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	retry := time.NewTicker(5 * time.Millisecond)
-	defer retry.Stop()
-	for err := try(); err != nil; err = try() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-retry.C
-	}
 }

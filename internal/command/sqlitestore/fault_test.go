@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 const deviceA = "356307042441013"
@@ -99,12 +101,12 @@ func TestDirectoryInTheWay(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log logBuffer
+	var log testkit.Log
 	n := &running{Store: openStore(t, dir, "a")}
 	n.log = slog.New(slog.NewTextHandler(&log, nil))
 	n.runUntilEnd(t)
 	wantFailure(t, n.Store, "not a directory")
-	eventually(t, log.says("command database cannot be used, trying again"))
+	testkit.Eventually(t, "command database cannot be used, trying again", func() bool { return log.Has("command database cannot be used, trying again") })
 	for range 3 { // the third one is taken after two rounds in which there was nothing to hand out
 		n.devices.wake <- struct{}{}
 	}
@@ -117,7 +119,7 @@ func TestDirectoryInTheWay(t *testing.T) {
 	}
 	submit(t, n, "first")
 	n.wantTaken(t, "first", 0)
-	eventually(t, log.says("command database can be used again"))
+	testkit.Eventually(t, "command database can be used again", func() bool { return log.Has("command database can be used again") })
 	if failures := strings.Count(log.String(), "cannot be used"); failures != 1 {
 		t.Errorf("the failure is logged %d times", failures)
 	}
@@ -141,7 +143,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	ballast := fill(t, dir)
 	kept := []string{"first"}
-	eventually(t, func() error { // until the pages that the log has left are used up
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() error { // until the pages that the log has left are used up
 		id := fmt.Sprint("filler-", len(kept))
 		c := newCommand(id)
 		c.Payload = bytes.Repeat([]byte{'x'}, command.MaxPayload)
@@ -283,31 +285,4 @@ func (n *running) runUntilEnd(t *testing.T) {
 		}
 	})
 	t.Cleanup(n.stop)
-}
-
-// logBuffer is a log for many goroutines.
-type logBuffer struct {
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.log.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.log.String()
-}
-
-func (b *logBuffer) says(text string) func() error {
-	return func() error {
-		if !strings.Contains(b.String(), text) {
-			return fmt.Errorf("the log does not say %q: %s", text, b)
-		}
-		return nil
-	}
 }

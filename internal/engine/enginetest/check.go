@@ -158,24 +158,6 @@ func wantMessage(t *testing.T, i int, got, want engine.Message) {
 	}
 }
 
-// eventually tries until it succeeds, and fails the case when it has not within the limit.
-func eventually(t *testing.T, limit time.Duration, what string, try func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	retry := time.NewTicker(20 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s has not succeeded within %v: %v", what, limit, err)
-		}
-		<-retry.C
-	}
-}
-
 // probe asks the engine with a deadline and makes sure that it is kept.
 func probe(t *testing.T, e engine.Engine) (engine.Status, error) {
 	t.Helper()

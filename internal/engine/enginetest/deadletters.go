@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var deadLetterCases = []testCase{
@@ -208,7 +210,7 @@ func deadLettersBroken(t *testing.T, h Harness) {
 	defer cancel()
 	wantTransient(t, e.(engine.DeadLetterStore).RemoveDeadLetters(ctx, []string{ref}))
 	h.Heal(t)
-	eventually(t, recoverLimit, "removal after the cure", func() error {
+	testkit.Succeeds(t, "removal after the cure", recoverLimit, func() error {
 		return e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(), []string{ref})
 	})
 	wantDeadLetters(t, h, stored[1:]...)

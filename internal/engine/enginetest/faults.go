@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var faultCases = []testCase{
@@ -38,7 +40,7 @@ func brokenAndHealed(t *testing.T, h Harness) {
 
 	h.Heal(t)
 	storeUntilStored(t, e, b, true)
-	eventually(t, recoverLimit, "probe after the cure", func() error { _, err := probe(t, e); return err })
+	testkit.Succeeds(t, "probe after the cure", recoverLimit, func() error { _, err := probe(t, e); return err })
 	wantRecords(t, h, append(before.Records, b.Records...)...)
 }
 
@@ -75,7 +77,7 @@ func brokenWhileStoring(t *testing.T, h Harness) {
 
 	for range rounds {
 		seen := confirmed.Load()
-		eventually(t, storeLimit, "the next batches", func() error {
+		testkit.Succeeds(t, "the next batches", storeLimit, func() error {
 			if confirmed.Load() < seen+5 {
 				return errors.New("too few are confirmed")
 			}
@@ -136,7 +138,7 @@ func hungProbe(t *testing.T, h Harness) {
 		t.Error("probe finds nothing wrong with a store that hangs")
 	}
 	h.Resume(t)
-	eventually(t, recoverLimit, "probe after the store went on", func() error { _, err := probe(t, e); return err })
+	testkit.Succeeds(t, "probe after the store went on", recoverLimit, func() error { _, err := probe(t, e); return err })
 }
 
 // wantTransient makes sure that a failure invites the publisher to try again.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var messageCases = []testCase{
@@ -134,7 +136,7 @@ func messagesFromNow(t *testing.T, h Harness) {
 	tail := showMessages(t, e, false)
 	defer tail.cancel()
 	stored := 0
-	eventually(t, recoverLimit, "the first message of the tail", func() error {
+	testkit.Succeeds(t, "the first message of the tail", recoverLimit, func() error {
 		storeNew(t, e, Sized(&engine.Batch{Messages: newMessages(deviceB, stored, 1)}))
 		stored++
 		if len(tail.seen) == 0 {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 var tailCases = []testCase{
@@ -120,7 +122,7 @@ func tailFromNow(t *testing.T, h Harness) {
 
 	stored := 0
 	position := map[string]int{}
-	eventually(t, recoverLimit, "the first record of the tail", func() error {
+	testkit.Succeeds(t, "the first record of the tail", recoverLimit, func() error {
 		b := NewBatch(deviceB, stored, 1)
 		storeNew(t, e, b)
 		position[string(b.Records[0].Payload)] = stored

@@ -151,7 +151,7 @@ func TestReplicas(t *testing.T) {
 
 	replica := testkit.StartRedis(t, "--replicaof", strings.Replace(r.Addr(), ":", " ", 1))
 	b := enginetest.NewBatch(device, 0, 3)
-	eventually(t, "a replicated batch", func() error { return e.Store(limited(t), 0, b) })
+	testkit.Succeeds(t, "a replicated batch", patience, func() error { return e.Store(limited(t), 0, b) })
 	wantPayloads(t, replica, b)
 	if _, err := e.Probe(limited(t)); err != nil {
 		t.Errorf("probe: %v", err)

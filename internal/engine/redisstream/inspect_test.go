@@ -109,7 +109,7 @@ func TestInspectOfRefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Do("BGSAVE")
-	eventually(t, "a failed snapshot", func() error {
+	testkit.Succeeds(t, "a failed snapshot", patience, func() error {
 		if parseInfo(r.Do("INFO", "persistence").(string))["rdb_last_bgsave_status"] != "err" {
 			return errNotYet
 		}

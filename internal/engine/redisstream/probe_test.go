@@ -11,22 +11,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// eventually tries until it succeeds.
-func eventually(t *testing.T, what string, try func() error) {
-	t.Helper()
-	retry := time.NewTicker(5 * time.Millisecond)
-	defer retry.Stop()
-	for deadline := time.Now().Add(patience); ; <-retry.C {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v: %v", what, patience, err)
-		}
-	}
-}
-
 func TestProbeCountsAndWritesNothing(t *testing.T) {
 	r := testkit.StartRedis(t)
 	e := use(t, r, Options{})
@@ -151,7 +135,7 @@ func TestProbeAndStoreWhenSnapshotsFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Do("BGSAVE")
-	eventually(t, "a failed snapshot", func() error {
+	testkit.Succeeds(t, "a failed snapshot", patience, func() error {
 		if parseInfo(r.Do("INFO", "persistence").(string))["rdb_last_bgsave_status"] != "err" {
 			return errNotYet
 		}

@@ -94,7 +94,7 @@ func TestTrimRunsByItself(t *testing.T) {
 	r := testkit.StartRedis(t)
 	use(t, r, Options{MaxLen: 100})
 	fill(t, r, 5000)
-	eventually(t, "a trimmed stream", func() error {
+	testkit.Succeeds(t, "a trimmed stream", patience, func() error {
 		if n := r.Do("XLEN", testStream).(int64); n > 100+whole {
 			return fmt.Errorf("%d entries", n)
 		}

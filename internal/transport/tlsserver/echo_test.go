@@ -1,7 +1,6 @@
 package tlsserver
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -29,29 +30,11 @@ func TestMain(m *testing.M) {
 // patienceOfTests is how long a test waits for what comes soon.
 const patienceOfTests = 30 * time.Second
 
-// buffer is a log that may be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // service is a server that sends back what devices send.
 type service struct {
 	*Server
 	address string
-	log     *buffer
+	log     *testkit.Log
 	timeout time.Duration // of handshakes
 	detect  bool
 	quiet   bool
@@ -75,7 +58,7 @@ func clientAuth(auth ClientAuth, ca string) serviceOption {
 // startService serves with the certificate files in dir until the test ends.
 func startService(t testing.TB, dir string, change ...serviceOption) *service {
 	t.Helper()
-	s := &service{log: &buffer{}, timeout: patienceOfTests, results: make(chan error, 1024), conns: make(chan *Conn, 1024)}
+	s := &service{log: testkit.NewLog(t), timeout: patienceOfTests, results: make(chan error, 1024), conns: make(chan *Conn, 1024)}
 	o := Options{
 		CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: NewMetrics(prometheus.NewRegistry()),
 		Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -212,17 +195,6 @@ func exchange(conn net.Conn, message string) error {
 		return errors.New("another answer: " + string(answer))
 	}
 	return nil
-}
-
-// eventually waits until the condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patienceOfTests); !condition(); {
-		if time.Now().After(end) {
-			t.Fatal("not in time: " + what)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // isTimeout reports whether a read ended at its deadline.

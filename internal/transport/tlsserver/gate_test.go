@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 func TestGateLetsThoseThatHaveBegunGoFirst(t *testing.T) {
@@ -115,7 +117,7 @@ func TestStopDuringAStorm(t *testing.T) {
 	for range storm {
 		s.connect(t).Write(clientHello(t))
 	}
-	eventually(t, "all wait", func() bool { return testutil.ToFloat64(s.options.Metrics.waiting) == storm })
+	testkit.Eventually(t, "all wait", func() bool { return testutil.ToFloat64(s.options.Metrics.waiting) == storm })
 	s.stop()
 	for range storm {
 		var e *HandshakeError

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // sClient runs openssl s_client against the service, sends a line and returns all it prints. OpenSSL has to be told
@@ -24,7 +26,7 @@ func (s *service) sClient(t *testing.T, ca string, args ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out buffer
+	var out testkit.Log
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

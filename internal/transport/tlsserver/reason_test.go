@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // newPKI returns a root, and a folder with a server's certificate of it.
@@ -252,8 +254,8 @@ func TestDeviceThatLeavesAfterTheHandshake(t *testing.T) {
 	}
 	conn.Close()
 	unused := s.options.Metrics.unused.WithLabelValues(string(ReasonClosed))
-	eventually(t, "counted", func() bool { return testutil.ToFloat64(unused) == 1 })
-	eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "tls connection unused") })
+	testkit.Eventually(t, "counted", func() bool { return testutil.ToFloat64(unused) == 1 })
+	testkit.Eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "tls connection unused") })
 }
 
 // TestAfterTheHandshake says what the first read's failures mean.
@@ -280,7 +282,7 @@ func TestQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "tls connection unused") })
+	testkit.Eventually(t, "logged", func() bool { return strings.Contains(s.log.String(), "tls connection unused") })
 	s.hello(t).Close()
 	if s.result(t) == nil {
 		t.Error("no failure")

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // serial is the serial number of the certificate that new connections get.
@@ -73,7 +75,7 @@ func TestRotationUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the devices are at work", func() bool { return messages.Load() > 1000 && sessions.Load() > 20 || t.Failed() })
+	testkit.Eventually(t, "the devices are at work", func() bool { return messages.Load() > 1000 && sessions.Load() > 20 || t.Failed() })
 	stop.Store(true)
 	all.Wait()
 }
@@ -238,7 +240,7 @@ func (s *service) watching(t *testing.T) {
 // becomes waits until new connections get the certificate.
 func (s *service) becomes(t *testing.T, c *x509.Certificate) {
 	t.Helper()
-	eventually(t, "the new certificate is in use", func() bool { return s.current.Load().leaf.Equal(c) })
+	testkit.Eventually(t, "the new certificate is in use", func() bool { return s.current.Load().leaf.Equal(c) })
 }
 
 func TestWatchOfFilesWrittenInPlace(t *testing.T) {
@@ -247,7 +249,7 @@ func TestWatchOfFilesWrittenInPlace(t *testing.T) {
 	s.watching(t)
 	next := root.issue(t, "next", ecdsaKey())
 	os.WriteFile(filepath.Join(dir, "tls.crt"), certificatePEM(next), 0o600)
-	eventually(t, "the half of the pair is refused", func() bool { return strings.Contains(s.log.String(), "the one in use stays") })
+	testkit.Eventually(t, "the half of the pair is refused", func() bool { return strings.Contains(s.log.String(), "the one in use stays") })
 	os.WriteFile(filepath.Join(dir, "tls.key"), next.keyPEM(t), 0o600)
 	s.becomes(t, next.certificate)
 	if n := strings.Count(s.log.String(), "the one in use stays"); n != 1 {
@@ -284,7 +286,7 @@ func TestWatchOfFilesThatAreGone(t *testing.T) {
 	s := startService(t, dir)
 	s.watching(t)
 	os.Remove(filepath.Join(dir, "tls.crt"))
-	eventually(t, "the loss is logged", func() bool { return strings.Contains(s.log.String(), "no such file") })
+	testkit.Eventually(t, "the loss is logged", func() bool { return strings.Contains(s.log.String(), "no such file") })
 	s.serial(t) // serves on
 	next := root.issue(t, "next", ecdsaKey())
 	writePair(t, dir, next)
@@ -298,7 +300,7 @@ func TestWatchOfACertificateForLater(t *testing.T) {
 	s.watching(t)
 	next := root.issue(t, "next", ecdsaKey(), validFor(3*time.Second, 24*time.Hour))
 	writePair(t, dir, next)
-	eventually(t, "it is refused", func() bool { return strings.Contains(s.log.String(), "not valid before") })
+	testkit.Eventually(t, "it is refused", func() bool { return strings.Contains(s.log.String(), "not valid before") })
 	s.becomes(t, next.certificate)
 }
 
