@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// EncodePayload returns bytes for a device or of one as text, and how: as they are, if they are printable ASCII, tab, CR or
-// LF, else in hex.
+// EncodePayload writes the bytes of a command or message as text. Printable ASCII, tab, CR and LF stay as they are. If there
+// is anything else, all of it is in hex.
 func EncodePayload(b []byte) (string, Encoding) {
 	if !isText(b) {
 		return hex.EncodeToString(b), Hex
@@ -17,13 +17,13 @@ func EncodePayload(b []byte) (string, Encoding) {
 	return string(b), Text
 }
 
-// IsLine reports whether a payload is printable ASCII, perhaps with a line end at its end: what somebody means who
-// types a command.
+// IsLine reports whether a payload is what somebody types as a command: printable ASCII, perhaps with a line end.
 func IsLine(payload []byte) bool {
 	return !bytes.ContainsFunc(bytes.TrimRight(payload, "\r\n"), func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// DecodePayload is the reverse. An empty encoding is Text, as whose bytes anything goes. Its errors are [FieldError].
+// DecodePayload reads what EncodePayload writes. An empty encoding is Text. Text may have any bytes. Its errors are
+// [FieldError].
 func DecodePayload(s string, e Encoding) ([]byte, error) {
 	switch e {
 	case "", Text:
@@ -38,10 +38,10 @@ func DecodePayload(s string, e Encoding) ([]byte, error) {
 	return nil, &FieldError{"encoding", "must be text or hex"}
 }
 
-// EncodeResponse returns a device's answer as text for people and programs, and how. Few answers are wholly ASCII:
-// some end with NULs, some have a degree sign in Latin-1 or a word in UTF-8. Those are text too, without the NULs at
-// the end, and with U+FFFD for what cannot be printed; then raw is the answer in hex. Only what has too little text
-// in it is in hex itself. One such character is never too many, unless it is all there is.
+// EncodeResponse writes a device's answer as text for people and programs. Some answers end with NULs, some have a degree
+// sign in Latin-1 or a word in UTF-8. They are text too: without the NULs at the end, with U+FFFD for what cannot be printed,
+// and with the whole answer in raw, in hex. An answer with too little text in it is in hex itself, and raw is
+// empty. One odd character is never too many, unless it is all there is.
 func EncodeResponse(b []byte) (text string, e Encoding, raw string) {
 	if text, e = EncodePayload(b); e == Text {
 		return text, e, ""
@@ -52,7 +52,7 @@ func EncodeResponse(b []byte) (text string, e Encoding, raw string) {
 	return text, e, ""
 }
 
-// DecodeResponse is the reverse.
+// DecodeResponse reads what EncodeResponse writes.
 func DecodeResponse(text string, e Encoding, raw string) ([]byte, error) {
 	if raw != "" {
 		return DecodePayload(raw, Hex)
@@ -60,26 +60,26 @@ func DecodeResponse(text string, e Encoding, raw string) ([]byte, error) {
 	return DecodePayload(text, e)
 }
 
-// doubtShare is the part of a text, as one of so many characters, that may be no ASCII in Latin-1, or not printable.
-const doubtShare = 4
+// oddOneIn bounds what is odd in a text: one character in four may be Latin-1 beyond ASCII, or not printable.
+const oddOneIn = 4
 
 // readText reads UTF-8, or else Latin-1, and reports whether it looks like text.
 func readText(b []byte) (text string, ok bool) {
-	unicodeText := utf8.Valid(b)
-	count, doubtful := 0, 0
+	isUTF8 := utf8.Valid(b)
+	count, odd := 0, 0
 	var out strings.Builder
 	add := func(c rune) {
 		count++
 		printable := unicode.IsPrint(c) || c == '\t' || c == '\r' || c == '\n'
-		if !printable || !unicodeText && c >= utf8.RuneSelf {
-			doubtful++
+		if !printable || !isUTF8 && c >= utf8.RuneSelf {
+			odd++
 		}
 		if !printable {
 			c = utf8.RuneError
 		}
 		out.WriteRune(c)
 	}
-	if unicodeText {
+	if isUTF8 {
 		for _, c := range string(b) {
 			add(c)
 		}
@@ -88,5 +88,5 @@ func readText(b []byte) (text string, ok bool) {
 			add(rune(c))
 		}
 	}
-	return out.String(), doubtful < count && doubtful <= max(1, count/doubtShare)
+	return out.String(), odd < count && odd <= max(1, count/oddOneIn)
 }

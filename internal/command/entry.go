@@ -27,10 +27,6 @@ var FinalStates = []State{Answered, Nacked, TimedOut, Expired, Failed, Cancelled
 // Final reports whether nothing follows.
 func (s State) Final() bool { return slices.Contains(FinalStates, s) }
 
-// ReasonDeliveryUnknown is the reason of a command that failed because the instance that was to send it died: it may have
-// been executed.
-const ReasonDeliveryUnknown = "delivery unknown"
-
 // Entry is a command with what has become of it.
 type Entry struct {
 	Command

@@ -161,7 +161,7 @@ func TestAnswerBehindASlowMessage(t *testing.T) {
 	})
 }
 
-// Its turn does not come, and by our clock, which is ahead of the store's, it has expired.
+// Its lease does not come, and by our clock, which is ahead of the store's, it has expired.
 func TestStoreWithASlowerClock(t *testing.T) {
 	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		d.newDevice(imei)
@@ -185,14 +185,14 @@ func TestStoreWithASlowerClock(t *testing.T) {
 	})
 }
 
-// The store grants the turn, and its answer takes so long that the command has expired.
-func TestTurnThatComesTooLate(t *testing.T) {
+// The store grants the lease, and its answer takes so long that the command has expired.
+func TestLeaseThatComesTooLate(t *testing.T) {
 	withBent(t, func(*bent) {}, func(d *dispatcher, b *bent) {
 		dev := d.newDevice(imei)
 		b.begin = func(ctx context.Context, id string) (command.Lease, error) {
-			turn, err := b.Store.Begin(ctx, id, patience)
+			lease, err := b.Store.Begin(ctx, id, patience)
 			time.Sleep(2 * time.Second)
-			return turn, err
+			return lease, err
 		}
 		c := newCommand(imei, "late")
 		c.Expires = time.Now().Add(time.Second)

@@ -1,10 +1,13 @@
 package command
 
-// Why commands end, in the words of every store. More than these are found out by whoever carries a command out.
+// Why commands end, in the words of every store. Whoever carries a command out has more reasons.
 const (
 	ReasonOtherDevice  = "the device has another IMEI than the command names" // Nacked
 	ReasonNoAnswer     = "no answer in time"                                  // TimedOut
 	ReasonNotConnected = "the device was not connected in time"               // Expired
-	ReasonNoTurn       = "its turn did not come in time"                      // Expired, with its device connected
+	ReasonNoLease      = "its turn did not come in time"                      // Expired, with its device connected
 	ReasonTakenBack    = "taken back by its sender"                           // Cancelled
 )
+
+// ReasonDeliveryUnknown is why a command Failed whose instance died before it had a result. The device may have executed it.
+const ReasonDeliveryUnknown = "delivery unknown"

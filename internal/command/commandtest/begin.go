@@ -78,18 +78,18 @@ func beginExpired(t *testing.T, b Backend) {
 	n.begun(t, newCommand(deviceA), patient)
 }
 
-// beginAtOnce has everybody ask for the same device's turn.
+// beginAtOnce has everybody ask for the same device's lease.
 func beginAtOnce(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	commands := newCommands(deviceA, 4)
 	n.submit(t, commands...)
 	var granted atomic.Int32
 	atOnce(16, func(i int) {
-		turn, err := n.Begin(t.Context(), commands[i%4].ID, patient)
+		lease, err := n.Begin(t.Context(), commands[i%4].ID, patient)
 		if err != nil {
 			t.Errorf("begin: %v", err)
 		}
-		if turn.Granted {
+		if lease.Granted {
 			granted.Add(1)
 		}
 	})
@@ -142,7 +142,7 @@ func withdrawnByOther(t *testing.T, b Backend) {
 	n.wantWait(t, next.ID, 0, time.Hour)
 }
 
-// withdrawnLate does nothing to a command that has its result, nor to its turn.
+// withdrawnLate does nothing to a command that has its result, nor to its lease.
 func withdrawnLate(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	c, next := newCommand(deviceA), newCommand(deviceA)

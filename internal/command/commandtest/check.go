@@ -38,11 +38,11 @@ func (n *node) lookup(t *testing.T, id string) command.Entry {
 
 func (n *node) begin(t *testing.T, id string, p command.Timeouts) command.Lease {
 	t.Helper()
-	turn, err := n.Begin(t.Context(), id, p)
+	lease, err := n.Begin(t.Context(), id, p)
 	if err != nil {
 		t.Fatalf("begin %s: %v", id, err)
 	}
-	return turn
+	return lease
 }
 
 func (n *node) withdraw(t *testing.T, id string) {
@@ -73,11 +73,11 @@ func (n *node) finish(t *testing.T, e command.Entry, p command.Timeouts) command
 // grant begins the command, which must be granted at once.
 func (n *node) grant(t *testing.T, id string, p command.Timeouts) command.Entry {
 	t.Helper()
-	turn := n.begin(t, id, p)
-	if !turn.Granted || turn.Entry.State != command.Sent {
-		t.Fatalf("begin of %s is not granted: %+v", id, turn)
+	lease := n.begin(t, id, p)
+	if !lease.Granted || lease.Entry.State != command.Sent {
+		t.Fatalf("begin of %s is not granted: %+v", id, lease)
 	}
-	return turn.Entry
+	return lease.Entry
 }
 
 // begun submits a command of the device and begins it.
@@ -87,35 +87,35 @@ func (n *node) begun(t *testing.T, c command.Command, p command.Timeouts) comman
 	return n.grant(t, c.ID, p)
 }
 
-// wantWait makes sure that the turn is another command's, for a time within the limits.
+// wantWait makes sure that the lease is another command's, for a time within the limits.
 func (n *node) wantWait(t *testing.T, id string, least, most time.Duration) {
 	t.Helper()
-	if turn := n.begin(t, id, patient); turn.Granted || turn.Wait <= least || turn.Wait > most || turn.Entry.State != command.Queued {
-		t.Fatalf("begin of %s must wait for more than %v and at most %v, queued: %+v", id, least, most, turn)
+	if lease := n.begin(t, id, patient); lease.Granted || lease.Wait <= least || lease.Wait > most || lease.Entry.State != command.Queued {
+		t.Fatalf("begin of %s must wait for more than %v and at most %v, queued: %+v", id, least, most, lease)
 	}
 }
 
 // wantNotToBeSent makes sure that begin says so.
 func (n *node) wantNotToBeSent(t *testing.T, id string, states ...command.State) {
 	t.Helper()
-	turn := n.begin(t, id, patient)
-	if turn.Granted || turn.Wait != 0 || turn.Entry.ID != id {
-		t.Fatalf("begin of %s must say that it is not to be sent: %+v", id, turn)
+	lease := n.begin(t, id, patient)
+	if lease.Granted || lease.Wait != 0 || lease.Entry.ID != id {
+		t.Fatalf("begin of %s must say that it is not to be sent: %+v", id, lease)
 	}
 	for _, s := range states {
-		if turn.Entry.State == s {
+		if lease.Entry.State == s {
 			return
 		}
 	}
-	t.Fatalf("after begin %s is %s, want one of %v", id, turn.Entry.State, states)
+	t.Fatalf("after begin %s is %s, want one of %v", id, lease.Entry.State, states)
 }
 
 // wantGrantSoon begins until it is granted, which must be before the wait of a patient store ends.
 func (n *node) wantGrantSoon(t *testing.T, id string) {
 	t.Helper()
-	testkit.Succeeds(t, "the turn of "+id, limit+n.backend.Takeover, func() error {
-		if turn := n.begin(t, id, patient); !turn.Granted {
-			return fmt.Errorf("not granted: %+v", turn)
+	testkit.Succeeds(t, "the lease of "+id, limit+n.backend.Takeover, func() error {
+		if lease := n.begin(t, id, patient); !lease.Granted {
+			return fmt.Errorf("not granted: %+v", lease)
 		}
 		return nil
 	})

@@ -59,7 +59,7 @@ func expiresTaken(t *testing.T, b Backend) {
 		})
 		return taken
 	})
-	if e := n.wantEnd(t, c.ID, command.Expired); e.Reason != command.ReasonNoTurn {
+	if e := n.wantEnd(t, c.ID, command.Expired); e.Reason != command.ReasonNoLease {
 		t.Errorf("the reason is %q", e.Reason)
 	}
 	n.wantTold(t, c.ID)

@@ -34,7 +34,7 @@ func finishSent(t *testing.T, b Backend) {
 	n.wantWait(t, next.ID, 0, patient.Quarantine)
 }
 
-// finishQueued needs no turn: nothing was sent.
+// finishQueued needs no lease: nothing was sent.
 func finishQueued(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	c, next := newCommand(deviceA), newCommand(deviceA)

@@ -17,7 +17,7 @@ var settleCases = []testCase{
 	{"the gap ends", settleGap},
 	{"the gap ends, whatever else comes", settleGapOnce},
 	{"late", settleLate},
-	{"late ends the turn", settleLateEnds},
+	{"late ends the lease", settleLateEnds},
 	{"after the quarantine", settleQuarantine},
 	{"begun by an earlier run", settleEarlierRun},
 	{"at once", settleAtOnce},
@@ -186,7 +186,7 @@ func settleLateEnds(t *testing.T, b Backend) {
 	n.wantGrantSoon(t, next.ID)
 }
 
-// settleQuarantine has the answer come when the turn has ended: nobody knows any more whose it is.
+// settleQuarantine has the answer come when the lease has ended: nobody knows any more whose it is.
 func settleQuarantine(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	c, next := newCommand(deviceA), newCommand(deviceA)

@@ -13,7 +13,7 @@ import (
 var sharedCases = []testCase{
 	{"submitted elsewhere", submittedElsewhere},
 	{"submitted everywhere", submittedEverywhere},
-	{"one turn for all", oneTurn},
+	{"one lease for all", oneLease},
 	{"answered elsewhere", answeredElsewhere},
 	{"withdrawn elsewhere", withdrawnElsewhere},
 	{"given back after the device moved", movedAway},
@@ -59,17 +59,17 @@ func submittedEverywhere(t *testing.T, b Backend) {
 	nodes[0].wantTaken(t, c.ID)
 }
 
-func oneTurn(t *testing.T, b Backend) {
+func oneLease(t *testing.T, b Backend) {
 	nodes := []*node{start(t, b, "a"), start(t, b, "b")}
 	commands := newCommands(deviceA, 4)
 	nodes[0].submit(t, commands...)
 	var granted atomic.Int32
 	atOnce(16, func(i int) {
-		turn, err := nodes[i%2].Begin(t.Context(), commands[i%4].ID, patient)
+		lease, err := nodes[i%2].Begin(t.Context(), commands[i%4].ID, patient)
 		if err != nil {
 			t.Errorf("begin: %v", err)
 		}
-		if turn.Granted {
+		if lease.Granted {
 			granted.Add(1)
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// TestBegunWhereTheDeviceIsNot has an instance ask for the turn of a device that another one has by now, and repeat a call
+// TestBegunWhereTheDeviceIsNot has an instance ask for the lease of a device that another one has by now, and repeat a call
 // that was granted before the device moved.
 func TestBegunWhereTheDeviceIsNot(t *testing.T) {
 	r := testkit.StartRedis(t)
@@ -33,8 +33,8 @@ func TestBegunWhereTheDeviceIsNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{queued.ID, granted.ID, queued.ID} {
-		if turn, err := a.Begin(ctx, id, patient); err != nil || turn.Granted || turn.Wait != 0 || turn.Ended || turn.Entry.State != command.Queued {
-			t.Errorf("begin: %+v, %v", turn, err)
+		if lease, err := a.Begin(ctx, id, patient); err != nil || lease.Granted || lease.Wait != 0 || lease.Ended || lease.Entry.State != command.Queued {
+			t.Errorf("begin: %+v, %v", lease, err)
 		}
 		wantAt(t, r, id, "commands:outbound:b")
 	}

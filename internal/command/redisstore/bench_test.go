@@ -54,7 +54,7 @@ func BenchmarkAssert(b *testing.B) {
 	s := open(b, r, "a")
 	defer func() { _ = s.Close() }()
 	n := &node{Store: s, connections: map[string]command.Connection{}}
-	h := heart{store: s, receiver: n}
+	h := heartbeat{store: s, receiver: n}
 	if err := h.beat(context.Background()); err != nil {
 		b.Fatal(err)
 	}

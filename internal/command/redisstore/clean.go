@@ -15,20 +15,20 @@ import (
 type janitor struct {
 	store    *Store
 	receiver command.Receiver
-	buried   map[string]float64 // whose devices have been removed, by when it was last alive
+	evicted  map[string]float64 // whose devices have been removed, by when it was last alive
 }
 
 func (s *Store) clean(ctx context.Context, r command.Receiver) {
-	j := janitor{store: s, receiver: r, buried: map[string]float64{}}
+	j := janitor{store: s, receiver: r, evicted: map[string]float64{}}
 	s.repeat(ctx, workClean, nil, j.work)
 }
 
 func (j *janitor) work(ctx context.Context) (time.Duration, error) {
 	s := j.store
-	if err := j.buryOnce(ctx, s.opt.Instance, 0); err != nil {
+	if err := j.evictOnce(ctx, s.opt.Instance, 0); err != nil {
 		return 0, err
 	}
-	if !s.settled() {
+	if !s.stable() {
 		return s.opt.Timing.Janitor, errNotTried
 	}
 	if err := j.claim(ctx); err != nil {
@@ -47,8 +47,8 @@ func (j *janitor) cleanDead(ctx context.Context) error {
 	return err
 }
 
-// deceased is an instance that has no heartbeat.
-type deceased struct {
+// deadInstance is an instance that has no heartbeat.
+type deadInstance struct {
 	instance  string
 	lastAlive float64 // as commands:instances has it
 	left      int64   // entries in its stream
@@ -56,7 +56,7 @@ type deceased struct {
 }
 
 // dead finds them, all in two questions however many there are.
-func (j *janitor) dead(ctx context.Context) (all []deceased, err error) {
+func (j *janitor) dead(ctx context.Context) (all []deadInstance, err error) {
 	s := j.store
 	instances, err := s.client.ZRangeWithScores(ctx, instancesKey, 0, -1).Result()
 	if err != nil {
@@ -76,16 +76,16 @@ func (j *janitor) dead(ctx context.Context) (all []deceased, err error) {
 	for i, z := range instances {
 		instance, _ := z.Member.(string)
 		if instance != s.opt.Instance && lives[i].Val() == 0 {
-			all = append(all, deceased{instance: instance, lastAlive: z.Score, left: left[i].Val(), forget: z.Score <= long})
+			all = append(all, deadInstance{instance: instance, lastAlive: z.Score, left: left[i].Val(), forget: z.Score <= long})
 		}
 	}
 	return all, nil
 }
 
 // cleanAfter removes what a dead instance owns: its devices first, so that nothing is routed to it any more.
-func (j *janitor) cleanAfter(ctx context.Context, d *deceased) error {
+func (j *janitor) cleanAfter(ctx context.Context, d *deadInstance) error {
 	s := j.store
-	if err := j.buryOnce(ctx, d.instance, d.lastAlive); err != nil {
+	if err := j.evictOnce(ctx, d.instance, d.lastAlive); err != nil {
 		return err
 	}
 	if d.left > 0 {
@@ -103,22 +103,22 @@ func (j *janitor) cleanAfter(ctx context.Context, d *deceased) error {
 	}
 	answer, err := s.eval(ctx, scriptRetire, d.instance, s.opt.Timing.Retire.Milliseconds())
 	if number(answer) == 1 {
-		delete(j.buried, d.instance)
+		delete(j.evicted, d.instance)
 	}
 	return err
 }
 
-// buryOnce removes the devices of the instance's dead runs from the registry, unless that has been done since it was last alive.
-func (j *janitor) buryOnce(ctx context.Context, instance string, lastAlive float64) error {
-	if at, done := j.buried[instance]; done && at == lastAlive {
+// evictOnce removes the devices of the instance's dead runs from the registry, unless that has been done since it was last alive.
+func (j *janitor) evictOnce(ctx context.Context, instance string, lastAlive float64) error {
+	if at, done := j.evicted[instance]; done && at == lastAlive {
 		return nil
 	}
-	count, err := j.bury(ctx, instance)
+	count, err := j.evict(ctx, instance)
 	if count > 0 {
 		j.store.opt.Logger.Info("devices of a dead instance removed from the registry", "dead", instance, "devices", count)
 	}
 	if err == nil {
-		j.buried[instance] = lastAlive
+		j.evicted[instance] = lastAlive
 	}
 	return err
 }
@@ -126,7 +126,7 @@ func (j *janitor) buryOnce(ctx context.Context, instance string, lastAlive float
 // scanPage is about how many devices one look at the registry returns.
 const scanPage = 1000
 
-func (j *janitor) bury(ctx context.Context, instance string) (count int64, err error) {
+func (j *janitor) evict(ctx context.Context, instance string) (count int64, err error) {
 	s := j.store
 	for cursor := uint64(0); ; {
 		page, next, err := s.client.HScan(ctx, registryKey, cursor, "", scanPage).Result()
@@ -140,7 +140,7 @@ func (j *janitor) bury(ctx context.Context, instance string) (count int64, err e
 			}
 		}
 		if len(args) > 1 {
-			answer, err := s.eval(ctx, scriptBury, args...)
+			answer, err := s.eval(ctx, scriptEvict, args...)
 			if err != nil {
 				return count, err
 			}
@@ -193,7 +193,7 @@ func (j *janitor) claim(ctx context.Context) error {
 		entries, next, err := s.client.XAutoClaim(ctx, &redis.XAutoClaimArgs{
 			Stream: inboxStream, Group: group, Consumer: s.opt.Instance, MinIdle: s.opt.Timing.Claim, Start: start, Count: readBatch,
 		}).Result()
-		if lost(err) || errors.Is(err, redis.Nil) {
+		if streamGone(err) || errors.Is(err, redis.Nil) {
 			return nil // the reader makes the group
 		}
 		if err != nil {

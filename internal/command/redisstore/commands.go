@@ -66,9 +66,9 @@ type beginning string
 
 // Begin implements command.Store.
 func (s *Store) Begin(ctx context.Context, id string, p command.Timeouts) (command.Lease, error) {
-	token := s.doubts.token(beginning(id))
+	token := s.tokens.Of(beginning(id))
 	answer, err := s.eval(ctx, scriptBegin, id, token, p.Send.Milliseconds(), p.Quarantine.Milliseconds())
-	s.doubts.note(beginning(id), token, err)
+	s.tokens.Note(beginning(id), token, err)
 	switch all := list(answer); {
 	case err != nil:
 		return command.Lease{}, fmt.Errorf("begin: %w", err)
@@ -85,7 +85,7 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 	if _, err := s.eval(ctx, scriptWithdraw, id); err != nil {
 		return fmt.Errorf("withdraw: %w", err)
 	}
-	s.doubts.note(beginning(id), "", nil)
+	s.tokens.Note(beginning(id), "", nil)
 	return nil
 }
 
@@ -94,10 +94,10 @@ func (s *Store) Return(ctx context.Context, id string) error {
 	if err := s.writeSessions(ctx); err != nil {
 		return fmt.Errorf("return: %w", err)
 	}
-	if _, err := s.eval(ctx, scriptReturn, id, s.doubts.token(beginning(id))); err != nil {
+	if _, err := s.eval(ctx, scriptReturn, id, s.tokens.Of(beginning(id))); err != nil {
 		return fmt.Errorf("return: %w", err)
 	}
-	s.doubts.note(beginning(id), "", nil)
+	s.tokens.Note(beginning(id), "", nil)
 	return nil
 }
 
@@ -111,10 +111,10 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeou
 		state, reason = command.Nacked, command.ReasonOtherDevice
 	}
 	text, encoding, raw := command.EncodeResponse(m.Payload)
-	token := s.doubts.token(m)
+	token := s.tokens.Of(m)
 	answer, err := s.eval(ctx, scriptSettle, token, m.IMEI, string(state), flag(m.Codec == teltonika.Codec14),
 		text, string(encoding), raw, reason, p.Gap.Milliseconds(), p.Quarantine.Milliseconds(), age(m).Milliseconds())
-	s.doubts.note(m, token, err)
+	s.tokens.Note(m, token, err)
 	if err != nil {
 		return "", command.Entry{}, fmt.Errorf("settle: %w", err)
 	}
@@ -145,7 +145,7 @@ func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Timeouts)
 	if err != nil {
 		return command.Entry{}, fmt.Errorf("finish: %w", err)
 	}
-	s.doubts.note(beginning(e.ID), "", nil)
+	s.tokens.Note(beginning(e.ID), "", nil)
 	return fieldsOf(answer).entry(), nil
 }
 

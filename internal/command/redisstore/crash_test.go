@@ -46,9 +46,9 @@ func TestRestartOfTheSameInstance(t *testing.T) {
 	if e := a.grant(t, again.ID, patient); e.Attempts != 2 {
 		t.Errorf("begun again: %+v", e)
 	}
-	testkit.Eventually(t, "the turn", func() bool {
-		turn, err := a.Begin(context.Background(), queued.ID, patient)
-		return err == nil && turn.Granted
+	testkit.Eventually(t, "the lease", func() bool {
+		lease, err := a.Begin(context.Background(), queued.ID, patient)
+		return err == nil && lease.Granted
 	})
 	for _, imei := range []string{deviceA, deviceB} {
 		if _, _, err := a.Settle(context.Background(), answer(imei, "yes"), patient); err != nil {
@@ -97,7 +97,7 @@ func TestMissingHeartbeatIsNoDeathAtFirst(t *testing.T) {
 	if e := b.lookup(t, c.ID); e.State != command.Sent {
 		t.Fatalf("it is %s (%s)", e.State, e.Reason)
 	}
-	h := heart{store: a.Store, receiver: a}
+	h := heartbeat{store: a.Store, receiver: a}
 	testkit.Eventually(t, "the end, while the heart beats", func() bool {
 		return h.beat(context.Background()) == nil && b.lookup(t, c.ID).State.Final()
 	})
@@ -186,7 +186,7 @@ func TestDeadAreFoundAtOnce(t *testing.T) {
 	for i := range 100 {
 		r.Do("ZADD", "commands:instances", time.Now().UnixMilli(), fmt.Sprint("dead", i))
 	}
-	j := janitor{store: a.Store, receiver: a, buried: map[string]float64{}}
+	j := janitor{store: a.Store, receiver: a, evicted: map[string]float64{}}
 	if err := j.cleanDead(t.Context()); err != nil {
 		t.Fatal(err)
 	}

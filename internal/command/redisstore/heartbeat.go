@@ -7,35 +7,35 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
-// heart says every now and then that this instance lives and which devices are connected to it, and what changes of that at once.
-type heart struct {
+// heartbeat says every now and then that this instance lives and which devices are connected to it, and what changes of that at once.
+type heartbeat struct {
 	store    *Store
 	receiver command.Receiver
 	next     time.Time // when it beats next
 }
 
 func (s *Store) beat(ctx context.Context, r command.Receiver) {
-	h := heart{store: s, receiver: r}
+	h := heartbeat{store: s, receiver: r}
 	s.repeat(ctx, workBeat, s.sessions.wake, h.work)
 }
 
-func (h *heart) work(ctx context.Context) (time.Duration, error) {
+func (h *heartbeat) work(ctx context.Context) (time.Duration, error) {
 	s := h.store
-	if s.shaken.Swap(false) || !time.Now().Before(h.next) { // as after every failure
+	if s.mustRegister.Swap(false) || !time.Now().Before(h.next) { // as after every failure
 		if err := h.beat(ctx); err != nil {
-			return 0, h.lost(ctx, err)
+			return 0, h.again(ctx, err)
 		}
-		s.assert(h.receiver)
+		s.noteAll(h.receiver)
 		h.next = time.Now().Add(s.opt.Timing.Heartbeat)
 	}
 	if err := s.writeSessions(ctx); err != nil {
-		return 0, h.lost(ctx, err)
+		return 0, h.again(ctx, err)
 	}
 	return time.Until(h.next), nil
 }
 
-// lost sees to it that everything is said again, unless it was our own end that broke it off.
-func (h *heart) lost(ctx context.Context, err error) error {
+// again sees to it that everything is said again, unless it was our own end that broke it off.
+func (h *heartbeat) again(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (h *heart) lost(ctx context.Context, err error) error {
 }
 
 // beat is one heartbeat.
-func (h *heart) beat(ctx context.Context) error {
+func (h *heartbeat) beat(ctx context.Context) error {
 	s := h.store
 	answer, err := s.eval(ctx, scriptBeat, (3 * s.opt.Timing.Heartbeat).Milliseconds())
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *heart) beat(ctx context.Context) error {
 }
 
 // compare tells what it means whose heartbeat was there before.
-func (h *heart) compare(ctx context.Context, before string) {
+func (h *heartbeat) compare(ctx context.Context, before string) {
 	s := h.store
 	select {
 	case <-s.present:
@@ -103,33 +103,33 @@ func (s *Store) readClock(ctx context.Context) error {
 	return nil
 }
 
-// shake makes the heart beat at once, because Redis may have lost what it knew of this instance.
-func (s *Store) shake() {
-	s.shaken.Store(true)
+// reregister makes the heart beat at once, because Redis may have lost what it knew of this instance.
+func (s *Store) reregister() {
+	s.mustRegister.Store(true)
 	signal(s.sessions.wake)
 }
 
-// settled reports whether this process has been with Redis for so long that every other one that lives has been, too.
-func (s *Store) settled() bool {
+// stable reports whether this process has been with Redis for so long that every other one that lives has been, too.
+func (s *Store) stable() bool {
 	since := s.reachedAt.Load()
 	return since != nil && time.Since(*since) >= s.opt.Timing.Stabilization
 }
 
-// leavePatience bounds what an orderly end may take.
-const leavePatience = time.Second
+// leaveTimeout bounds what an orderly end may take.
+const leaveTimeout = time.Second
 
 // leave makes known that this instance has ended, so that others need not wait until its heartbeat is missing.
 func (s *Store) leave() {
 	if s.reachedAt.Load() == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leavePatience)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	s.sessions.abandon()
+	s.sessions.noteAllGone()
 	err := s.writeSessions(ctx)
 	if err == nil {
 		t := s.opt.Timing
-		_, err = s.eval(ctx, scriptFarewell, (t.Retire - t.Ended).Milliseconds())
+		_, err = s.eval(ctx, scriptDeregister, (t.Retire - t.Ended).Milliseconds())
 	}
 	if err != nil {
 		s.opt.Logger.Warn("command store did not end in order, others find out by themselves", "error", err)

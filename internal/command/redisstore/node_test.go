@@ -143,11 +143,11 @@ func (n *node) submit(t testing.TB, c command.Command) {
 
 func (n *node) grant(t testing.TB, id string, p command.Timeouts) command.Entry {
 	t.Helper()
-	turn, err := n.Begin(context.Background(), id, p)
-	if err != nil || !turn.Granted {
-		t.Fatalf("begin %s: %+v, %v", id, turn, err)
+	lease, err := n.Begin(context.Background(), id, p)
+	if err != nil || !lease.Granted {
+		t.Fatalf("begin %s: %+v, %v", id, lease, err)
 	}
-	return turn.Entry
+	return lease.Entry
 }
 
 func (n *node) lookup(t testing.TB, id string) command.Entry {

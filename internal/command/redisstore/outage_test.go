@@ -39,9 +39,9 @@ func TestRedisKilled(t *testing.T) {
 		return err == nil && match == command.MatchAnswer && e.ID == sent.ID
 	})
 	a.wantEnd(t, r, sent.ID, command.Answered)
-	testkit.Eventually(t, "the next turn", func() bool {
-		turn, err := a.Begin(context.Background(), queued.ID, patient)
-		return err == nil && turn.Granted
+	testkit.Eventually(t, "the next lease", func() bool {
+		lease, err := a.Begin(context.Background(), queued.ID, patient)
+		return err == nil && lease.Granted
 	})
 	b.connect(deviceB)
 	b.wantTaken(t, parked.ID)
@@ -70,8 +70,8 @@ func TestRedisLosesEverything(t *testing.T) {
 	next := newCommand(deviceA)
 	a.submit(t, next)
 	a.wantTaken(t, next.ID)
-	if turn, err := a.Begin(context.Background(), next.ID, patient); err != nil || turn.Granted || turn.Wait == 0 {
-		t.Errorf("the lost command's answer may still come: %+v, %v", turn, err)
+	if lease, err := a.Begin(context.Background(), next.ID, patient); err != nil || lease.Granted || lease.Wait == 0 {
+		t.Errorf("the lost command's answer may still come: %+v, %v", lease, err)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestFrozenRedisDoesNotWorkAgain(t *testing.T) {
 	}
 	s.client.Options().ReadTimeout = 500 * time.Millisecond
 	run(t, s)
-	testkit.Eventually(t, "the janitor at work", s.settled)
+	testkit.Eventually(t, "the janitor at work", s.stable)
 	r.Freeze()
 	fails := func(work string) func() bool {
 		return func() bool {
@@ -191,12 +191,12 @@ func TestRedisOutOfMemory(t *testing.T) {
 func TestTwoProcessesOfOneName(t *testing.T) {
 	r := testkit.StartRedis(t, "--appendonly", "yes")
 	var log testkit.Log
-	hearts := make([]heart, 2)
+	hearts := make([]heartbeat, 2)
 	for i := range hearts {
 		s := open(t, r, "a")
 		defer func() { _ = s.Close() }()
 		s.opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		hearts[i] = heart{store: s, receiver: &node{Store: s}}
+		hearts[i] = heartbeat{store: s, receiver: &node{Store: s}}
 		if err := hearts[i].beat(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -218,14 +218,14 @@ func TestEndWhileRedisHangs(t *testing.T) {
 	r.Freeze()
 	began := time.Now()
 	a.stop()
-	if took := time.Since(began); took > commandTimeout+leavePatience+5*time.Second {
+	if took := time.Since(began); took > commandTimeout+leaveTimeout+5*time.Second {
 		t.Errorf("the end took %v", took)
 	}
 	r.Thaw()
 }
 
-// TestFarewellToAHangingRedis is over before whoever waits for it gives up.
-func TestFarewellToAHangingRedis(t *testing.T) {
+// TestDeregisteringAtAHangingRedis is over before whoever waits for it gives up.
+func TestDeregisteringAtAHangingRedis(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := alone(t, r, "a")
 	a.connect(deviceA)
@@ -235,7 +235,7 @@ func TestFarewellToAHangingRedis(t *testing.T) {
 	r.Freeze()
 	began := time.Now()
 	a.leave()
-	if took := time.Since(began); took < leavePatience || took > 2*time.Second {
+	if took := time.Since(began); took < leaveTimeout || took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	r.Thaw()
@@ -334,8 +334,8 @@ func TestCallsMayBeRepeated(t *testing.T) {
 	if e := n.grant(t, c.ID, patient); e.Attempts != 1 {
 		t.Errorf("begun: %+v", e)
 	}
-	if turn, err := a.Begin(ctx, c.ID, patient); err != nil || turn.Granted || turn.Wait != 0 {
-		t.Errorf("begun twice: %+v, %v", turn, err)
+	if lease, err := a.Begin(ctx, c.ID, patient); err != nil || lease.Granted || lease.Wait != 0 {
+		t.Errorf("begun twice: %+v, %v", lease, err)
 	}
 
 	yes := answer(deviceA, "yes")

@@ -42,16 +42,16 @@ func (r *reader) work(ctx context.Context) (time.Duration, error) {
 	}
 	r.ready = err == nil
 	if err != nil {
-		r.store.shake()
+		r.store.reregister()
 	}
-	if lost(err) {
+	if streamGone(err) {
 		return 0, nil
 	}
 	return 0, err
 }
 
-// lost reports whether a stream or its group has been removed while it was read.
-func lost(err error) bool {
+// streamGone reports whether a stream or its group has been removed while it was read.
+func streamGone(err error) bool {
 	return err != nil && (strings.HasPrefix(err.Error(), "NOGROUP ") || strings.HasPrefix(err.Error(), "UNBLOCKED "))
 }
 

@@ -19,7 +19,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
@@ -82,11 +84,11 @@ type Store struct {
 	metrics  *metrics
 	runID    string // of this process; no other one ever has it
 	sessions sessions
-	doubts   doubts
+	tokens   *command.Tokens
 
-	present   chan struct{}             // closed at the first heartbeat
-	shaken    atomic.Bool               // Redis may have lost what it knew of this instance
-	reachedAt atomic.Pointer[time.Time] // since when the heartbeats get through; nil while they do not
+	present      chan struct{}             // closed at the first heartbeat
+	mustRegister atomic.Bool               // Redis may have lost what it knew of this instance
+	reachedAt    atomic.Pointer[time.Time] // since when the heartbeats get through; nil while they do not
 }
 
 var _ command.Store = (*Store)(nil)
@@ -111,7 +113,7 @@ func New(o Options) (*Store, error) {
 		opt: o, client: redis.NewClient(target), blocking: redis.NewClient(&one), metrics: newMetrics(o.Metrics), runID: newRunID(),
 		present: make(chan struct{}), sessions: newSessions(),
 	}
-	s.doubts.run = s.runID
+	s.tokens = command.NewTokens(s.runID)
 	return s, nil
 }
 
@@ -166,11 +168,20 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 // errNotTried is what work returns that has not asked Redis for all that it is there for. It is neither a failure nor a success.
 var errNotTried = errors.New("not tried")
 
-// repeat does the work again and again until ctx ends: after the pause that it returns, or sooner when it is woken; after a failure
-// when the back-off says so.
-func (s *Store) repeat(ctx context.Context, what string, wake <-chan struct{}, work func(context.Context) (time.Duration, error)) {
-	trouble := trouble{logger: s.opt.Logger, metrics: s.metrics, what: what}
-	for retry := firstRetry; ctx.Err() == nil; {
+// failureEvery is how often a failure that goes on is logged.
+const failureEvery = time.Minute
+
+// How long repeat waits after a first failure. It doubles, up to Timing.MaxRetry.
+const firstRetry = 50 * time.Millisecond
+
+// repeat does the work again and again until ctx ends: after the pause that it returns, or sooner when it is woken; after a
+// failure when the back-off says so.
+func (s *Store) repeat(
+	ctx context.Context, what string, wake <-chan struct{}, work func(context.Context) (time.Duration, error),
+) {
+	state := health.Health{Every: failureEvery}
+	retry := backoff.Backoff{First: firstRetry, Max: s.opt.Timing.MaxRetry}
+	for ctx.Err() == nil {
 		pause, err := work(ctx)
 		if ctx.Err() != nil {
 			return
@@ -179,18 +190,28 @@ func (s *Store) repeat(ctx context.Context, what string, wake <-chan struct{}, w
 		case errors.Is(err, errNotTried):
 			sleep(ctx, pause, wake)
 		case err == nil:
-			trouble.report(nil)
-			retry = firstRetry
+			s.worked(what, &state)
+			retry.Reset()
 			sleep(ctx, pause, wake)
 		default:
-			trouble.report(err)
-			sleep(ctx, retry, nil)
-			retry = min(2*retry, s.opt.Timing.MaxRetry)
+			s.failed(what, &state, err)
+			retry.Wait(ctx)
 		}
 	}
 }
 
-const firstRetry = 50 * time.Millisecond
+func (s *Store) worked(what string, h *health.Health) {
+	if ended := h.Worked(); ended != nil {
+		s.opt.Logger.Info("command store works again", "work", what, "after", ended.Lasted(), "failures", ended.Count)
+	}
+}
+
+func (s *Store) failed(what string, h *health.Health, err error) {
+	s.metrics.failures.WithLabelValues(what).Inc()
+	if f, due := h.Failed(err); due {
+		s.opt.Logger.Warn("command store does not work, trying again", "work", what, "failures", f.Count, "error", err)
+	}
+}
 
 // sleep waits for d at most: less when it is woken or ctx ends.
 func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {

@@ -16,22 +16,22 @@ var sources embed.FS
 
 // The transitions. What each is given and answers is said in its file.
 var (
-	scriptSubmit   = script("submit")
-	scriptTake     = script("take")
-	scriptRoute    = script("route")
-	scriptReject   = script("reject")
-	scriptCancel   = script("cancel")
-	scriptBegin    = script("begin")
-	scriptWithdraw = script("withdraw")
-	scriptReturn   = script("return")
-	scriptSettle   = script("settle")
-	scriptFinish   = script("finish")
-	scriptSweep    = script("sweep")
-	scriptSessions = script("sessions")
-	scriptBeat     = script("beat")
-	scriptFarewell = script("farewell")
-	scriptBury     = script("bury")
-	scriptRetire   = script("retire")
+	scriptSubmit     = script("submit")
+	scriptTake       = script("take")
+	scriptRoute      = script("route")
+	scriptReject     = script("reject")
+	scriptCancel     = script("cancel")
+	scriptBegin      = script("begin")
+	scriptWithdraw   = script("withdraw")
+	scriptReturn     = script("return")
+	scriptSettle     = script("settle")
+	scriptFinish     = script("finish")
+	scriptSweep      = script("sweep")
+	scriptSessions   = script("sessions")
+	scriptBeat       = script("beat")
+	scriptDeregister = script("deregister")
+	scriptEvict      = script("evict")
+	scriptRetire     = script("retire")
 )
 
 func script(name string) *redis.Script {
@@ -39,8 +39,8 @@ func script(name string) *redis.Script {
 }
 
 // reasons are those that the scripts give. Lua reads the same quotes as Go.
-var reasons = fmt.Sprintf("local NO_ANSWER, NOT_CONNECTED, NO_TURN, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n",
-	command.ReasonNoAnswer, command.ReasonNotConnected, command.ReasonNoTurn, command.ReasonTakenBack, command.ReasonDeliveryUnknown)
+var reasons = fmt.Sprintf("local NO_ANSWER, NOT_CONNECTED, NO_LEASE, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n",
+	command.ReasonNoAnswer, command.ReasonNotConnected, command.ReasonNoLease, command.ReasonTakenBack, command.ReasonDeliveryUnknown)
 
 func source(name string) string {
 	b, err := sources.ReadFile("scripts/" + name + ".lua")

@@ -32,7 +32,7 @@ type sessions struct {
 	mu        sync.Mutex
 	noted     map[string]session
 	written   map[string]uint64 // those that Redis may believe to be here, by the newest connection's number
-	asserting bool              // somebody may be about to note what has ended meanwhile
+	notingAll bool              // somebody may be about to note what has ended meanwhile
 	wake      chan struct{}
 }
 
@@ -49,7 +49,7 @@ func (s *Store) Disconnected(c command.Connection) {
 }
 
 // note takes down what is to be written. It needs no more room than there are devices that are connected, or were when
-// Redis was last told, or when assert asked.
+// Redis was last told, or when noteAll asked.
 func (n *sessions) note(c session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -58,7 +58,7 @@ func (n *sessions) note(c session) {
 	}
 	if c.gone {
 		switch newest, known := n.written[c.IMEI]; {
-		case !known && !n.asserting:
+		case !known && !n.notingAll:
 			delete(n.noted, c.IMEI)
 			return
 		case newest > c.Number:
@@ -69,8 +69,8 @@ func (n *sessions) note(c session) {
 	signal(n.wake)
 }
 
-// take returns some of what is to be written, and counts on it being written.
-func (n *sessions) take() []session {
+// nextBatch returns some of what is to be written, and counts on it being written.
+func (n *sessions) nextBatch() []session {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	batch := make([]session, 0, min(len(n.noted), sessionBatch))
@@ -111,13 +111,13 @@ func (s *Store) writeSessions(ctx context.Context) error {
 	n.writing.Lock()
 	defer n.writing.Unlock()
 	for {
-		batch := n.take()
+		batch := n.nextBatch()
 		if len(batch) == 0 {
 			return nil
 		}
 		args := make([]any, 0, 3*len(batch))
 		for _, c := range batch {
-			args = append(args, c.IMEI, s.token(c.Connection), flag(!c.gone))
+			args = append(args, c.IMEI, s.sessionToken(c.Connection), flag(!c.gone))
 		}
 		again, err := s.eval(ctx, scriptSessions, args...)
 		if err != nil {
@@ -130,34 +130,34 @@ func (s *Store) writeSessions(ctx context.Context) error {
 	}
 }
 
-// token orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed width. The login is counted
+// sessionToken orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed width. The login is counted
 // back from now, because this process' clock may have been set since.
-func (s *Store) token(c command.Connection) string {
+func (s *Store) sessionToken(c command.Connection) string {
 	login := time.Now().Add(s.sessions.offset).Add(-time.Since(c.Since))
 	return fmt.Sprintf("%015d-%020d-%s", max(0, login.UnixMilli()), c.Number, s.runID)
 }
 
-// assert notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays noted as gone until
+// noteAll notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays noted as gone until
 // this is over, and so is not brought back.
-func (s *Store) assert(r command.Receiver) {
+func (s *Store) noteAll(r command.Receiver) {
 	n := &s.sessions
 	n.writing.Lock()
 	defer n.writing.Unlock()
-	n.setAsserting(true)
-	defer n.setAsserting(false)
+	n.setNotingAll(true)
+	defer n.setNotingAll(false)
 	for c := range r.Connections() {
 		n.note(session{Connection: c})
 	}
 }
 
-func (n *sessions) setAsserting(is bool) {
+func (n *sessions) setNotingAll(is bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.asserting = is
+	n.notingAll = is
 }
 
-// abandon notes all that Redis may believe to be here as gone.
-func (n *sessions) abandon() {
+// noteAllGone notes all that Redis may believe to be here as gone.
+func (n *sessions) noteAllGone() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.noted)

@@ -59,7 +59,7 @@ func TestOldSessionDoesNotWinByRepetition(t *testing.T) {
 	wantHolder(t, r, deviceA, "b")
 	for beats := range 3 {
 		a.connect(fmt.Sprint("marker", beats))
-		a.shake()
+		a.reregister()
 		wantHolder(t, r, fmt.Sprint("marker", beats), "a")
 		if holder := r.Do("HGET", "connections:registry", deviceA); holder != "b" {
 			t.Fatalf("the holder is %v", holder)
@@ -233,7 +233,7 @@ func TestEndOfAConnectionIsFinal(t *testing.T) {
 	s := newSessions()
 	c := session{Connection: command.Connection{IMEI: deviceA, Number: 7}}
 	s.note(c)
-	s.done(s.take(), nil)
+	s.done(s.nextBatch(), nil)
 	gone := c
 	gone.gone = true
 	s.note(gone)
@@ -266,7 +266,7 @@ func TestEndWhileAsserting(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		a.assert(endsMeanwhile{a, c})
+		a.noteAll(endsMeanwhile{a, c})
 		if err := a.writeSessions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +290,7 @@ func TestOneScriptMovesFewCommands(t *testing.T) {
 		for range each {
 			a.submit(t, newCommand(c.IMEI))
 		}
-		args = append(args, c.IMEI, a.token(c), "1")
+		args = append(args, c.IMEI, a.sessionToken(c), "1")
 	}
 	for moved, round := 0, 1; moved < devices*each; round++ {
 		again, err := a.eval(t.Context(), scriptSessions, args...)
@@ -312,7 +312,7 @@ func TestOneScriptMovesFewCommands(t *testing.T) {
 func TestLoginIsCountedBack(t *testing.T) {
 	s := &Store{runID: "0", sessions: newSessions()}
 	before := command.Connection{Since: clockSet(t, time.Now(), time.Hour), Number: 1}
-	if login := parseLogin(t, s.token(before)); time.Since(login).Abs() > time.Minute {
+	if login := parseLogin(t, s.sessionToken(before)); time.Since(login).Abs() > time.Minute {
 		t.Errorf("the login was at %v", login)
 	}
 }
@@ -344,7 +344,7 @@ func alone(t *testing.T, r *testkit.Redis, instance string) *node {
 	t.Helper()
 	n := &node{Store: open(t, r, instance), connections: map[string]command.Connection{}}
 	t.Cleanup(func() { _ = n.Close() })
-	h := heart{store: n.Store, receiver: n}
+	h := heartbeat{store: n.Store, receiver: n}
 	if err := h.beat(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ const sweepBatch = 50
 // does it, for all.
 func (s *Store) sweep(ctx context.Context, r command.Receiver) {
 	s.repeat(ctx, workSweep, nil, func(ctx context.Context) (time.Duration, error) {
-		answer, err := s.eval(ctx, scriptSweep, sweepBatch, s.opt.Timing.Grace.Milliseconds(), flag(s.settled()))
+		answer, err := s.eval(ctx, scriptSweep, sweepBatch, s.opt.Timing.Grace.Milliseconds(), flag(s.stable()))
 		all := list(answer)
 		if err != nil || len(all) != 2 {
 			return s.opt.Timing.Sweep, err

@@ -68,10 +68,10 @@ func runAsChild() {
 		if what == "sent" {
 			p = command.Timeouts{}
 		}
-		turn, err := s.Begin(ctx, what+"-"+round, p)
+		lease, err := s.Begin(ctx, what+"-"+round, p)
 		must(err)
-		if !turn.Granted {
-			must(fmt.Errorf("not granted: %+v", turn))
+		if !lease.Granted {
+			must(fmt.Errorf("not granted: %+v", lease))
 		}
 	}
 	match, _, err := s.Settle(ctx, answer(childCommand(round, "answered").IMEI), long)
@@ -121,8 +121,8 @@ func TestKilledProcess(t *testing.T) {
 		}
 		n.wantTaken(t, "queued-"+name, 0)
 		n.wantTaken(t, "idempotent-"+name, 1)
-		if turn, err := n.Begin(t.Context(), "sent-"+name, long); err != nil || turn.Granted || turn.Wait != 0 {
-			t.Errorf("begin of what was sent: %v, %+v", err, turn)
+		if lease, err := n.Begin(t.Context(), "sent-"+name, long); err != nil || lease.Granted || lease.Wait != 0 {
+			t.Errorf("begin of what was sent: %v, %+v", err, lease)
 		}
 		if e := n.wantEnd(t, "sent-"+name); e.State != command.Failed || e.Reason != command.ReasonDeliveryUnknown || e.Instance != "child" {
 			t.Errorf("what was sent: %+v", e)
@@ -131,11 +131,11 @@ func TestKilledProcess(t *testing.T) {
 			t.Errorf("what was answered: %+v", e)
 		}
 		for id, attempts := range map[string]int{"queued-" + name: 1, "idempotent-" + name: 2} {
-			turn, err := n.Begin(t.Context(), id, long)
-			if err != nil || !turn.Granted || turn.Entry.Attempts != attempts {
-				t.Errorf("begin of %s: %v, %+v", id, err, turn)
+			lease, err := n.Begin(t.Context(), id, long)
+			if err != nil || !lease.Granted || lease.Entry.Attempts != attempts {
+				t.Errorf("begin of %s: %v, %+v", id, err, lease)
 			}
-			if match, e, err := n.Settle(t.Context(), answer(turn.Entry.IMEI), long); err != nil || match != command.MatchAnswer || e.ID != id {
+			if match, e, err := n.Settle(t.Context(), answer(lease.Entry.IMEI), long); err != nil || match != command.MatchAnswer || e.ID != id {
 				t.Errorf("settle of %s: %v, %v of %s", id, err, match, e.ID)
 			}
 		}

@@ -63,7 +63,7 @@ func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Timeouts)
 			return r.Entry, err
 		}
 		if r.State == command.Sent {
-			if _, err := s.holdTurn(tx, &r.Entry, s.now().Add(p.Quarantine)); err != nil {
+			if _, err := s.holdLease(tx, &r.Entry, s.now().Add(p.Quarantine)); err != nil {
 				return command.Entry{}, err
 			}
 		}
@@ -81,7 +81,7 @@ func (s *Store) finishLost(tx *transaction, e command.Entry, p command.Timeouts)
 		return command.Entry{}, err
 	}
 	if e.Attempts > 0 {
-		if _, err := s.holdTurn(tx, &e, s.now().Add(p.Quarantine)); err != nil {
+		if _, err := s.holdLease(tx, &e, s.now().Add(p.Quarantine)); err != nil {
 			return command.Entry{}, err
 		}
 	}

@@ -42,7 +42,7 @@ CREATE TABLE events (
 	command TEXT NOT NULL, codec INTEGER NOT NULL, type INTEGER NOT NULL, named TEXT NOT NULL, sent INTEGER NOT NULL,
 	payload TEXT NOT NULL, encoding TEXT NOT NULL, size INTEGER NOT NULL);`
 
-// ages notes since when a final command or an event has been kept, by the clock of package retention. A turn goes with its
+// ages notes since when a final command or an event has been kept, by the clock of package retention. A lease goes with its
 // command.
 const ages = retention.Schema + `
 ALTER TABLE commands ADD COLUMN kept_since INTEGER;

@@ -88,7 +88,7 @@ func (d *devices) whyExpired(imei string) string {
 	if d.connected[imei] == nil {
 		return command.ReasonNotConnected
 	}
-	return command.ReasonNoTurn
+	return command.ReasonNoLease
 }
 
 // returned has the command be handed out again, and with it those after it.

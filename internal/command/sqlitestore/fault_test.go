@@ -138,8 +138,8 @@ func TestFullDisk(t *testing.T) {
 	})
 	n := startRunning(t, dir)
 	submit(t, n, "first")
-	if turn, err := n.Begin(t.Context(), "first", command.Timeouts{}); err != nil || !turn.Granted {
-		t.Fatalf("begin: %v, %+v", err, turn)
+	if lease, err := n.Begin(t.Context(), "first", command.Timeouts{}); err != nil || !lease.Granted {
+		t.Fatalf("begin: %v, %+v", err, lease)
 	}
 	ballast := fill(t, dir)
 	kept := []string{"first"}

@@ -11,7 +11,7 @@ import (
 const (
 	cleanEvery = time.Minute
 	cleanPage  = 1000 // rows that one transaction marks or removes at most
-	// leastKept is longer than a turn lasts once its command is final. The turn goes with the command.
+	// leastKept is longer than a lease lasts once its command is final. The lease goes with the command.
 	leastKept = time.Hour
 )
 

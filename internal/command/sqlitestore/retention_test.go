@@ -121,8 +121,8 @@ func wantTurns(t *testing.T, dir string, want int) {
 	}
 }
 
-// TestTurnGoesWithItsCommand keeps a turn for as long as its command, whatever the wall clock says, and no longer.
-func TestTurnGoesWithItsCommand(t *testing.T) {
+// TestLeaseGoesWithItsCommand keeps a lease for as long as its command, whatever the wall clock says, and no longer.
+func TestLeaseGoesWithItsCommand(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir)
 	s.retention = time.Minute

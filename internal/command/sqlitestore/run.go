@@ -40,25 +40,32 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 // errNotTried is the state before the first write.
 var errNotTried = errors.New("not tried yet")
 
-// note keeps the state, and logs that the file cannot be used any more, or can be again. The methods' own errors are their
-// callers'.
+// note keeps the state, and logs when the file cannot be used any more and when it can be again. The methods return their
+// own errors to their callers.
 func (s *Store) note(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	before := s.Err()
-	failing := before != nil && before != errNotTried
-	switch {
-	case err != nil && !failing:
-		s.log.Error("command database cannot be used, trying again", "error", err)
-	case err == nil && failing:
+	if err != nil {
+		if _, due := s.health.Failed(err); due {
+			s.log.Error("command database cannot be used, trying again", "error", err)
+		}
+	} else if s.health.Worked() != nil {
 		s.log.Info("command database can be used again", "path", s.path)
 	}
-	s.state.Store(&err)
+	s.tried.Store(true)
 }
 
 // Err implements command.Store.
-func (s *Store) Err() error { return *s.state.Load() }
+func (s *Store) Err() error {
+	if f := s.health.Failure(); f != nil {
+		return f.Err
+	}
+	if !s.tried.Load() {
+		return errNotTried
+	}
+	return nil
+}
 
 // Shared implements command.Store. One process has the file.
 func (s *Store) Shared() bool { return false }

@@ -1,14 +1,14 @@
-// Package sqlitestore keeps commands for the embedded engine: one SQLite file, commands.db, for the one process that has the
-// data directory. Any SQLite client may read it while the process runs.
+// Package sqlitestore keeps commands for the embedded engine: one SQLite file, commands.db, for the one process that has
+// the data directory. Any SQLite client may read it while the process runs.
 //
-// The file is another one than the engine's. SQLite has one writer at a time, and whoever stores records would have to wait
-// for whoever stores a command; with two files they share nothing but the disk.
+// It is not the engine's file. SQLite has one writer at a time, so whoever stores records would have to wait for whoever
+// stores a command. Two files share nothing but the disk.
 //
-// Final states have the reasons of package command, and the time of this process' clock. Of an event's payload the first KiB
-// is kept, and in the column size how long it was; the newest 10000 events are kept, for Options.Retention. That is counted as
-// package retention does: a wrong clock forgets no id.
+// Final states have the reasons of package command, and this process' time of day. The first 4 KiB of an event's payload are
+// kept, and in the column size how long it was. The newest 10000 events are kept, for Options.Retention. That time is counted
+// as package retention does: a wrong clock forgets no id.
 //
-// Every method is one transaction, on disk when it returns. One connection does everything, in turns.
+// Every method is one transaction, on disk when it returns. One connection does everything, one after the other.
 package sqlitestore
 
 import (
@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
@@ -60,9 +61,10 @@ type Store struct {
 
 	turns   *sqlitefile.Turns[*connection]
 	devices devices
-	doubts  doubts
+	tokens  *command.Tokens
 	opened  sync.Once
-	state   atomic.Pointer[error] // what Run has found out
+	health  health.Health // what Run has found out
+	tried   atomic.Bool   // Run has found out something
 }
 
 var _ command.Store = (*Store)(nil)
@@ -93,7 +95,7 @@ func New(o Options) (*Store, error) {
 		uptime:    retention.Uptime,
 		turns:     sqlitefile.NewTurns(path, &connection{}),
 		devices:   newDevices(),
-		doubts:    doubts{tokens: map[*command.Message]string{}},
+		tokens:    command.NewTokens(rand.Text()),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -101,7 +103,6 @@ func New(o Options) (*Store, error) {
 	if s.sweepTime <= 0 {
 		s.sweepTime = defaultSweep
 	}
-	s.state.Store(&errNotTried)
 	return s, nil
 }
 

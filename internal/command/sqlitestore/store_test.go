@@ -133,8 +133,8 @@ func TestExpiredAfterCrash(t *testing.T) {
 		}
 		s.now = func() time.Time { return c.Expires.Add(time.Second) }
 	}
-	if turn, err := s.Begin(t.Context(), c.ID, command.Timeouts{}); err != nil || turn.Granted || turn.Wait != 0 {
-		t.Errorf("begin: %v, %+v", err, turn)
+	if lease, err := s.Begin(t.Context(), c.ID, command.Timeouts{}); err != nil || lease.Granted || lease.Wait != 0 {
+		t.Errorf("begin: %v, %+v", err, lease)
 	}
 	if err := s.sweep(t.Context(), &told); err != nil || told.ended[c.ID].Reason != command.ReasonDeliveryUnknown {
 		t.Errorf("ended are %+v, %v", told.ended, err)
@@ -143,13 +143,13 @@ func TestExpiredAfterCrash(t *testing.T) {
 
 func begin(t *testing.T, s *Store, id string) {
 	t.Helper()
-	if turn, err := s.Begin(t.Context(), id, command.Timeouts{Quarantine: time.Minute}); err != nil || !turn.Granted {
-		t.Fatalf("begin %s: %v, %+v", id, err, turn)
+	if lease, err := s.Begin(t.Context(), id, command.Timeouts{Quarantine: time.Minute}); err != nil || !lease.Granted {
+		t.Fatalf("begin %s: %v, %+v", id, err, lease)
 	}
 }
 
-// TestTurnIsOver has a message come after the turn, which nobody else has taken.
-func TestTurnIsOver(t *testing.T) {
+// TestLeaseIsOver has a message come after the lease, which nobody else has taken.
+func TestLeaseIsOver(t *testing.T) {
 	s := start(t, t.TempDir())
 	now := time.Now()
 	s.now = func() time.Time { return now }
@@ -204,7 +204,7 @@ func TestSettledAgain(t *testing.T) {
 	for _, want := range []struct {
 		message *command.Message
 		match   command.Match
-		turn    bool // goes on
+		lease   bool // goes on
 	}{{first, command.MatchAnswer, true}, {second, command.MatchLate, false}} {
 		if match, e, err := s.Settle(t.Context(), want.message, p); err != nil || match != want.match || e.ID != c.ID {
 			t.Errorf("the message is %q of %q, %v, want %q", match, e.ID, err, want.match)
@@ -213,8 +213,8 @@ func TestSettledAgain(t *testing.T) {
 		if _, _, err := s.Submit(t.Context(), next); err != nil {
 			t.Fatal(err)
 		}
-		if turn, err := s.Begin(t.Context(), next.ID, p); err != nil || turn.Granted == want.turn {
-			t.Errorf("after %q the next command's turn is %+v, %v", want.match, turn, err)
+		if lease, err := s.Begin(t.Context(), next.ID, p); err != nil || lease.Granted == want.lease {
+			t.Errorf("after %q the next command's lease is %+v, %v", want.match, lease, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
--- begin asks for the device's turn. ARGV: id, the call's token, ms to send, ms of quarantine. Answers granted, ms to wait, the
+-- begin asks for the device's lease. ARGV: id, the call's token, ms to send, ms of quarantine. Answers granted, ms to wait, the
 -- command, and whether it has expired just now. A command whose device another instance holds is taken there.
 local token, send, quarantine = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local c = read(ARGV[3])
@@ -16,11 +16,11 @@ if there and there ~= SELF then
   if c.at ~= outbound(there) then route(c) end
   return { 0, 0, answer(c) }
 end
-local whose = redis.call('GET', turn(c.imei))
-if whose and whose ~= c.id then return { 0, math.max(1, redis.call('PTTL', turn(c.imei))), answer(c) } end
+local whose = redis.call('GET', lease(c.imei))
+if whose and whose ~= c.id then return { 0, math.max(1, redis.call('PTTL', lease(c.imei))), answer(c) } end
 
 local deadline = now + send + c.timeout_ms
-redis.call('SET', turn(c.imei), c.id, 'PX', send + c.timeout_ms + quarantine)
+redis.call('SET', lease(c.imei), c.id, 'PX', send + c.timeout_ms + quarantine)
 write(c, 'state', 'sent', 'instance', SELF, 'run', RUN, 'begun', token, 'attempts', c.attempts + (repeated and 0 or 1),
   'sent_at', c.sent_at == '' and now or c.sent_at, 'deadline', deadline)
 redis.call('ZADD', DUE, deadline, c.id)

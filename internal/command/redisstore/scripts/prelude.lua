@@ -15,7 +15,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function hash(id) return 'commands:command:' .. id end
-local function turn(imei) return 'commands:turn:' .. imei end
+local function lease(imei) return 'commands:turn:' .. imei end -- the name that other programs know
 local function parked(imei) return 'commands:parked:' .. imei end
 local function outbound(instance) return 'commands:outbound:' .. instance end
 local function cancelled(id) return 'commands:cancelled:' .. id end
@@ -195,17 +195,17 @@ end
 
 -- expire is the end of a command that is queued.
 local function expire(c)
-  finish(c, 'expired', c.at == PARKED and NOT_CONNECTED or NO_TURN, now)
+  finish(c, 'expired', c.at == PARKED and NOT_CONNECTED or NO_LEASE, now)
 end
 
--- hold lets the command's turn go on for ms from now, unless it is another command's.
+-- hold lets the command's lease go on for ms from now, unless another command holds it.
 local function hold(c, ms)
-  local whose = redis.call('GET', turn(c.imei))
+  local whose = redis.call('GET', lease(c.imei))
   if whose and whose ~= c.id then return end
   if ms <= 0 then
-    redis.call('DEL', turn(c.imei))
+    redis.call('DEL', lease(c.imei))
   else
-    redis.call('SET', turn(c.imei), c.id, 'PX', ms)
+    redis.call('SET', lease(c.imei), c.id, 'PX', ms)
   end
 end
 
@@ -217,5 +217,5 @@ local function withdraw(c)
   end
   write(c, 'state', 'queued', 'instance', '', 'run', '', 'attempts', 0, 'sent_at', '', 'deadline', '')
   redis.call('ZADD', DUE, c.expires_at, c.id)
-  if redis.call('GET', turn(c.imei)) == c.id then redis.call('DEL', turn(c.imei)) end
+  if redis.call('GET', lease(c.imei)) == c.id then redis.call('DEL', lease(c.imei)) end
 end

@@ -1,7 +1,7 @@
 -- settle finds out which command a message answers. ARGV: the call's token, imei, answered or nacked, 1 for Codec 14, payload, encoding,
 -- payload in hex, reason, ms of the gap, ms of quarantine, ms since the message came. Answers the match and the command.
 local token, state, gap, quarantine = ARGV[3], ARGV[5], tonumber(ARGV[11]), tonumber(ARGV[12])
-local key = turn(ARGV[4])
+local key = lease(ARGV[4])
 local id = redis.call('GET', key)
 if not id then return { 'message', {} } end
 local c = read(id)

@@ -1,4 +1,4 @@
--- bury removes devices from the registry that a run of the instance left there which does not live any more. Answers how many. ARGV: the
+-- evict removes devices from the registry that a run of the instance left there which does not live any more. Answers how many. ARGV: the
 -- instance, the IMEIs.
 local instance = ARGV[3]
 local beat, count = redis.call('GET', heartbeat(instance)), 0

@@ -25,7 +25,7 @@ func (s *Store) Begin(ctx context.Context, id string, p command.Timeouts) (comma
 			return command.Lease{Entry: r.Entry}, nil
 		}
 		deadline := now.Add(p.Send + r.Timeout)
-		wait, err := s.holdTurn(tx, &r.Entry, deadline.Add(p.Quarantine))
+		wait, err := s.holdLease(tx, &r.Entry, deadline.Add(p.Quarantine))
 		if err != nil || wait > 0 {
 			return command.Lease{Wait: wait, Entry: r.Entry}, err
 		}
@@ -49,8 +49,8 @@ func (r *row) begin(s *Store, now, deadline time.Time) {
 	r.State, r.Deadline, r.Instance, r.run = command.Sent, deadline.Truncate(time.Millisecond), s.instance, s.run
 }
 
-// holdTurn gives the device's turn to the command until then. If another one has it that keeps it, for so long at most.
-func (s *Store) holdTurn(tx *transaction, e *command.Entry, until time.Time) (wait time.Duration, err error) {
+// holdLease gives the device's lease to the command until then. If another one has it that keeps it, for so long at most.
+func (s *Store) holdLease(tx *transaction, e *command.Entry, until time.Time) (wait time.Duration, err error) {
 	now := s.now().UnixMilli()
 	err = tx.QueryRow(`SELECT until - ? FROM turns WHERE imei = ? AND id <> ? AND until > ?`, now, e.IMEI, e.ID, now).Scan(&wait)
 	if err == nil {
@@ -66,7 +66,7 @@ func (s *Store) holdTurn(tx *transaction, e *command.Entry, until time.Time) (wa
 }
 
 // Withdraw implements command.Store. A command of several attempts stays Sent, as one that its process has left, and keeps
-// the turn: an earlier attempt may have reached the device.
+// the lease: an earlier attempt may have reached the device.
 func (s *Store) Withdraw(ctx context.Context, id string) error {
 	_, err := transact(ctx, s, func(tx *transaction) (struct{}, error) {
 		r, err := tx.byID(id)
@@ -88,7 +88,7 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 	return err
 }
 
-// Settle implements command.Store. A message that was received before the command of the turn began does not answer it,
+// Settle implements command.Store. A message that was received before the command of the lease began does not answer it,
 // though it may be asked about only now.
 func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
@@ -98,7 +98,7 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeou
 		match command.Match
 		entry command.Entry
 	}
-	own, token := *m, s.doubts.token(m)
+	own, token := *m, s.tokens.Of(m)
 	if own.Received.IsZero() {
 		own.Received = s.now()
 	}
@@ -121,7 +121,7 @@ func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeou
 		err = s.count(tx, &r, now, p)
 		return settled{r.heardAs, r.Entry}, errors.Join(err, tx.update(&r))
 	})
-	s.doubts.note(m, token, err)
+	s.tokens.Note(m, token, err)
 	if err != nil {
 		return command.MatchNone, command.Entry{}, err
 	}
@@ -139,8 +139,8 @@ func (r *row) answered(m *command.Message) command.Entry {
 	return e
 }
 
-// count counts the messages for a command. Each attempt may have one; the turn ends after the last. What comes then are
-// repetitions, which do not change the turn.
+// count counts the messages for a command. Each attempt may have one; the lease ends after the last. What comes then are
+// repetitions, which do not change the lease.
 func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Timeouts) error {
 	r.answers++
 	until := now.Add(p.Gap)
