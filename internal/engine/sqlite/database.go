@@ -34,6 +34,7 @@ type database struct {
 
 	begin, commit, rollback      *statement
 	newest, length, newIDs, page *statement
+	newestGiven, setNewestGiven  *statement
 	insertMany, insertOne        *statement
 	insertDead, findDead, touch  *statement
 	newestDead, deadPage         *statement
@@ -91,7 +92,9 @@ func (d *database) prepareAll() error {
 		{&d.newIDs, "SELECT id FROM records WHERE seq > ? ORDER BY seq"},
 		{&d.page, "SELECT seq, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"},
 		{&d.insertMany, fmt.Sprintf(insert, strings.Repeat(row+",", rowsPerInsert-1)+row)},
-		{&d.insertOne, fmt.Sprintf(insert, row)},
+		{&d.insertOne, insertRecord},
+		{&d.newestGiven, newestGiven},
+		{&d.setNewestGiven, setNewestGiven},
 		{&d.insertDead, insertDeadLetter},
 		{&d.deadBytes, deadLetterBytes},
 		{&d.removeFirst, removeFirst},

@@ -2,27 +2,10 @@ package sqlite
 
 import "time"
 
-const (
-	deadLetterOverhead = 128         // bytes that a dead letter counts for beside its frame
-	warnEvery          = time.Minute // how often it is logged that dead letters are removed
-)
+// warnEvery is how often it is logged that dead letters are removed.
+const warnEvery = time.Minute
 
-// deadLetterTotalSchema keeps in one row how many bytes all dead letters take, and the highest seq that one has had.
-// Triggers keep it right whoever removes some, and their SQL is such that older clients can run it.
-const deadLetterTotalSchema = `
-CREATE TABLE IF NOT EXISTS dead_letter_total (bytes INTEGER NOT NULL, newest_seq INTEGER NOT NULL);
-INSERT INTO dead_letter_total
-	SELECT coalesce(sum(coalesce(octet_length(frame), 0) + 128), 0), coalesce(max(seq), 0) FROM dead_letters
-	HAVING NOT EXISTS (SELECT 1 FROM dead_letter_total);
-CREATE TRIGGER IF NOT EXISTS dead_letters_added AFTER INSERT ON dead_letters BEGIN
-	UPDATE dead_letter_total SET bytes = bytes + coalesce(length(NEW.frame), 0) + 128, newest_seq = max(newest_seq, NEW.seq);
-END;
-CREATE TRIGGER IF NOT EXISTS dead_letters_removed AFTER DELETE ON dead_letters BEGIN
-	UPDATE dead_letter_total SET bytes = bytes - coalesce(length(OLD.frame), 0) - 128;
-END;
-CREATE TRIGGER IF NOT EXISTS dead_letters_changed AFTER UPDATE OF frame ON dead_letters BEGIN
-	UPDATE dead_letter_total SET bytes = bytes + coalesce(length(NEW.frame), 0) - coalesce(length(OLD.frame), 0);
-END;
+var deadLetterTotalSchema = totalSchema("dead_letters", "dead_letter_total", "frame") + `
 CREATE INDEX IF NOT EXISTS dead_letters_unknown ON dead_letters (known) WHERE known = 0;`
 
 const (
@@ -45,7 +28,7 @@ func (w *writer) makeRoom(frame string) error {
 	if w.maxDead == 0 {
 		return nil
 	}
-	size := int64(len(frame) + deadLetterOverhead)
+	size := int64(len(frame) + rowOverhead)
 	for {
 		bytes, err := w.db.deadBytes.number()
 		if err != nil || bytes+size <= w.maxDead {

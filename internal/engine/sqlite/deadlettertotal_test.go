@@ -51,7 +51,7 @@ func TestDeadLettersAreBoundedAtTheWrite(t *testing.T) {
 	e := start(t)
 	var log bytes.Buffer
 	w, _ := e.turns.Take(t.Context())
-	w.maxDead, w.log = 10*(2*1000+deadLetterOverhead), slog.New(slog.NewTextHandler(&log, nil))
+	w.maxDead, w.log = 10*(2*1000+rowOverhead), slog.New(slog.NewTextHandler(&log, nil))
 	e.turns.Give(w)
 	storeAll(t, e, enginetest.NewBatch(device, 0, 1))
 	bury(t, e, device+"1", 2, 1000) // its name begins with a known one's

@@ -8,7 +8,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-const insertMessage = `INSERT INTO messages (ts, device_id, codec, type, sent, payload) VALUES (?,?,?,?,?,?)`
+const insertMessage = `INSERT INTO messages (seq, ts, device_id, codec, type, sent, payload)
+	VALUES (1 + (SELECT newest_seq FROM message_total), ?,?,?,?,?,?)`
 
 // sinceMessages are those of the newest messages that were received since then. A batch has fewer.
 const sinceMessages = `SELECT ts, device_id, codec, type, sent, payload FROM messages

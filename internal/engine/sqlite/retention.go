@@ -86,20 +86,23 @@ func (e *Engine) deleteOld(ctx context.Context) error {
 	return err
 }
 
-// tables are those that the retention goes for. A mark has a column for each, <table>_seq.
-var tables = []string{"records", "dead_letters", "messages"}
+// tables are those that the retention goes for. A mark has a column for each, <name>_seq. newest is the table that keeps
+// the highest seq that one has given.
+var tables = []struct{ name, newest string }{
+	{"records", "record_newest"}, {"dead_letters", "dead_letter_total"}, {"messages", "message_total"},
+}
 
 const marksSchema = `
 CREATE TABLE IF NOT EXISTS marks (
 	in_use_ms INTEGER PRIMARY KEY, records_seq INTEGER, dead_letters_seq INTEGER, messages_seq INTEGER);`
 
-// deletions delete some of a table's old rows. The newest row always stays: SQLite would give its seq to the
-// next one again.
+// deletions delete some of a table's old rows. The newest row always stays, so that a tail does not take the file for
+// another one.
 var deletions = func() (all []string) {
 	for _, table := range tables {
 		all = append(all, fmt.Sprintf(`DELETE FROM %[1]s WHERE seq IN (SELECT seq FROM %[1]s
 			WHERE seq <= (SELECT max(%[1]s_seq) FROM marks WHERE in_use_ms <= ?)
-				AND seq < (SELECT max(seq) FROM %[1]s) ORDER BY seq LIMIT %[2]d)`, table, deleteChunk))
+				AND seq < (SELECT max(seq) FROM %[1]s) ORDER BY seq LIMIT %[2]d)`, table.name, deleteChunk))
 	}
 	return all
 }()
@@ -123,7 +126,6 @@ INSERT OR REPLACE INTO marks SELECT sum(gap) OVER (ORDER BY records_seq, dead_le
 	FROM (SELECT *, max(0, min(3600000, coalesce(stored_at - lag(stored_at) OVER (ORDER BY records_seq, dead_letters_seq), 0))) AS gap
 		FROM retention) ORDER BY records_seq, dead_letters_seq;
 UPDATE retention_clock SET in_use_ms = coalesce((SELECT max(in_use_ms) FROM marks), 0);
-UPDATE dead_letter_total SET newest_seq = max(newest_seq, coalesce((SELECT max(dead_letters_seq) FROM retention), 0));
 DROP TABLE retention;`
 
 // mark sets the file's clock forward, marks what is stored by now, and returns the time, in ms.

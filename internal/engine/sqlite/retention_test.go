@@ -232,3 +232,83 @@ func maintain(t *testing.T, e *Engine) {
 		t.Fatalf("delete old records: %v", err)
 	}
 }
+
+// empty has another client remove rows of all tables.
+func empty(t *testing.T, path, where string) {
+	t.Helper()
+	db := connect(t, path)
+	defer db.Close()
+	for _, table := range tables {
+		if _, err := db.ExecContext(t.Context(), "DELETE FROM "+table.name+" WHERE "+where); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFreshRowsAreKeptAfterAClientRemovedTheNewest has another client remove the newest rows, or all. What is stored
+// afterwards gets no seq of theirs, so no reader misses it, and no mark that was made of them dates it back.
+func TestFreshRowsAreKeptAfterAClientRemovedTheNewest(t *testing.T) {
+	for _, where := range []string{"true", "seq > 20"} {
+		for _, restarts := range []bool{false, true} {
+			t.Run(fmt.Sprint(where, ", restarts ", restarts), func(t *testing.T) {
+				dir := t.TempDir()
+				e := startIn(t, dir)
+				up := runs(e)
+				e.retention = time.Hour
+				storeMixed := func(first, n int) {
+					t.Helper()
+					b := enginetest.NewBatch(device, first, n)
+					for i := range n {
+						b.DeadLetters = append(b.DeadLetters, enginetest.NewDeadLetter(device, first+i))
+						b.Messages = append(b.Messages, enginetest.NewMessage(device, first+i))
+					}
+					storeAll(t, e, enginetest.Sized(b))
+				}
+				storeMixed(0, 100)
+				maintain(t, e) // marks the first hundred
+				storeMixed(100, 50)
+				empty(t, e.path, where)
+				if restarts {
+					e = startIn(t, dir)
+					up = runs(e)
+					e.retention = time.Hour
+				}
+				up(59 * time.Minute)
+				storeMixed(1000, 20) // more than a statement's rows, and some more
+				up(2 * time.Minute)
+				maintain(t, e)
+				for _, table := range tables {
+					seqs := query[int64](t, e.path, "SELECT seq FROM "+table.name+" ORDER BY seq")
+					if len(seqs) != 20 || seqs[0] != 151 || seqs[19] != 170 {
+						t.Errorf("%s: %d of 20 fresh rows are left, with seqs %d", table.name, len(seqs), seqs)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestFileInWhichSeqsWereGivenAgain was written by an earlier version, after a client had emptied its tables: nobody knows
+// how old its rows are, so they count as new.
+func TestFileInWhichSeqsWereGivenAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	storeAll(t, startIn(t, dir), enginetest.NewBatch(device, 0, 10))
+	db := connect(t, path)
+	defer db.Close()
+	const asBefore = `DROP TABLE record_newest; DROP TABLE message_total; INSERT INTO marks VALUES (0, 1000, 0, 0); PRAGMA user_version = 3`
+	if _, err := db.ExecContext(t.Context(), asBefore); err != nil {
+		t.Fatal(err)
+	}
+	e := startIn(t, dir)
+	up := runs(e)
+	e.retention = time.Hour
+	maintain(t, e)
+	up(59 * time.Minute)
+	maintain(t, e)
+	wantStored(t, path, enginetest.NewBatch(device, 0, 10).Records...)
+	storeAll(t, e, enginetest.NewBatch(device, 10, 1))
+	if newest := query[int64](t, path, "SELECT max(seq) FROM records")[0]; newest != 1001 {
+		t.Errorf("the next record has the seq %d, want one that no mark covers", newest)
+	}
+}

@@ -9,7 +9,7 @@ import (
 )
 
 // schemaVersion is kept in the file's user_version.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // schema is what other programs read; columns are only ever added. The tables are not STRICT,
 // which SQLite clients before 3.37 refuse to open. known is 0 for a dead letter of a device that had no record here.
@@ -28,7 +28,8 @@ var added = []struct{ table, column, kind string }{
 }
 
 // own is what nobody but the engine needs.
-const own = retention.Schema + marksSchema + deadLetterTotalSchema
+var own = retention.Schema + marksSchema + recordNewestSchema + deadLetterTotalSchema +
+	totalSchema("messages", "message_total", "payload")
 
 // migrate makes a file that is new or of an earlier version one of this version, in one transaction. To another
 // file it writes nothing.
@@ -60,6 +61,40 @@ func (d *database) completeSchema() error {
 	if _, err := d.exec(schema); err != nil {
 		return err
 	}
+	if err := d.addColumns(); err != nil {
+		return err
+	}
+	numbered, err := d.hasTable("record_newest")
+	if err != nil {
+		return err
+	}
+	if _, err := d.exec(own); err != nil {
+		return err
+	}
+	marked, err := d.hasTable("retention")
+	if err != nil {
+		return err
+	}
+	if marked {
+		if _, err := d.exec(convertMarks); err != nil {
+			return err
+		}
+	}
+	if !numbered {
+		if err := d.numberAboveMarks(); err != nil {
+			return err
+		}
+	}
+	_, err = d.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+	return err
+}
+
+func (d *database) hasTable(name string) (bool, error) {
+	found, err := d.ask("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", name)
+	return found == int64(1), err
+}
+
+func (d *database) addColumns() error {
 	for _, a := range added {
 		found, err := d.ask("SELECT count(*) FROM pragma_table_info(?) WHERE name = ?", a.table, a.column)
 		if err != nil {
@@ -72,18 +107,5 @@ func (d *database) completeSchema() error {
 			return err
 		}
 	}
-	if _, err := d.exec(own); err != nil {
-		return err
-	}
-	marked, err := d.ask("SELECT count(*) FROM sqlite_schema WHERE name = 'retention'")
-	if err != nil {
-		return err
-	}
-	if marked == int64(1) {
-		if _, err := d.exec(convertMarks); err != nil {
-			return err
-		}
-	}
-	_, err = d.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
-	return err
+	return nil
 }

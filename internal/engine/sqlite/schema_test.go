@@ -198,6 +198,9 @@ func TestMarksOfTheWallClock(t *testing.T) {
 	makeFirstVersion(t, path, enginetest.NewRecord(device, 0))
 	db := connect(t, path)
 	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO records (seq, id) VALUES (8, 'newest')"); err != nil {
+		t.Fatal(err)
+	}
 	for i, at := range []int64{1, 2, 31*day + 3, 4, 5, 3600_005, 3660_005} {
 		if _, err := db.ExecContext(t.Context(), "INSERT INTO retention VALUES (?, ?, 8)", 1790000000000+at, 2+i); err != nil {
 			t.Fatal(err)

@@ -91,13 +91,35 @@ func (w *writer) checkEpoch() error {
 
 func (w *writer) insert(duplicates []bool) error {
 	records := w.staged.records
-	newest, err := w.db.newest.number()
+	if err := w.insertRecords(duplicates[:len(records)]); err != nil {
+		return err
+	}
+	deadLetters := len(w.staged.deadLetters)
+	duplicates = duplicates[len(records):]
+	if err := w.insertDeadLetters(duplicates[:deadLetters]); err != nil {
+		return err
+	}
+	return w.insertMessages(duplicates[deadLetters:])
+}
+
+// insertRecords writes the records, one by one as long as the newest one is not there.
+func (w *writer) insertRecords(duplicates []bool) error {
+	records := w.staged.records
+	if len(records) == 0 {
+		return nil
+	}
+	given, err := w.db.newestGiven.number()
 	if err != nil {
 		return err
 	}
+	before, err := w.db.newest.number()
+	if err != nil {
+		return err
+	}
+	newest := before
 	for i := 0; i < len(records); {
 		statement, count := w.db.insertMany, rowsPerInsert
-		if len(records)-i < count {
+		if newest < given || len(records)-i < count {
 			statement, count = w.db.insertOne, 1
 		}
 		newest, err = w.insertRows(statement, records[i:i+count], duplicates[i:i+count], newest)
@@ -106,12 +128,12 @@ func (w *writer) insert(duplicates []bool) error {
 		}
 		i += count
 	}
-	deadLetters := len(w.staged.deadLetters)
-	duplicates = duplicates[len(records):]
-	if err := w.insertDeadLetters(duplicates[:deadLetters]); err != nil {
-		return err
+	if newest == before {
+		return nil
 	}
-	return w.insertMessages(duplicates[deadLetters:])
+	w.db.setNewestGiven.bind(newest)
+	_, err = w.db.setNewestGiven.exec()
+	return err
 }
 
 // insertRows writes the rows with one statement that takes as many. newest is the highest seq
