@@ -7,6 +7,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -20,13 +21,22 @@ type Engine interface {
 	// Lanes is how many batches the engine takes at once, 1 or more.
 	Lanes() int
 
-	// Store writes the batch and returns when every item's fate is known: with nil when each
-	// item has its entry in b.Results, or with an error that says that nothing is confirmed.
-	// The error is an *Error, which says whether a retry can help and whether items may be
-	// stored all the same. Nothing of b may be kept after the return.
+	// Lane is the lane of a device's items, the same in an engine's whole life, from 0 to Lanes()-1. An engine of several
+	// shards knows which one is the device's, by a rule that is public and never changes. Where nobody depends on the
+	// rule it has a secret of the process, so that nobody can choose devices that all belong to one lane.
+	Lane(deviceID string) int
+
+	// Store writes the batch and returns when every item's fate is known: with nil when each item has its entry in
+	// b.Results, or with an error that says that nothing is confirmed. The error is an *Error, which says whether a retry
+	// can help and whether items may be stored all the same. Nothing of b may be kept after the return.
 	//
-	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous
-	// error when ctx ends, and after a time in which any store that works has answered.
+	// A device's items of one kind are stored in the order of the batch. An item's error implies that later items of the
+	// same device and kind have failed too.
+	//
+	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous error when ctx ends, and
+	// after a time in which any store that works has answered. It may leave the write running then. The lane's next Store
+	// of the same batch, by its ID, finds out what became of it; one of another batch first makes sure that nothing more of
+	// it will be stored.
 	Store(ctx context.Context, lane int, b *Batch) error
 
 	// Probe finds out whether the engine would store a record now, without storing one. An
@@ -119,19 +129,26 @@ type Message struct {
 	Payload  []byte // as sent, without time and IMEI; engines store it as hex
 }
 
-// Batch is what one Store writes. The caller sizes Results to Len and zeroes it: the records' results
-// first, then the dead letters', then the messages'.
+// What a batch holds at the most, unless it has the items of a single frame only. An engine whose store takes less at once
+// writes it in parts.
+const (
+	MaxBatchItems = 4096
+	MaxBatchBytes = 4 << 20
+)
+
+// Batch is what one Store writes, items of devices of its lane only. The caller sizes Results to Len and zeroes it: the
+// records' results first, then the dead letters', then the messages'.
 type Batch struct {
 	Records     []Record
 	DeadLetters []DeadLetter
 	Messages    []Message
 	Results     []Result
 
-	// Unsure says that an earlier attempt at this very batch failed ambiguously, so that some
-	// of its items may be stored already. An engine that does not recognise records by
-	// itself looks before it writes, and reports those that it finds as duplicates; each engine
-	// does so with dead letters and messages. As many equal messages as are found are duplicates.
-	Unsure bool
+	// ID is another one for every batch. A batch comes again with the same ID, and the same items, only after an attempt
+	// that failed ambiguously, so that some of its items may be stored already. An engine that does not recognise records
+	// by itself looks before it writes, and reports those that it finds as duplicates; each engine does so with dead
+	// letters and messages. As many equal messages as are found are duplicates. 0: the batch never comes again.
+	ID uint64
 
 	// Known says of which kinds the caller leaves items out, because it remembers that this lane
 	// has stored them. The batch may have no other items then.
@@ -165,6 +182,27 @@ func (b *Batch) ByKind() (records, deadLetters, messages []Result) {
 	return b.Results[:n], b.Results[n:m], b.Results[m:]
 }
 
+// FailFollowers makes the items fail that stand behind a failed one of the same device and kind. It is for an engine whose
+// store takes or refuses each item by itself. Some of them may be stored all the same: their order was wrong.
+func (b *Batch) FailFollowers() {
+	records, deadLetters, messages := b.ByKind()
+	failFollowers(b.Records, records, func(r *Record) string { return r.DeviceID })
+	failFollowers(b.DeadLetters, deadLetters, func(d *DeadLetter) string { return d.DeviceID })
+	failFollowers(b.Messages, messages, func(m *Message) string { return m.DeviceID })
+}
+
+func failFollowers[T any](items []T, results []Result, device func(*T) string) {
+	failed := map[string]error{}
+	for i := range items {
+		d, r := device(&items[i]), &results[i]
+		if r.Err != nil {
+			failed[d] = r.Err
+		} else if err := failed[d]; err != nil {
+			*r = Result{Err: &Error{Transient: IsTransient(err), Ambiguous: true, Err: fmt.Errorf("behind an item that failed: %w", err)}}
+		}
+	}
+}
+
 // Result is one item's fate.
 type Result struct {
 	// Duplicate says that the item was stored before and was not written again.
@@ -187,8 +225,17 @@ type Status struct {
 	MemoryLimit int64 // bytes at which the engine stores nothing more; 0 = none known
 	OutOfMemory bool  // the engine refuses to store because of that limit
 
+	Shards []Shard // each by itself, where the engine has several; nil: it is one
+
 	DeadLetterBytes int64 // what all dead letters take in the engine, roughly; 0 = none, or not known
 	DeadLetterLimit int64 // above which the oldest are removed; 0 = no such limit
+}
+
+// Shard is a part of the store that fails by itself. Probe has no error while any shard stores.
+type Shard struct {
+	Name   string
+	Err    error // why it would not store a record now; nil if it would
+	Length int64 // records kept in it
 }
 
 // MaxGroups bounds the consumer groups in a Status: the first ones by name.

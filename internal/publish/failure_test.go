@@ -107,16 +107,19 @@ func TestPermanentFailureRefusesAtOnce(t *testing.T) {
 	})
 }
 
-// TestAmbiguousFailure loses the answer to a batch that was written. It is written again as it was, marked unsure,
+// TestAmbiguousFailure loses the answer to a batch that was written. It is written again as it was, with its ID,
 // even though its session has gone; so the record is there once, and its resend a duplicate.
 func TestAmbiguousFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testkit.NewEngine(1)
 		p := newPublisher(t, e, 100)
-		attempts := 0
+		attempts, id := 0, uint64(0)
 		e.Fail(func(b *engine.Batch) error {
-			if attempts++; attempts > 1 && !b.Unsure {
-				t.Error("written again without being marked unsure")
+			if attempts++; attempts == 1 {
+				id = b.ID
+			}
+			if b.ID != id || id == 0 {
+				t.Errorf("batch %d is written again as %d", id, b.ID)
 			}
 			if attempts < 100 {
 				return errLost
@@ -127,7 +130,7 @@ func TestAmbiguousFailure(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		if o, err := publish(p, "a", 2); !errors.Is(err, ErrTimeout) {
-			t.Errorf("behind the unsure batch: %+v, %v", o, err)
+			t.Errorf("behind the batch in doubt: %+v, %v", o, err)
 		}
 		e.Fail(nil)
 		if o, err := publish(p, "a", 1); err != nil || o != (Outcome{Duplicates: 1}) {

@@ -12,9 +12,9 @@ import (
 // of hash, device and time together.
 type key struct{ hash, place uint64 }
 
-// secret makes keys and chooses lanes. It is drawn anew by every process and never shown. A device chooses its records'
-// bytes, and so their xxHash64; without a secret it could choose those that all belong at one place of a set, where
-// each takes longer to find than the one before, or devices that all belong to one lane.
+// secret makes keys. It is drawn anew by every process and never shown. A device chooses its records' bytes, and so
+// their xxHash64; without a secret it could choose those that all belong at one place of a set, where each takes longer
+// to find than the one before.
 type secret struct {
 	seed    maphash.Seed
 	a, b, c uint64
@@ -24,7 +24,7 @@ func newSecret() secret {
 	return secret{seed: maphash.MakeSeed(), a: rand.Uint64(), b: rand.Uint64(), c: rand.Uint64() | 1}
 }
 
-// device is what a device's lane and its items' keys are made from.
+// device is what a device's items' keys are made from.
 func (s *secret) device(id string) uint64 { return maphash.String(s.seed, id) }
 
 // record is what a record is known by again. Another record of the device and millisecond whose bytes have the same

@@ -9,12 +9,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// What one batch holds at the most; a single frame always fits.
-const (
-	maxBatchItems = 4096
-	maxBatchBytes = 4 << 20
-)
-
 // How long a lane waits before it repeats a failed write: doubled from one to the other.
 const (
 	minBackoff = 50 * time.Millisecond
@@ -32,10 +26,11 @@ type lane struct {
 	backoff time.Duration
 	work    work
 
-	batch   engine.Batch
-	members []member // the frames of the batch
-	bytes   int
-	items   [engine.Kinds][]item // beside the batch's items of each kind
+	batch    engine.Batch
+	doubtful bool     // an attempt at the batch has failed ambiguously
+	members  []member // the frames of the batch
+	bytes    int
+	items    [engine.Kinds][]item // beside the batch's items of each kind
 
 	keys     []key  // of the frame at hand
 	touched  uint64 // keeps the compiler from leaving out recent.touch
@@ -62,6 +57,7 @@ func newLane(p *Publisher, index, recentLimit int) *lane {
 		inbox: inbox{wake: make(chan struct{}, 1)},
 		work:  work{epoch: time.Now()},
 	}
+	l.batch.ID = uint64(index) + 1
 	for k := range l.recent {
 		l.recent[k] = newMemory(recentLimit / fewer)
 	}
@@ -115,7 +111,7 @@ func (l *lane) build() {
 }
 
 func (l *lane) fits(f *Frame) bool {
-	return len(l.members) == 0 || l.batch.Len()+f.items() <= maxBatchItems && l.bytes+len(f.Buffer) <= maxBatchBytes
+	return len(l.members) == 0 || l.batch.Len()+f.items() <= engine.MaxBatchItems && l.bytes+len(f.Buffer) <= engine.MaxBatchBytes
 }
 
 // add puts those items of the frame into the batch that were not stored lately. They are remembered at once, so
@@ -199,10 +195,10 @@ func (l *lane) write(ctx context.Context) bool {
 		case ctx.Err() != nil:
 			l.giveBack(ErrClosed)
 			return false
-		case l.batch.Unsure || engine.IsAmbiguous(err):
+		case l.doubtful || engine.IsAmbiguous(err):
 			// Part of it may be stored. Only this very batch, written again, can find out: its frames
 			// stay in it even when their sessions have gone, until the publisher closes.
-			l.batch.Unsure = true
+			l.doubtful = true
 			if l.p.closed.Load() && l.forsaken() {
 				l.giveBack(err)
 				return true

@@ -123,7 +123,7 @@ func (p *Publisher) Submit(f *Frame) error {
 	}
 	f.submitted = time.Now()
 	f.timer.Reset(p.options.Timeout)
-	l := p.lanes[f.device%uint64(len(p.lanes))]
+	l := p.lanes[p.options.Engine.Lane(f.DeviceID)]
 	l.inbox.push(f)
 	if p.ended.Load() { // asked after the push: Close takes what was there before it said so
 		l.refuseInbox()

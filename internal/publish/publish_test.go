@@ -200,7 +200,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		p := newPublisher(t, e, 100_000)
 		e.Hold()
 		var all []<-chan result
-		for i := range 3 * maxBatchItems / 200 {
+		for i := range 3 * engine.MaxBatchItems / 200 {
 			numbers := make([]int, 200)
 			for j := range numbers {
 				numbers[j] = j
@@ -214,7 +214,7 @@ func TestBatchesAreBounded(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
-		if largest > maxBatchItems || largest < maxBatchItems/2 {
+		if largest > engine.MaxBatchItems || largest < engine.MaxBatchItems/2 {
 			t.Errorf("largest batch %d records", largest)
 		}
 	})

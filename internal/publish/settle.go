@@ -121,7 +121,9 @@ func (l *lane) clearBatch() {
 	clear(b.DeadLetters)
 	clear(b.Messages)
 	clear(l.members)
-	b.Records, b.DeadLetters, b.Messages, b.Unsure = b.Records[:0], b.DeadLetters[:0], b.Messages[:0], false
+	b.Records, b.DeadLetters, b.Messages = b.Records[:0], b.DeadLetters[:0], b.Messages[:0]
+	b.ID += uint64(len(l.p.lanes))
+	l.doubtful = false
 	b.Known = [engine.Kinds]bool{}
 	l.members, l.bytes = l.members[:0], 0
 	for k := range l.items {

@@ -41,6 +41,7 @@ var (
 // failRandomly makes one write in ten fail: before it is written, or for good, or for one item of it.
 func failRandomly() func(*engine.Batch) error {
 	r := rand.New(rand.NewPCG(7, 7)) // called under the engine's lock
+	lost := map[uint64]bool{}
 	return func(b *engine.Batch) error {
 		switch fault := r.IntN(30); {
 		case fault == 0:
@@ -48,7 +49,8 @@ func failRandomly() func(*engine.Batch) error {
 		case fault == 1:
 			return errRefused
 		case fault == 2:
-			if !b.Unsure {
+			if !lost[b.ID] {
+				lost[b.ID] = true
 				return errLost // nothing written, but the publisher cannot know
 			}
 		case fault == 3 && b.Len() > 0:

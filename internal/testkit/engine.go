@@ -2,9 +2,13 @@ package testkit
 
 import (
 	"context"
+	"errors"
+	"hash/maphash"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
@@ -12,11 +16,14 @@ import (
 // Engine is an engine in memory whose failures a test decides. It is for what real engines cannot be made to do
 // at a chosen moment, or in virtual time; that real engines work is tested with real engines.
 type Engine struct {
-	lanes int
+	lanes  int
+	secret maphash.Seed // of the lanes' choice
 
 	mu       sync.Mutex
 	changed  sync.Cond
-	held     bool
+	held     map[int]bool   // lanes
+	latest   map[int]uint64 // lanes' batches
+	delay    time.Duration
 	forget   bool
 	epoch    uint64
 	fail     func(b *engine.Batch) error
@@ -41,16 +48,31 @@ type buried struct {
 
 // NewEngine returns an engine with that many lanes.
 func NewEngine(lanes int) *Engine {
-	e := &Engine{lanes: lanes, epoch: 1, known: make(map[string]bool)}
+	e := &Engine{
+		lanes: lanes, secret: maphash.MakeSeed(), epoch: 1,
+		held: map[int]bool{}, latest: map[int]uint64{}, known: map[string]bool{},
+	}
 	e.changed.L = &e.mu
 	return e
 }
 
 // Hold makes every Store wait, before it writes anything, until Release or the end of its context.
-func (e *Engine) Hold() { e.set(func() { e.held = true }) }
+func (e *Engine) Hold() {
+	e.set(func() {
+		for lane := range e.lanes {
+			e.held[lane] = true
+		}
+	})
+}
+
+// HoldLane is Hold of one lane.
+func (e *Engine) HoldLane(lane int) { e.set(func() { e.held[lane] = true }) }
 
 // Release ends Hold.
-func (e *Engine) Release() { e.set(func() { e.held = false }) }
+func (e *Engine) Release() { e.set(func() { clear(e.held) }) }
+
+// Delay makes every Store take so long.
+func (e *Engine) Delay(d time.Duration) { e.set(func() { e.delay = d }) }
 
 // Fail makes fail decide every Store from now on: with an error the batch is not written, and fail may set
 // Results of items that shall not be. nil ends it.
@@ -119,8 +141,16 @@ func (e *Engine) WaitStores(n int) {
 // Lanes implements engine.Engine.
 func (e *Engine) Lanes() int { return e.lanes }
 
-// Store implements engine.Engine. It recognises duplicates only of records, in a batch that is Unsure.
-func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
+// Lane implements engine.Engine.
+func (e *Engine) Lane(deviceID string) int {
+	return int(maphash.String(e.secret, deviceID) % uint64(e.lanes))
+}
+
+// Store implements engine.Engine. It recognises duplicates only in a batch that comes again.
+func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
+	if delay := e.delayed(); delay > 0 {
+		time.Sleep(delay)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stores++
@@ -129,7 +159,7 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 		e.tellEpochs(b)
 		return nil
 	}
-	if e.awaitRelease(ctx); ctx.Err() != nil {
+	if e.awaitRelease(ctx, lane); ctx.Err() != nil {
 		return &engine.Error{Transient: true, Ambiguous: true, Err: ctx.Err()}
 	}
 	if e.fail != nil {
@@ -137,9 +167,17 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 			return err
 		}
 	}
-	e.write(b)
+	b.FailFollowers()
+	e.write(b, b.ID != 0 && b.ID == e.latest[lane])
+	e.latest[lane] = b.ID
 	e.tellEpochs(b)
 	return nil
+}
+
+func (e *Engine) delayed() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.delay
 }
 
 func (e *Engine) tellEpochs(b *engine.Batch) {
@@ -148,33 +186,42 @@ func (e *Engine) tellEpochs(b *engine.Batch) {
 	}
 }
 
-// awaitRelease waits while the engine is held and ctx has not ended.
-func (e *Engine) awaitRelease(ctx context.Context) {
-	if !e.held {
+// awaitRelease waits while the lane is held and ctx has not ended.
+func (e *Engine) awaitRelease(ctx context.Context, lane int) {
+	if !e.held[lane] {
 		return
 	}
 	wake := context.AfterFunc(ctx, func() { e.set(func() {}) })
 	defer wake()
-	for e.held && ctx.Err() == nil {
+	for e.held[lane] && ctx.Err() == nil {
 		e.changed.Wait()
 	}
 }
 
-func (e *Engine) write(b *engine.Batch) {
+// write stores the batch. again says that some of it may be stored already.
+func (e *Engine) write(b *engine.Batch, again bool) {
 	records, deadLetters, messages := b.ByKind()
 	for i, r := range b.Records {
 		id := string(r.ID)
 		switch {
 		case records[i].Err != nil:
-		case b.Unsure && e.known[id]:
+		case again && e.known[id]:
 			records[i].Duplicate = true
 		default:
 			e.known[id] = true
 			e.records = append(e.records, Stored{r.DeviceID, r.Codec, string(r.Time), id, string(r.Payload)})
 		}
 	}
+	var deadThere []buried
+	var messagesThere []engine.Message
+	if again {
+		deadThere, messagesThere = slices.Clone(e.dead), slices.Clone(e.messages)
+	}
 	for i, d := range b.DeadLetters {
 		if deadLetters[i].Err == nil {
+			deadLetters[i].Duplicate = takeOut(&deadThere, func(s buried) bool { return reflect.DeepEqual(s.DeadLetter, d) })
+		}
+		if deadLetters[i] == (engine.Result{}) {
 			d.Frame = slices.Clone(d.Frame)
 			e.buried++
 			e.dead = append(e.dead, buried{d, strconv.Itoa(e.buried)})
@@ -182,34 +229,37 @@ func (e *Engine) write(b *engine.Batch) {
 	}
 	for i, m := range b.Messages {
 		if messages[i].Err == nil {
+			messages[i].Duplicate = takeOut(&messagesThere, func(s engine.Message) bool { return reflect.DeepEqual(s, m) })
+		}
+		if messages[i] == (engine.Result{}) {
 			m.Payload = slices.Clone(m.Payload)
 			e.messages = append(e.messages, m)
 		}
 	}
 }
 
-// Probe implements engine.Engine.
+// takeOut removes the first one that is it, and reports whether there is any.
+func takeOut[T any](items *[]T, is func(T) bool) bool {
+	i := slices.IndexFunc(*items, is)
+	if i >= 0 {
+		*items = slices.Delete(*items, i, i+1)
+	}
+	return i >= 0
+}
+
+// Probe implements engine.Engine. It fails while a lane is held, or what a Store would fail with.
 func (e *Engine) Probe(context.Context) (engine.Status, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if len(e.held) > 0 {
+		return engine.Status{}, &engine.Error{Transient: true, Err: errors.New("held")}
+	}
+	if e.fail != nil {
+		if err := e.fail(&engine.Batch{}); err != nil {
+			return engine.Status{}, err
+		}
+	}
 	return engine.Status{Known: true, Length: int64(len(e.records))}, nil
-}
-
-// Inspect implements engine.Inspector.
-func (e *Engine) Inspect(context.Context) (engine.Durability, error) {
-	return engine.Durability{Engine: "memory", Class: engine.MemoryOnly}, nil
-}
-
-// Tail implements engine.Tailer. It shows nothing.
-func (e *Engine) Tail(ctx context.Context, _ bool, _ func([]byte) error) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-// TailMessages implements engine.Tailer. It shows nothing.
-func (e *Engine) TailMessages(ctx context.Context, _ bool, _ func(engine.Message) error) error {
-	<-ctx.Done()
-	return ctx.Err()
 }
 
 // EachDeadLetter implements engine.DeadLetterStore.
@@ -230,9 +280,19 @@ func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engin
 
 // RemoveDeadLetters implements engine.DeadLetterStore.
 func (e *Engine) RemoveDeadLetters(_ context.Context, refs []string) error {
-	e.set(func() {
-		e.dead = slices.DeleteFunc(e.dead, func(d buried) bool { return slices.Contains(refs, d.ref) })
-	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ref := range refs {
+		if _, err := strconv.ParseUint(ref, 10, 64); err != nil {
+			return &engine.Error{Err: err}
+		}
+	}
+	if e.fail != nil {
+		if err := e.fail(&engine.Batch{}); err != nil {
+			return err
+		}
+	}
+	e.dead = slices.DeleteFunc(e.dead, func(d buried) bool { return slices.Contains(refs, d.ref) })
 	return nil
 }
 

@@ -53,6 +53,7 @@ func storeDead(t *testing.T, e engine.Engine, first, count int) (stored []engine
 
 func wantShown(t *testing.T, got []shown, want []engine.DeadLetter) {
 	t.Helper()
+	got, want = inOrder(got, func(s shown) string { return s.DeviceID }), inOrder(want, deadDevice)
 	if len(got) != len(want) {
 		t.Fatalf("%d dead letters are shown, want %d", len(got), len(want))
 	}

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,14 +12,15 @@ var duplicateCases = []testCase{
 	{"recognised in a later batch", duplicateLater},
 	{"recognised within a batch", duplicateWithin},
 	{"recognised after reopening", duplicateReopened},
-	{"unsure and all of it stored", unsureAllStored},
-	{"unsure and part of it stored", unsurePartStored},
-	{"unsure and nothing stored", unsureNothingStored},
+	{"again and all of it stored", againAllStored},
+	{"again and part of it stored", againPartStored},
+	{"again and nothing stored", againNothingStored},
+	{"again with an id within the payload", againWithNestedID},
 }
 
 // duplicateLater resends records between new ones. A resent record differs in received_at, and
-// the copy that was stored first stays. An engine that does not recognise records, and was not
-// told to be unsure, stores what it is given.
+// the copy that was stored first stays. An engine that does not recognise records, and gets another batch,
+// stores what it is given.
 func duplicateLater(t *testing.T, h Harness) {
 	e := open(t, h)
 	first := NewBatch(deviceA, 0, 100)
@@ -87,39 +89,51 @@ func mixedBatch() *engine.Batch {
 	return Sized(b)
 }
 
-// unsureAllStored repeats a batch whose confirmation got lost.
-func unsureAllStored(t *testing.T, h Harness) {
+// againAllStored repeats a batch whose confirmation got lost.
+func againAllStored(t *testing.T, h Harness) {
 	e := open(t, h)
 	b := mixedBatch()
 	storeNew(t, e, b)
-	b.Unsure = true
 	wantDuplicates(t, store(t, e, Sized(b)), strings.Repeat("d", 25))
 	wantRecords(t, h, b.Records...)
 	wantDeadLetters(t, h, b.DeadLetters...)
 	wantMessages(t, h, b.Messages...)
 }
 
-// unsurePartStored repeats a batch of which the first items arrived.
-func unsurePartStored(t *testing.T, h Harness) {
+// againPartStored repeats a batch of which the first items arrived.
+func againPartStored(t *testing.T, h Harness) {
 	e := open(t, h)
 	b := mixedBatch()
-	part := &engine.Batch{Records: b.Records[:13], DeadLetters: b.DeadLetters[:1], Messages: b.Messages[:1]}
+	part := &engine.Batch{ID: b.ID, Records: b.Records[:13], DeadLetters: b.DeadLetters[:1], Messages: b.Messages[:1]}
 	storeNew(t, e, Sized(part))
-	b.Unsure = true
 	wantDuplicates(t, store(t, e, b), strings.Repeat("d", 13)+strings.Repeat(".", 7)+"d."+"d..")
 	wantRecords(t, h, b.Records...)
 	wantDeadLetters(t, h, b.DeadLetters...)
 	wantMessages(t, h, b.Messages...)
 }
 
-func unsureNothingStored(t *testing.T, h Harness) {
+func againNothingStored(t *testing.T, h Harness) {
 	e := open(t, h)
 	before := NewBatch(deviceA, 100, 5)
 	storeNew(t, e, before)
 	b := mixedBatch()
-	b.Unsure = true
+	storeNew(t, e, Sized(&engine.Batch{ID: b.ID}))
 	storeNew(t, e, b)
 	wantRecords(t, h, append(before.Records, b.Records...)...)
 	wantDeadLetters(t, h, b.DeadLetters...)
 	wantMessages(t, h, b.Messages...)
+}
+
+// againWithNestedID repeats records whose payloads hold something else behind their ids that looks like one.
+func againWithNestedID(t *testing.T, h Harness) {
+	e := open(t, h)
+	b := NewBatch(deviceA, 0, 4)
+	for i := range b.Records {
+		r := &b.Records[i]
+		r.Payload = fmt.Appendf(r.Payload[:len(r.Payload)-1], `,"device":{"id":"%s"},"raw":"ImlkIjoiYSI="}`, NewRecord(deviceA, 100+i).ID)
+	}
+	part := &engine.Batch{ID: b.ID, Records: b.Records[:2]}
+	storeNew(t, e, Sized(part))
+	wantDuplicates(t, store(t, e, b), "dd..")
+	wantRecords(t, h, b.Records...)
 }

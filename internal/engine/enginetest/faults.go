@@ -116,7 +116,7 @@ func hungStore(t *testing.T, h Harness) {
 	defer cancel()
 	b := NewBatch(deviceA, 1, 20)
 	start := time.Now()
-	err := e.Store(ctx, 0, b)
+	err := e.Store(ctx, e.Lane(deviceA), b)
 	if took := time.Since(start); took > patience+prompt {
 		t.Errorf("store returned %v after its context ended", took-patience)
 	}
@@ -154,14 +154,16 @@ func wantTransient(t *testing.T, err error) {
 }
 
 // storeUntilStored retries a batch as the publisher does: once an attempt has failed
-// ambiguously, every later one says so. It may run on a goroutine of the case.
-func storeUntilStored(t *testing.T, e engine.Engine, b *engine.Batch, unsure bool) {
+// ambiguously, the batch keeps its ID. It may run on a goroutine of the case.
+func storeUntilStored(t *testing.T, e engine.Engine, b *engine.Batch, doubtful bool) {
 	t.Helper()
-	b.Unsure = unsure
 	deadline := time.Now().Add(3 * recoverLimit)
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
+		if !doubtful {
+			renew(b)
+		}
 		err := attempt(t.Context(), e, b)
 		if err == nil {
 			return
@@ -174,7 +176,7 @@ func storeUntilStored(t *testing.T, e engine.Engine, b *engine.Batch, unsure boo
 			t.Errorf("store has not recovered: %v", err)
 			return
 		}
-		b.Unsure = b.Unsure || engine.IsAmbiguous(err)
+		doubtful = doubtful || engine.IsAmbiguous(err)
 		<-retry.C
 	}
 }
@@ -184,7 +186,7 @@ func attempt(ctx context.Context, e engine.Engine, b *engine.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
 	clear(b.Results)
-	if err := e.Store(ctx, 0, b); err != nil {
+	if err := storeInLanes(ctx, e, b); err != nil {
 		return err
 	}
 	var failed []error

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -89,8 +90,16 @@ func NewBatch(device string, first, count int) *engine.Batch {
 	return Sized(b)
 }
 
-// Sized gives the batch fresh results for its items and returns it.
+// Sized gives the batch fresh results for its items, and an ID if it has none, and returns it.
 func Sized(b *engine.Batch) *engine.Batch {
 	b.Results = make([]engine.Result, b.Len())
+	if b.ID == 0 {
+		renew(b)
+	}
 	return b
 }
+
+var batches atomic.Uint64
+
+// renew makes another batch of it.
+func renew(b *engine.Batch) { b.ID = batches.Add(1) }

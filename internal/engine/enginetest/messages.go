@@ -80,13 +80,14 @@ func messagesMany(t *testing.T, h Harness) {
 		all = append(all, b.Messages...)
 	}
 	wantMessages(t, h, all...)
-	b := &engine.Batch{Messages: newMessages(deviceA, 4000, 1000), Unsure: true}
-	for i, duplicate := range store(t, e, Sized(b)) {
-		if duplicate != (i < 500) {
+	b := Sized(&engine.Batch{Messages: newMessages(deviceA, 4500, 1500)})
+	storeNew(t, e, Sized(&engine.Batch{ID: b.ID, Messages: b.Messages[:1100]}))
+	for i, duplicate := range store(t, e, b) {
+		if duplicate != (i < 1100) {
 			t.Fatalf("message %d of the repeated batch: duplicate is %v", i, duplicate)
 		}
 	}
-	wantMessages(t, h, append(all, b.Messages[500:]...)...)
+	wantMessages(t, h, append(all, b.Messages...)...)
 }
 
 func messagesBroken(t *testing.T, h Harness) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,9 +62,15 @@ func (tail *tailing[T]) next(t *testing.T) (item T) {
 
 func wantTail(t *testing.T, tail *tailing[string], records []engine.Record) {
 	t.Helper()
-	for i, r := range records {
-		if got := tail.next(t); got != string(r.Payload) {
-			t.Fatalf("record %d of the tail is\n%s, want\n%s", i, got, r.Payload)
+	device := func(payload string) string { return strings.SplitN(payload, `"`, 5)[3] }
+	var got []string
+	for range records {
+		got = append(got, tail.next(t))
+	}
+	got = inOrder(got, device)
+	for i, r := range inOrder(records, recordDevice) {
+		if got[i] != string(r.Payload) {
+			t.Fatalf("record %d of the tail is\n%s, want\n%s", i, got[i], r.Payload)
 		}
 	}
 }

@@ -45,7 +45,6 @@ func TestFsyncByAppendfsyncAlways(t *testing.T) {
 	r.Do("CONFIG", "SET", "appendfsync", "everysec")
 	b := enginetest.NewBatch(device, 10, 5)
 	wantFate(t, e.Store(limited(t), 0, b), false, true, "appendfsync always")
-	b.Unsure = true
 	wantFate(t, e.Store(limited(t), 0, b), false, true, "appendfsync always")
 	wantFate(t, e.Store(limited(t), 0, enginetest.NewBatch(device, 20, 5)), false, false, "appendfsync always")
 	wantPayloads(t, r, first, b)
@@ -116,7 +115,6 @@ func TestFsyncByWaitAOF(t *testing.T) {
 	b := enginetest.NewBatch(device, 10, 5)
 	wantFate(t, e.Store(limited(t), 0, b), true, true, "not fsynced")
 	answer.Store("*2\r\n:1\r\n:0\r\n")
-	b.Unsure = true
 	if err := e.Store(limited(t), 0, b); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,10 @@ type lane struct {
 	out     []byte       // the batch as it is written; reused
 	confirm confirmation // what stands behind the durability on this connection
 	stale   bool         // the connection is to be replaced after this batch
+	refused bool         // an item of this batch was
 	retry   backoff
+
+	batch uint64 // the ID of the latest one
 
 	self client // what Redis calls this connection
 	lost client // the connection on which a batch was written and never answered
@@ -46,7 +49,8 @@ func newLane(e *Engine) *lane {
 	}
 }
 
-func (l *lane) store(ctx context.Context, b *engine.Batch) error {
+// store writes the batch. again says that an earlier attempt may have stored some of it.
+func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 	if b.Len() == 0 && b.Known == [engine.Kinds]bool{} {
 		return nil
 	}
@@ -61,7 +65,11 @@ func (l *lane) store(ctx context.Context, b *engine.Batch) error {
 			return err
 		}
 	}
-	if b.Unsure {
+	if err := l.killLost(ctx); err != nil {
+		return err
+	}
+	l.batch = b.ID
+	if again {
 		if err := l.markStored(ctx, b); err != nil {
 			return err
 		}
@@ -120,6 +128,10 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	}
 	if interrupted || l.stale {
 		l.drop()
+	}
+	if l.refused {
+		l.refused = false
+		b.FailFollowers()
 	}
 	l.retry.reset()
 	l.e.noteUp()
@@ -216,6 +228,7 @@ func (l *lane) readIDs(results []engine.Result, p *position) error {
 
 // refuse makes an item's error of an error reply. The item is not stored: no ambiguity.
 func (l *lane) refuse(answer refusal) error {
+	l.refused = true
 	l.stale = l.stale || answer.staleConnection()
 	return l.e.classify(answer)
 }

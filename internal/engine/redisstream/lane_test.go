@@ -271,7 +271,6 @@ func TestStoreWithTheLeastRights(t *testing.T) {
 		t.Errorf("the warnings do not say what could not be checked: %q", d.Warnings)
 	}
 	b := enginetest.NewBatch(device, 0, 5)
-	b.Unsure = true
 	if err := e.Store(limited(t), 0, b); err != nil {
 		t.Errorf("store without the right to look first: %v", err)
 	}

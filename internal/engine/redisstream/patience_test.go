@@ -29,7 +29,6 @@ func TestStoreOnAConnectionThatIsOnlyOpen(t *testing.T) {
 	b := enginetest.NewBatch(device, 0, 20)
 	// Without a deadline of the caller's: nothing but the lane itself can end the wait.
 	wantFate(t, e.Store(context.Background(), 0, b), true, true, "")
-	b.Unsure = true
 	if err := e.Store(limited(t), 0, enginetest.Sized(b)); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"sync"
@@ -53,6 +54,7 @@ type Engine struct {
 	target   *redis.Options // address, credentials and TLS, for the lanes too
 	client   *redis.Client  // for everything but the lanes' writes
 	lanes    []*lane
+	secret   maphash.Seed // of the lanes' choice
 	words    words
 	log      *slog.Logger
 	dead     *deadRoom
@@ -96,6 +98,7 @@ func New(opt Options) (*Engine, error) {
 		opt:      opt,
 		target:   target,
 		client:   redis.NewClient(target),
+		secret:   maphash.MakeSeed(),
 		words:    newWords(opt.Stream),
 		patience: answerPatience,
 		log:      opt.Logger.With("engine", "redis", "address", target.Addr),
@@ -146,14 +149,21 @@ func (o *Options) complete() error {
 // Lanes is how many batches Redis is given at once.
 func (e *Engine) Lanes() int { return len(e.lanes) }
 
+// Lane is decided by a secret: all lanes write to the same streams.
+func (e *Engine) Lane(deviceID string) int {
+	return int(maphash.String(e.secret, deviceID) % uint64(len(e.lanes)))
+}
+
 // Store writes one batch on the lane's connection, which it makes first if there is none.
 func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
-	err := e.lanes[lane].store(ctx, b)
+	l := e.lanes[lane]
+	again := b.ID != 0 && b.ID == l.batch
+	err := l.store(ctx, b, again)
 	if err == nil {
 		return nil
 	}
 	failure := e.classify(err)
-	if b.Unsure && !failure.Ambiguous {
+	if again && !failure.Ambiguous {
 		// This attempt has stored nothing, but the one before may have.
 		return &engine.Error{Transient: failure.Transient, Ambiguous: true, Err: failure.Err}
 	}

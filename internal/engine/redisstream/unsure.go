@@ -3,6 +3,7 @@ package redisstream
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,9 +14,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// When a connection is lost, nobody knows how much of its batch Redis has stored. Before the next
-// attempt the lane makes sure that the lost connection can store nothing more, and reads what has
-// come into the streams since before the batch.
+// When a connection is lost, nobody knows how much of its batch Redis has stored. Before it writes
+// again the lane makes sure that the lost connection can store nothing more. If the same batch comes
+// again, it reads what has come into the streams since before the batch.
 
 const (
 	scanPage  = 1000    // entries read at once
@@ -53,18 +54,14 @@ func (p *position) find(ctx context.Context, c *redis.Client) error {
 
 // markStored reports those items of the batch as duplicates that an earlier attempt has stored.
 func (l *lane) markStored(ctx context.Context, b *engine.Batch) error {
-	if err := l.killLost(ctx); err != nil {
-		return err
-	}
 	records, deadLetters, messages := b.ByKind()
-	byID := wantedBy(b.Records, func(r *engine.Record) string { return string(r.ID) })
-	if err := l.scan(ctx, &l.records, byID, storedID, records); err != nil {
+	if err := l.scan(ctx, &l.records, wantedBy(b.Records, recordKey), records); err != nil {
 		return err
 	}
-	if err := l.scan(ctx, &l.deadLetters, wantedBy(b.DeadLetters, deadLetterKey), allFields, deadLetters); err != nil {
+	if err := l.scan(ctx, &l.deadLetters, wantedBy(b.DeadLetters, deadLetterKey), deadLetters); err != nil {
 		return err
 	}
-	if err := l.scan(ctx, &l.messages, wantedBy(b.Messages, messageKey), allFields, messages); err != nil {
+	if err := l.scan(ctx, &l.messages, wantedBy(b.Messages, messageKey), messages); err != nil {
 		return err
 	}
 	l.keepOneToWrite(b)
@@ -97,9 +94,7 @@ func (l *lane) killLost(ctx context.Context) error {
 
 // scan reads the stream from before the batch and marks the wanted items that are found: each
 // entry is one item.
-func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int,
-	key func(map[string]any) string, results []engine.Result,
-) error {
+func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int, results []engine.Result) error {
 	if len(p.before) == 0 || len(wanted) == 0 {
 		return nil
 	}
@@ -113,7 +108,7 @@ func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int,
 			return err
 		}
 		for _, entry := range page {
-			k := key(entry.Values)
+			k := allFields(entry.Values)
 			if items := wanted[k]; len(items) > 0 {
 				results[items[0]].Duplicate = true
 				wanted[k] = items[1:]
@@ -129,17 +124,11 @@ func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int,
 	return nil
 }
 
-// storedID is the id in an entry's payload. It is the last member, or the one before raw, which
-// is base64 and cannot contain its name.
-func storedID(fields map[string]any) string {
-	const name = `"id":"`
-	payload, _ := fields["payload"].(string)
-	at := strings.LastIndex(payload, name)
-	if at < 0 {
-		return ""
-	}
-	id, _, _ := strings.Cut(payload[at+len(name):], `"`)
-	return id
+// recordKey is all of a record, as its entry's fields have it.
+func recordKey(r *engine.Record) string {
+	return allFields(map[string]any{
+		"ts": string(r.Time), "device_id": r.DeviceID, "codec": r.Codec, "payload": string(r.Payload),
+	})
 }
 
 // deadLetterKey is all of a dead letter, as its entry's fields have it.
@@ -162,15 +151,12 @@ func messageKey(m *engine.Message) string {
 	return allFields(fields)
 }
 
-// allFields is an entry's fields as one text. None of the values has a line's end in it.
+// allFields is an entry's fields as one text, each behind its length.
 func allFields(fields map[string]any) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		value, _ := fields[name].(string)
-		b.WriteString(name)
-		b.WriteByte(' ')
-		b.WriteString(value)
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, "%s %d %s\n", name, len(value), value)
 	}
 	return b.String()
 }

@@ -3,7 +3,6 @@ package redisstream
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +25,6 @@ func TestStoreGivenUpOnFrozenRedisIsStoredOnce(t *testing.T) {
 		err := e.Store(ctx, 0, b)
 		cancel()
 		wantFate(t, err, true, true, "no answer")
-		b.Unsure = true
 		result := make(chan error, 1)
 		go func() { result <- e.Store(limited(t), 0, b) }()
 		r.Thaw()
@@ -67,7 +65,6 @@ func TestStoreConnectionLostWithinTheBatch(t *testing.T) {
 				enginetest.NewMessage(device, 1), enginetest.NewMessage(device, 1), enginetest.NewMessage(device, 2),
 			}
 			wantFate(t, e.Store(limited(t), 0, enginetest.Sized(b)), true, true, "")
-			b.Unsure = true
 			if err := e.Store(limited(t), 0, enginetest.Sized(b)); err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +104,6 @@ func TestStoreGivenUpOnSlowRedisIsStoredOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	wantFate(t, e.Store(ctx, 0, b), true, true, "no answer")
-	b.Unsure = true
 	if err := e.Store(limited(t), 0, b); err != nil {
 		t.Error(err)
 	}
@@ -119,14 +115,61 @@ func TestStoreGivenUpOnSlowRedisIsStoredOnce(t *testing.T) {
 	wantPayloads(t, r, b)
 }
 
-func TestStoreFindsRecordsThatCarryRawBytes(t *testing.T) {
-	record := enginetest.NewRecord(device, 0)
-	raw := strings.TrimSuffix(string(record.Payload), "}") + `,"raw":"aWQiOiI="}`
-	if got := storedID(map[string]any{"payload": raw}); got != string(record.ID) {
-		t.Errorf("found id %q, want %q", got, record.ID)
+// A batch that was given up is out of the way before another one is written: what Redis had not read of it by then must not
+// come behind the other one.
+func TestStoreOfAnotherBatchSettlesTheOneGivenUp(t *testing.T) {
+	r := testkit.StartRedis(t)
+	var seen atomic.Int64
+	release := make(chan struct{})
+	p := startRelay(t, r, func(command []string) (string, bool) {
+		if isXADD(command, testStream) && seen.Add(1) == 25 {
+			<-release
+		}
+		return "", false
+	})
+	e := use(t, r, Options{URL: p.url()})
+	given := enginetest.NewBatch(device, 0, 50)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	wantFate(t, e.Store(ctx, 0, given), true, true, "no answer")
+	other := enginetest.NewBatch(device, 100, 3)
+	if err := e.Store(limited(t), 0, other); err != nil {
+		t.Error(err)
 	}
-	if got := storedID(map[string]any{"other": "entry"}); got != "" {
-		t.Errorf("found id %q in somebody else's entry", got)
+	close(release)
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	p.stop()
+	given.Records = given.Records[:24]
+	wantPayloads(t, r, given, other)
+}
+
+// An item that Redis refuses fails those of its device that stand behind it, and nobody else's.
+func TestStoreRefusedItemFailsItsFollowers(t *testing.T) {
+	r := testkit.StartRedis(t)
+	var seen atomic.Int64
+	p := startRelay(t, r, func(command []string) (string, bool) {
+		if isXADD(command, testStream) && seen.Add(1) == 3 {
+			return "-OOM command not allowed when used memory > 'maxmemory'.\r\n", false
+		}
+		return "", false
+	})
+	e := use(t, r, Options{URL: p.url()})
+	b := enginetest.NewBatch(device, 0, 5)
+	b.Records = append(b.Records, enginetest.NewRecord("352093081452251", 0))
+	b.Messages = []engine.Message{enginetest.NewMessage(device, 0)}
+	if err := e.Store(limited(t), 0, enginetest.Sized(b)); err != nil {
+		t.Fatal(err)
+	}
+	for i, result := range b.Results {
+		if failed := i >= 2 && i < 5; failed != (result.Err != nil) || failed != engine.IsTransient(result.Err) || engine.IsAmbiguous(result.Err) != (i == 3 || i == 4) {
+			t.Errorf("item %d: %+v", i, result)
+		}
+	}
+	next := enginetest.NewBatch(device, 10, 2)
+	if err := e.Store(limited(t), 0, next); err != nil || next.Results[1].Err != nil {
+		t.Errorf("the next batch: %v, %+v", err, next.Results)
 	}
 }
 

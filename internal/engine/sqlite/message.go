@@ -19,7 +19,7 @@ const sinceMessages = `SELECT ts, device_id, codec, type, sent, payload FROM mes
 // already are left out, as many equal ones as there are.
 func (w *writer) insertMessages(duplicates []bool) error {
 	var stored map[messageRow]int
-	if w.staged.unsure && len(w.staged.messages) > 0 {
+	if w.staged.again && len(w.staged.messages) > 0 {
 		var err error
 		if stored, err = w.storedMessages(); err != nil {
 			return err

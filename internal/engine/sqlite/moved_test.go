@@ -105,7 +105,6 @@ func TestRemovedWhileCommitting(t *testing.T) {
 		t.Errorf("the failure is not ambiguous: %v", err)
 	}
 	b := enginetest.NewBatch(device, 10, 10)
-	b.Unsure = true
 	storeAll(t, e, b)
 	wantStored(t, e.path, b.Records...)
 }

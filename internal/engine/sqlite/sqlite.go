@@ -90,6 +90,9 @@ func newEngine(path string, options Options) *Engine {
 // Lanes is 1: SQLite has one writer at a time.
 func (e *Engine) Lanes() int { return 1 }
 
+// Lane is 0.
+func (e *Engine) Lane(string) int { return 0 }
+
 // Close ends the background work and closes the database. It waits a few seconds for a write
 // that is still running, and leaves it behind if the disk does not answer.
 func (e *Engine) Close() error {

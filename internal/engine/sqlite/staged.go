@@ -18,8 +18,9 @@ type staged struct {
 	records     []row
 	deadLetters []deadRow
 	messages    []messageRow
-	unsure      bool
-	known       bool // the caller remembers dead letters or messages
+	id          uint64 // of the batch
+	again       bool   // an earlier attempt may have stored some of it
+	known       bool   // the caller remembers dead letters or messages
 }
 
 func (s *staged) items() int { return len(s.records) + len(s.deadLetters) + len(s.messages) }
@@ -73,7 +74,8 @@ func (s *staged) copy(b *engine.Batch) {
 	for i := range b.Messages {
 		s.messages = append(s.messages, rowOf(&b.Messages[i]))
 	}
-	s.unsure = b.Unsure
+	s.again = b.ID != 0 && b.ID == s.id
+	s.id = b.ID
 	s.known = b.Known[engine.KindDeadLetter] || b.Known[engine.KindMessage]
 }
 

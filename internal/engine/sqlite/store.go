@@ -195,7 +195,7 @@ func (w *writer) findDuplicates(rows []row, duplicates []bool, newest int64) err
 func (w *writer) insertDeadLetters(duplicates []bool) error {
 	for i := range w.staged.deadLetters {
 		d := &w.staged.deadLetters[i]
-		if w.staged.unsure {
+		if w.staged.again {
 			w.db.findDead.bind(d.received, d.device, d.reason, d.codec, d.frame, d.transport)
 			count, err := w.db.findDead.number()
 			if err != nil {

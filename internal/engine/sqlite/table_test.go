@@ -50,9 +50,9 @@ func TestTables(t *testing.T) {
 // TestEqualDeadLetters keeps dead letters that are alike, unless they may be a repeated write.
 func TestEqualDeadLetters(t *testing.T) {
 	e := start(t)
-	b := enginetest.Sized(&engine.Batch{DeadLetters: []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}})
-	storeAll(t, e, b)
-	storeAll(t, e, b)
+	for range 2 {
+		storeAll(t, e, enginetest.Sized(&engine.Batch{DeadLetters: []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}}))
+	}
 	if stored := readDeadLetters(t, e.path); len(stored) != 2 {
 		t.Errorf("%d dead letters are stored, want 2", len(stored))
 	}
