@@ -30,11 +30,10 @@ type Conn struct {
 	brief     bool                        // there is little time for the login
 
 	// With the server's lock; the flags share a word, because there are many connections.
-	opened   bool      // the session's, and no longer the transport's
-	proved   bool      // its device is to be remembered, see Prove
-	ending   bool      // cut off, and not at its end yet
-	device   string    // who has logged in last; set by TakeOver
-	standing *standing // among the unproven; nil if it is none of them
+	opened bool   // the session's, and no longer the transport's
+	ending bool   // cut off, and not at its end yet
+	proof  proof  // of its device
+	device string // who has logged in last; set by TakeOver
 }
 
 // Transport is how the connection came in: tcp or tls.
@@ -124,10 +123,10 @@ func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) 
 	if c.device == "" { // which nobody else writes
 		s.guard.note(c.client, true, time.Now())
 	}
-	older, number, err := s.register(c, device, trusted)
-	if err == errFull {
+	older, gone, number, err := s.register(c, device, trusted)
+	if gone != nil {
 		s.options.Logger.Warn("connection limit reached, connection closed",
-			"limit", s.options.MaxConnections, "remote", c.RemoteAddr().String())
+			"limit", s.options.MaxConnections, "remote", gone.RemoteAddr().String())
 	}
 	if older != nil {
 		older.cutFor.CompareAndSwap(nil, new(ReasonTakenOver))
@@ -136,12 +135,17 @@ func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) 
 	return number, err
 }
 
-// register does TakeOver but for closing the older connection.
-func (s *Server) register(c *Conn, device string, trusted bool) (older *Conn, number uint64, err error) {
+// register does TakeOver but for closing the older connection. gone is the one that went because there is no place for
+// both: another one, or c itself.
+func (s *Server) register(c *Conn, device string, trusted bool) (older, gone *Conn, number uint64, err error) {
+	proof := s.proven.of(device)
+	if trusted {
+		proof = listed
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.conns[c]; !ok {
-		return nil, 0, errCut
+		return nil, nil, 0, errCut
 	}
 	if older = s.devices[device]; older == c {
 		older = nil
@@ -150,17 +154,21 @@ func (s *Server) register(c *Conn, device string, trusted bool) (older *Conn, nu
 		s.leave(older) // what it still has in hand holds no place
 	}
 	if c.device == "" && s.loggedIn >= s.options.MaxConnections {
-		s.cut(c, ReasonLimit)
-		return older, 0, errFull
+		if gone = s.conns.first(later(proof)); gone == nil {
+			s.cut(c, ReasonLimit)
+			return older, c, 0, errFull
+		}
+		s.cut(gone, ReasonLimit)
 	}
 	s.rename(c, device)
-	c.proved = s.proven.has(device)
-	if trusted || c.proved {
-		s.unproven.remove(c)
+	if c.proof = proof; proof != noProof {
+		delete(s.unproven, c)
+	} else {
+		s.unproven[c] = struct{}{}
 	}
 	s.logins++
 	s.count()
-	return older, s.logins, nil
+	return older, gone, s.logins, nil
 }
 
 // rename has the connection be the device's, and no longer another's. The lock is held.

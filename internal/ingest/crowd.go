@@ -12,12 +12,10 @@ import (
 // what is left, and go when a newcomer needs a place: so a newcomer is always let in, and a stranger's connections only
 // ever take the place of strangers'.
 //
-// When all places are proven devices', a few newcomers more are let in for a moment: one of them may be such a device that
-// comes back before its old connection is known to be dead.
+// When all places are proven devices', a few newcomers more are let in for a moment. One of them may be a device that comes
+// back before its old connection is known to be dead, or one that has proved itself earlier than others: it takes the place
+// of one of them. See first.
 const lobby = 16
-
-// shareOf is how many unproven connections one address may have when there is no room for all.
-func shareOf(maxConnections int) int { return max(1, maxConnections/8) }
 
 // LobbyOf is how many connections more than the limit there may be for a moment: fewer where descriptors are few.
 func LobbyOf(maxConnections int) int { return min(lobby, 1+maxConnections/128) }
@@ -41,6 +39,8 @@ func (c *Conn) admit(client net.Addr) error {
 	case heardBriefly:
 		c.brief = true
 	}
+	c.server.mu.Lock() // under which others look at it
+	defer c.server.mu.Unlock()
 	c.client = client
 	return nil
 }
@@ -74,16 +74,15 @@ func (s *Server) add(c *Conn) (gone *Conn, err error) {
 		return nil, errEnding
 	}
 	s.conns[c] = struct{}{}
-	s.unproven.add(c)
+	s.unproven[c] = struct{}{}
 	s.sessions.Add(1)
-	s.attribute(c)
 	room := s.options.MaxConnections
-	if proven := len(s.conns) - s.unproven.len(); proven >= room {
+	if proven := len(s.conns) - len(s.unproven); proven >= room {
 		room += LobbyOf(room)
 		c.brief = true
 	}
 	if len(s.conns) > room {
-		gone = s.unproven.first()
+		gone = s.unproven.first(anyConn)
 		s.cut(gone, ReasonCrowdedOut)
 	}
 	s.count()
@@ -96,24 +95,6 @@ func refusal(err error) CloseReason {
 		return ReasonCrowdedOut
 	}
 	return ReasonShutdown
-}
-
-// attribute says whose the connection is, once that is known. The lock is held.
-func (s *Server) attribute(c *Conn) {
-	if address, ok := addressOf(c.client); ok && c.standing != nil {
-		s.unproven.attribute(c, address)
-	}
-}
-
-// admitRelayed is admit for a connection that is open already.
-func (c *Conn) admitRelayed(client net.Addr) error {
-	if err := c.admit(client); err != nil {
-		return err
-	}
-	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
-	c.server.attribute(c)
-	return nil
 }
 
 // cut ends the connection from outside, without waiting for it: its session is woken, finishes the frame that it holds, and
@@ -136,7 +117,7 @@ func (s *Server) leave(c *Conn) {
 		return
 	}
 	delete(s.conns, c)
-	s.unproven.remove(c)
+	delete(s.unproven, c)
 	if c.device != "" {
 		s.loggedIn--
 	}
@@ -146,18 +127,21 @@ func (s *Server) leave(c *Conn) {
 // count shows the figures. The lock is held.
 func (s *Server) count() {
 	s.options.Metrics.active.Set(float64(len(s.conns)))
-	s.options.Metrics.unproven.Set(float64(s.unproven.len()))
+	s.options.Metrics.unproven.Set(float64(len(s.unproven)))
 }
 
 // Prove notes that a frame of the connection's device is acknowledged: it is one without doubt, here and when it comes
 // back. It is called once for a connection and device.
 func (c *Conn) Prove() {
 	s := c.server
-	s.proven.add(c.device)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.proved = true
-	s.unproven.remove(c)
+	if c.proof == noProof {
+		s.proofs = s.proofs.next()
+		c.proof = s.proofs
+	}
+	s.proven.remember(c.device, c.proof)
+	delete(s.unproven, c)
 	s.readmit(c)
 	s.count()
 }
@@ -166,10 +150,10 @@ func (c *Conn) Prove() {
 // is held.
 func (s *Server) readmit(c *Conn) {
 	cut := c.cutFor.Load()
-	if cut == nil || *cut != ReasonCrowdedOut || s.unproven.len() == 0 || s.devices[c.device] != c || s.isDraining() {
+	if cut == nil || *cut != ReasonCrowdedOut || len(s.unproven) == 0 || s.devices[c.device] != c || s.isDraining() {
 		return
 	}
-	s.cut(s.unproven.first(), ReasonCrowdedOut)
+	s.cut(s.unproven.first(anyConn), ReasonCrowdedOut)
 	c.ending = false
 	s.ending--
 	s.conns[c] = struct{}{}

@@ -108,6 +108,7 @@ func TestProvenDeviceIsRemembered(t *testing.T) {
 	inBubble(t, 2, func(s *shell) {
 		strangers := func(from string) {
 			for i := range 4 {
+				time.Sleep(time.Millisecond) // which one is the oldest
 				s.login(fmt.Sprint(from, i))
 			}
 		}
@@ -174,6 +175,111 @@ func TestFloodOfAnAddressTakesItsOwnPlaces(t *testing.T) {
 	}
 	s.expectClosed(ReasonCrowdedOut, 200-31)
 	quiet.say("still here")
+}
+
+// Whoever fills the server with devices that he has made up and proved takes no place from a device that was there earlier,
+// be it after it has left or while it is connected, and whether or not he comes back with his own.
+func TestMadeUpProofsTakeNoPlaceOfEarlierDevices(t *testing.T) {
+	s := onSockets(t, 32)
+	stayed := s.proven("stayed")
+	for i := range 20 {
+		left := s.provenFrom("127.0.0.2", fmt.Sprint("device", i))
+		left.send("bye")
+		left.expectEnd()
+	}
+	testkit.Eventually(s, "one connection", func() bool { return s.Connections() == 1 })
+	for round := range 2 {
+		var made []*device
+		for i := range 31 {
+			made = append(made, s.provenFrom("127.0.0.3", fmt.Sprint("made up ", i)))
+		}
+		if round == 0 { // so that they are all proven in an earlier connection
+			for _, d := range made {
+				d.send("bye")
+				d.expectEnd()
+			}
+			testkit.Eventually(s, "one connection", func() bool { return s.Connections() == 1 })
+		}
+	}
+	for i := range 20 {
+		s.loginFrom("127.0.0.2", fmt.Sprint("device", i)).say("hello")
+	}
+	stayed.say("still here")
+	s.expectClosed(ReasonLimit, 20)
+	stranger := s.dial()
+	stranger.send("=stranger")
+	stranger.expectEnd()
+	s.expectClosed(ReasonLimit, 21)
+}
+
+// Among proven devices the address with most connections gives, and of it the device that proved itself last.
+func TestPlaceOfTheLastProvenOfTheLargestAddress(t *testing.T) {
+	s := onSockets(t, 4)
+	early := s.proven("early")
+	early.send("bye")
+	early.expectEnd()
+	testkit.Eventually(s, "no connection", func() bool { return s.Connections() == 0 })
+	first, second := s.provenFrom("127.0.0.3", "a"), s.provenFrom("127.0.0.3", "b")
+	last := s.provenFrom("127.0.0.3", "c")
+	other := s.provenFrom("127.0.0.4", "d")
+	s.login("early").say("hello")
+	last.expectEnd()
+	for _, d := range []*device{first, second, other} {
+		d.say("still here")
+	}
+	if !s.log.Has("connection limit reached", "remote=127.0.0.3") {
+		t.Errorf("logged: %s", s.log)
+	}
+}
+
+// Devices whose link is slow come to their login although many addresses connect at a high rate.
+func TestCrowdOfManyAddressesLeavesASlowDeviceItsTime(t *testing.T) {
+	s := onSockets(t, 40)
+	slow := s.dial()
+	for i := range 40 {
+		for a := range 9 {
+			s.loginFrom(fmt.Sprint("127.0.1.", a+1), fmt.Sprint("made up ", a, " ", i))
+		}
+	}
+	slow.say("=slow")
+	slow.say("proof")
+}
+
+// A device whose cell another one shares is not forgotten for that one, until it has been away for a day.
+func TestEarlierProofKeepsItsCell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvenDevices()
+		p.remember("early", 2)
+		cell, _ := p.cells.Find("early")
+		rival := "rival"
+		for i := 0; ; i++ {
+			if other, _ := p.cells.Find(rival); other == cell {
+				break
+			}
+			rival = fmt.Sprint("rival", i)
+		}
+		p.remember(rival, 3)
+		if got := p.of("early"); got != 2 {
+			t.Errorf("proof %d of the earlier device", got)
+		}
+		time.Sleep(provenMemory)
+		p.remember(rival, 3)
+		if got := p.of(rival); got != 3 {
+			t.Errorf("proof %d of the one that is left", got)
+		}
+		p.remember("early", 2) // whose connection has lasted for as long
+		if got := p.of("early"); got != 2 || p.of(rival) != noProof {
+			t.Errorf("proof %d of the earlier device, after a day", got)
+		}
+	})
+}
+
+// provenFrom is proven, from another of this machine's addresses.
+func (s *shell) provenFrom(address, name string) *device {
+	s.Helper()
+	d := s.loginFrom(address, name)
+	d.say("proof")
+	return d
 }
 
 // loginFrom logs in from another of this machine's addresses.

@@ -17,7 +17,8 @@ const (
 	ReasonRevoked CloseReason = "revoked"
 	// This process was stopping. Worry: no.
 	ReasonShutdown CloseReason = "shutdown"
-	// All of MAX_CONNECTIONS are proven devices'. Worry: yes: IngestionConnectionLimit.
+	// All of MAX_CONNECTIONS are proven devices', and others have proved themselves earlier. Worry: yes:
+	// IngestionConnectionLimit.
 	ReasonLimit CloseReason = "limit"
 	// All places were taken, and this connection was unproven (OPERATIONS.md#who-gets-in): a newer one has its place.
 	// Worry: see IngestionCrowded.

@@ -56,10 +56,11 @@ type Server struct {
 
 	mu        sync.Mutex // a connection takes it a few times: at its begin, login, first ACK and end
 	listeners []net.Listener
-	conns     map[*Conn]struct{}
-	unproven  unproven // of conns
-	loggedIn  int      // of conns
-	ending    int      // connections that were cut off and are not in conns any more
+	conns     crowd
+	unproven  crowd // of conns, those that have no proof
+	loggedIn  int   // of conns
+	ending    int   // connections that were cut off and are not in conns any more
+	proofs    proof // the last one
 	devices   map[string]*Conn
 	logins    uint64
 }
@@ -69,7 +70,7 @@ func New(o Options) *Server {
 	running, drain := context.WithCancel(context.Background())
 	return &Server{
 		options: o, guard: newGuard(), proven: newProvenDevices(), running: running, drain: drain, draining: running.Done(),
-		conns: make(map[*Conn]struct{}), devices: make(map[string]*Conn), unproven: newUnproven(shareOf(o.MaxConnections)),
+		conns: make(crowd), unproven: make(crowd), devices: make(map[string]*Conn), proofs: listed,
 	}
 }
 
@@ -212,8 +213,8 @@ func (s *Server) remove(c *Conn) {
 	if s.devices[c.device] == c {
 		delete(s.devices, c.device)
 	}
-	if c.proved {
-		s.proven.add(c.device) // as of now, and not of when it came
+	if c.proof != noProof {
+		s.proven.remember(c.device, c.proof) // as of now, and not of when it came
 	}
 }
 

@@ -148,8 +148,8 @@ func (s *shell) stop() {
 	if len(s.devices) != 0 {
 		s.Errorf("%d devices are left", len(s.devices))
 	}
-	if len(s.unproven.of) != 0 || s.unproven.len() != 0 || s.loggedIn != 0 || s.ending != 0 {
-		s.Errorf("%d unproven connections of %d addresses, %d logins and %d ends are left", s.unproven.len(), len(s.unproven.of), s.loggedIn, s.ending)
+	if len(s.unproven) != 0 || s.loggedIn != 0 || s.ending != 0 {
+		s.Errorf("%d unproven connections, %d logins and %d ends are left", len(s.unproven), s.loggedIn, s.ending)
 	}
 	if n := testutil.ToFloat64(s.options.Metrics.active); n != 0 {
 		s.Errorf("connections_active is %v at the end", n)

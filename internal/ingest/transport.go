@@ -45,7 +45,7 @@ func (s *Server) open(c *Conn) CloseReason {
 	if s.isDraining() { // asked after the deadline is set: if draining begins later, it overwrites the deadline
 		return ReasonShutdown
 	}
-	opened, err := c.via.Open(s.running, c.Conn, c.admitRelayed)
+	opened, err := c.via.Open(s.running, c.Conn, c.admit)
 	if err != nil {
 		return s.notOpened(c, err)
 	}
