@@ -74,14 +74,14 @@ func (c *commands) start() {
 	}()
 }
 
-// farewellPatience is how long the store may take to say that the devices are gone. Others find out by themselves.
-const farewellPatience = 2 * time.Second
+// deregisterTimeout is how long the store may take to say that the devices are gone. Others find out by themselves.
+const deregisterTimeout = 2 * time.Second
 
 // stop ends the dispatcher, after the last device has gone. What is in flight is left to the store.
 func (c *commands) stop(ctx context.Context, logger *slog.Logger) {
 	if c.end != nil {
 		c.end()
-		ctx, cancel := context.WithTimeout(ctx, farewellPatience)
+		ctx, cancel := context.WithTimeout(ctx, deregisterTimeout)
 		defer cancel()
 		select {
 		case <-c.ended:
@@ -133,9 +133,7 @@ func (s *service) startAdmin(ctx context.Context) error {
 func (s *service) mayServe(listeners []net.Listener) error {
 	for _, l := range listeners {
 		if address := l.Addr().(*net.TCPAddr); s.config.AdminToken == "" && !address.IP.IsLoopback() {
-			for _, l := range listeners {
-				l.Close()
-			}
+			closeAll(listeners)
 			return invalid("ADMIN_TOKEN", fmt.Errorf("not set, but the API's socket is %v, which other machines reach; set it, or use a loopback address", address))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 
@@ -90,13 +91,21 @@ func (s *service) startTLS(watch context.Context) {
 	s.background(func() { s.tls.Watch(watch) })
 }
 
-// listenForDevices opens the devices' ports and serves them.
-func (s *service) listenForDevices(ctx context.Context) error {
+// listenForDevices opens the devices' ports and serves them, all or none.
+func (s *service) listenForDevices(ctx context.Context) (err error) {
 	hosts, err := listen.ParseHosts(s.config.BindAddress)
 	if err != nil {
 		return invalid("BIND_ADDRESS", err)
 	}
 	var plain, secure []net.Listener
+	var datagrams []*net.UDPConn
+	defer func() {
+		if err != nil {
+			closeAll(plain)
+			closeAll(secure)
+			closeAll(datagrams)
+		}
+	}()
 	if s.config.TeltonikaPort >= 0 {
 		if plain, err = s.sockets.TCP(ctx, forDevices, hosts, s.config.TeltonikaPort); err != nil {
 			return fmt.Errorf("BIND_ADDRESS or TELTONIKA_PORT: %w", err)
@@ -107,13 +116,12 @@ func (s *service) listenForDevices(ctx context.Context) error {
 			return fmt.Errorf("BIND_ADDRESS or TLS_PORT: %w", err)
 		}
 	}
-	var datagrams []*net.UDPConn
 	if s.packets != nil {
 		if datagrams, err = s.sockets.UDP(ctx, forUDP, hosts, s.config.UDPPort); err != nil {
 			return fmt.Errorf("BIND_ADDRESS or UDP_PORT: %w", err)
 		}
 	}
-	if err := s.sockets.Unused(); err != nil {
+	if err = s.sockets.Unused(); err != nil {
 		return invalid("LISTEN_FDNAMES", err)
 	}
 	s.serveDevices(plain, forDevices, s.plainFront())
@@ -129,6 +137,12 @@ func (s *service) listenForDevices(ctx context.Context) error {
 		s.logger.Info("listening", "for", forUDP, "address", c.LocalAddr().String())
 	}
 	return nil
+}
+
+func closeAll[S io.Closer](sockets []S) {
+	for _, socket := range sockets {
+		socket.Close()
+	}
 }
 
 // newPacketServer makes what takes datagrams, if UDP_PORT is set.

@@ -77,8 +77,6 @@ func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
 	}
 	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine)
 	if err := s.start(ctx); err != nil {
-		s.publisher.Close()
-		s.engine.Close()
 		return nil, cli.Exit(err.Error(), startExitCode(err))
 	}
 	return s, nil

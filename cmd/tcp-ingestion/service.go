@@ -53,6 +53,7 @@ type service struct {
 	devicesAddress net.Addr
 	opsAddress     net.Addr
 
+	ends      endings
 	opsFailed chan error         // a HTTP listener's end, if it is not ours
 	stopWatch context.CancelFunc // ends what watches
 	watching  sync.WaitGroup
@@ -61,35 +62,47 @@ type service struct {
 // newService builds the parts. Nothing is listened on or connected to yet.
 func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*service, error) {
 	s := &service{config: c, logger: logger, level: level}
+	if err := s.build(); err != nil {
+		s.abandon()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *service) build() (err error) {
+	c, logger := s.config, s.logger
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
 
-	var err error
 	if s.sockets, err = newSockets(c); err != nil {
-		return nil, err
+		return err
 	}
 	var balancersErr, tlsErr error
 	s.balancers, balancersErr = newBalancers(c, registry, logger)
 	s.tls, tlsErr = newTLS(c, registry, logger)
 	policy, policyErr := commandPolicy(c)
 	if err := allInvalid(balancersErr, tlsErr, policyErr); err != nil {
-		return nil, err
+		return err
 	}
-	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
-		return nil, err
-	}
+	s.ends.add(s.endOps)
 	if s.engine, err = newEngine(c, logger); err != nil {
-		return nil, err
+		return err
 	}
+	s.ends.add(s.endEngine)
+	if s.allowList, err = newAllowList(c, registry, logger); err != nil {
+		return err
+	}
+	s.ends.add(s.endAllowList)
 	s.publisher = publish.New(publish.Options{
 		Engine: s.engine, Capacity: c.PublishQueueCapacity, Timeout: c.PublishTimeout,
 		Metrics: publish.NewMetrics(registry), Logger: logger,
 	})
+	s.ends.add(func(context.Context) error { s.publisher.Close(); return nil })
 	if s.commands, err = newCommands(c, policy, registry, logger); err != nil {
-		s.publisher.Close()
-		s.engine.Close()
-		return nil, err
+		return err
 	}
+	s.ends.add(s.endWatching)
+	s.ends.add(func(ctx context.Context) error { s.commands.stop(ctx, logger); return nil })
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
@@ -102,14 +115,27 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 	})
 	warnOfDescriptors(c, logger)
 	s.packets = s.newPacketServer(registry)
+	s.ends.add(s.endDevices)
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
 	s.durable = ops.NewDurability(inspect(s.engine), registry, logger)
 	s.ops = ops.NewServer(registry, s.notReady, s.warnings, s.durable, httpConnections(c, maxOpsHTTP), logger)
-	return s, nil
+	return nil
+}
+
+// abandon ends a service that nobody has been promised anything by.
+func (s *service) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), abandonedStart)
+	defer cancel()
+	_ = s.ends.run(ctx) // the start's own error is the one that is told
 }
 
 // start opens the listeners, HTTP first, so that a process that cannot serve devices can say why.
 func (s *service) start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			s.abandon()
+		}
+	}()
 	http, err := s.sockets.TCP(ctx, forHTTP, []string{""}, s.config.MetricsPort)
 	if err != nil {
 		return fmt.Errorf("METRICS_PORT: %w", err)
@@ -121,15 +147,6 @@ func (s *service) start(ctx context.Context) (err error) {
 	}
 	watch, stopWatch := context.WithCancel(context.Background())
 	s.stopWatch = stopWatch
-	defer func() {
-		if err != nil {
-			stopWatch()
-			if s.commands.admin != nil {
-				s.commands.admin.Close(ctx)
-			}
-			s.ops.Close(ctx)
-		}
-	}()
 	if err := s.startPprof(ctx); err != nil {
 		return err
 	}
@@ -168,7 +185,10 @@ func (s *service) background(watch func()) {
 // file that it reads.
 const watchersPatience = 2 * time.Second
 
-func (s *service) endWatching(ctx context.Context) {
+func (s *service) endWatching(ctx context.Context) error {
+	if s.stopWatch == nil {
+		return nil
+	}
 	s.stopWatch()
 	ended := make(chan struct{})
 	go func() {
@@ -182,6 +202,7 @@ func (s *service) endWatching(ctx context.Context) {
 	case <-ctx.Done():
 		s.logger.Warn("stopping without what watches files and the engine, it hangs")
 	}
+	return nil
 }
 
 // notReady says why the process should get no new devices.
@@ -217,31 +238,48 @@ func (s *service) warnings() []string {
 // flushed, sockets closed, engine closed, HTTP last. An error says what was left; nothing of that was acknowledged.
 func (s *service) stop(ctx context.Context) error {
 	s.draining.Store(true)
-	var err error
+	return s.ends.run(ctx)
+}
+
+// endDevices has frames at hand finished and their records flushed, for DRAIN_TIMEOUT_MS, and closes the sockets.
+func (s *service) endDevices(ctx context.Context) (err error) {
 	drain, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
 	defer cancel()
 	if s.commands.admin != nil {
 		s.commands.admin.Close(drain)
 	}
 	if drainErr := errors.Join(s.drainDevices(drain), s.publisher.Drain(drain)); drainErr != nil {
-		err = errors.Join(err, fmt.Errorf("not drained within %v, %s refused: %w",
-			s.config.DrainTimeout, plural(s.publisher.Queued(), "record"), drainErr))
+		err = fmt.Errorf("not drained within %v, %s refused: %w",
+			s.config.DrainTimeout, plural(s.publisher.Queued(), "record"), drainErr)
 	}
-	s.publisher.Close()
+	s.publisher.Close() // before the sockets: what waits for it ends
 	if s.packets != nil {
 		s.packets.Close()
 	}
 	s.server.Close(ctx)
-	s.commands.stop(ctx, s.logger)
-	s.endWatching(ctx)
+	return err
+}
+
+func (s *service) endAllowList(context.Context) error {
 	if s.allowList != nil {
 		s.allowList.Source.Close()
 	}
-	if closeErr := s.engine.Close(); closeErr != nil {
-		err = errors.Join(err, fmt.Errorf("engine: %w", closeErr))
+	return nil
+}
+
+func (s *service) endEngine(context.Context) error {
+	if err := s.engine.Close(); err != nil {
+		return fmt.Errorf("engine: %w", err)
 	}
-	s.ops.Close(ctx)
-	return err
+	return nil
+}
+
+// endOps ends HTTP, which comes last: until then it says how the stop goes.
+func (s *service) endOps(ctx context.Context) error {
+	if s.ops != nil {
+		s.ops.Close(ctx)
+	}
+	return nil
 }
 
 // drainDevices ends what is heard of devices, on connections and in datagrams at the same time.
