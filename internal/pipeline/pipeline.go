@@ -72,14 +72,14 @@ func (p *Packet) Decode() error {
 	return nil
 }
 
-// Submit admits the items within share, which may be nil, encodes them and hands them to the publisher. The frame is to
+// Submit admits the items within quota, which may be nil, encodes them and hands them to the publisher. The frame is to
 // be waited for. It is nil if there are no items.
-func (p *Packet) Submit(to *publish.Publisher, share *publish.Share) (*publish.Frame, error) {
+func (p *Packet) Submit(to *publish.Publisher, quota *publish.Quota) (*publish.Frame, error) {
 	n := p.items()
 	if n == 0 {
 		return nil, nil
 	}
-	f, err := to.AdmitWithin(share, p.origin.DeviceID, n)
+	f, err := to.Admit(quota, p.origin.DeviceID, n)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func BenchmarkRecent(b *testing.B) {
 	for _, touch := range []bool{true, false} {
 		name := map[bool]string{true: "touched", false: "one by one"}[touch]
 		b.Run(name, func(b *testing.B) {
-			r := recent{limit: recentLimit / 2}
+			r := keyWindow{limit: dedupLimit / 2}
 			n := 0
 			s, hashes := newSecret(), rand.NewPCG(1, 2)
 			device := s.device("356307042441013")
@@ -25,7 +25,7 @@ func BenchmarkRecent(b *testing.B) {
 				record.Hash, record.Timestamp = hashes.Uint64(), int64(n)
 				return s.record(device, &record)
 			}
-			for range recentLimit / 4 {
+			for range dedupLimit / 4 {
 				r.add(next())
 			}
 			r.young, r.old = keySet{}, r.young

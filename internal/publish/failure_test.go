@@ -65,7 +65,7 @@ func TestTransientFailureIsRetried(t *testing.T) {
 		}
 		wantStored(t, e, payload("a", 1), payload("a", 2))
 		if p.Err() != nil {
-			t.Errorf("still in trouble: %v", p.Err())
+			t.Errorf("still failing: %v", p.Err())
 		}
 	})
 }
@@ -79,7 +79,7 @@ func TestTransientFailureEndsWithTheTimeout(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		if !errors.Is(p.Err(), errBusy) {
-			t.Errorf("trouble %v", p.Err())
+			t.Errorf("failure %v", p.Err())
 		}
 		e.Fail(nil)
 		time.Sleep(2 * maxBackoff) // virtual: the next attempt finds the frame abandoned
@@ -239,7 +239,7 @@ func TestDuplicates(t *testing.T) {
 		if o, err := publish(p, "b", 1); err != nil || o != (Outcome{Published: 1}) {
 			t.Errorf("the same bytes of another device: %+v, %v", o, err)
 		}
-		time.Sleep(recentWindow - time.Second)
+		time.Sleep(dedupTime - time.Second)
 		if o, _ := publish(p, "a", 1); o.Duplicates != 1 {
 			t.Errorf("just inside the window: %+v", o)
 		}
@@ -248,7 +248,7 @@ func TestDuplicates(t *testing.T) {
 
 func TestMemoryOfDuplicatesIsBounded(t *testing.T) {
 	now := time.Unix(1, 0)
-	r := recent{limit: 100}
+	r := keyWindow{limit: 100}
 	for n := range 10_000 {
 		r.rotate(now)
 		r.add(key{0, uint64(n)})
@@ -259,8 +259,8 @@ func TestMemoryOfDuplicatesIsBounded(t *testing.T) {
 	if !r.add(key{0, 0}) || r.add(key{0, 9_999}) {
 		t.Error("the oldest is known, or the newest is not")
 	}
-	r.rotate(now.Add(recentWindow))
-	r.rotate(now.Add(2 * recentWindow))
+	r.rotate(now.Add(dedupTime))
+	r.rotate(now.Add(2 * dedupTime))
 	if !r.add(key{0, 9_999}) {
 		t.Error("known after two windows")
 	}
@@ -339,17 +339,17 @@ func TestRefusedFramesHoldNoRoom(t *testing.T) {
 	})
 }
 
-// TestTroubleIsForgottenWithoutTraffic: a failed write speaks against the engine for a while and not for ever, because
+// TestFailureIsForgottenWithoutTraffic: a failed write speaks against the engine for a while and not for ever, because
 // without traffic nothing else would take it back.
-func TestTroubleIsForgottenWithoutTraffic(t *testing.T) {
+func TestFailureIsForgottenWithoutTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testkit.NewEngine(1)
 		p := newPublisher(t, e, 100)
 		e.Fail(func(*engine.Batch) error { return errRefused })
 		publish(p, "a", 1)
-		time.Sleep(troubleWindow - time.Millisecond)
+		time.Sleep(healthWindow - time.Millisecond)
 		if !errors.Is(p.Err(), errRefused) {
-			t.Errorf("trouble %v", p.Err())
+			t.Errorf("failure %v", p.Err())
 		}
 		time.Sleep(time.Millisecond)
 		if err := p.Err(); err != nil {

@@ -98,7 +98,7 @@ func flood(t *testing.T, hashes []uint64) (took time.Duration, bystander []time.
 	})
 	start := time.Now()
 	for frame := range slices.Chunk(hashes, largestFrame) {
-		f, err := p.Admit("flooder", len(frame))
+		f, err := p.Admit(nil, "flooder", len(frame))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestHungLaneIsNotReady(t *testing.T) {
 		done := publishing(p, "a", 1)
 		synctest.Wait() // the lane writes the first failure to the log
 		e.Fail(nil)
-		time.Sleep(troubleWindow + workPatience)
+		time.Sleep(healthWindow + workPatience)
 		if err := p.Err(); err == nil || !bytes.Contains([]byte(err.Error()), []byte("lane 0 has been busy with its own work for 13s")) {
 			t.Errorf("%v", err)
 		}

@@ -32,7 +32,7 @@ type Frame struct {
 	doubted   bool   // what is remembered of its items is not to be relied on
 	admitted  int    // items of the queue's capacity that the frame holds
 	bytes     int64  // of the publisher's memory that it holds
-	share     *Share // of which it holds as much; nil = none
+	quota     *Quota // of which it holds as much; nil = none
 	next      *Frame // the frame pushed before it, see inbox
 	state     atomic.Uint32
 	submitted time.Time
@@ -97,6 +97,6 @@ func (f *Frame) reset() {
 		f.Records = nil
 	}
 	f.number, f.doubted = 0, false
-	f.DeviceID, f.share, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
+	f.DeviceID, f.quota, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
 	f.state.Store(pending)
 }

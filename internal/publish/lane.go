@@ -21,8 +21,8 @@ type lane struct {
 	index   int
 	inbox   inbox
 	waiting []*Frame // taken from the inbox, oldest first, in no batch yet
-	recent  [engine.Kinds]memory
-	epochs  [engine.Kinds]uint64 // of the engine, of which recent is true; 0 = none yet
+	dedup   [engine.Kinds]dedupWindow
+	epochs  [engine.Kinds]uint64 // of the engine, of which dedup is true; 0 = none yet
 	backoff time.Duration
 	work    work
 
@@ -33,7 +33,7 @@ type lane struct {
 	items    [engine.Kinds][]item // beside the batch's items of each kind
 
 	keys     []key  // of the frame at hand
-	touched  uint64 // keeps the compiler from leaving out recent.touch
+	touched  uint64 // keeps the compiler from leaving out dedup.touch
 	numbered uint64 // frames with messages so far
 }
 
@@ -51,17 +51,17 @@ type item struct {
 	key    key
 }
 
-func newLane(p *Publisher, index, recentLimit int) *lane {
+func newLane(p *Publisher, index, dedupLimit int) *lane {
 	l := &lane{
 		p: p, index: index, backoff: minBackoff,
 		inbox: inbox{wake: make(chan struct{}, 1)},
 		work:  work{epoch: time.Now()},
 	}
 	l.batch.ID = uint64(index) + 1
-	for k := range l.recent {
-		l.recent[k] = newMemory(recentLimit / fewer)
+	for k := range l.dedup {
+		l.dedup[k] = newDedupWindow(dedupLimit / fewer)
 	}
-	l.recent[engine.KindRecord] = newMemory(recentLimit)
+	l.dedup[engine.KindRecord] = newDedupWindow(dedupLimit)
 	return l
 }
 
@@ -93,8 +93,8 @@ func (l *lane) run(ctx context.Context) {
 
 // build makes a batch of the waiting frames, as many as fit. Frames whose sessions have gone are dropped.
 func (l *lane) build() {
-	for k := range l.recent {
-		l.recent[k].rotate(time.Now())
+	for k := range l.dedup {
+		l.dedup[k].rotate(time.Now())
 	}
 	taken := 0
 	for _, f := range l.waiting {
@@ -151,7 +151,7 @@ func (l *lane) addRecords(m *member) {
 	for i := range f.Records {
 		l.keys = append(l.keys, l.p.secret.record(f.device, &f.Records[i]))
 	}
-	l.touched += l.recent[engine.KindRecord].touch(l.keys)
+	l.touched += l.dedup[engine.KindRecord].touch(l.keys)
 	for i, k := range l.keys {
 		if l.remember(m, engine.KindRecord, k) {
 			l.batch.Records = append(l.batch.Records, f.Records[i])
@@ -163,7 +163,7 @@ func (l *lane) addRecords(m *member) {
 
 // remember reports whether an item of the member is to be written, and then adds it to those of its kind.
 func (l *lane) remember(m *member, k engine.Kind, known key) bool {
-	if !l.recent[k].add(m.frame, known) && !m.frame.doubted {
+	if !l.dedup[k].add(m.frame, known) && !m.frame.doubted {
 		m.known[k], l.batch.Known[k] = true, true
 		return false
 	}

@@ -9,9 +9,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// However much comes in frames of a share, what came in others is known again.
+// However much comes in frames of a quota, what came in others is known again.
 func TestFramesOfAShareAreRememberedApart(t *testing.T) {
-	m, own, shared := newMemory(80), &Frame{}, &Frame{share: &Share{}}
+	m, own, shared := newDedupWindow(80), &Frame{}, &Frame{quota: &Quota{}}
 	now := time.Unix(1, 0)
 	for i := range uint64(10) {
 		m.rotate(now)
@@ -24,22 +24,22 @@ func TestFramesOfAShareAreRememberedApart(t *testing.T) {
 		m.add(shared, key{2, i})
 	}
 	if m.add(shared, key{2, 999}) {
-		t.Error("a share's latest record is not known")
+		t.Error("a quota's latest record is not known")
 	}
-	if n := m.shared.young.count + m.shared.old.count; n > 2*m.shared.limit {
-		t.Errorf("%d records of a share are known, want %d at most", n, 2*m.shared.limit)
+	if n := m.quota.young.count + m.quota.old.count; n > 2*m.quota.limit {
+		t.Errorf("%d records of a quota are known, want %d at most", n, 2*m.quota.limit)
 	}
 	for i := range uint64(10) {
 		if m.add(own, key{1, i}) {
 			t.Errorf("record %d is not known any more", i)
 		}
 		if m.add(shared, key{1, i}) {
-			t.Errorf("record %d is not known when it comes in a share", i)
+			t.Errorf("record %d is not known when it comes in a quota", i)
 		}
 	}
 	m.remove(key{1, 1})
 	if !m.add(shared, key{1, 1}) || m.add(own, key{1, 1}) {
-		t.Error("what is forgotten and comes in a share is not new once")
+		t.Error("what is forgotten and comes in a quota is not new once")
 	}
 }
 
@@ -47,10 +47,10 @@ func TestFramesOfAShareAreRememberedApart(t *testing.T) {
 func TestRecordOfAShareAndOfNone(t *testing.T) {
 	e := testkit.NewEngine(1)
 	p := newPublisher(t, e, 1000)
-	share := p.Share(4)
+	quota := p.Quota(4)
 	e.Hold()
 	e.Fail(func(*engine.Batch) error { return &engine.Error{Err: errors.New("down")} })
-	waiting := []<-chan result{publishing(p, "a", 1), publishingWithin(p, share, "a", 1), publishing(p, "a", 1)}
+	waiting := []<-chan result{publishing(p, "a", 1), publishingWithin(p, quota, "a", 1), publishing(p, "a", 1)}
 	e.Release()
 	for i, done := range waiting {
 		if r := <-done; r.err == nil {
@@ -58,7 +58,7 @@ func TestRecordOfAShareAndOfNone(t *testing.T) {
 		}
 	}
 	e.Fail(nil)
-	if r := <-publishingWithin(p, share, "a", 1); r.err != nil || r.Published != 1 {
+	if r := <-publishingWithin(p, quota, "a", 1); r.err != nil || r.Published != 1 {
 		t.Errorf("%+v", r)
 	}
 	if o, err := publish(p, "a", 1); err != nil || o.Duplicates != 1 {
@@ -66,10 +66,10 @@ func TestRecordOfAShareAndOfNone(t *testing.T) {
 	}
 }
 
-func publishingWithin(p *Publisher, share *Share, device string, numbers ...int) <-chan result {
+func publishingWithin(p *Publisher, quota *Quota, device string, numbers ...int) <-chan result {
 	done := make(chan result, 1)
 	go func() {
-		f, err := p.AdmitWithin(share, device, len(numbers))
+		f, err := p.Admit(quota, device, len(numbers))
 		if err != nil {
 			done <- result{err: err}
 			return

@@ -13,7 +13,7 @@ import (
 // admitMessages returns a frame of the device with these messages.
 func admitMessages(t *testing.T, p *Publisher, device string, texts ...string) *Frame {
 	t.Helper()
-	f, err := p.Admit(device, len(texts))
+	f, err := p.Admit(nil, device, len(texts))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestMessagesBetweenRecordsOfADevice(t *testing.T) {
 		if err := p.Submit(f); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Admit("b", 2); !errors.Is(err, ErrOverflow) {
+		if _, err := p.Admit(nil, "b", 2); !errors.Is(err, ErrOverflow) {
 			t.Errorf("three messages and two records are in a queue of four: %v", err)
 		}
 		e.Release()

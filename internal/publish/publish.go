@@ -39,7 +39,7 @@ type Publisher struct {
 	bytes   atomic.Int64 // of the published frames' buffers
 	closed  atomic.Bool
 	empty   chan struct{} // one message when the queue gets empty after Drain began
-	trouble trouble
+	health  health
 	secret  secret
 
 	recognises bool // the engine knows records again by itself
@@ -59,7 +59,7 @@ func New(o Options) *Publisher {
 	}
 	o.Metrics.observe(p)
 	for i := range o.Engine.Lanes() {
-		l := newLane(p, i, recentLimit/o.Engine.Lanes())
+		l := newLane(p, i, dedupLimit/o.Engine.Lanes())
 		p.lanes = append(p.lanes, l)
 		p.running.Go(func() {
 			defer logging.ExitOnPanic(o.Logger)
@@ -69,29 +69,25 @@ func New(o Options) *Publisher {
 	return p
 }
 
-// Admit reserves room for a frame of n items, all or nothing, and returns an empty frame of the device.
-// It must be given back with Publish or Discard. The error is ErrOverflow or ErrClosed.
-func (p *Publisher) Admit(deviceID string, n int) (*Frame, error) {
-	return p.AdmitWithin(nil, deviceID, n)
-}
-
-// AdmitWithin is Admit for a frame that has to fit into the share as well.
-func (p *Publisher) AdmitWithin(share *Share, deviceID string, n int) (*Frame, error) {
+// Admit reserves room for a frame of n items, all or nothing, in the queue and in the quota, which may be nil. It returns an
+// empty frame of the device, which must be given back with Publish, Submit or Discard. The error is ErrOverflow or
+// ErrClosed.
+func (p *Publisher) Admit(quota *Quota, deviceID string, n int) (*Frame, error) {
 	if p.closed.Load() {
 		return nil, ErrClosed
 	}
-	if !share.take(n) {
+	if !quota.take(n) {
 		p.options.Metrics.overflow.Inc()
 		return nil, ErrOverflow
 	}
 	if p.queued.Add(int64(n)) > int64(p.options.Capacity) {
-		share.give(n, 0)
+		quota.give(n, 0)
 		p.unqueue(n)
 		p.options.Metrics.overflow.Inc()
 		return nil, ErrOverflow
 	}
 	f := p.frames.Get().(*Frame)
-	f.DeviceID, f.admitted, f.share = deviceID, n, share
+	f.DeviceID, f.admitted, f.quota = deviceID, n, quota
 	f.device = p.secret.device(deviceID)
 	return f, nil
 }
@@ -116,7 +112,7 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 // submitted. Without an error Wait has to be called; with one the frame is no longer the caller's.
 func (p *Publisher) Submit(f *Frame) error {
 	f.bytes = int64(cap(f.Buffer))
-	if within := f.share.takeBytes(f.bytes); p.bytes.Add(f.bytes) > p.maxBytes() || !within {
+	if within := f.quota.takeBytes(f.bytes); p.bytes.Add(f.bytes) > p.maxBytes() || !within {
 		p.release(f)
 		p.options.Metrics.overflow.Inc()
 		return ErrOverflow
@@ -196,7 +192,7 @@ func (p *Publisher) Close() {
 func (p *Publisher) release(f *Frame) {
 	n := f.admitted
 	p.bytes.Add(-f.bytes)
-	f.share.give(n, f.bytes)
+	f.quota.give(n, f.bytes)
 	f.reset()
 	p.frames.Put(f)
 	p.unqueue(n)

@@ -46,7 +46,7 @@ func fill(f *Frame, numbers ...int) {
 
 // publish admits and publishes one frame of the records.
 func publish(p *Publisher, device string, numbers ...int) (Outcome, error) {
-	f, err := p.Admit(device, len(numbers))
+	f, err := p.Admit(nil, device, len(numbers))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -179,7 +179,7 @@ func TestAdmissionIsByWholeFrame(t *testing.T) {
 
 func TestDiscardGivesRoomBack(t *testing.T) {
 	p := newPublisher(t, testkit.NewEngine(1), 10)
-	f, err := p.Admit("a", 10)
+	f, err := p.Admit(nil, "a", 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestDeadLettersAreStoredWithTheirFrame(t *testing.T) {
 	e := testkit.NewEngine(1)
 	p := newPublisher(t, e, 10)
 	send := func() Outcome {
-		f, err := p.Admit("a", 2)
+		f, err := p.Admit(nil, "a", 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,7 +340,7 @@ func TestBooksBalanceUnderLoad(t *testing.T) {
 func TestPublishAfterTheEndIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPublisher(t, testkit.NewEngine(1), 100)
-		f, err := p.Admit("a", 1)
+		f, err := p.Admit(nil, "a", 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +365,7 @@ func TestMemoryIsBoundedBeforeRecordsAre(t *testing.T) {
 		send := func(device string) <-chan result {
 			done := make(chan result, 1)
 			go func() {
-				f, err := p.Admit(device, 1)
+				f, err := p.Admit(nil, device, 1)
 				if err == nil {
 					fill(f, 1)
 					f.Buffer = append(f.Buffer, make([]byte, 1<<20)...)

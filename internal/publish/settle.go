@@ -60,9 +60,9 @@ func (l *lane) forgetLost() (lost [engine.Kinds]bool) {
 			continue
 		}
 		l.p.noteLost(engine.Kind(k))
-		l.recent[k].forget()
+		l.dedup[k].forget()
 		for _, it := range l.items[k] {
-			l.recent[k].add(l.members[it.member].frame, it.key)
+			l.dedup[k].add(l.members[it.member].frame, it.key)
 		}
 	}
 	return lost
@@ -75,7 +75,7 @@ func (l *lane) collect() (failed error) {
 		for i, it := range items {
 			m, result := &l.members[it.member], &results[i]
 			if result.Err != nil {
-				l.recent[k].remove(it.key)
+				l.dedup[k].remove(it.key)
 				m.err, failed = result.Err, result.Err
 				continue
 			}
@@ -110,7 +110,7 @@ func (l *lane) giveBack(err error) {
 func (l *lane) forget() {
 	for k, items := range l.items {
 		for _, it := range items {
-			l.recent[k].remove(it.key)
+			l.dedup[k].remove(it.key)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestWhatIsLostIsStoredAgain(t *testing.T) {
 		e := testkit.NewEngine(1)
 		p := newPublisher(t, e, 100)
 		both := func() Outcome {
-			f, err := p.Admit("a", 2)
+			f, err := p.Admit(nil, "a", 2)
 			if err != nil {
 				t.Fatal(err)
 			}

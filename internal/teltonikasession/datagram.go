@@ -31,7 +31,7 @@ var errDatagramRate = errors.New("too many records in datagrams")
 // does is held neither against the device that is connected under it nor to its credit: the dead letters are counted
 // apart, and there is no login backoff.
 type datagrams struct {
-	share       *publish.Share
+	quota       *publish.Quota
 	records     limit.Bucket
 	recordRate  limit.Rate
 	deadLetters *deadLetterQuota
@@ -39,7 +39,7 @@ type datagrams struct {
 }
 
 func newDatagrams(p *publish.Publisher, idle time.Duration, maxFrameBytes int) *datagrams {
-	d := &datagrams{share: p.Share(datagramParts), recordRate: datagramRecordRate, deadLetters: newDeadLetterQuota(deadLetterBytes, maxFrameBytes),
+	d := &datagrams{quota: p.Quota(datagramParts), recordRate: datagramRecordRate, deadLetters: newDeadLetterQuota(deadLetterBytes, maxFrameBytes),
 		devices: newDatagramDevices(idle)}
 	d.deadLetters.number = new(limit.Bucket)
 	return d
@@ -74,7 +74,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	w.source = source{
 		Origin: record.Origin{DeviceID: d.IMEI, Received: received, Transport: engine.UDP}, onList: known && a.Listed,
 		remote: &o.packet.From, network: p.From.Addr(), stats: a.Metrics.udp, deadLetters: a.datagrams.deadLetters,
-		share: a.datagrams.share,
+		quota: a.datagrams.quota,
 	}
 	w.hold(p.Data, d.Body, d.BodyOffset())
 	o.frame, err = a.submitDatagram(w)

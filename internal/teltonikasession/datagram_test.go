@@ -361,7 +361,7 @@ func TestPanicInADatagramGivesTheQueuesRoomBack(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			s.adapter.submit(buggyFrame(s.adapter.datagrams.share))
+			s.adapter.submit(buggyFrame(s.adapter.datagrams.quota))
 		}()
 		if n := s.publisher.Queued(); n != 0 {
 			t.Errorf("%d records queued", n)

@@ -248,7 +248,7 @@ func TestMessageIsTriedAgainAfterARefusal(t *testing.T) {
 func TestMessageIsTriedAgainWhenTheQueueWasFull(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
-		full, err := s.publisher.Admit("other", queueCapacity)
+		full, err := s.publisher.Admit(nil, "other", queueCapacity)
 		if err != nil {
 			t.Fatal(err)
 		}

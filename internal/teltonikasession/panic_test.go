@@ -31,8 +31,8 @@ func TestPanicIsContained(t *testing.T) {
 }
 
 // buggyFrame is a frame of 100 records whose encoding panics.
-func buggyFrame(share *publish.Share) *frameContext {
-	w := &frameContext{source: source{share: share}}
+func buggyFrame(quota *publish.Quota) *frameContext {
+	w := &frameContext{source: source{quota: quota}}
 	w.packet.Hold(record.Origin{DeviceID: imei, Codec: teltonika.Codec8}, nil, nil, 0)
 	w.packet.Records = make([]teltonika.Record, 100)
 	w.packet.Records[99].Timestamp = record.MaxTimestamp + 1

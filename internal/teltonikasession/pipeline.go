@@ -30,7 +30,7 @@ func (a *Adapter) decode(w *frameContext) error {
 
 // submit encodes the packet's items and hands them to the publisher. The frame is nil if there are none.
 func (a *Adapter) submit(w *frameContext) (*publish.Frame, error) {
-	f, err := w.packet.Submit(a.Publisher, w.share)
+	f, err := w.packet.Submit(a.Publisher, w.quota)
 	w.lost = w.packet.Lost
 	if err == nil && w.Codec != teltonika.Codec7 {
 		for i := range w.packet.Records {

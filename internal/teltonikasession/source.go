@@ -19,7 +19,7 @@ type source struct {
 	network     netip.Addr   // what that is held responsible by; invalid if nobody is
 	stats       *transportMetrics
 	deadLetters *deadLetterQuota // of those who are to be trusted as much as its sender
-	share       *publish.Share   // of the queue; nil for no limit but the queue's own
+	quota       *publish.Quota   // of the queue; nil for no limit but the queue's own
 
 	deadLetter string // the reason for which the packet is stored as a dead letter; empty if it is not
 	items      int    // records or messages counted as received, and not yet as anything else

@@ -8,8 +8,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// trouble is what the lanes last heard from the engine, for the log and for readiness.
-type trouble struct {
+// health is what the lanes last heard from the engine, for the log and for readiness.
+type health struct {
 	current atomic.Pointer[failure] // nil while the engine stores
 }
 
@@ -21,19 +21,19 @@ type failure struct {
 // report notes the result of a write. It logs when the engine begins to fail and when it stores again, not the
 // failures between.
 func (p *Publisher) report(err error) {
-	was, now := p.trouble.current.Load(), time.Now()
+	was, now := p.health.current.Load(), time.Now()
 	switch {
 	case err == nil && was == nil:
 	case err == nil:
-		if p.trouble.current.CompareAndSwap(was, nil) {
+		if p.health.current.CompareAndSwap(was, nil) {
 			p.options.Logger.Info("engine stores again", "after", now.Sub(was.since).Round(time.Millisecond))
 		}
 	case was == nil:
-		if p.trouble.current.CompareAndSwap(nil, &failure{err: err, since: now, last: now}) {
+		if p.health.current.CompareAndSwap(nil, &failure{err: err, since: now, last: now}) {
 			p.options.Logger.Error("engine does not store, frames are not acknowledged", "error", err)
 		}
 	default:
-		p.trouble.current.CompareAndSwap(was, &failure{err: err, since: was.since, last: now})
+		p.health.current.CompareAndSwap(was, &failure{err: err, since: was.since, last: now})
 	}
 }
 
@@ -47,12 +47,12 @@ func (p *Publisher) noteLost(k engine.Kind) {
 	}
 }
 
-// troubleWindow is how long a failed write speaks against the engine. Without traffic nothing would take it back.
-const troubleWindow = 8 * time.Second
+// healthWindow is how long a failed write speaks against the engine. Without traffic nothing would take it back.
+const healthWindow = 8 * time.Second
 
 // Err is the engine's last error if it is recent and no write has succeeded since, or says which lane hangs.
 func (p *Publisher) Err() error {
-	if f := p.trouble.current.Load(); f != nil && time.Since(f.last) < troubleWindow {
+	if f := p.health.current.Load(); f != nil && time.Since(f.last) < healthWindow {
 		return f.err
 	}
 	for _, l := range p.lanes {

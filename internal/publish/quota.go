@@ -6,23 +6,23 @@ import "sync/atomic"
 const largestFrame = 255
 
 // Share is a part of the queue that frames of one kind may take at the most, so that others always find room.
-type Share struct {
+type Quota struct {
 	capacity int64 // records
 	maxBytes int64
 	queued   atomic.Int64 // records of the capacity in use
 	bytes    atomic.Int64 // of the published frames' buffers
 }
 
-// Share returns a share of one part in so many. It has room for one frame at least.
-func (p *Publisher) Share(parts int) *Share {
-	return &Share{
+// Quota returns a quota of one part in so many. It has room for one frame at least.
+func (p *Publisher) Quota(parts int) *Quota {
+	return &Quota{
 		capacity: max(largestFrame, int64(p.options.Capacity/parts)),
 		maxBytes: p.maxBytes() / int64(parts),
 	}
 }
 
-// take reserves room for n records; a nil share has no limit.
-func (s *Share) take(n int) bool {
+// take reserves room for n records; a nil quota has no limit.
+func (s *Quota) take(n int) bool {
 	if s == nil {
 		return true
 	}
@@ -34,11 +34,11 @@ func (s *Share) take(n int) bool {
 }
 
 // takeBytes notes the memory of a frame, which release gives back in any case, and reports whether there was room.
-func (s *Share) takeBytes(n int64) bool {
+func (s *Quota) takeBytes(n int64) bool {
 	return s == nil || s.bytes.Add(n) <= s.maxBytes
 }
 
-func (s *Share) give(records int, bytes int64) {
+func (s *Quota) give(records int, bytes int64) {
 	if s != nil {
 		s.queued.Add(int64(-records))
 		s.bytes.Add(-bytes)
