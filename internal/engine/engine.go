@@ -155,8 +155,8 @@ type Batch struct {
 	Known [Kinds]bool
 
 	// Epochs is what a Store without error says of the store itself. As long as a kind's epoch stays
-	// the same, no item of the kind that this lane has stored is lost, but what the engine itself
-	// removes in order to keep within its limits. Of the kinds in Known this is found out by this
+	// the same, no item of the kind that this lane has stored is lost, but records and messages that the engine
+	// itself removes in order to keep within its limits, the oldest first. Of the kinds in Known this is found out by this
 	// very Store, after its items are written; of others it is what was found out last, 0 if nothing.
 	// An engine that cannot tell says that the epoch has changed.
 	Epochs [Kinds]uint64

@@ -122,5 +122,6 @@ func (w *writer) removeDeadLetters(ctx context.Context, wait time.Duration, seqs
 			return w.giveUp(err)
 		}
 	}
+	w.buried++
 	return w.commit()
 }

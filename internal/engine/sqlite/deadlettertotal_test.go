@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -49,10 +50,8 @@ func wantBuried(t *testing.T, e *Engine, want string) {
 // and what devices have that have records here only when nothing else is left.
 func TestDeadLettersAreBoundedAtTheWrite(t *testing.T) {
 	e := start(t)
-	var log bytes.Buffer
-	w, _ := e.turns.Take(t.Context())
-	w.maxDead, w.log = 10*(2*1000+rowOverhead), slog.New(slog.NewTextHandler(&log, nil))
-	e.turns.Give(w)
+	const most = 10 * (2*1000 + rowOverhead)
+	log := limit(e, most)
 	storeAll(t, e, enginetest.NewBatch(device, 0, 1))
 	bury(t, e, device+"1", 2, 1000) // its name begins with a known one's
 	bury(t, e, device, 6, 1000)
@@ -71,11 +70,11 @@ func TestDeadLettersAreBoundedAtTheWrite(t *testing.T) {
 	bury(t, e, "giant", 1, 50_000)
 	wantBuried(t, e, "giant 1")
 	wantTotal(t, e)
-	if status, err := e.Probe(t.Context()); err != nil || status.DeadLetterLimit != w.maxDead {
+	if status, err := e.Probe(t.Context()); err != nil || status.DeadLetterLimit != most {
 		t.Errorf("the probe shows %+v, %v", status, err)
 	}
 	if n := strings.Count(log.String(), "oldest dead letters removed"); n != 1 {
-		t.Errorf("there are %d warnings:\n%s", n, &log)
+		t.Errorf("there are %d warnings:\n%s", n, log)
 	}
 }
 
@@ -136,4 +135,86 @@ func TestTotalAfterKill(t *testing.T) {
 	if err != nil || status.DeadLetterBytes < childDeadBytes/2 || status.DeadLetterBytes > childDeadBytes {
 		t.Errorf("%d bytes of dead letters are left, want nearly %d: %v", status.DeadLetterBytes, childDeadBytes, err)
 	}
+}
+
+// TestFloodOfAKnownDeviceRemovesItsOwn has a stranger store a record, so that he is known, and then bury what he can.
+// What another device has buried stays.
+func TestFloodOfAKnownDeviceRemovesItsOwn(t *testing.T) {
+	e := start(t)
+	limit(e, 10*(2*1000+rowOverhead))
+	storeAll(t, e, enginetest.NewBatch(device, 0, 1))
+	storeAll(t, e, enginetest.NewBatch("stranger", 0, 1))
+	bury(t, e, device, 3, 1000)
+	for range 20 {
+		bury(t, e, "stranger", 2, 1000)
+	}
+	wantBuried(t, e, device+" 3, stranger 7")
+	wantTotal(t, e)
+}
+
+// limit sets what all dead letters may take, and where it is logged that they are removed.
+func limit(e *Engine, most int64) (log *bytes.Buffer) {
+	log = new(bytes.Buffer)
+	w, _ := e.turns.Take(context.Background())
+	w.maxDead, w.log = most, slog.New(slog.NewTextHandler(log, nil))
+	e.turns.Give(w)
+	return log
+}
+
+// TestRemovedDeadLetterIsNotRemembered: whoever remembers that a dead letter is stored has to hear when the engine itself
+// removes it, for a new one, by the retention or when it was replayed, or its resend is acknowledged and not there.
+func TestRemovedDeadLetterIsNotRemembered(t *testing.T) {
+	for name, remove := range map[string]func(t *testing.T, e *Engine){
+		"for a new one": func(t *testing.T, e *Engine) { bury(t, e, "stranger", 12, 1000) },
+		"by the retention": func(t *testing.T, e *Engine) {
+			up := runs(e)
+			e.retention = time.Hour
+			bury(t, e, device, 2, 10)
+			maintain(t, e)
+			up(time.Hour)
+			maintain(t, e)
+		},
+		"when it was replayed": func(t *testing.T, e *Engine) {
+			if err := e.RemoveDeadLetters(t.Context(), []string{"1"}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := start(t)
+			limit(e, 10*(2*1000+rowOverhead))
+			bury(t, e, device, 3, 1000)
+			before := epochOfDead(t, e)
+			if now := epochOfDead(t, e); now != before {
+				t.Fatalf("epoch %d after %d, although nothing is removed", now, before)
+			}
+			remove(t, e)
+			if now := epochOfDead(t, e); now == before {
+				t.Errorf("the epoch is still %d", now)
+			}
+		})
+	}
+}
+
+// TestDeadLetterRemovedByItsOwnBatchIsNotRemembered has a batch with more dead letters than there is room for.
+func TestDeadLetterRemovedByItsOwnBatchIsNotRemembered(t *testing.T) {
+	e := start(t)
+	limit(e, 1000)
+	b := &engine.Batch{DeadLetters: []engine.DeadLetter{enginetest.NewDeadLetter(device, 1), enginetest.NewDeadLetter(device, 2)}}
+	b.DeadLetters[1].Frame = make([]byte, 400)
+	storeAll(t, e, enginetest.Sized(b))
+	wantBuried(t, e, device+" 1")
+	if now := epochOfDead(t, e); now == b.Epochs[engine.KindDeadLetter] {
+		t.Errorf("the epoch is still %d", now)
+	}
+}
+
+// epochOfDead asks for the epoch of dead letters.
+func epochOfDead(t *testing.T, e *Engine) uint64 {
+	t.Helper()
+	b := &engine.Batch{Known: [engine.Kinds]bool{engine.KindDeadLetter: true}}
+	if err := e.Store(t.Context(), 0, b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Epochs[engine.KindDeadLetter]
 }

@@ -164,6 +164,7 @@ func (e *Engine) change(ctx context.Context, sql string, value driver.Value) (ch
 		if changed == 0 {
 			return 0, w.cancel()
 		}
+		w.buried++ // they may have been dead letters
 		return changed, w.commit()
 	})
 }

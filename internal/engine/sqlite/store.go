@@ -28,7 +28,7 @@ func (e *Engine) Store(ctx context.Context, _ int, b *engine.Batch) error {
 	for i, duplicate := range done.duplicates {
 		b.Results[i].Duplicate = duplicate
 	}
-	b.Epochs = [engine.Kinds]uint64{engine.KindDeadLetter: done.epoch, engine.KindMessage: done.epoch}
+	b.Epochs = done.epochs
 	return nil
 }
 
@@ -38,7 +38,7 @@ func (e *Engine) RecognisesRecords() bool { return true }
 // stored is what became of a batch.
 type stored struct {
 	duplicates []bool // which items were stored before
-	epoch      uint64 // of dead letters and messages, see engine.Batch
+	epochs     [engine.Kinds]uint64
 }
 
 // store writes what is staged.
@@ -56,7 +56,7 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (done stored, er
 			return done, w.giveUp(err)
 		}
 	}
-	done.epoch = w.epoch
+	done.epochs = w.epochs()
 	if !slices.Contains(done.duplicates, false) {
 		return done, w.leave()
 	}
@@ -65,6 +65,16 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (done stored, er
 	}
 	w.noteRemoved()
 	return done, nil
+}
+
+// epochs are those that the write at hand reports. When it has removed dead letters, some of its own may be among them,
+// which the caller remembers; so the next write reports another one.
+func (w *writer) epochs() [engine.Kinds]uint64 {
+	if w.removed {
+		w.buried++
+		defer func() { w.buried++ }()
+	}
+	return [engine.Kinds]uint64{engine.KindDeadLetter: w.epoch + w.buried, engine.KindMessage: w.epoch}
 }
 
 // leave ends a transaction that found everything stored: it proves nothing about writing. What it found is no use in a

@@ -23,6 +23,7 @@ type writer struct {
 	warned  time.Time // that some were removed
 	replace int       // how often the file was found moved, so that a tail starts again
 	epoch   uint64    // changes when it is no longer certain that the file has all that was written
+	buried  uint64    // changes when the engine itself has removed dead letters
 	version int64     // the file's data_version: another connection's write changes it
 
 	announced bool // that this file is open
