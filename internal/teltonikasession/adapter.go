@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 )
 
@@ -113,6 +114,7 @@ type session struct {
 	proved    bool          // a frame with records is acknowledged
 	streams   bool          // sends its next frame within restAfter
 	waited    time.Duration // for the next frame already; see rest
+	others    limit.Bucket  // logins of other devices; see otherLogins
 	lastFrame time.Time
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -119,11 +120,27 @@ func (s *session) backOff(imei string, until time.Time) error {
 		return nil
 	}
 	refused := s.StrictAuth && !s.Authority.Known(imei)
-	wait := s.backoff.due(s.loginSource(imei, refused), time.Now())
-	if wait == 0 {
-		return nil
+	if wait := s.backoff.due(s.loginSource(imei, refused), time.Now()); wait > 0 {
+		if err := s.conn.Pause(min(wait, time.Until(until))); err != nil {
+			return err
+		}
 	}
-	return s.conn.Pause(min(wait, time.Until(until)))
+	return s.paceOther()
+}
+
+// otherLogins is how many logins of other devices a connection may have at once, and then one a second: each closes the
+// connection that its device has elsewhere.
+var otherLogins = limit.PerSecond(1, 5)
+
+// paceOther waits for as long as a login of another device than the connection's has to. Who has waited for the backoff
+// does not wait again.
+func (s *session) paceOther() error {
+	for s.device != nil && !s.others.Take(1, time.Now(), otherLogins) {
+		if err := s.conn.Pause(otherLogins.Interval); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loginSource is whose logins the backoff counts.

@@ -3,6 +3,7 @@ package teltonikasession
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"testing"
@@ -150,6 +151,54 @@ func TestAnotherLoginThatIsRefused(t *testing.T) {
 		}
 		s.loginAfter(0).expectAlive()
 	}, strict, func(o *Options) { o.Commands = b })
+}
+
+// One connection that logs in as one device after the other closes a few of their connections, and then one a second. No
+// login waits for longer, and the same one again does not wait.
+func TestManyLoginsOnOneConnectionArePaced(t *testing.T) {
+	serve(t, func(s *service) {
+		var fleet []*tracker
+		for i := range 20 {
+			fleet = append(fleet, s.loginAs(fmt.Sprint("device", i)))
+		}
+		d := s.login()
+		for i := range 5 {
+			d.send(loginOf(fmt.Sprint("device", i)))
+			d.expect("01")
+		}
+		for i := 5; i < 10; i++ {
+			d.send(loginOf(fmt.Sprint("device", i)))
+			pass(time.Second - time.Millisecond)
+			d.expect("")
+			pass(time.Millisecond)
+			d.expect("01")
+			d.send(loginOf(fmt.Sprint("device", i)))
+			d.expect("01")
+		}
+		s.expectMetric(10, "teltonika_connections_closed_total", "reason=taken_over")
+		for _, left := range fleet[10:] {
+			left.expectAlive()
+		}
+	})
+}
+
+// A device that waits for the backoff of its login does not wait for that of the connection's logins too.
+func TestOtherLoginWaitsOnce(t *testing.T) {
+	serve(t, func(s *service) {
+		for range 3 {
+			d := s.loginAfterBackoff()
+			d.send(bodyFrame(0x61, 1, 1))
+			d.expectClosed("")
+		}
+		d := s.loginAs(otherIMEI)
+		for i := range 5 {
+			d.send(loginOf(fmt.Sprint("device", i)))
+			d.expect("01")
+		}
+		d.send(loginOf(imei))
+		pass(maxLoginBackoff)
+		d.expect("01")
+	})
 }
 
 // bound is a transport whose connections are one device's by their certificate.
