@@ -40,7 +40,7 @@ func maxConnections(c *config.Config) int {
 // itself leave.
 func httpConnections(c *config.Config, most int) int {
 	devices := maxConnections(c)
-	spare := descriptorLimit() - devices - ingest.LobbyOf(devices) - ownDescriptors
+	spare := descriptorLimit() - devices - ingest.OverflowReserve(devices) - ownDescriptors
 	return min(most, max(minHTTP, spare/4))
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 )
 
 const (
@@ -68,7 +70,7 @@ func (f *File) read(ctx context.Context, force bool) (*set, error) {
 		case !errors.Is(err, errChanging):
 			return nil, err
 		}
-		if !pause(ctx, f.settle) {
+		if !backoff.Pause(ctx, f.settle) {
 			return nil, err
 		}
 	}
@@ -80,7 +82,7 @@ func (f *File) awaitSettled(ctx context.Context, info fs.FileInfo) error {
 	if age > f.settle {
 		return nil
 	}
-	if !pause(ctx, min(f.settle, f.settle-age)) {
+	if !backoff.Pause(ctx, min(f.settle, f.settle-age)) {
 		return errChanging
 	}
 	now, err := os.Stat(f.path)
@@ -172,16 +174,4 @@ func addLine(b *builder, line []byte, number int) error {
 		return nil
 	}
 	return err
-}
-
-// pause waits, and says whether the whole time has passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

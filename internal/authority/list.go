@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 )
 
 const (
@@ -96,7 +98,8 @@ func (l *List) Reload() {
 // A strict list is tried until it can be read, since without it either nobody or everybody would be let in; only
 // ErrEmpty, ErrMissing and the end of ctx end that.
 func (l *List) Start(ctx context.Context) error {
-	for retry := firstRetry; ; retry = min(2*retry, max(l.Refresh, firstRetry)) {
+	retry := backoff.Backoff{First: firstRetry, Max: max(l.Refresh, firstRetry)}
+	for {
 		err := l.Check(ctx)
 		switch {
 		case err == nil:
@@ -106,7 +109,7 @@ func (l *List) Start(ctx context.Context) error {
 		case errors.Is(err, ErrEmpty), errors.Is(err, ErrMissing):
 			return err
 		}
-		if !pause(ctx, retry) {
+		if !retry.Wait(ctx) {
 			return ctx.Err()
 		}
 	}
@@ -127,13 +130,13 @@ func (l *List) Check(ctx context.Context) error {
 // Run reads the list again and again until ctx ends: at the refresh interval, sooner after failures, and when Reload
 // asks for it.
 func (l *List) Run(ctx context.Context) {
-	retry := firstRetry
+	retry := backoff.Backoff{First: firstRetry, Max: l.Refresh}
 	for {
 		wait := l.Refresh
 		if *l.failure.Load() == nil {
-			retry = firstRetry
+			retry.Reset()
 		} else {
-			wait, retry = min(wait, retry), 2*min(retry, wait)
+			wait = retry.Next()
 		}
 		timer := time.NewTimer(jitter(wait))
 		force := false

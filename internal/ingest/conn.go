@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
@@ -21,13 +22,13 @@ type Conn struct {
 	session   Session
 	run       func()    // takes the next steps
 	via       Transport // nil for a plain connection
-	client    net.Addr  // whom the guard holds responsible; nil while only the balancer is known
+	client    net.Addr  // whom the limiter holds responsible; nil while only the balancer is known
 	since     time.Time // when it was accepted
 	transport string    // how it came in: tcp, tls
 	verify    func(device string) error
 	cutFor    atomic.Pointer[CloseReason] // why the server ends it, if it does
 	renew     bool                        // a new goroutine shall run
-	brief     bool                        // there is little time for the login
+	hurried   bool                        // there is little time for the login
 
 	// With the server's lock; the flags share a word, because there are many connections.
 	opened bool   // the session's, and no longer the transport's
@@ -82,25 +83,21 @@ func (c *Conn) Wake() { c.SetReadDeadline(deadline.Past) }
 // Patience is what is left of d for a login, counted from when the connection was accepted. It is less where the
 // connection's address has had many that did not log in.
 func (c *Conn) Patience(d time.Duration) time.Duration {
-	if c.brief {
-		d = min(d, brieflyWaited)
+	if c.hurried {
+		d = min(d, hurriedLogin)
 	}
 	return d - time.Since(c.since)
 }
 
 // Draining is closed when the server begins to stop.
-func (c *Conn) Draining() <-chan struct{} { return c.server.draining }
+func (c *Conn) Draining() <-chan struct{} { return c.server.draining() }
 
 // Pause waits, and returns ErrDraining at once when the server is stopping.
 func (c *Conn) Pause(d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-c.server.draining:
+	if !backoff.Pause(c.server.running, d) {
 		return ErrDraining
 	}
+	return nil
 }
 
 // Lasts reports whether the device may still be served: neither it nor the server has ended the connection.
@@ -121,7 +118,7 @@ func (c *Conn) Renew() { c.renew = true }
 func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) {
 	s := c.server
 	if c.device == "" { // which nobody else writes
-		s.guard.note(c.client, true, time.Now())
+		s.limiter.note(c.client, true, time.Now())
 	}
 	older, gone, number, err := s.register(c, device, trusted)
 	if gone != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
@@ -73,9 +74,9 @@ type PacketOptions struct {
 // One goroutine reads a socket and takes each datagram as far as it goes without waiting; so the number of sockets is
 // how many processors datagrams can take, whoever sends how many of them. What waits to be stored waits apart.
 type PacketServer struct {
-	options  PacketOptions
-	places   *places
-	draining chan struct{}  // closed when Drain begins
+	options PacketOptions
+	limiter *packetLimiter
+	drain
 	reading  sync.WaitGroup // sockets
 	pending  sync.WaitGroup // datagrams
 	warnings warnings
@@ -87,7 +88,7 @@ type PacketServer struct {
 // NewPacketServer returns a server without sockets.
 func NewPacketServer(o PacketOptions) *PacketServer {
 	o.MaxBytes = min(o.MaxBytes, largestDatagram)
-	return &PacketServer{options: o, places: newPlaces(), draining: make(chan struct{})}
+	return &PacketServer{options: o, limiter: newPacketLimiter(), drain: newDrain()}
 }
 
 const (
@@ -119,15 +120,6 @@ func (s *PacketServer) Serve(c PacketConn) {
 	})
 }
 
-func (s *PacketServer) isDraining() bool {
-	select {
-	case <-s.draining:
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *PacketServer) read(c PacketConn) {
 	buffer, control := make([]byte, s.options.MaxBytes+1), make([]byte, controlRoom) // one too long is seen to be
 	idle := 0
@@ -146,9 +138,7 @@ func (s *PacketServer) read(c PacketConn) {
 			return
 		default:
 			s.options.Logger.Error("cannot read datagrams", "error", err, "retry_in", maxAcceptPause)
-			select {
-			case <-time.After(maxAcceptPause):
-			case <-s.draining:
+			if !backoff.Pause(s.running, maxAcceptPause) {
 				return
 			}
 		}
@@ -164,21 +154,21 @@ func (s *PacketServer) handle(p Packet) bool {
 		s.drop(&p, dropTooLarge)
 		return false
 	}
-	place, ok := s.places.reserve(p.From.Addr())
+	place, ok := s.limiter.reserve(p.From.Addr())
 	if !ok {
 		s.drop(&p, dropAddressBusy)
 		return false
 	}
-	if !s.places.take() {
+	if !s.limiter.tryAcquire() {
 		s.options.Metrics.waits.Inc()
-		if !s.places.wait(s.draining) {
-			s.places.forget(place)
+		if !s.limiter.acquire(s.draining()) {
+			s.limiter.unreserve(place)
 			return false
 		}
 	}
-	pending := s.take(p)
+	pending := s.adapt(p)
 	if pending == nil {
-		s.places.give(place)
+		s.limiter.release(place)
 		return false
 	}
 	s.options.Metrics.inHand.Inc()
@@ -186,14 +176,15 @@ func (s *PacketServer) handle(p Packet) bool {
 	go func() {
 		defer s.pending.Done()
 		defer s.options.Metrics.inHand.Dec()
-		defer s.places.give(place)
+		defer s.limiter.release(place)
 		defer s.contain(p.From)
 		pending.Settle()
 	}()
 	return true
 }
 
-func (s *PacketServer) take(p Packet) Pending {
+// adapt has the adapter take the datagram. A panic leaves nothing to wait for.
+func (s *PacketServer) adapt(p Packet) Pending {
 	defer s.contain(p.From)
 	return s.options.Adapter.Take(p)
 }

@@ -86,10 +86,10 @@ func newPacketShell(t *testing.T, maxBytes int) *packetShell {
 	t.Cleanup(func() {
 		s.release()
 		s.drain()
-		if n := testutil.ToFloat64(s.options.Metrics.inHand); n != 0 || len(s.places.taken) != 0 {
-			t.Errorf("%v datagrams in hand, %d places taken at the end", n, len(s.places.taken))
+		if n := testutil.ToFloat64(s.options.Metrics.inHand); n != 0 || len(s.limiter.taken) != 0 {
+			t.Errorf("%v datagrams in hand, %d places taken at the end", n, len(s.limiter.taken))
 		}
-		for cell := range s.places.addresses.Cells() {
+		for cell := range s.limiter.addresses.Cells() {
 			if n := cell.Load(); n != 0 {
 				t.Errorf("%d places of an address taken at the end", n)
 			}
@@ -266,13 +266,13 @@ func TestDatagramsInHandAreBounded(t *testing.T) {
 	s := newPacketShell(t, 100)
 	inHand := func() int { return int(testutil.ToFloat64(s.options.Metrics.inHand)) }
 	greedy := s.dial("127.0.0.1")
-	greedy.say("hold", maxInHandOfAnOrigin+50)
+	greedy.say("hold", maxInHandOfAddress+50)
 	s.until("drops", 50, func() int { return s.dropped(dropAddressBusy) })
 	other := s.dial("127.0.0.2")
 	other.say("hello", 1)
 	other.expect("hello")
 
-	s.dial("127.0.0.3").say("hold", maxInHand-maxInHandOfAnOrigin)
+	s.dial("127.0.0.3").say("hold", maxInHand-maxInHandOfAddress)
 	s.until("in hand", maxInHand, inHand)
 	other.say("hello", 1)
 	s.until("waits", 1, func() int { return int(testutil.ToFloat64(s.options.Metrics.waits)) })

@@ -10,7 +10,7 @@ import (
 type dropReason string
 
 const (
-	dropAddressBusy dropReason = "address_busy" // maxInHandOfAnOrigin
+	dropAddressBusy dropReason = "address_busy" // maxInHandOfAddress
 	dropTooLarge    dropReason = "too_large"    // above MaxBytes
 	dropPanic       dropReason = "panic"        // a bug in the adapter, contained
 )

@@ -12,9 +12,7 @@ import (
 // counts nowhere: its devices send it again.
 func (s *PacketServer) Drain(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.isDraining() {
-		close(s.draining)
-	}
+	s.begin()
 	for _, c := range s.conns {
 		c.SetReadDeadline(deadline.Past)
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
@@ -45,32 +46,29 @@ type Options struct {
 
 // Server accepts connections until Shutdown.
 type Server struct {
-	options  Options
-	guard    *guard
-	proven   *provenDevices
-	running  context.Context // ends when Drain begins
-	drain    context.CancelFunc
-	draining <-chan struct{} // closed when Drain begins
-	sessions sync.WaitGroup  // connections whose adapter is still at work
+	options Options
+	limiter *connLimiter
+	proven  *provenDevices
+	drain
+	sessions sync.WaitGroup // connections whose adapter is still at work
 	accepts  sync.WaitGroup
 
 	mu        sync.Mutex // a connection takes it a few times: at its begin, login, first ACK and end
 	listeners []net.Listener
-	conns     crowd
-	unproven  crowd // of conns, those that have no proof
-	loggedIn  int   // of conns
-	ending    int   // connections that were cut off and are not in conns any more
-	proofs    proof // the last one
+	conns     connSet
+	unproven  connSet // of conns, those that have no proof
+	loggedIn  int     // of conns
+	ending    int     // connections that were cut off and are not in conns any more
+	proofs    proof   // the last one
 	devices   map[string]*Conn
 	logins    uint64
 }
 
 // New returns a server that does not listen yet.
 func New(o Options) *Server {
-	running, drain := context.WithCancel(context.Background())
 	return &Server{
-		options: o, guard: newGuard(), proven: newProvenDevices(), running: running, drain: drain, draining: running.Done(),
-		conns: make(crowd), unproven: make(crowd), devices: make(map[string]*Conn), proofs: listed,
+		options: o, limiter: newConnLimiter(), proven: newProvenDevices(), drain: newDrain(),
+		conns: make(connSet), unproven: make(connSet), devices: make(map[string]*Conn), proofs: listed,
 	}
 }
 
@@ -90,15 +88,6 @@ func (s *Server) Serve(l net.Listener, via Transport) {
 	})
 }
 
-func (s *Server) isDraining() bool {
-	select {
-	case <-s.draining:
-		return true
-	default:
-		return false
-	}
-}
-
 // How long accept waits after a failure such as "too many open files", doubled from one to the other.
 const (
 	minAcceptPause = 5 * time.Millisecond
@@ -106,23 +95,21 @@ const (
 )
 
 func (s *Server) accept(l net.Listener, via Transport) {
-	pause := minAcceptPause
+	retry := backoff.Backoff{First: minAcceptPause, Max: maxAcceptPause}
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
-			pause = minAcceptPause
+			retry.Reset()
 			s.handle(conn, via)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
+			pause := retry.Next()
 			s.options.Logger.Error("cannot accept connections", "error", err, "retry_in", pause)
-			select {
-			case <-time.After(pause):
-			case <-s.draining:
+			if !backoff.Pause(s.running, pause) {
 				return
 			}
-			pause = min(2*pause, maxAcceptPause)
 		}
 	}
 }
@@ -174,7 +161,7 @@ func (s *Server) serve(c *Conn) {
 		return // Shutdown closes what is left, spread over a moment
 	}
 	if c.device == "" {
-		s.guard.note(c.client, false, time.Now())
+		s.limiter.note(c.client, false, time.Now())
 	}
 	c.Close()
 	s.remove(c)

@@ -18,7 +18,7 @@ const (
 // sessions that wait for their device, and returns when every session has finished the frame that it held, or ctx ends. The sockets stay open.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
-	s.drain()
+	s.begin()
 	for _, l := range s.listeners {
 		l.Close()
 	}

@@ -196,18 +196,18 @@ func TestTransportsOpenSideBySide(t *testing.T) {
 }
 
 // A balancer's address may fail as often as its devices do, and each device's own address is held to the limit.
-func TestGuardLooksBehindARelay(t *testing.T) {
+func TestConnLimiterLooksBehindARelay(t *testing.T) {
 	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
 		for i, end := range []string{"sealed\nbye\n", "broken\n"} { // in the session, and in the transport
 			a, b, refused := fmt.Sprintf("192.0.2.%d", 2*i), fmt.Sprintf("192.0.2.%d", 2*i+1), s.closed(ReasonRateLimited)
-			for n := range heardRate.Burst + 10 {
+			for n := range admitRate.Burst + 10 {
 				s.fail([]string{a, b}[n%2], end)
 			}
 			synctest.Wait()
 			if s.closed(ReasonRateLimited) != refused {
 				t.Errorf("%q: the two are taken for one", end)
 			}
-			for range heardRate.Burst {
+			for range admitRate.Burst {
 				s.fail(a, end)
 			}
 			synctest.Wait()
@@ -250,13 +250,13 @@ func TestOneClientBehindARelayIsTheFirstToGo(t *testing.T) {
 // A relay's own connection is a health check, however it ends and however often, unless somebody logs in on it.
 func TestRelaysOwnConnections(t *testing.T) {
 	withEnvelopes(t, envelope{relays: true}, func(s *shell) {
-		for range 2 * heardRate.Burst {
+		for range 2 * admitRate.Burst {
 			d := s.dial()
 			d.send("own\nsealed\nbye")
 			d.awaitEnd()
 		}
 		synctest.Wait()
-		if n := s.closedVia("letter", ReasonHealthCheck); n != float64(2*heardRate.Burst) {
+		if n := s.closedVia("letter", ReasonHealthCheck); n != float64(2*admitRate.Burst) {
 			t.Errorf("%v health checks", n)
 		}
 		d := s.dial()

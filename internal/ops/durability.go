@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
@@ -47,17 +48,15 @@ func (d *Durability) String() string {
 
 // Run asks until ctx ends. Look must not be called meanwhile.
 func (d *Durability) Run(ctx context.Context) {
-	for retry := inspectRetry; ; {
+	retry := backoff.Backoff{First: inspectRetry, Max: d.interval}
+	for {
 		wait := d.interval
 		if err := d.Look(ctx); err == nil {
-			retry = inspectRetry
+			retry.Reset()
 		} else {
-			wait = min(retry, d.interval)
-			retry = min(2*retry, d.interval)
+			wait = retry.Next()
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !backoff.Pause(ctx, wait) {
 			return
 		}
 	}

@@ -15,10 +15,10 @@ import (
 // When all places are proven devices', a few newcomers more are let in for a moment. One of them may be a device that comes
 // back before its old connection is known to be dead, or one that has proved itself earlier than others: it takes the place
 // of one of them. See first.
-const lobby = 16
+const overflowReserve = 16
 
-// LobbyOf is how many connections more than the limit there may be for a moment: fewer where descriptors are few.
-func LobbyOf(maxConnections int) int { return min(lobby, 1+maxConnections/128) }
+// OverflowReserve is how many connections more than the limit there may be for a moment: fewer where descriptors are few.
+func OverflowReserve(maxConnections int) int { return min(overflowReserve, 1+maxConnections/128) }
 
 var (
 	errNotAdmitted = errors.New("too many connections without a login")
@@ -32,12 +32,12 @@ func (c *Conn) admit(client net.Addr) error {
 	if c.client != nil {
 		return nil
 	}
-	switch c.server.guard.hears(client, time.Now()) {
-	case notHeard:
+	switch c.server.limiter.admits(client, time.Now()) {
+	case refused:
 		c.server.options.Logger.Warn("too many connections without a login, connection closed", "remote", client.String())
 		return &OpenError{Reason: ReasonRateLimited, Err: errNotAdmitted}
-	case heardBriefly:
-		c.brief = true
+	case admittedHurried:
+		c.hurried = true
 	}
 	c.server.mu.Lock() // under which others look at it
 	defer c.server.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Server) add(c *Conn) (gone *Conn, err error) {
 	if s.isDraining() {
 		return nil, ErrDraining
 	}
-	if most := s.options.MaxConnections; s.ending > 0 && len(s.conns)+s.ending > most+LobbyOf(most) {
+	if most := s.options.MaxConnections; s.ending > 0 && len(s.conns)+s.ending > most+OverflowReserve(most) {
 		return nil, errEnding
 	}
 	s.conns[c] = struct{}{}
@@ -78,8 +78,8 @@ func (s *Server) add(c *Conn) (gone *Conn, err error) {
 	s.sessions.Add(1)
 	room := s.options.MaxConnections
 	if proven := len(s.conns) - len(s.unproven); proven >= room {
-		room += LobbyOf(room)
-		c.brief = true
+		room += OverflowReserve(room)
+		c.hurried = true
 	}
 	if len(s.conns) > room {
 		gone = s.unproven.first(anyConn)

@@ -12,81 +12,81 @@ func tcp(address string) net.Addr {
 	return &net.TCPAddr{IP: net.ParseIP(address), Port: 40000}
 }
 
-func TestGuardHearsAnAddressThatNeverLogsInBriefly(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
+func TestConnLimiterHurriesAnAddressThatNeverLogsIn(t *testing.T) {
+	g, now := newConnLimiter(), time.Unix(1000, 0)
 	scanner, tracker := tcp("192.0.2.1"), tcp("192.0.2.2")
-	expect := func(want hearing) {
+	expect := func(want admission) {
 		t.Helper()
-		if got := g.hears(scanner, now); got != want {
-			t.Errorf("heard %v, want %v", got, want)
+		if got := g.admits(scanner, now); got != want {
+			t.Errorf("%v, want %v", got, want)
 		}
-		if g.hears(tracker, now) != heardPatiently {
-			t.Error("another address is not heard as before")
+		if g.admits(tracker, now) != admitted {
+			t.Error("another address is not admitted as before")
 		}
 	}
-	for i := range heardRate.Burst {
-		want := heardPatiently
-		if i >= patientRate.Burst {
-			want = heardBriefly
+	for i := range admitRate.Burst {
+		want := admitted
+		if i >= unhurriedRate.Burst {
+			want = admittedHurried
 		}
 		expect(want)
 		g.note(scanner, false, now)
 	}
-	expect(notHeard)
+	expect(refused)
 	now = now.Add(time.Second)
 	for i := range 100 {
-		want := heardBriefly
+		want := admittedHurried
 		if i == 0 {
-			want = heardPatiently
+			want = admitted
 		}
 		expect(want)
 		g.note(scanner, false, now)
 	}
-	expect(notHeard)
+	expect(refused)
 	now = now.Add(time.Second)
-	expect(heardPatiently)
+	expect(admitted)
 }
 
-func TestGuardForgivesAnAddressThatAFleetShares(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
+func TestConnLimiterForgivesAnAddressThatAFleetShares(t *testing.T) {
+	g, now := newConnLimiter(), time.Unix(1000, 0)
 	shared := tcp("198.51.100.7")
-	for i := range 100 * patientRate.Burst {
-		if g.hears(shared, now) != heardPatiently {
-			t.Fatalf("not heard after %d connections", i)
+	for i := range 100 * unhurriedRate.Burst {
+		if g.admits(shared, now) != admitted {
+			t.Fatalf("refused after %d connections", i)
 		}
 		g.note(shared, i%20 == 0, now) // one login in twenty
 	}
 }
 
-func TestGuardTakesANetworkOfIPv6ForOneAddress(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
-	for i := range patientRate.Burst {
+func TestConnLimiterTakesANetworkOfIPv6ForOneAddress(t *testing.T) {
+	g, now := newConnLimiter(), time.Unix(1000, 0)
+	for i := range unhurriedRate.Burst {
 		ip := net.ParseIP("2001:db8::")
 		ip[15] = byte(i)
 		g.note(&net.TCPAddr{IP: ip}, false, now)
 	}
-	if g.hears(tcp("2001:db8::ffff"), now) == heardPatiently {
-		t.Error("another address of the network is heard patiently")
+	if g.admits(tcp("2001:db8::ffff"), now) == admitted {
+		t.Error("another address of the network is not hurried")
 	}
-	if g.hears(tcp("2001:db8:0:1::1"), now) != heardPatiently {
+	if g.admits(tcp("2001:db8:0:1::1"), now) != admitted {
 		t.Error("another network is not")
 	}
-	if mapped := (&net.TCPAddr{IP: net.IPv4(192, 0, 2, 9).To16()}); g.hears(mapped, now) != heardPatiently {
+	if mapped := (&net.TCPAddr{IP: net.IPv4(192, 0, 2, 9).To16()}); g.admits(mapped, now) != admitted {
 		t.Error("an IPv4 address is not")
 	}
 }
 
-// However many connections of an address were open already, it is heard again a moment after the last failure.
-func TestGuardForgivesABurst(t *testing.T) {
-	g, now := newGuard(), time.Unix(1000, 0)
+// However many connections of an address were open already, it is admitted again a moment after the last failure.
+func TestConnLimiterForgivesABurst(t *testing.T) {
+	g, now := newConnLimiter(), time.Unix(1000, 0)
 	fleet := tcp("198.51.100.7")
 	for range 10_000 {
 		g.note(fleet, false, now)
 	}
-	if now = now.Add(3 * time.Second); g.hears(fleet, now) == notHeard {
-		t.Error("not heard after 3 s")
+	if now = now.Add(3 * time.Second); g.admits(fleet, now) == refused {
+		t.Error("refused after 3 s")
 	}
-	if now = now.Add(4 * time.Minute); g.hears(fleet, now) != heardPatiently {
+	if now = now.Add(4 * time.Minute); g.admits(fleet, now) != admitted {
 		t.Error("not patiently after 4 minutes")
 	}
 }
@@ -102,14 +102,14 @@ func (s *shell) failures(n int) {
 }
 
 // A bad device behind the NAT of good ones does not keep them out, and a login ends the haste.
-func TestFailuresLeaveTheAddressHeard(t *testing.T) {
+func TestFailuresLeaveTheAddressAdmitted(t *testing.T) {
 	s := onSockets(t, 1000)
-	s.failures(patientRate.Burst + 60)
+	s.failures(unhurriedRate.Burst + 60)
 	for i := range 20 {
 		s.login("good" + string(rune('a'+i))).say("hello")
 	}
 	if n := s.closed(ReasonRateLimited); n != 0 {
-		t.Errorf("%d connections are not heard", n)
+		t.Errorf("%d connections are refused", n)
 	}
 }
 
@@ -120,16 +120,16 @@ func TestFailuresMakeTheServerImpatient(t *testing.T) {
 	if got := c.Patience(time.Minute); got < 59*time.Second {
 		t.Errorf("patience %v before any failure", got)
 	}
-	s.failures(patientRate.Burst + 10)
+	s.failures(unhurriedRate.Burst + 10)
 	if err := c.admit(tcp("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Patience(time.Minute); got > brieflyWaited || got < brieflyWaited-time.Second {
-		t.Errorf("patience %v after %d failures", got, patientRate.Burst+10)
+	if got := c.Patience(time.Minute); got > hurriedLogin || got < hurriedLogin-time.Second {
+		t.Errorf("patience %v after %d failures", got, unhurriedRate.Burst+10)
 	}
 }
 
-func TestFloodOfFailuresIsNotHeard(t *testing.T) {
+func TestFloodOfFailuresIsRefused(t *testing.T) {
 	s := onSockets(t, 1000)
 	fleet := s.login("tracker") // stays connected throughout
 	testkit.Eventually(s, "connections are rate limited", func() bool {

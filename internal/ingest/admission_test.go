@@ -41,7 +41,7 @@ func TestConnectionLimit(t *testing.T) {
 	s.login("d").say("hello")
 }
 
-// Those who only connect hold no more than the lobby, however many they are.
+// Those who only connect hold no more than the overflow reserve, however many they are.
 func TestLobbyIsBounded(t *testing.T) {
 	s := onSockets(t, 16)
 	for i := range 16 {
@@ -50,8 +50,8 @@ func TestLobbyIsBounded(t *testing.T) {
 	for range 50 {
 		s.dial()
 	}
-	s.expectClosed(ReasonCrowdedOut, 50-LobbyOf(16))
-	if n := s.Connections(); n != 16+LobbyOf(16) {
+	s.expectClosed(ReasonCrowdedOut, 50-OverflowReserve(16))
+	if n := s.Connections(); n != 16+OverflowReserve(16) {
 		t.Errorf("%d connections", n)
 	}
 }
@@ -62,7 +62,7 @@ func TestProvenDeviceComesBackToAFullServer(t *testing.T) {
 	s.proven("a")
 	s.proven("b")
 	old := s.proven("c")
-	s.dial() // a stranger waits in the lobby
+	s.dial() // a stranger waits in the overflow reserve
 	again := s.login("c")
 	old.expectEnd()
 	again.say("hello")
