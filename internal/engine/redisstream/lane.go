@@ -216,7 +216,7 @@ func (l *lane) readIDs(results []engine.Result, p *position) error {
 		}
 		switch answer.kind {
 		case '$':
-			p.newest = append(p.newest[:0], answer.text...)
+			p.confirmed(answer.text)
 		case '-':
 			results[i].Err = l.refuse(refusal(answer.text))
 		default:
@@ -249,6 +249,9 @@ func (l *lane) connect(ctx context.Context) error {
 	if err != nil {
 		l.fail(err)
 		return err
+	}
+	for _, p := range l.positions() {
+		p.moved = true
 	}
 	return nil
 }

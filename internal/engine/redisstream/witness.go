@@ -11,7 +11,9 @@ import (
 // restart without the newest entries, or at another server. A lane asks for the stream itself, behind its batch: for
 // the newest entry that was confirmed to it, before which Redis loses nothing as long as that is there, and for what
 // XINFO STREAM counts, by which it notices what was removed. What the engine's own trimming removes is not lost: the
-// oldest entries of a stream that is still as long as it is meant to be.
+// oldest entries of a stream that is still as long as it is meant to be. If that took the newest confirmed entry, then as
+// many entries are gone as had been added with it; another stream under the same key lacks them. And the lane has been
+// connected since to the server that had it: nobody knows what another one had.
 
 // checkEvery is how often a stream is looked at that is trimmed and written to: so seldom that it costs nothing, and
 // before it could be emptied by somebody and grow to its length again.
@@ -23,7 +25,10 @@ type witness struct {
 	epoch   uint64
 	seen    streamState // at the last check
 	checked time.Time
+	place   int64    // how many entries had been added together with the newest one confirmed, at least
 	asked   streamID // the newest entry confirmed, as this check asks for it; zero = none
+	askedAt int64    // its place
+	moved   bool     // the connection is another one than at the last check
 }
 
 // streamState is what XINFO STREAM says.
@@ -43,10 +48,17 @@ func (w *witness) due(known, written bool, now time.Time) bool {
 func (p *position) appendCheck(out []byte, now time.Time) []byte {
 	p.checked = now
 	p.asked, _ = parseStreamID(string(p.newest))
+	p.askedAt = p.place
 	if p.asked != (streamID{}) {
 		out = appendCommand(out, "XRANGE", p.key, p.asked.String(), p.asked.String())
 	}
 	return appendCommand(out, "XINFO", "STREAM", p.key)
+}
+
+// confirmed notes that Redis has answered with the id of an entry.
+func (p *position) confirmed(id []byte) {
+	p.newest = append(p.newest[:0], id...)
+	p.place = max(p.place, p.seen.added) + 1
 }
 
 // readCheck reads the answers, and begins another epoch if something is lost or Redis does not tell.
@@ -67,10 +79,14 @@ func (w *witness) readCheck(r *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	if w.epoch == 0 || !told || !known || w.lost(now, there) {
+	lost := w.lost(now, there)
+	if lost {
+		w.place = 0
+	}
+	if w.epoch == 0 || !told || !known || lost {
 		w.epoch++
 	}
-	w.seen = now
+	w.seen, w.moved = now, false
 	return nil
 }
 
@@ -82,7 +98,8 @@ func (w *witness) lost(now streamState, newest bool) bool {
 	case now.added < w.seen.added || now.deleted != w.seen.deleted:
 		return true
 	case !newest:
-		return !trimmed || lower(w.asked, now.first) == now.first
+		return !trimmed || w.moved || lower(w.asked, now.first) == now.first ||
+			now.added >= 0 && now.added-now.length < w.askedAt
 	case w.seen.first == streamID{}:
 		return false // there was nothing, and each batch since has looked
 	case now.first != w.seen.first:

@@ -3,6 +3,7 @@ package redisstream
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
@@ -71,6 +72,36 @@ func TestOwnTrimmingIsNoLoss(t *testing.T) {
 			r.Do("XTRIM", testStream, "MAXLEN", 500)
 			if now := epochOf(t, e, 0, 9002, 1); now == before {
 				t.Error("trimming by hand is not noticed")
+			}
+		})
+	}
+}
+
+// A stream that somebody replaces by another one, as long as ours is meant to be and with later ids, is not taken for
+// our own trimming; nor is one of another server.
+func TestReplacedStreamIsNotTakenForTrimming(t *testing.T) {
+	refill := func(r *testkit.Redis, entries int) {
+		r.Do("DEL", testStream)
+		r.Do("EVAL", "for i = 1, ARGV[2] do redis.call('XADD', KEYS[1], (ARGV[1] + i) .. '-0', 'a', 'b') end", 1, testStream,
+			time.Now().UnixMilli()+1000, entries)
+	}
+	for name, replace := range map[string]func(r *testkit.Redis, e *Engine){
+		"replaced": func(r *testkit.Redis, _ *Engine) { refill(r, 1200) },
+		"another server's, trimmed as well": func(r *testkit.Redis, e *Engine) {
+			refill(r, 2400)
+			r.Do("XTRIM", testStream, "MAXLEN", 1000)
+			e.lanes[0].drop()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := testkit.StartRedis(t)
+			e := use(t, r, Options{Lanes: 1})
+			e.lanes[0].records.limit = 1000
+			epochOf(t, e, 0, 0, 500)
+			before := epochOf(t, e, 0, 500, 700)
+			replace(r, e)
+			if now := epochOf(t, e, 0, 2000, 1); now == before {
+				t.Errorf("the epoch is still %d", now)
 			}
 		})
 	}
@@ -174,9 +205,13 @@ func TestLost(t *testing.T) {
 		{"an older first entry: another stream", 8, old(10, 5), 14, old(20, 1), true, true},
 		{"counts went back", 0, streamState{length: 5, added: 9, first: id(4)}, 8, streamState{length: 5, added: 8, first: id(4)}, true, true},
 		{"an older version now", 0, streamState{length: 5, added: 5, first: id(1)}, 5, old(5, 1), true, true},
+		{"trimmed beyond the newest", 8, streamState{length: 10, added: 100, first: id(91)}, 100,
+			streamState{length: 8, added: 110, first: id(103)}, false, false},
+		{"trimmed less than was added with the newest", 8, streamState{length: 10, added: 100, first: id(91)}, 100,
+			streamState{length: 12, added: 111, first: id(103)}, false, true},
 		{"filled for the first time", 0, streamState{}, 0, streamState{length: 3, added: 3, first: id(1)}, true, false},
 	} {
-		w := witness{limit: c.limit, seen: c.before, asked: id(c.asked)}
+		w := witness{limit: c.limit, seen: c.before, asked: id(c.asked), askedAt: c.before.added}
 		if got := w.lost(c.now, c.newest); got != c.lost {
 			t.Errorf("%s: lost = %v", c.name, got)
 		}
