@@ -15,22 +15,20 @@ import (
 // ErrDraining is returned by Conn.Await when the server is stopping.
 var ErrDraining = errors.New("server is draining")
 
-// Conn is one device's connection.
+// Conn is one device's connection. There are many, so it is kept small: 128 bytes.
 type Conn struct {
 	net.Conn
 	server    *Server
 	session   Session
-	run       func()    // takes the next steps
-	via       Transport // nil for a plain connection
-	client    net.Addr  // whom the limiter holds responsible; nil while only the balancer is known
-	since     time.Time // when it was accepted
-	transport string    // how it came in: tcp, tls
+	client    net.Addr      // whom the limiter holds responsible; nil while only the balancer is known
+	since     time.Duration // when it was accepted, after the server began
+	transport string        // how it came in: tcp, tls
 	verify    func(device string) error
 	cutFor    atomic.Pointer[CloseReason] // why the server ends it, if it does
 	renew     bool                        // a new goroutine shall run
 	hurried   bool                        // there is little time for the login
 
-	// With the server's lock; the flags share a word, because there are many connections.
+	// With the server's lock.
 	opened bool   // the session's, and no longer the transport's
 	ending bool   // cut off, and not at its end yet
 	proof  proof  // of its device
@@ -39,9 +37,6 @@ type Conn struct {
 
 // Transport is how the connection came in: tcp or tls.
 func (c *Conn) Transport() string { return c.transport }
-
-// Since is when the connection was accepted, before its transport took its time.
-func (c *Conn) Since() time.Time { return c.since }
 
 // IsBalancers reports whether the connection is a balancer's own, and not made for a device. As long as nobody logs in on
 // it, it is a health check.
@@ -86,7 +81,7 @@ func (c *Conn) Patience(d time.Duration) time.Duration {
 	if c.hurried {
 		d = min(d, hurriedLogin)
 	}
-	return d - time.Since(c.since)
+	return d - (time.Since(c.server.began) - c.since)
 }
 
 // Draining is closed when the server begins to stop.

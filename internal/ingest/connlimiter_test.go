@@ -116,7 +116,7 @@ func TestFailuresLeaveTheAddressAdmitted(t *testing.T) {
 // Who says nothing has to be brief where many have not logged in.
 func TestFailuresMakeTheServerImpatient(t *testing.T) {
 	s := onSockets(t, 1000)
-	c := &Conn{server: s.Server, since: time.Now()}
+	c := &Conn{server: s.Server, since: time.Since(s.began)}
 	if got := c.Patience(time.Minute); got < 59*time.Second {
 		t.Errorf("patience %v before any failure", got)
 	}

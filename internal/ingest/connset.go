@@ -45,7 +45,7 @@ func (c *Conn) goesBefore(o *Conn) bool {
 	if c.proof != o.proof {
 		return o.proof.earlier(c.proof)
 	}
-	return c.since.Before(o.since)
+	return c.since < o.since
 }
 
 func anyConn(*Conn) bool { return true }

@@ -47,6 +47,7 @@ type Options struct {
 // Server accepts connections until Shutdown.
 type Server struct {
 	options Options
+	began   time.Time
 	limiter *connLimiter
 	proven  *provenDevices
 	drain
@@ -67,7 +68,7 @@ type Server struct {
 // New returns a server that does not listen yet.
 func New(o Options) *Server {
 	return &Server{
-		options: o, limiter: newConnLimiter(), proven: newProvenDevices(), drain: newDrain(),
+		options: o, began: time.Now(), limiter: newConnLimiter(), proven: newProvenDevices(), drain: newDrain(),
 		conns: make(connSet), unproven: make(connSet), devices: make(map[string]*Conn), proofs: listed,
 	}
 }
@@ -116,7 +117,7 @@ func (s *Server) accept(l net.Listener, via Transport) {
 
 // handle has a new connection served, or closes it if its address has done too much.
 func (s *Server) handle(conn net.Conn, via Transport) {
-	c := &Conn{Conn: conn, server: s, since: time.Now(), transport: plain, via: via, opened: via == nil}
+	c := &Conn{Conn: conn, server: s, since: time.Since(s.began), transport: plain, opened: via == nil}
 	if via == nil || !via.Relays(conn.RemoteAddr()) {
 		if c.admit(conn.RemoteAddr()) != nil {
 			s.options.Metrics.closed(ReasonRateLimited, c.transport)
@@ -134,23 +135,40 @@ func (s *Server) handle(conn net.Conn, via Transport) {
 		s.options.Logger.Warn("no room, unproven connection closed for a newer one",
 			"limit", s.options.MaxConnections, "remote", gone.RemoteAddr().String())
 	}
-	if via == nil {
-		c.session = s.options.Adapter.Open(c)
+	if via != nil {
+		go s.serveVia(c, via)
+		return
 	}
-	c.run = func() { s.serve(c) }
-	go c.run()
+	c.session = s.options.Adapter.Open(c)
+	go s.serve(c)
 }
 
-// serve opens the connection and takes the session's steps, until its end or until it asks for a new goroutine.
+// serve takes the session's steps, until its end or until it asks for a new goroutine.
 func (s *Server) serve(c *Conn) {
-	reason := s.step(c)
-	for ; reason == ""; reason = s.step(c) {
+	for {
+		if reason := s.step(c); reason != "" {
+			s.end(c, reason)
+			return
+		}
 		if c.renew {
 			c.renew = false
-			go c.run()
+			go s.serve(c)
 			return
 		}
 	}
+}
+
+// serveVia opens the connection before that. It leaves the rest to a new goroutine: what opens it uses much of the stack.
+func (s *Server) serveVia(c *Conn, via Transport) {
+	if reason := s.open(c, via); reason != "" {
+		s.end(c, reason)
+		return
+	}
+	go s.serve(c)
+}
+
+// end parts with the connection, whose session is at its end.
+func (s *Server) end(c *Conn, reason CloseReason) {
 	defer s.sessions.Done()
 	if c.session != nil {
 		reason = c.asCheck(reason)
@@ -167,18 +185,18 @@ func (s *Server) serve(c *Conn) {
 	s.remove(c)
 }
 
-// step opens the connection or takes its session's next step. A panic ends the connection and nothing else.
+// step takes the session's next step.
 func (s *Server) step(c *Conn) (reason CloseReason) {
-	defer func() {
-		if p := recover(); p != nil {
-			reason = ReasonPanic
-			s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
-		}
-	}()
-	if c.session == nil {
-		return s.open(c)
-	}
+	defer s.contain(c, &reason)
 	return c.session.Step()
+}
+
+// contain has a panic end the connection and nothing else.
+func (s *Server) contain(c *Conn, reason *CloseReason) {
+	if p := recover(); p != nil {
+		*reason = ReasonPanic
+		s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
+	}
 }
 
 // asCheck is the reason of a session's end, if it was no balancer's health check.

@@ -40,12 +40,13 @@ func (e *OpenError) Unwrap() error { return e.Err }
 const plain = "tcp"
 
 // open makes the connection ready for its session. It returns why the connection ends, or nothing.
-func (s *Server) open(c *Conn) CloseReason {
+func (s *Server) open(c *Conn, via Transport) (reason CloseReason) {
+	defer s.contain(c, &reason)
 	c.SetDeadline(time.Now().Add(c.Patience(s.options.OpenTimeout)))
 	if s.isDraining() { // asked after the deadline is set: if draining begins later, it overwrites the deadline
 		return ReasonShutdown
 	}
-	opened, err := c.via.Open(s.running, c.Conn, c.admit)
+	opened, err := via.Open(s.running, c.Conn, c.admit)
 	if err != nil {
 		return s.notOpened(c, err)
 	}
@@ -54,7 +55,6 @@ func (s *Server) open(c *Conn) CloseReason {
 		return ReasonShutdown
 	}
 	c.session = s.options.Adapter.Open(c)
-	c.renew = true // what opened it has used much of the stack
 	return ""
 }
 

@@ -45,6 +45,7 @@ type Options struct {
 // Adapter makes a session of every connection.
 type Adapter struct {
 	Options
+	began                time.Time
 	frames               sync.Pool // of *frameContext
 	deadLetters          *deadLetterQuota
 	strangersDeadLetters *deadLetterQuota // of devices that are not on the list; nil without one
@@ -59,7 +60,7 @@ func New(o Options) *Adapter {
 	if o.Commands == nil {
 		o.Commands = noCommands{}
 	}
-	a := &Adapter{Options: o, deadLetters: newDeadLetterQuota(deadLetterBytes, o.MaxFrameBytes),
+	a := &Adapter{Options: o, began: time.Now(), deadLetters: newDeadLetterQuota(deadLetterBytes, o.MaxFrameBytes),
 		unlisted: newUnlisted(o.UnlistedRate, o.UnlistedAddressRate), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
 	if o.Listed {
 		a.strangersDeadLetters = newDeadLetterQuota(strangerDeadLetterBytes, o.MaxFrameBytes)
@@ -97,7 +98,7 @@ func (s *session) leave(reason ingest.CloseReason) {
 	d.hangUp()
 	s.Commands.Disconnected(d.imei, d)
 	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(d.loggedIn).Round(time.Millisecond), "frames", d.stats.frames, "records", d.stats.records)
+		"duration", time.Since(d.loggedIn).Round(time.Millisecond), "frames", d.stats.frames.Load(), "records", d.stats.records.Load())
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that
@@ -113,9 +114,9 @@ type session struct {
 	known     bool          // the device, by the authority, when it logged in
 	proved    bool          // a frame with records is acknowledged
 	streams   bool          // sends its next frame within restAfter
-	waited    time.Duration // for the next frame already; see rest
+	rested    bool          // restAfter of the wait for the next frame is over
 	others    limit.Bucket  // logins of other devices; see otherLogins
-	lastFrame time.Time
+	lastFrame time.Duration // when the last frame came, after the adapter's began; 0 = none has
 }
 
 // answer writes what the device waits for.

@@ -1,7 +1,7 @@
 package teltonikasession
 
 import (
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
@@ -16,42 +16,40 @@ type device struct {
 	sender
 }
 
-// deviceStats are what is told of a device that is connected. Their lock is their own: a device that does not read holds
-// up nobody who asks for them.
+// deviceStats are what is told of a device that is connected. They have no lock: a device that does not read holds up
+// nobody who asks for them.
 type deviceStats struct {
-	mu       sync.Mutex
-	codec    teltonika.Codec // of the last frame of records
-	frames   uint64          // acknowledged
-	records  uint64          // acknowledged
-	lastSeen time.Time
+	lastSeen atomic.Int64  // ns since 1970; 0 = not since the login
+	records  atomic.Uint64 // acknowledged
+	frames   atomic.Uint32 // acknowledged
+	codec    atomic.Uint32 // of the last frame of records; 0 = none yet
 }
 
-// add takes down a frame.
+// add takes down a frame that was read to its end.
 func (d *deviceStats) add(w *frameContext) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.lastSeen = w.Received
+	if w.Received.IsZero() {
+		return
+	}
+	d.lastSeen.Store(w.Received.UnixNano())
 	if w.acknowledged >= 0 {
-		d.codec = w.Codec
-		d.frames++
-		d.records += uint64(w.acknowledged)
+		d.codec.Store(uint32(w.Codec))
+		d.frames.Add(1)
+		d.records.Add(uint64(w.acknowledged))
 	}
 }
 
 // Describe implements command.Sender.
 func (d *device) Describe() command.Device {
-	stats := &d.stats
-	stats.mu.Lock()
-	defer stats.mu.Unlock()
 	c := command.Device{
-		IMEI: d.imei, Since: d.loggedIn, Remote: d.session.conn.RemoteAddr().String(), Transport: d.session.conn.Transport(),
-		Frames: stats.frames, Records: stats.records, LastSeen: stats.lastSeen,
+		IMEI: d.imei, Since: d.loggedIn, LastSeen: d.loggedIn,
+		Remote: d.session.conn.RemoteAddr().String(), Transport: d.session.conn.Transport(),
+		Frames: uint64(d.stats.frames.Load()), Records: d.stats.records.Load(),
 	}
-	if stats.codec != 0 {
-		c.Codec = stats.codec.String()
+	if codec := teltonika.Codec(d.stats.codec.Load()); codec != 0 {
+		c.Codec = codec.String()
 	}
-	if c.LastSeen.IsZero() {
-		c.LastSeen = c.Since
+	if at := d.stats.lastSeen.Load(); at != 0 {
+		c.LastSeen = time.Unix(0, at)
 	}
 	return c
 }

@@ -22,7 +22,7 @@ var errRest = errors.New("the device has stopped streaming")
 func (s *session) next() ingest.CloseReason {
 	switch err := s.await(); {
 	case err == errRest:
-		s.rest(restAfter)
+		s.rest(true)
 		return ""
 	case err != nil:
 		return s.cutShort(s.begunWith("frame"), err)
@@ -42,23 +42,27 @@ func (s *session) takeFrame() ingest.CloseReason {
 	reason := s.conclude(w, err)
 	s.device.stats.add(w)
 	s.device.end(w.acknowledged >= 0)
-	if s.streams = w.Received.Sub(s.lastFrame) < restAfter; !s.streams {
-		s.rest(0)
+	came := w.Received.Sub(s.began)
+	if s.streams = s.lastFrame > 0 && came-s.lastFrame < restAfter; !s.streams {
+		s.rest(false)
 	}
-	s.lastFrame = w.Received
+	s.lastFrame = came
 	return reason
 }
 
-// rest has the wait for the next frame, of which some time has passed, go on with less memory.
-func (s *session) rest(waited time.Duration) {
-	s.streams, s.waited = false, waited
+// rest has the wait for the next frame go on with less memory. begun says that restAfter of it has passed.
+func (s *session) rest(begun bool) {
+	s.streams, s.rested = false, begun
 	s.conn.Renew()
 }
 
 // await waits for the next frame's header, or for the beginning of a login, and skips keep-alives. Whatever arrives counts
 // as a sign of life.
 func (s *session) await() error {
-	wait := s.IdleTimeout - s.waited
+	wait := s.IdleTimeout
+	if s.rested {
+		wait -= restAfter
+	}
 	rest := s.streams && wait > restAfter
 	if rest {
 		wait = restAfter
@@ -76,7 +80,7 @@ func (s *session) await() error {
 			return err
 		}
 		s.arrived(m)
-		rest, wait, s.waited = false, s.IdleTimeout, 0
+		rest, wait, s.rested = false, s.IdleTimeout, false
 	}
 	return nil
 }

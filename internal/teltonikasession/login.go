@@ -89,7 +89,7 @@ func (s *session) welcome(known bool) ingest.CloseReason {
 	if err := s.answerLogin(teltonika.LoginAccept); err != nil {
 		return s.writeFailed(err)
 	}
-	s.rest(0)
+	s.rest(false)
 	return ""
 }
 
