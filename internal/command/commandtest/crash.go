@@ -63,13 +63,13 @@ func crashNotAgain(t *testing.T, b Backend) {
 	first.crash(t)
 	n := start(t, b, "a")
 	n.connect(deviceA)
-	n.wantTaken(t, next.ID)
+	n.wantReceived(t, next.ID)
 	n.wantNotToBeSent(t, c.ID, command.Sent, command.Failed)
 	n.wantWait(t, next.ID, 0, patient.Send+c.Timeout+patient.Quarantine+slack)
 	if e := n.lookup(t, c.ID); e.Attempts != 1 {
 		t.Errorf("%d attempts", e.Attempts)
 	}
-	if got, taken := n.took(c.ID); taken {
+	if got, taken := n.Received(c.ID); taken {
 		t.Errorf("taken: %+v", got)
 	}
 }
@@ -98,7 +98,7 @@ func idempotentAgain(t *testing.T, b Backend) (n *node, again command.Entry) {
 	first.crash(t)
 	n = start(t, b, "a")
 	n.connect(deviceA)
-	e := n.wantTaken(t, c.ID)
+	e := n.wantReceived(t, c.ID)
 	if e.Attempts != 1 || e.State.Final() {
 		t.Errorf("taken again: %+v", e)
 	}

@@ -52,7 +52,7 @@ func expiresTaken(t *testing.T, b Backend) {
 		n.submit(t, c)
 		taken := false
 		testkit.Succeeds(t, "the receiver taking "+c.ID+", or its end", limit+n.backend.Takeover, func() error {
-			if _, taken = n.took(c.ID); taken || n.endings(c.ID) > 0 {
+			if _, taken = n.Received(c.ID); taken || n.endings(c.ID) > 0 {
 				return nil
 			}
 			return errors.New("neither")

@@ -46,7 +46,7 @@ func takenOnConnect(t *testing.T, b Backend) {
 	n.submit(t, commands[3:]...)
 	n.connect(deviceA)
 	n.wantOrder(t, deviceA, ids(commands))
-	e, _ := n.took(commands[0].ID)
+	e, _ := n.Received(commands[0].ID)
 	if err := sameCommand(e.Command, commands[0]); err != nil || e.State != command.Queued {
 		t.Errorf("taken as %s: %v", e.State, err)
 	}
@@ -58,7 +58,7 @@ func takenAtStart(t *testing.T, b Backend) {
 	commands := newCommands(deviceA, 3)
 	n.submit(t, commands...)
 	n.connect(deviceA)
-	n.run()
+	n.Start()
 	n.wantOrder(t, deviceA, ids(commands))
 }
 
@@ -77,11 +77,11 @@ func takenAgain(t *testing.T, b Backend) {
 	commands := newCommands(deviceA, 3)
 	n.submit(t, commands...)
 	n.wantOrder(t, deviceA, ids(commands))
-	n.disconnect(c)
+	n.Disconnect(c)
 	for _, c := range commands {
 		n.giveBack(t, c.ID)
 	}
-	n.forget()
+	n.Forget()
 	n.connect(deviceA)
 	n.wantOrder(t, deviceA, ids(commands))
 }
@@ -97,7 +97,7 @@ func olderEnds(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	older := n.connect(deviceA)
 	n.connect(deviceA)
-	n.disconnect(older)
+	n.Disconnect(older)
 	commands := newCommands(deviceA, 2)
 	n.submit(t, commands...)
 	n.wantOrder(t, deviceA, ids(commands))
@@ -121,14 +121,14 @@ func givenBack(t *testing.T, b Backend) {
 	n.connect(deviceA)
 	c := newCommand(deviceA)
 	n.submit(t, c)
-	n.wantTaken(t, c.ID)
+	n.wantReceived(t, c.ID)
 	n.connect(deviceA)
 	marker := newCommand(deviceA)
 	n.submit(t, marker)
-	n.wantTaken(t, marker.ID)
-	n.forget()
+	n.wantReceived(t, marker.ID)
+	n.Forget()
 	n.giveBack(t, c.ID)
-	if e := n.wantTaken(t, c.ID); e.State != command.Queued {
+	if e := n.wantReceived(t, c.ID); e.State != command.Queued {
 		t.Errorf("taken again as %s", e.State)
 	}
 	n.grant(t, c.ID, patient)
@@ -139,12 +139,12 @@ func givenBackEarly(t *testing.T, b Backend) {
 	first := n.connect(deviceA)
 	c := newCommand(deviceA)
 	n.submit(t, c)
-	n.wantTaken(t, c.ID)
-	n.disconnect(first)
+	n.wantReceived(t, c.ID)
+	n.Disconnect(first)
 	n.giveBack(t, c.ID)
-	n.forget()
+	n.Forget()
 	n.connect(deviceA)
-	n.wantTaken(t, c.ID)
+	n.wantReceived(t, c.ID)
 }
 
 // takenQueuedOnly has commands that are not to be sent beside one that is.
@@ -164,7 +164,7 @@ func takenQueuedOnly(t *testing.T, b Backend) {
 	n.submit(t, queued)
 	n.wantEnd(t, over.ID, command.Expired)
 	n.connect(deviceA)
-	n.wantTaken(t, queued.ID)
+	n.wantReceived(t, queued.ID)
 	if got := n.order(deviceA); !slices.Equal(got, []string{queued.ID}) {
 		t.Errorf("taken: %v, want only %s", got, queued.ID)
 	}

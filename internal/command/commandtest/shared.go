@@ -56,7 +56,7 @@ func submittedEverywhere(t *testing.T, b Backend) {
 	if created.Load() != 1 {
 		t.Errorf("created %d times", created.Load())
 	}
-	nodes[0].wantTaken(t, c.ID)
+	nodes[0].wantReceived(t, c.ID)
 }
 
 func oneLease(t *testing.T, b Backend) {
@@ -107,12 +107,12 @@ func movedAway(t *testing.T, b Backend) {
 	here.submit(t, commands...)
 	here.wantOrder(t, deviceA, ids(commands))
 	there.connect(deviceA)
-	here.disconnect(older)
+	here.Disconnect(older)
 	for _, c := range commands {
 		here.giveBack(t, c.ID)
 	}
 	for _, c := range commands {
-		there.wantTaken(t, c.ID)
+		there.wantReceived(t, c.ID)
 	}
 	there.grant(t, commands[0].ID, patient)
 }
@@ -136,7 +136,7 @@ func begunAfterMove(t *testing.T, b Backend) {
 	here.withdraw(t, withdrawn.ID)
 	for _, c := range []command.Command{first, withdrawn} {
 		here.wantNotToBeSent(t, c.ID, command.Queued)
-		there.wantTaken(t, c.ID)
+		there.wantReceived(t, c.ID)
 		there.grant(t, c.ID, patient)
 		there.wantMatch(t, answer(deviceA, "yes"), command.Timeouts{}, command.MatchAnswer, c.ID)
 	}
@@ -147,14 +147,14 @@ func olderElsewhere(t *testing.T, b Backend) {
 	older := here.connect(deviceA)
 	first := newCommand(deviceA)
 	there.submit(t, first)
-	here.wantTaken(t, first.ID)
+	here.wantReceived(t, first.ID)
 	there.connect(deviceA)
-	here.disconnect(older)
+	here.Disconnect(older)
 	here.giveBack(t, first.ID)
-	there.wantTaken(t, first.ID)
+	there.wantReceived(t, first.ID)
 	second := newCommand(deviceA)
 	here.submit(t, second)
-	there.wantTaken(t, second.ID)
+	there.wantReceived(t, second.ID)
 }
 
 // diedQueued has commands that an instance took and did not begin.
@@ -167,7 +167,7 @@ func diedQueued(t *testing.T, b Backend) {
 	here.crash(t)
 	there.connect(deviceA)
 	for _, c := range commands {
-		there.wantTaken(t, c.ID)
+		there.wantReceived(t, c.ID)
 	}
 	there.grant(t, commands[0].ID, patient)
 }
@@ -178,14 +178,14 @@ func diedSent(t *testing.T, b Backend) {
 	c := newCommand(deviceA)
 	c.Timeout = command.MinTimeout
 	here.submit(t, c)
-	here.wantTaken(t, c.ID)
+	here.wantReceived(t, c.ID)
 	here.grant(t, c.ID, hasty)
 	here.crash(t)
 	there.connect(deviceA)
 	if e := there.wantEnd(t, c.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown || e.Instance != "a" {
 		t.Errorf("left by an instance that died: %+v", e)
 	}
-	if got, taken := there.took(c.ID); taken {
+	if got, taken := there.Received(c.ID); taken {
 		t.Errorf("taken: %+v", got)
 	}
 	there.wantTold(t, c.ID)
@@ -197,11 +197,11 @@ func diedIdempotent(t *testing.T, b Backend) {
 	c := newCommand(deviceA)
 	c.Idempotent = true
 	here.submit(t, c)
-	here.wantTaken(t, c.ID)
+	here.wantReceived(t, c.ID)
 	here.grant(t, c.ID, patient)
 	here.crash(t)
 	there.connect(deviceA)
-	there.wantTaken(t, c.ID)
+	there.wantReceived(t, c.ID)
 	if e := there.grant(t, c.ID, patient); e.Attempts != 2 || e.Instance != "b" {
 		t.Errorf("begun again: %+v", e)
 	}

@@ -48,12 +48,12 @@ func BenchmarkCommand(b *testing.B) {
 	reportScripts(b, r)
 }
 
-// BenchmarkAssert writes down again what is there already: all connections, as every heartbeat does. An operation is one batch.
-func BenchmarkAssert(b *testing.B) {
+// BenchmarkNoteAll writes down again what is there already: all connections, as every heartbeat does. An operation is one batch.
+func BenchmarkNoteAll(b *testing.B) {
 	r := testkit.StartRedis(b)
 	s := open(b, r, "a")
 	defer func() { _ = s.Close() }()
-	n := &node{Store: s, connections: map[string]command.Connection{}}
+	n := nodeOf(s)
 	h := heartbeat{store: s, receiver: n}
 	if err := h.beat(context.Background()); err != nil {
 		b.Fatal(err)
@@ -79,7 +79,7 @@ func BenchmarkSweep(b *testing.B) {
 	r := testkit.StartRedis(b)
 	s := open(b, r, "a")
 	defer func() { _ = s.Close() }()
-	n := &node{Store: s}
+	n := nodeOf(s)
 	r.Do("CONFIG", "RESETSTAT")
 	for b.Loop() {
 		b.StopTimer()

@@ -24,7 +24,7 @@ func TestRestartOfTheSameInstance(t *testing.T) {
 	again.Idempotent = true
 	for _, c := range []command.Command{sent, queued, again} {
 		b.submit(t, c)
-		a.wantTaken(t, c.ID)
+		a.wantReceived(t, c.ID)
 	}
 	a.grant(t, sent.ID, hasty)
 	a.grant(t, again.ID, patient)
@@ -33,14 +33,14 @@ func TestRestartOfTheSameInstance(t *testing.T) {
 	a = start(t, r, "a")
 	a.connect(deviceA)
 	a.connect(deviceB)
-	a.wantTaken(t, queued.ID)
-	if e := a.wantTaken(t, again.ID); e.State != command.Sent || e.Attempts != 1 {
+	a.wantReceived(t, queued.ID)
+	if e := a.wantReceived(t, again.ID); e.State != command.Sent || e.Attempts != 1 {
 		t.Errorf("taken: %+v", e)
 	}
 	if e := a.wantEnd(t, r, sent.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown {
 		t.Errorf("the reason is %q", e.Reason)
 	}
-	if _, taken := a.took(sent.ID); taken {
+	if _, taken := a.Received(sent.ID); taken {
 		t.Error("what may have been sent was handed out again")
 	}
 	if e := a.grant(t, again.ID, patient); e.Attempts != 2 {
@@ -71,7 +71,7 @@ func TestDeathIsNotTakenForATimeout(t *testing.T) {
 	b := start(t, r, "b")
 	c := brief(deviceA)
 	b.submit(t, c)
-	dying.wantTaken(t, c.ID)
+	dying.wantReceived(t, c.ID)
 	dying.grant(t, c.ID, hasty)
 	dying.crash()
 	if e := b.wantEnd(t, r, c.ID, command.Failed); e.Reason != command.ReasonDeliveryUnknown || e.Instance != "a" {
@@ -136,7 +136,7 @@ func TestDeadInstanceIsCleanedUp(t *testing.T) {
 	parked, moved, lost := newCommand(deviceA), newCommand("device7"), brief(deviceA)
 	for _, c := range []command.Command{parked, moved, lost} {
 		b.submit(t, c)
-		a.wantTaken(t, c.ID)
+		a.wantReceived(t, c.ID)
 	}
 	a.grant(t, lost.ID, hasty)
 	a.crash()
@@ -144,16 +144,16 @@ func TestDeadInstanceIsCleanedUp(t *testing.T) {
 	testkit.Eventually(t, "the death", func() bool { return r.Do("EXISTS", "instance:heartbeat:a") == int64(0) })
 	r.Do("XADD", "commands:outbound:a", "*", "id", "late", "imei", deviceB, "payload", "getinfo")
 
-	b.wantTaken(t, "late")
+	b.wantReceived(t, "late")
 	b.connect("device7")
-	b.wantTaken(t, moved.ID)
+	b.wantReceived(t, moved.ID)
 	b.wantEnd(t, r, lost.ID, command.Failed)
 	testkit.Eventually(t, "a clean registry", func() bool { return r.Do("HLEN", "connections:registry") == int64(2) })
 	if n := r.Do("HLEN", "connections:sessions"); n != int64(2) {
 		t.Errorf("%v sessions are left", n)
 	}
 	b.connect(deviceA)
-	b.wantTaken(t, parked.ID)
+	b.wantReceived(t, parked.ID)
 	testkit.Eventually(t, "a being forgotten", func() bool {
 		return r.Do("ZSCORE", "commands:instances", "a") == nil && r.Do("EXISTS", "commands:outbound:a") == int64(0)
 	})
@@ -172,7 +172,7 @@ func TestEndedInstanceIsForgottenSoon(t *testing.T) {
 	c := newCommand(deviceA)
 	a.stop()
 	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
-	b.wantTaken(t, c.ID)
+	b.wantReceived(t, c.ID)
 	testkit.Eventually(t, "a being forgotten", func() bool {
 		return r.Do("ZSCORE", "commands:instances", "a") == nil && r.Do("EXISTS", "commands:outbound:a") == int64(0)
 	})
@@ -242,9 +242,7 @@ func TestParkedCommandExpiresOnce(t *testing.T) {
 	}
 	told := func() (count int) {
 		for _, n := range nodes {
-			n.mu.Lock()
-			count += len(n.finished)
-			n.mu.Unlock()
+			count += len(n.AllFinished())
 		}
 		return count
 	}

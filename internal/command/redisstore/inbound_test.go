@@ -123,9 +123,9 @@ func TestForeignSender(t *testing.T) {
 	wantHolder(t, r, deviceA, "a")
 	wantHolder(t, r, deviceB, "b")
 	r.Do("XADD", "commands:outbound:a", "*", "id", "direct", "imei", deviceA, "payload", "getinfo")
-	a.wantTaken(t, "direct")
+	a.wantReceived(t, "direct")
 	r.Do("XADD", "commands:inbox", "*", "id", "routed", "imei", deviceB, "payload", "getver", "confirm", "true")
-	if e := b.wantTaken(t, "routed"); string(e.Payload) != "getver" || !e.Confirm {
+	if e := b.wantReceived(t, "routed"); string(e.Payload) != "getver" || !e.Confirm {
 		t.Errorf("taken: %+v", e)
 	}
 	a.grant(t, "direct", patient)
@@ -152,7 +152,7 @@ func TestAnswerWithOddBytesIsText(t *testing.T) {
 	a.connect(deviceA)
 	wantHolder(t, r, deviceA, "a")
 	r.Do("XADD", "commands:inbox", "*", "id", "odd", "imei", deviceA, "payload", "getinfo")
-	a.wantTaken(t, "odd")
+	a.wantReceived(t, "odd")
 	a.grant(t, "odd", patient)
 	if _, _, err := a.Settle(context.Background(), answer(deviceA, "Temp: 25\xb0C\x00"), patient); err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestCommandWaitsInTheStream(t *testing.T) {
 	r.Do("XADD", "commands:outbound:a", "1000-0", "id", "stale", "imei", deviceA, "payload", "getinfo")
 	r.Do("XADD", "commands:outbound:a", "*", "id", "early", "imei", deviceA, "payload", "getinfo")
 	a := start(t, r, "a")
-	a.wantTaken(t, "early")
+	a.wantReceived(t, "early")
 	a.wantEnd(t, r, "stale", command.Expired) // it counts from when it was added
 }
 
@@ -196,13 +196,13 @@ func TestSameIDInManyEntries(t *testing.T) {
 		return left == 1
 	})
 	for _, n := range []*node{a, b} { // b may have got it first, and gives it back
-		if _, ok := n.took("same"); ok {
+		if _, ok := n.Received("same"); ok {
 			if err := n.Return(context.Background(), "same"); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	a.wantTaken(t, "same")
+	a.wantReceived(t, "same")
 	a.grant(t, "same", patient)
 	if _, _, err := a.Settle(context.Background(), answer(deviceA, "yes"), patient); err != nil {
 		t.Fatal(err)
@@ -236,9 +236,7 @@ func TestCancelByEntry(t *testing.T) {
 		t.Errorf("a command that may have been sent is %s", e.State)
 	}
 	testkit.Eventually(t, "the receiver being told", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return len(a.finished) == 1 && a.finished[0].ID == parked.ID
+		return len(a.AllFinished()) == 1 && a.AllFinished()[0].ID == parked.ID
 	})
 }
 
@@ -251,7 +249,7 @@ func TestInboxOfADeadReader(t *testing.T) {
 	r.Do("XREADGROUP", "GROUP", "tcp-ingestion", "dead", "STREAMS", "commands:inbox", ">")
 	a := start(t, r, "a")
 	a.connect(deviceA)
-	a.wantTaken(t, "left")
+	a.wantReceived(t, "left")
 	a.wantEnd(t, r, "bad", command.Failed)
 	if n := r.Do("XLEN", "commands:inbox"); n != int64(0) {
 		t.Errorf("%v entries are left", n)
@@ -279,7 +277,7 @@ func TestCancelIsReadBeforeItsCommand(t *testing.T) {
 		}
 	}
 	for _, n := range []*node{b, c} {
-		if _, taken := n.took("routed"); taken {
+		if _, taken := n.Received("routed"); taken {
 			t.Error("a command that was taken back is to be carried out")
 		}
 	}

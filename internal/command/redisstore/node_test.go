@@ -3,15 +3,12 @@ package redisstore
 import (
 	"context"
 	"fmt"
-	"iter"
-	"maps"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/commandtest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -27,18 +24,15 @@ var (
 	hasty   = command.Timeouts{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond, Gap: 100 * time.Millisecond}
 )
 
-// node is a store that runs, and a receiver that notes what it is given.
+// node is a store that runs.
 type node struct {
+	*commandtest.Node
 	*Store
-	end  context.CancelFunc
-	done chan struct{}
-
-	mu          sync.Mutex
-	last        uint64 // number of a connection
-	taken       []command.Entry
-	finished    []command.Entry
-	connections map[string]command.Connection
+	last uint64 // number of a connection
 }
+
+// nodeOf is a store that does not run yet.
+func nodeOf(s *Store) *node { return &node{Node: commandtest.NewNode(s), Store: s} }
 
 // start opens the store as a process of this instance does, and runs it until the test ends.
 func start(t testing.TB, r *testkit.Redis, instance string) *node {
@@ -47,22 +41,19 @@ func start(t testing.TB, r *testkit.Redis, instance string) *node {
 
 func run(t testing.TB, s *Store) *node {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	n := &node{Store: s, end: cancel, done: make(chan struct{}), connections: map[string]command.Connection{}}
+	n := nodeOf(s)
 	n.last = uint64(1_000_000 - 1000*lastNode.Add(1)) // numbers say nothing about those of other processes
-	go func() {
-		defer close(n.done)
-		n.Run(ctx, n)
-		_ = n.Close()
-	}()
+	n.Start()
 	t.Cleanup(n.stop)
 	return n
 }
 
+var lastNode atomic.Int64
+
 // stop ends the process in order.
 func (n *node) stop() {
-	n.end()
-	<-n.done
+	<-n.End()
+	_ = n.Close()
 }
 
 // crash ends it as kill -9 does.
@@ -71,66 +62,22 @@ func (n *node) crash() {
 	n.stop()
 }
 
-func (n *node) Receive(e command.Entry) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.taken = append(n.taken, e)
-}
-
-func (n *node) Finished(e command.Entry) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.finished = append(n.finished, e)
-}
-
-func (n *node) Connections() iter.Seq[command.Connection] {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return maps.Values(maps.Clone(n.connections))
-}
-
-var lastNode atomic.Int64
-
 // connect connects the device here, now.
 func (n *node) connect(imei string) command.Connection { return n.connectSince(imei, time.Now()) }
 
 func (n *node) connectSince(imei string, since time.Time) command.Connection {
-	n.mu.Lock()
 	n.last++
-	c := command.Connection{IMEI: imei, Since: since, Number: n.last}
-	n.connections[imei] = c
-	n.mu.Unlock()
-	n.Connected(c)
-	return c
+	return n.Connect(command.Connection{IMEI: imei, Since: since, Number: n.last})
 }
 
-func (n *node) disconnect(c command.Connection) {
-	n.mu.Lock()
-	if n.connections[c.IMEI] == c {
-		delete(n.connections, c.IMEI)
-	}
-	n.mu.Unlock()
-	n.Disconnected(c)
-}
-
-func (n *node) took(id string) (e command.Entry, ok bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	i := slices.IndexFunc(n.taken, func(e command.Entry) bool { return e.ID == id })
-	if i < 0 {
-		return e, false
-	}
-	return n.taken[i], true
-}
-
-// wantTaken waits until the receiver was given the command.
-func (n *node) wantTaken(t testing.TB, id string) command.Entry {
+// wantReceived waits until the receiver was given the command.
+func (n *node) wantReceived(t testing.TB, id string) command.Entry {
 	t.Helper()
 	testkit.Eventually(t, n.opt.Instance+" taking "+id, func() bool {
-		_, ok := n.took(id)
+		_, ok := n.Received(id)
 		return ok
 	})
-	e, _ := n.took(id)
+	e, _ := n.Received(id)
 	return e
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/commandtest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -23,7 +24,7 @@ func TestRedisKilled(t *testing.T) {
 	parked, queued, sent := newCommand(deviceB), newCommand(deviceA), newCommand(deviceA)
 	for _, c := range []command.Command{sent, queued} {
 		b.submit(t, c)
-		a.wantTaken(t, c.ID)
+		a.wantReceived(t, c.ID)
 	}
 	b.submit(t, parked)
 	a.grant(t, sent.ID, patient)
@@ -44,7 +45,7 @@ func TestRedisKilled(t *testing.T) {
 		return err == nil && lease.Granted
 	})
 	b.connect(deviceB)
-	b.wantTaken(t, parked.ID)
+	b.wantReceived(t, parked.ID)
 	wantHolder(t, r, deviceA, "a")
 }
 
@@ -55,7 +56,7 @@ func TestRedisLosesEverything(t *testing.T) {
 	a.connect(deviceA)
 	c := newCommand(deviceA)
 	a.submit(t, c)
-	a.wantTaken(t, c.ID)
+	a.wantReceived(t, c.ID)
 	e := a.grant(t, c.ID, patient)
 	r.Kill()
 	r.Restart()
@@ -69,7 +70,7 @@ func TestRedisLosesEverything(t *testing.T) {
 	a.wantEnd(t, r, c.ID, command.TimedOut)
 	next := newCommand(deviceA)
 	a.submit(t, next)
-	a.wantTaken(t, next.ID)
+	a.wantReceived(t, next.ID)
 	if lease, err := a.Begin(context.Background(), next.ID, patient); err != nil || lease.Granted || lease.Wait == 0 {
 		t.Errorf("the lost command's answer may still come: %+v, %v", lease, err)
 	}
@@ -85,14 +86,14 @@ func TestRedisAwayAtTheStart(t *testing.T) {
 	a := run(t, s)
 	connection := a.connect(deviceA)
 	a.connect(deviceB)
-	a.disconnect(connection)
+	a.Disconnect(connection)
 	testkit.Eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "does not work") })
 	r.Restart()
 	wantHolder(t, r, deviceB, "a")
 	wantHolder(t, r, deviceA, nil)
 	c := newCommand(deviceB)
 	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
-	a.wantTaken(t, c.ID)
+	a.wantReceived(t, c.ID)
 	testkit.Eventually(t, "the recovery in the log", func() bool { return strings.Contains(log.String(), "works again") })
 	if lines := strings.Count(log.String(), "\n"); lines > 8 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
@@ -196,7 +197,7 @@ func TestTwoProcessesOfOneName(t *testing.T) {
 		s := open(t, r, "a")
 		defer func() { _ = s.Close() }()
 		s.opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		hearts[i] = heartbeat{store: s, receiver: &node{Store: s}}
+		hearts[i] = heartbeat{store: s, receiver: commandtest.NewNode(s)}
 		if err := hearts[i].beat(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +317,7 @@ func TestCallsMayBeRepeated(t *testing.T) {
 	a := open(t, r, "a")
 	defer func() { _ = a.Close() }()
 	ctx := context.Background()
-	n := &node{Store: a}
+	n := nodeOf(a)
 	in := func(id string, s command.State) func() bool {
 		return func() bool { return n.lookup(t, id).State == s }
 	}
@@ -354,7 +355,7 @@ func TestBeginThatNobodyHeardOfIsGivenBack(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := open(t, r, "a")
 	defer func() { _ = a.Close() }()
-	n := &node{Store: a}
+	n := nodeOf(a)
 	warmUp(t, n)
 	c, next := newCommand(deviceA), newCommand(deviceA)
 	n.submit(t, c)
@@ -375,7 +376,7 @@ func TestMessageOfBeforeIsNoAnswer(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := open(t, r, "a")
 	defer func() { _ = a.Close() }()
-	n := &node{Store: a}
+	n := nodeOf(a)
 	old := answer(deviceA, "of something else")
 	old.Received = old.Received.Add(-time.Second)
 	c := newCommand(deviceA)

@@ -80,7 +80,7 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	here := dead.connect(deviceA)
 	c, left, gone := newCommand(deviceA), newCommand(deviceA), newCommand(deviceA)
 	a.submit(t, c)
-	dead.wantTaken(t, c.ID)
+	dead.wantReceived(t, c.ID)
 	a.submit(t, left)
 	a.submit(t, gone)
 	if _, err := a.Cancel(ctx, gone.ID); err != nil {
@@ -100,7 +100,7 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	if err := a.Publish(ctx, &command.Event{Message: *answer(deviceA, "x"), Kind: command.MatchNone}); err != nil {
 		t.Error(err)
 	}
-	dead.disconnect(here)
+	dead.Disconnect(here)
 	if err := dead.Return(ctx, left.ID); err != nil {
 		t.Error(err)
 	}
@@ -109,7 +109,7 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	dead.crash()
 	r.Do("XADD", "commands:inbox", "*", "payload", "x")
 	a.connect(deviceA)
-	a.wantTaken(t, left.ID)
+	a.wantReceived(t, left.ID)
 	soon := newCommand(deviceB)
 	soon.Expires = soon.Created.Add(100 * time.Millisecond)
 	a.submit(t, soon)

@@ -10,7 +10,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
-// sessionBatch is how many devices one script writes down: about a millisecond of Redis' time (go test -bench Assert).
+// sessionBatch is how many devices one script writes down: about a millisecond of Redis' time (go test -bench NoteAll).
 const sessionBatch = 200
 
 // session is what is to be known of a device's connection here.

@@ -35,13 +35,13 @@ func TestLateCloseLeavesNewerSessionAlone(t *testing.T) {
 	want("the first login", "a")
 	second := b.connectSince(deviceA, login.Add(10*time.Millisecond))
 	want("the login elsewhere", "b")
-	a.disconnect(first)
+	a.Disconnect(first)
 	want("the end of the first connection", "b")
 	third := b.connectSince(deviceA, login.Add(20*time.Millisecond))
 	want("the third login", "b")
-	b.disconnect(second)
+	b.Disconnect(second)
 	want("the end of the second connection", "b")
-	b.disconnect(third)
+	b.Disconnect(third)
 	want("the end of the third connection", nil)
 	if left := r.Do("EXISTS", "connections:registry", "connections:sessions"); left != int64(0) {
 		t.Error("something is left of sessions that have ended")
@@ -65,7 +65,7 @@ func TestOldSessionDoesNotWinByRepetition(t *testing.T) {
 			t.Fatalf("the holder is %v", holder)
 		}
 	}
-	b.disconnect(newer) // the older one is all that is left, as far as anybody knows
+	b.Disconnect(newer) // the older one is all that is left, as far as anybody knows
 	wantHolder(t, r, deviceA, "a")
 }
 
@@ -99,7 +99,7 @@ func TestFlushedRegistryIsWrittenAgain(t *testing.T) {
 	}
 	c := newCommand("device7")
 	r.Do("XADD", "commands:outbound:a", "*", "id", c.ID, "imei", c.IMEI, "payload", "getinfo")
-	a.wantTaken(t, c.ID)
+	a.wantReceived(t, c.ID)
 }
 
 // TestFlushIsNoticedAtOnce uses the usual times: heartbeats are too rare to notice it.
@@ -169,12 +169,12 @@ func TestManyDevicesComeAndGo(t *testing.T) {
 				next := nodes[(d+i*i)%3]
 				c := next.connectSince(imei, begin.Add(time.Duration(i)*10*time.Millisecond))
 				if at != nil {
-					at.disconnect(last)
+					at.Disconnect(last)
 				}
 				at, last = next, c
 			}
 			if d%5 == 0 {
-				at.disconnect(last)
+				at.Disconnect(last)
 			}
 			ended <- struct{}{}
 		}()
@@ -215,16 +215,14 @@ func TestManyWaitingCommands(t *testing.T) {
 		all = append(all, c.ID)
 	}
 	a.connect(deviceA)
-	a.wantTaken(t, all[len(all)-1])
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i, e := range a.taken {
+	a.wantReceived(t, all[len(all)-1])
+	for i, e := range a.AllReceived() {
 		if i >= len(all) || e.ID != all[i] {
 			t.Fatalf("the %d. that is taken is %s", i, e.ID)
 		}
 	}
-	if len(a.taken) != len(all) {
-		t.Errorf("%d are taken", len(a.taken))
+	if len(a.AllReceived()) != len(all) {
+		t.Errorf("%d are received", len(a.AllReceived()))
 	}
 }
 
@@ -251,7 +249,7 @@ type endsMeanwhile struct {
 
 func (n endsMeanwhile) Connections() iter.Seq[command.Connection] {
 	all := n.node.Connections()
-	n.disconnect(n.c)
+	n.Disconnect(n.c)
 	return all
 }
 
@@ -342,7 +340,7 @@ func parseLogin(t *testing.T, token string) time.Time {
 // alone returns a store whose heart beats once, and that does nothing else in the background.
 func alone(t *testing.T, r *testkit.Redis, instance string) *node {
 	t.Helper()
-	n := &node{Store: open(t, r, instance), connections: map[string]command.Connection{}}
+	n := nodeOf(open(t, r, instance))
 	t.Cleanup(func() { _ = n.Close() })
 	h := heartbeat{store: n.Store, receiver: n}
 	if err := h.beat(context.Background()); err != nil {
@@ -361,7 +359,7 @@ func TestReturnedCommandIsNotBroughtBack(t *testing.T) {
 	}
 	a.submit(t, c)
 	wantAt(t, r, c.ID, "commands:outbound:a")
-	a.disconnect(here)
+	a.Disconnect(here)
 	if err := a.Return(context.Background(), c.ID); err != nil {
 		t.Fatal(err)
 	}
