@@ -33,6 +33,7 @@ type Frame struct {
 	admitted  int    // items of the queue's capacity that the frame holds
 	bytes     int64  // of the publisher's memory that it holds
 	quota     *Quota // of which it holds as much; nil = none
+	later     *Quota // likewise, since it is detached
 	next      *Frame // the frame pushed before it, see inbox
 	state     atomic.Uint32
 	submitted time.Time
@@ -40,6 +41,7 @@ type Frame struct {
 	timer     *time.Timer
 	outcome   Outcome
 	err       error
+	settle    func(Outcome, error) // what its lane calls if it is detached
 }
 
 // Outcome says what became of a stored frame's items.
@@ -69,6 +71,7 @@ const (
 	pending   = iota
 	settled   // the lane has decided; the session takes the result and releases the frame
 	abandoned // the session no longer waits; the lane releases the frame
+	detached  // likewise, but the lane stores the frame first
 )
 
 func newFrame() *Frame {
@@ -82,6 +85,12 @@ const (
 	maxKeptBuffer  = 256 << 10
 	maxKeptRecords = 256
 )
+
+// forsaken reports whether no session waits for the frame any more.
+func (f *Frame) forsaken() bool {
+	state := f.state.Load()
+	return state == abandoned || state == detached
+}
 
 func (f *Frame) items() int { return len(f.Records) + len(f.DeadLetters) + len(f.Messages) }
 
@@ -97,6 +106,6 @@ func (f *Frame) reset() {
 		f.Records = nil
 	}
 	f.number, f.doubted = 0, false
-	f.DeviceID, f.quota, f.next, f.err, f.outcome, f.bytes = "", nil, nil, nil, Outcome{}, 0
+	f.DeviceID, f.quota, f.later, f.next, f.err, f.outcome, f.bytes, f.settle = "", nil, nil, nil, nil, Outcome{}, 0, nil
 	f.state.Store(pending)
 }

@@ -257,17 +257,19 @@ func (l *lane) refuseInbox() {
 
 // forsaken reports whether no session waits for the batch any more.
 func (l *lane) forsaken() bool {
-	return !slices.ContainsFunc(l.members, func(m member) bool { return m.frame.state.Load() != abandoned })
+	return !slices.ContainsFunc(l.members, func(m member) bool { return !m.frame.forsaken() })
 }
 
 // tidy drops waiting frames whose sessions have gone, so that they hold no room of the queue while nothing is stored.
+// Detached ones stay until the publisher drains.
 func (l *lane) tidy() {
+	closed := l.p.closed.Load()
 	l.waiting = slices.DeleteFunc(l.inbox.take(l.waiting), func(f *Frame) bool {
-		if f.state.Load() != abandoned {
-			return false
+		gone := f.state.Load() == abandoned || closed && f.forsaken()
+		if gone {
+			l.finish(f, Outcome{}, ErrClosed)
 		}
-		l.p.release(f)
-		return true
+		return gone
 	})
 }
 

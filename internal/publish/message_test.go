@@ -89,7 +89,7 @@ func TestMessageWaitsForAFrozenEngine(t *testing.T) {
 				t.Fatal(err)
 			}
 			go func() {
-				_, err := p.WaitWhile(f, func() bool { return true })
+				_, _, err := p.WaitWhile(f, func() bool { return true })
 				results <- err
 			}()
 			synctest.Wait()
@@ -105,30 +105,148 @@ func TestMessageWaitsForAFrozenEngine(t *testing.T) {
 	})
 }
 
-// When nobody wants it any more, a message that waits is given up: at the timeout, or within a second after it.
-func TestMessageIsGivenUpWhenItsConnectionHasEnded(t *testing.T) {
+// submitMessages submits a frame of the device with these messages.
+func submitMessages(t *testing.T, p *Publisher, device string, texts ...string) *Frame {
+	t.Helper()
+	f := admitMessages(t, p, device, texts...)
+	if err := p.Submit(f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// detach leaves the frame to its lane. The channel has its outcome.
+func detach(t *testing.T, p *Publisher, f *Frame, quota *Quota) <-chan result {
+	t.Helper()
+	done := make(chan result, 1)
+	if !p.Detach(f, quota, func(o Outcome, err error) { done <- result{o, err} }) {
+		t.Fatal("not detached")
+	}
+	return done
+}
+
+// Whether anybody still waits is asked from the first second on, and not only after the publish timeout.
+func TestNobodyWaitsForAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testkit.NewEngine(1)
 		p := newPublisher(t, e, 100)
 		e.Fail(func(*engine.Batch) error { return errBusy })
-		start := time.Now()
-		ended := start.Add(3 * testTimeout)
-		f := admitMessages(t, p, "a", "1")
-		if err := p.Submit(f); err != nil {
-			t.Fatal(err)
-		}
-		_, err := p.WaitWhile(f, func() bool { return time.Now().Before(ended) })
-		if took := time.Since(start); !errors.Is(err, ErrTimeout) || took < 3*testTimeout || took > 3*testTimeout+askEvery {
-			t.Errorf("%v after %v", err, took)
+		for _, ended := range []time.Duration{0, 3 * testTimeout} {
+			start := time.Now()
+			f := submitMessages(t, p, "a", "1")
+			_, settled, err := p.WaitWhile(f, func() bool { return time.Since(start) < ended })
+			if took := time.Since(start); settled || took < ended || took > ended+askEvery {
+				t.Errorf("%v after %v", err, took)
+			}
+			_, err = p.Wait(f)
+			if took := time.Since(start); err != ErrTimeout || took < max(testTimeout, ended) || took > max(testTimeout, ended+askEvery) {
+				t.Errorf("%v after %v", err, took)
+			}
 		}
 		e.Fail(nil)
-		time.Sleep(2 * maxBackoff) // virtual: the next attempt finds the frame abandoned
+		time.Sleep(2 * maxBackoff) // virtual: the next attempt finds the frames abandoned
 		synctest.Wait()
 		wantMessages(t, e)
 		if p.Queued() != 0 {
 			t.Errorf("%d queued", p.Queued())
 		}
 	})
+}
+
+// A message that a device has sent before it came back is stored before what it sends then, however long that takes.
+func TestDetachedMessageKeepsItsPlace(t *testing.T) {
+	failures := map[string]func(*testkit.Engine){
+		"frozen":    (*testkit.Engine).Hold,
+		"transient": func(e *testkit.Engine) { e.Fail(func(*engine.Batch) error { return errBusy }) },
+		"ambiguous": func(e *testkit.Engine) { e.Fail(func(*engine.Batch) error { return errLost }) },
+	}
+	for name, fail := range failures {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := testkit.NewEngine(1)
+				p := newPublisher(t, e, 100)
+				quota := p.Quota(2)
+				fail(e)
+				first := detach(t, p, submitMessages(t, p, "a", "1", "2"), quota)
+				second := submitMessages(t, p, "a", "3")
+				time.Sleep(10 * testTimeout) // virtual
+				e.Fail(nil)
+				e.Release()
+				if r := <-first; r != (result{Outcome{Messages: 2}, nil}) {
+					t.Errorf("%+v", r)
+				}
+				if o, _, err := p.WaitWhile(second, func() bool { return true }); err != nil || o.Messages != 1 {
+					t.Errorf("%+v, %v", o, err)
+				}
+				wantMessages(t, e, "1", "2", "3")
+				if quota.queued.Load() != 0 || quota.bytes.Load() != 0 || p.Queued() != 0 {
+					t.Errorf("%d of the quota are taken, %d of the queue", quota.queued.Load(), p.Queued())
+				}
+			})
+		})
+	}
+}
+
+// What is detached takes no more of the queue than its quota. What is stored already is not detached.
+func TestDetachedMessagesHaveAQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testkit.NewEngine(1)
+		p := newPublisher(t, e, 1000)
+		quota := p.Quota(2)
+		quota.capacity = 2
+		never := func(Outcome, error) { t.Error("settled") }
+		stored := submitMessages(t, p, "a", "1", "2")
+		synctest.Wait()
+		if p.Detach(stored, quota, never) {
+			t.Error("a frame that is stored is detached")
+		}
+		if o, err := p.Wait(stored); err != nil || o.Messages != 2 {
+			t.Errorf("%+v, %v", o, err)
+		}
+		e.Hold()
+		fits, tooMany := submitMessages(t, p, "a", "3", "4"), submitMessages(t, p, "a", "5")
+		done := detach(t, p, fits, quota)
+		if p.Detach(tooMany, quota, never) {
+			t.Error("more than the quota is detached")
+		}
+		e.Release()
+		<-done
+		if _, err := p.Wait(tooMany); err != nil {
+			t.Error(err)
+		}
+		wantMessages(t, e, "1", "2", "3", "4", "5")
+	})
+}
+
+// While the publisher drains, what is detached is stored if the engine stores, waited for while it hangs, and given up when
+// it fails.
+func TestDetachedMessageWhileThePublisherDrains(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		within time.Duration
+	}{"stores": {nil, 0}, "transient": {errBusy, maxBackoff}, "ambiguous": {errLost, maxBackoff}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := testkit.NewEngine(1)
+				p := newPublisher(t, e, 100)
+				e.Hold()
+				done := detach(t, p, submitMessages(t, p, "a", "1"), p.Quota(2))
+				synctest.Wait()
+				e.Fail(func(*engine.Batch) error { return c.err })
+				e.Release()
+				if c.err != nil {
+					time.Sleep(testTimeout) // virtual
+				}
+				start := time.Now()
+				if err := p.Drain(t.Context()); err != nil || time.Since(start) > c.within {
+					t.Errorf("drained after %v: %v", time.Since(start), err)
+				}
+				if r := <-done; (r.err == nil) != (c.err == nil) {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
 }
 
 // Messages count in the queue as records do, and come in the order of their device's frames.

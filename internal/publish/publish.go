@@ -127,37 +127,6 @@ func (p *Publisher) Submit(f *Frame) error {
 	return nil
 }
 
-// Wait is the rest of Publish after Submit. The frame is no longer the caller's.
-func (p *Publisher) Wait(f *Frame) (Outcome, error) { return p.WaitWhile(f, nil) }
-
-// askEvery is how often WaitWhile asks.
-const askEvery = time.Second
-
-// WaitWhile is Wait for a frame that nobody sends again: when the publish timeout has passed it goes on while
-// wanted says so, which it then asks every second. nil stands for a frame that is not wanted any more.
-func (p *Publisher) WaitWhile(f *Frame, wanted func() bool) (Outcome, error) {
-	submitted := f.submitted
-	for settled := false; !settled; {
-		select {
-		case <-f.done:
-			settled = true
-		case <-f.timer.C:
-			if wanted != nil && wanted() {
-				f.timer.Reset(askEvery)
-			} else if f.state.CompareAndSwap(pending, abandoned) {
-				return Outcome{}, ErrTimeout
-			}
-		}
-	}
-	f.timer.Stop()
-	outcome, err := f.outcome, f.err
-	p.release(f)
-	if err == nil {
-		p.options.Metrics.duration.Observe(time.Since(submitted).Seconds())
-	}
-	return outcome, err
-}
-
 // maxBytes bounds the memory of what waits, beside the number of records: eight times what usual records of the whole
 // capacity take, so that only frames of very large records meet it.
 func (p *Publisher) maxBytes() int64 { return max(64<<20, int64(p.options.Capacity)*8<<10) }
@@ -193,6 +162,7 @@ func (p *Publisher) release(f *Frame) {
 	n := f.admitted
 	p.bytes.Add(-f.bytes)
 	f.quota.give(n, f.bytes)
+	f.later.give(n, f.bytes)
 	f.reset()
 	p.frames.Put(f)
 	p.unqueue(n)

@@ -138,7 +138,9 @@ func (l *lane) finish(f *Frame, outcome Outcome, err error) {
 		f.done <- struct{}{}
 		return
 	}
-	if err == nil {
+	if f.settle != nil {
+		f.settle(outcome, err)
+	} else if err == nil {
 		l.p.options.Metrics.late.Add(float64(outcome.Published))
 	}
 	l.p.release(f)

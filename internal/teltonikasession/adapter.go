@@ -53,6 +53,7 @@ type Adapter struct {
 	backoff              loginBackoff
 	largeFrames          *budget
 	datagrams            *datagrams
+	detached             *publish.Quota // of the queue: for messages whose connections have ended
 }
 
 // New returns the adapter.
@@ -67,6 +68,7 @@ func New(o Options) *Adapter {
 	}
 	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout, o.MaxFrameBytes)
 	o.Metrics.datagramDevices.Store(a.datagrams.devices)
+	a.detached = o.Publisher.Quota(detachedParts)
 	a.frames.New = a.newFrameContext
 	return a
 }

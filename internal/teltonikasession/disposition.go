@@ -168,11 +168,14 @@ func (s *session) conclude(w *frameContext, err error) ingest.CloseReason {
 // storeDeadLetter stores the frame as a dead letter and acknowledges it if the disposition says so.
 func (s *session) storeDeadLetter(w *frameContext, d *disposition) ingest.CloseReason {
 	s.toDeadLetter(w, d)
-	records, store := w.items, s.store
 	if w.Codec.IsMessage() {
-		store = s.keep
+		if err := s.keep(w, 1); err != nil {
+			s.settle(&w.source, publish.Outcome{}, err)
+		}
+		return ""
 	}
-	outcome, err := store(w)
+	records := w.items
+	outcome, err := s.store(w)
 	if !s.settle(&w.source, outcome, err) || !d.answer {
 		return ""
 	}

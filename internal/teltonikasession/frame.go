@@ -132,7 +132,7 @@ func (s *session) carry(w *frameContext) error {
 func (s *session) read(w *frameContext) error {
 	s.have = 0 // whatever becomes of the header, the next one is another
 	w.source = s.source()
-	w.frame, w.acknowledged = w.frame[:0], -1
+	w.frame, w.acknowledged, w.detached = w.frame[:0], -1, false
 	size, err := teltonika.ParseHeader(s.head[:], s.MaxFrameBytes)
 	if err != nil {
 		return foreign(s.head[:], err)

@@ -15,7 +15,8 @@ type frameContext struct {
 	frame  teltonika.Frame // with the session's buffer; a datagram has none
 	claim  *claim          // the frame's part of the budget; nil if it is not large
 
-	acknowledged int // records; -1 if the frame is not acknowledged
+	acknowledged int  // records; -1 if the frame is not acknowledged
+	detached     bool // its connection has ended while a part of it was on its way
 
 	// Whether the packet may become a dead letter is asked once, however often that is tried.
 	quotaAsked, quotaGranted bool

@@ -25,11 +25,9 @@ func (s *session) message(w *frameContext) error {
 		if err := s.allowUnlisted(w); err != nil {
 			return err
 		}
-		outcome, err := s.keep(w)
-		if err != nil {
+		if err := s.keep(w, len(part)); err != nil {
 			return err
 		}
-		w.stored(outcome)
 	}
 	if s.Logger.Enabled(context.Background(), slog.LevelDebug) {
 		s.Logger.Debug("message received", "imei", w.DeviceID, "codec", w.Codec.String(), "messages", received)
@@ -66,23 +64,64 @@ func (s *session) allowUnlisted(w *frameContext) error {
 	return nil
 }
 
+// detachedParts says which part of the queue what is left of connections that have ended may take, one in so many. It
+// takes it only while the engine stores nothing.
+const detachedParts = 2
+
 // How long keep waits before it tries again: doubled from one to the other.
 const (
 	minKeepPause = 50 * time.Millisecond
 	maxKeepPause = time.Second
 )
 
-// keep is store for what the device does not send again. It tries until everything is stored, or until the connection has
-// ended and the publish timeout has passed.
-func (s *session) keep(w *frameContext) (outcome publish.Outcome, err error) {
+// keep stores so many items of a packet that the device does not send again. It tries until they are stored, or until the
+// connection has ended. Then the publisher keeps what is on its way, and w has the items no more.
+func (s *session) keep(w *frameContext, items int) error {
 	for pause := minKeepPause; ; pause = min(2*pause, maxKeepPause) {
-		f, err := s.submit(w)
-		if err == nil {
-			outcome, err = s.Publisher.WaitWhile(f, s.conn.Lasts)
-		}
+		err := s.storeOrDetach(w, items)
 		if err == nil || !cured(err) || !s.conn.Lasts() || s.conn.Pause(pause) != nil {
-			return outcome, err
+			return err
 		}
+	}
+}
+
+// storeOrDetach submits the items and waits for them while the connection lasts. Nothing is read of a connection that does
+// not last, so nothing behind the items can be acknowledged before they are stored.
+func (s *session) storeOrDetach(w *frameContext, items int) error {
+	f, err := s.submit(w)
+	if f == nil {
+		return err
+	}
+	var outcome publish.Outcome
+	settled := false
+	if !w.detached {
+		outcome, settled, err = s.Publisher.WaitWhile(f, s.conn.Lasts)
+	}
+	if !settled {
+		if w.detached = s.Publisher.Detach(f, s.detached, s.settleLater(w, items)); w.detached {
+			w.items -= items
+			return nil
+		}
+		outcome, err = s.Publisher.Wait(f)
+	}
+	if err == nil {
+		w.stored(outcome)
+	}
+	return err
+}
+
+// settleLater returns what counts so many items of the packet when its connection has ended.
+func (a *Adapter) settleLater(w *frameContext, items int) func(publish.Outcome, error) {
+	o := w.source
+	o.items = items
+	return func(outcome publish.Outcome, err error) {
+		if err == nil {
+			o.stored(outcome)
+			return
+		}
+		a.Logger.Error("message not stored, its connection has ended", "imei", o.DeviceID, "remote", remote{o.remote},
+			"transport", o.stats.transport, "error", err)
+		o.refuse(dispositionOf(err).refused)
 	}
 }
 

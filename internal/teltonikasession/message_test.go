@@ -262,25 +262,26 @@ func TestMessageIsTriedAgainWhenTheQueueWasFull(t *testing.T) {
 }
 
 // A session whose message cannot be stored ends all the same: when the device has a newer connection, is no
-// longer known, or the server stops. What is lost then is counted.
+// longer known, or the server stops. The message stays, unless the server stops: then it is counted.
 func TestMessageThatWaitsHoldsNoSession(t *testing.T) {
 	for name, c := range map[string]struct {
 		end    func(*service)
 		reason ingest.CloseReason
-		refuse string
-		within time.Duration
+		stored []string
 	}{
-		"taken over": {func(s *service) { s.login() }, ingest.ReasonTakenOver, "timeout", publishTimeout + time.Second},
+		"taken over": {func(s *service) { s.login() }, ingest.ReasonTakenOver, []string{"first"}},
 		"revoked": {func(s *service) {
 			s.server.Revoke(context.Background(), func(string) bool { return false })
-		}, ingest.ReasonRevoked, "timeout", publishTimeout + time.Second},
+		}, ingest.ReasonRevoked, []string{"first"}},
 		"stopped": {func(s *service) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
-			_ = s.server.Drain(ctx) // in vain
-			_ = s.publisher.Drain(ctx)
+			if err := s.server.Drain(ctx); err != nil {
+				s.Error(err)
+			}
+			_ = s.publisher.Drain(ctx) // in vain
 			s.publisher.Close()
-		}, ingest.ReasonShutdown, "draining", 6 * time.Second},
+		}, ingest.ReasonShutdown, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serve(t, func(s *service) {
@@ -288,14 +289,44 @@ func TestMessageThatWaitsHoldsNoSession(t *testing.T) {
 				s.engine.Hold()
 				d.send(messageFrame(t, teltonika.Codec12, 6, "first"))
 				synctest.Wait()
-				start := time.Now()
 				c.end(s)
-				pass(c.within - time.Since(start))
+				pass(time.Second)
 				s.expectMetric(1, "teltonika_connections_closed_total", "reason="+string(c.reason))
-				s.expectMetric(1, "teltonika_messages_refused_total", "reason="+c.refuse)
+				s.engine.Release()
+				s.expectMessages(c.stored...)
+				s.expectMetric(float64(1-len(c.stored)), "teltonika_messages_refused_total", "reason=draining")
 			})
 		})
 	}
+}
+
+// A device that waits in vain for an answer comes back after its response timeout, and sends no message again. Each one
+// is stored all the same, before anything that comes later, and so is one that cannot be decoded.
+func TestMessageOutlivesItsConnectionWhileTheEngineIsDown(t *testing.T) {
+	serve(t, func(s *service) {
+		s.engine.Fail(func(*engine.Batch) error { return errTransient })
+		many, body := make([]string, 400), []byte{0x0C, 1} // more than the publisher takes at once
+		for i := range many {
+			many[i] = fmt.Sprintf("%03d", i)
+			body = append(append(body, 6, 0, 0, 0, 3), many[i]...)
+		}
+		for _, frame := range [][]byte{
+			messageFrame(t, teltonika.Codec12, 6, "first"), bodyFrame(0x0C, 1, 6), bodyFrame(append(body, 1)...),
+		} {
+			d := s.login()
+			go d.send(append(frame, goodFrame(1)...)) // the pipe has no room for what is not read
+			pass(26 * time.Second)
+		}
+		s.expectMetric(402, "teltonika_messages_received_total")
+		d := s.login()
+		pass(time.Second) // only what is on its way in the publisher is sure to keep its place
+		s.engine.Fail(nil)
+		d.send(messageFrame(t, teltonika.Codec12, 6, "last"))
+		d.expectAlive()
+		s.expectMessages(slices.Concat([]string{"first"}, many, []string{"last"})...)
+		s.expectMetric(0, "teltonika_messages_refused_total")
+		s.expectMetric(1, "teltonika_messages_dead_lettered_total")
+	})
 }
 
 // So does one whose device has gone. It takes a real socket to see that without reading.
