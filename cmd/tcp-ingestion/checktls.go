@@ -91,7 +91,8 @@ func judge(out io.Writer, r *tlsserver.Report, unreadable int) error {
 	return nil
 }
 
-// checkCertificate prints what the server would show to devices, whatever they trust. The files have been loaded before.
+// checkCertificate prints what the server would show to devices, whatever they trust. The files have been loaded
+// before.
 func checkCertificate(c *config.Config, out io.Writer) error {
 	if !c.TLS() {
 		return nil

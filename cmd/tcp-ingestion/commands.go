@@ -17,8 +17,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
-// commands is the way to the devices: the dispatcher that carries out what they are asked, the store behind it, and the API
-// in front of it.
+// commands is the way to the devices: the dispatcher that carries out what they are asked, the store behind it, and the
+// API in front of it.
 type commands struct {
 	dispatcher *command.Dispatcher
 	store      command.Store
@@ -128,8 +128,8 @@ func (s *service) startAdmin(ctx context.Context) error {
 	return nil
 }
 
-// mayServe refuses to take commands without a token from whoever reaches the machine: a socket that the service manager hands
-// over need not be at ADMIN_ADDRESS, nor a name's address where it was thought to be.
+// mayServe refuses to take commands without a token from whoever reaches the machine: a socket that the service manager
+// hands over need not be at ADMIN_ADDRESS, nor a name's address where it was thought to be.
 func (s *service) mayServe(listeners []net.Listener) error {
 	for _, l := range listeners {
 		if address := l.Addr().(*net.TCPAddr); s.config.AdminToken == "" && !address.IP.IsLoopback() {

@@ -36,8 +36,8 @@ func eachCommanded(b *testing.B, benchmark func(*testing.B, *commanded)) {
 // senders is how many requests are on their way at once.
 const senders = 16
 
-// order gives so many devices, from the first on, a command each, not faster than rate commands a second (0: at once). Each
-// request waits for its result as long as wait. It ends early when ctx does.
+// order gives so many devices, from the first on, a command each, not faster than rate commands a second (0: at once).
+// Each request waits for its result as long as wait. It ends early when ctx does.
 func (c *commanded) order(ctx context.Context, b *testing.B, devices int, rate float64, wait time.Duration) {
 	b.Helper()
 	var next atomic.Int64
@@ -76,9 +76,9 @@ func (c *commanded) order(ctx context.Context, b *testing.B, devices int, rate f
 // finished is how many commands have their final state.
 func (c *commanded) finished() float64 { return c.metric("teltonika_commands_total") }
 
-// BenchmarkCommands gives each of two thousand quiet devices, which answer at once, a command over HTTP, and waits for all
-// results: that is an iteration, and the figures are medians of them. A device takes no more than 20 in a row without a
-// pause, so -benchtime 7x is fine and 100x is not.
+// BenchmarkCommands gives each of two thousand quiet devices, which answer at once, a command over HTTP, and waits for
+// all results: that is an iteration, and the figures are medians of them. A device takes no more than 20 in a row
+// without a pause, so -benchtime 7x is fine and 100x is not.
 //
 //	commands/s      from the first request to the last result
 //	server-µs/cmd   CPU of the server for one command, its request and its answer included
@@ -134,9 +134,9 @@ func (c *commanded) redisSeconds(b *testing.B) float64 {
 	return cpuSeconds(b, c.redis.PID())
 }
 
-// BenchmarkTelemetryBesideCommands is a fleet of a thousand devices that sends records, as fast as it gets ACKs and at half of that rate.
-// An iteration is a round of three runs of ten seconds: without commands, with one for each device, and without again. The figures are medians
-// of the rounds; -benchtime 7x makes seven.
+// BenchmarkTelemetryBesideCommands is a fleet of a thousand devices that sends records, as fast as it gets ACKs and at
+// half of that rate. An iteration is a round of three runs of ten seconds: without commands, with one for each device,
+// and without again. The figures are medians of the rounds; -benchtime 7x makes seven.
 //
 //	p99-ratio      p99 from a frame sent to its ACK received: with commands, over the geometric mean of the runs without
 //	noise-ratio    the same figure: the greater of the runs without, over the smaller. What p99-ratio says is not more certain

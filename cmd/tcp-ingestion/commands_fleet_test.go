@@ -22,7 +22,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// executions are the commands that simulated devices have executed, by text. Every command of a test has a text of its own.
+// executions are the commands that simulated devices have executed, by text. Every command of a test has a text of its
+// own.
 type executions struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -69,8 +70,8 @@ type outcome struct {
 	response string
 }
 
-// wantEach fails unless each command has the one final state that is given by its text, was executed once at most, never after it
-// expired, and not at all if it is said so, and has got its own answer.
+// wantEach fails unless each command has the one final state that is given by its text, was executed once at most,
+// never after it expired, and not at all if it is said so, and has got its own answer.
 func (o orders) wantEach(t *testing.T, states map[string][]outcome, executed map[string][]time.Time) {
 	t.Helper()
 	count := make(map[command.State]int)
@@ -106,8 +107,8 @@ func (o orders) wantEach(t *testing.T, states map[string][]outcome, executed map
 	}
 }
 
-// TestCommandsAmidKills gives a fleet commands by every way in, while one instance after the other is killed and started again, and
-// Redis too. Devices that lose their connection go on at another instance.
+// TestCommandsAmidKills gives a fleet commands by every way in, while one instance after the other is killed and
+// started again, and Redis too. Devices that lose their connection go on at another instance.
 func TestCommandsAmidKills(t *testing.T) {
 	t.Parallel()
 	const devices, perRound, rounds = 40, 60, 6
@@ -173,7 +174,8 @@ func TestCommandsAmidKills(t *testing.T) {
 	given.wantEach(t, states, executed.times(t))
 }
 
-// runSimulateWithCommands runs simulate as a process for so long and returns what it printed and which commands were executed.
+// runSimulateWithCommands runs simulate as a process for so long and returns what it printed and which commands were
+// executed.
 func runSimulateWithCommands(t *testing.T, s *server, seconds int, args ...string) (result commandedFleet, executed map[string][]time.Time) {
 	t.Helper()
 	list := filepath.Join(t.TempDir(), "executed")
@@ -206,8 +208,8 @@ type commandedFleet struct {
 	Overlapping int  `json:"commands_overlapping"`
 }
 
-// TestFleetWithCommands gives two hundred devices some commands each, which some of them do not answer, or late, twice, with a nACK,
-// or on their next connection.
+// TestFleetWithCommands gives two hundred devices some commands each, which some of them do not answer, or late, twice,
+// with a nACK, or on their next connection.
 func TestFleetWithCommands(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -46,8 +46,8 @@ func (p platform) wantRegistered(imei, instance string) {
 	})
 }
 
-// someTimeLater waits until Redis' clock has gone on by more than instances are wrong about it on a busy machine: by that clock
-// they decide which login of a device is the newer one.
+// someTimeLater waits until Redis' clock has gone on by more than instances are wrong about it on a busy machine: by
+// that clock they decide which login of a device is the newer one.
 func (p platform) someTimeLater() {
 	p.t.Helper()
 	now := func() time.Time {
@@ -94,7 +94,8 @@ func (p platform) response(id string, want command.State) response {
 	return got
 }
 
-// wantOneEach fails unless exactly these commands have exactly one result each. The trackers' last commands are not counted.
+// wantOneEach fails unless exactly these commands have exactly one result each. The trackers' last commands are not
+// counted.
 func (p platform) wantOneEach(ids ...string) {
 	p.t.Helper()
 	all := p.responses()

@@ -8,8 +8,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
-// How the process's file descriptors are shared out. Devices get all but a tenth, and never the last minReserve: without
-// some for HTTP /healthz fails, and a process that is well is restarted.
+// How the process's file descriptors are shared out. Devices get all but a tenth, and never the last minReserve:
+// without some for HTTP /healthz fails, and a process that is well is restarted.
 const (
 	minReserve      = 32
 	ownDescriptors  = 20 // the engine's files or connections, listeners, the runtime's
@@ -36,8 +36,8 @@ func maxConnections(c *config.Config) int {
 	return max(1, n-max(n/10, minReserve))
 }
 
-// httpConnections is how many connections a HTTP listener may have, up to most: a quarter of what devices and the process
-// itself leave.
+// httpConnections is how many connections a HTTP listener may have, up to most: a quarter of what devices and the
+// process itself leave.
 func httpConnections(c *config.Config, most int) int {
 	devices := maxConnections(c)
 	spare := descriptorLimit() - devices - ingest.OverflowReserve(devices) - ownDescriptors

@@ -68,8 +68,8 @@ func TestCheckOfEmbedded(t *testing.T) {
 	}
 }
 
-// TestReplicaThatComesLater: a start without the replica that REDIS_DURABILITY asks for waits, says why, and goes on when
-// a real one connects.
+// TestReplicaThatComesLater: a start without the replica that REDIS_DURABILITY asks for waits, says why, and goes on
+// when a real one connects.
 func TestReplicaThatComesLater(t *testing.T) {
 	t.Parallel()
 	store := redisStore(t, "--repl-diskless-sync-delay", "0")

@@ -26,8 +26,8 @@ func TestEndingsRunBackwards(t *testing.T) {
 	}
 }
 
-// TestFailedStartLeavesNothingOpen: a start that fails at its last port ends all that it has begun: no goroutine is left,
-// and its other ports are free.
+// TestFailedStartLeavesNothingOpen: a start that fails at its last port ends all that it has begun: no goroutine is
+// left, and its other ports are free.
 func TestFailedStartLeavesNothingOpen(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	taken, err := net.Listen("tcp", ":0")

@@ -56,8 +56,8 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 	}
 }
 
-// flood has made-up devices of one address send frames as fast as they are acknowledged, for so long. It returns the bytes
-// sent that were acknowledged.
+// flood has made-up devices of one address send frames as fast as they are acknowledged, for so long. It returns the
+// bytes sent that were acknowledged.
 func flood(s *server, frame func(worker, round int) (b []byte, ack string), duration time.Duration) (acknowledged int64) {
 	var sent atomic.Int64
 	end := attack(8, func(worker, round int) {

@@ -25,7 +25,8 @@ type comingFrom struct {
 
 func (c *comingFrom) RemoteAddr() net.Addr { return &c.TCPAddr }
 
-// TestHeaderAndHandshakeTogether: a slow balancer and a slow device have the handshake timeout together, and it is called that.
+// TestHeaderAndHandshakeTogether: a slow balancer and a slow device have the handshake timeout together, and it is
+// called that.
 func TestHeaderAndHandshakeTogether(t *testing.T) {
 	ca := newCertificateAuthority(t)
 	ca.renew(90)

@@ -42,8 +42,8 @@ func TestHaproxyTakesTheExample(t *testing.T) {
 	}
 }
 
-// startHaproxy runs the example in front of the server: with its addresses, the PROXY protocol of that version, and checks
-// that come in a test's time. It returns where devices connect to, plain and TLS.
+// startHaproxy runs the example in front of the server: with its addresses, the PROXY protocol of that version, and
+// checks that come in a test's time. It returns where devices connect to, plain and TLS.
 func startHaproxy(t testing.TB, s *server, version string) (plain, secure string) {
 	t.Helper()
 	b, err := os.ReadFile(haproxyConfig)
@@ -173,8 +173,8 @@ func TestBehindHaproxy(t *testing.T) {
 	}
 }
 
-// TestHaproxyThatSpeaks: haproxy's checks that do a handshake or log in find a server that is up, and one that they log in
-// to is no less quiet.
+// TestHaproxyThatSpeaks: haproxy's checks that do a handshake or log in find a server that is up, and one that they log
+// in to is no less quiet.
 func TestHaproxyThatSpeaks(t *testing.T) {
 	for name, c := range map[string]struct{ options, backend string }{
 		"handshake, v1": {"send-proxy check check-send-proxy check-ssl verify none", ""},

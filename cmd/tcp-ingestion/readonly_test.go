@@ -34,8 +34,8 @@ func makeReadOnly(t *testing.T, path string) (heal func()) {
 	return heal
 }
 
-// TestDatabaseThatCannotBeWritten finds out about a read-only file before the first frame does: SQLite opens it, and lets
-// it be locked like any other.
+// TestDatabaseThatCannotBeWritten finds out about a read-only file before the first frame does: SQLite opens it, and
+// lets it be locked like any other.
 func TestDatabaseThatCannotBeWritten(t *testing.T) {
 	settings := map[string]string{"DATA_DIR": t.TempDir()}
 	if code, _, errOut := execute(t, settings, "", "check"); code != 0 { // makes the files

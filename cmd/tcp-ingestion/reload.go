@@ -15,8 +15,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/systemd"
 )
 
-// filePatience is how long a start waits for the file of the log level, and a reload for its files. One that hangs, on a
-// network file system that is gone, must not keep the others waiting.
+// filePatience is how long a start waits for the file of the log level, and a reload for its files. One that hangs, on
+// a network file system that is gone, must not keep the others waiting.
 const filePatience = 5 * time.Second
 
 // levelInForce is logLevel, or LOG_LEVEL's if the file hangs.

@@ -13,8 +13,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// A login on a connection that has had one: the same is answered, and after another one everybody, inside and outside of
-// the process, takes the connection for the new device's.
+// A login on a connection that has had one: the same is answered, and after another one everybody, inside and outside
+// of the process, takes the connection for the new device's.
 func TestSecondLoginOnOneConnection(t *testing.T) {
 	p := startPlatform(t)
 	s := p.start("one")
@@ -62,8 +62,8 @@ func TestSecondLoginOnOneConnection(t *testing.T) {
 	d.ExpectACK(1)
 }
 
-// However often a device was refused or closed before, its login is answered within 2 s, and when it has been put on the
-// list it is let in at once.
+// However often a device was refused or closed before, its login is answered within 2 s, and when it has been put on
+// the list it is let in at once.
 func TestLoginAfterManyRefusals(t *testing.T) {
 	settings, path := fileAllowList(t, "true", first+"\n")
 	s := startServer(t, settings)

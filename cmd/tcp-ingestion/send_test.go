@@ -225,7 +225,8 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// Two servers on one machine, of which neither says where its API is to be: the second one has none, and serves devices.
+// Two servers on one machine, of which neither says where its API is to be: the second one has none, and serves
+// devices.
 func TestDefaultAdminAddressInUse(t *testing.T) {
 	if l, err := net.Listen("tcp", "127.0.0.1:9091"); err == nil { // unless somebody has it anyway
 		defer l.Close()

@@ -25,8 +25,8 @@ func serveCommand() *cli.Command {
 	}
 }
 
-// serve waits for signals and for nothing else: whatever reads a file or asks the network runs beside it, so that nothing
-// that hangs keeps the process from stopping.
+// serve waits for signals and for nothing else: whatever reads a file or asks the network runs beside it, so that
+// nothing that hangs keeps the process from stopping.
 func serve(ctx context.Context, cmd *cli.Command) error {
 	begun := beginStart(ctx, cmd)
 	defer begun.cancel()
@@ -151,8 +151,8 @@ func stopInTime(s *service) error {
 	return cli.Exit("", exitFailure)
 }
 
-// signalEcho is within what time a signal is the same one again: timeout(1) and others send it to the process and to its
-// group.
+// signalEcho is within what time a signal is the same one again: timeout(1) and others send it to the process and to
+// its group.
 const signalEcho = 100 * time.Millisecond
 
 // secondSignal passes on the signals that come later than signalEcho after the first.

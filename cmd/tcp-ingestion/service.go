@@ -181,8 +181,8 @@ func (s *service) background(watch func()) {
 	})
 }
 
-// watchersPatience is how long a stop waits for what watches. It leaves nothing behind that matters, and may hang with a
-// file that it reads.
+// watchersPatience is how long a stop waits for what watches. It leaves nothing behind that matters, and may hang with
+// a file that it reads.
 const watchersPatience = 2 * time.Second
 
 func (s *service) endWatching(ctx context.Context) error {

@@ -101,7 +101,8 @@ func TestStopWhileAReloadHangs(t *testing.T) {
 	}
 }
 
-// A file that hangs costs a reload its own setting and nothing else, and the watchdog is fed. When it answers again it is read.
+// A file that hangs costs a reload its own setting and nothing else, and the watchdog is fed. When it answers again it
+// is read.
 func TestReloadGoesOnBesideAFileThatHangs(t *testing.T) {
 	level, policy := writeFile(t, "level", "info\n"), writeFile(t, "policy", "allow getinfo\n")
 	conn, socket := managerSocket(t)

@@ -14,8 +14,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// sentTwice sends records and a frame that cannot be decoded, lets something happen to what is stored, and sends all of it again,
-// as a device does that has not got its answers.
+// sentTwice sends records and a frame that cannot be decoded, lets something happen to what is stored, and sends all of
+// it again, as a device does that has not got its answers.
 func sentTwice(t *testing.T, s *server, happens func()) {
 	t.Helper()
 	d := testkit.Dial(t, s.devices)
@@ -49,7 +49,8 @@ func (s store) wantTwoRecords(t *testing.T, once bool, deadLetters int) {
 	}
 }
 
-// TestResendAfterRedisLostIt: whatever has become of the stream, a record that is sent again is there when it is acknowledged again.
+// TestResendAfterRedisLostIt: whatever has become of the stream, a record that is sent again is there when it is
+// acknowledged again.
 func TestResendAfterRedisLostIt(t *testing.T) {
 	const records, dead = "telemetry:teltonika", "telemetry:teltonika:dead"
 	for name, c := range map[string]struct {

@@ -86,7 +86,8 @@ func (s *server) wantBalanceOf(transport string) {
 	}
 }
 
-// TestUDPOnAllAddresses: on a socket for all addresses of both families a device is answered from the one that it sends to.
+// TestUDPOnAllAddresses: on a socket for all addresses of both families a device is answered from the one that it sends
+// to.
 func TestUDPOnAllAddresses(t *testing.T) {
 	t.Parallel()
 	store := embeddedStore(t)

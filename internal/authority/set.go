@@ -21,8 +21,8 @@ var (
 	errTooManyDevices = errors.New("more than 20000000 devices")
 )
 
-// set is an immutable set of identifiers. Nearly all of them are IMEIs: those stand as sorted numbers, 8 bytes each. The
-// others are in a map.
+// set is an immutable set of identifiers. Nearly all of them are IMEIs: those stand as sorted numbers, 8 bytes each.
+// The others are in a map.
 type set struct {
 	numbers []uint64 // IMEIs, ascending, each once
 	others  map[string]struct{}

@@ -115,7 +115,8 @@ func (s *conns) context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// handler knows which connections have a request in hand: its header is read, which is more than having begun to send one.
+// handler knows which connections have a request in hand: its header is read, which is more than having begun to send
+// one.
 func (s *conns) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _ := r.Context().Value(contextKey{}).(net.Conn)

@@ -8,16 +8,17 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
-// Who gets in when there is no room for all. The connections of proven devices may fill MaxConnections. Unproven ones have
-// what is left, and go when a newcomer needs a place: so a newcomer is always let in, and a stranger's connections only
-// ever take the place of strangers'.
+// Who gets in when there is no room for all. The connections of proven devices may fill MaxConnections. Unproven ones
+// have what is left, and go when a newcomer needs a place: so a newcomer is always let in, and a stranger's connections
+// only ever take the place of strangers'.
 //
-// When all places are proven devices', a few newcomers more are let in for a moment. One of them may be a device that comes
-// back before its old connection is known to be dead, or one that has proved itself earlier than others: it takes the place
-// of one of them. See first.
+// When all places are proven devices', a few newcomers more are let in for a moment. One of them may be a device that
+// comes back before its old connection is known to be dead, or one that has proved itself earlier than others: it takes
+// the place of one of them. See connSet.first.
 const overflowReserve = 16
 
-// OverflowReserve is how many connections more than the limit there may be for a moment: fewer where descriptors are few.
+// OverflowReserve is how many connections more than the limit there may be for a moment: fewer where descriptors are
+// few.
 func OverflowReserve(maxConnections int) int { return min(overflowReserve, 1+maxConnections/128) }
 
 var (
@@ -62,8 +63,8 @@ func (s *Server) enter(c *Conn) (gone *Conn, err error) {
 	return gone, err
 }
 
-// add counts the new connection among the open ones, and cuts off the one that has to go for it, if one has to. It fails if
-// the server is stopping, or too many that were cut off have not ended yet.
+// add counts the new connection among the open ones, and cuts off the one that has to go for it, if one has to. It
+// fails if the server is stopping, or too many that were cut off have not ended yet.
 func (s *Server) add(c *Conn) (gone *Conn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,8 +98,8 @@ func refusal(err error) CloseReason {
 	return ReasonShutdown
 }
 
-// cut ends the connection from outside, without waiting for it: its session is woken, finishes the frame that it holds, and
-// ends for the reason. It holds no place from now on. The lock is held.
+// cut ends the connection from outside, without waiting for it: its session is woken, finishes the frame that it holds,
+// and ends for the reason. It holds no place from now on. The lock is held.
 func (s *Server) cut(c *Conn, reason CloseReason) {
 	c.cutFor.CompareAndSwap(nil, &reason)
 	s.leave(c)
@@ -146,8 +147,8 @@ func (c *Conn) Prove() {
 	s.count()
 }
 
-// readmit has a connection stay that had to go while it held the frame that proves it, and another one go instead. The lock
-// is held.
+// readmit has a connection stay that had to go while it held the frame that proves it, and another one go instead. The
+// lock is held.
 func (s *Server) readmit(c *Conn) {
 	cut := c.cutFor.Load()
 	if cut == nil || *cut != ReasonCrowdedOut || len(s.unproven) == 0 || s.devices[c.device] != c || s.isDraining() {

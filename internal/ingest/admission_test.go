@@ -177,8 +177,8 @@ func TestFloodOfAnAddressTakesItsOwnPlaces(t *testing.T) {
 	quiet.say("still here")
 }
 
-// Whoever fills the server with devices that he has made up and proved takes no place from a device that was there earlier,
-// be it after it has left or while it is connected, and whether or not he comes back with his own.
+// Whoever fills the server with devices that he has made up and proved takes no place from a device that was there
+// earlier, be it after it has left or while it is connected, and whether or not he comes back with his own.
 func TestMadeUpProofsTakeNoPlaceOfEarlierDevices(t *testing.T) {
 	s := onSockets(t, 32)
 	stayed := s.proven("stayed")

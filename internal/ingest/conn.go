@@ -38,8 +38,8 @@ type Conn struct {
 // Transport is how the connection came in: tcp or tls.
 func (c *Conn) Transport() string { return c.transport }
 
-// IsBalancers reports whether the connection is a balancer's own, and not made for a device. As long as nobody logs in on
-// it, it is a health check.
+// IsBalancers reports whether the connection is a balancer's own, and not made for a device. As long as nobody logs in
+// on it, it is a health check.
 func (c *Conn) IsBalancers() bool { return c.client == nil }
 
 // Verify reports whether the device may be who it says, where the transport knows better.
@@ -105,11 +105,11 @@ func (c *Conn) Lasts() bool {
 // good, while a new one waits for the device with 2; so a session asks for it when it begins a long wait.
 func (c *Conn) Renew() { c.renew = true }
 
-// TakeOver makes the connection the device's only one, and no other device's: an older connection of the device is closed
-// before TakeOver returns, so that it can acknowledge nothing any more. It is called at each login of a device that is not
-// the connection's already, and returns a number that is higher than those of all older logins. trusted says that it is a
-// device without doubt, so that its connection is not one of those that go when there is no room. It fails if there is
-// none, or the server has given the connection up.
+// TakeOver makes the connection the device's only one, and no other device's: an older connection of the device is
+// closed before TakeOver returns, so that it can acknowledge nothing any more. It is called at each login of a device
+// that is not the connection's already, and returns a number that is higher than those of all older logins. trusted
+// says that it is a device without doubt, so that its connection is not one of those that go when there is no room. It
+// fails if there is none, or the server has given the connection up.
 func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) {
 	s := c.server
 	if c.device == "" { // which nobody else writes

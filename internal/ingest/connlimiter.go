@@ -9,9 +9,9 @@ import (
 )
 
 // What one address may do: so many connections in a row may end without a login, and then one a second. An address that
-// does more still gets in, but each of its connections has hurriedLogin to log in: behind the NAT of a carrier good devices
-// share the address of a bad one. Beyond admitRate it is refused, so that its handshakes do not take the processors. A login
-// gives loginCredit back.
+// does more still gets in, but each of its connections has hurriedLogin to log in: behind the NAT of a carrier good
+// devices share the address of a bad one. Beyond admitRate it is refused, so that its handshakes do not take the
+// processors. A login gives loginCredit back.
 var (
 	unhurriedRate = limit.PerSecond(1, 200)
 	admitRate     = limit.PerSecond(100, 2000)
@@ -25,7 +25,8 @@ const (
 // addressCells is how many addresses are told apart; see limit.Table.
 const addressCells = 1 << 14
 
-// connLimiter limits connections by what their address has done before. It is asked once for a connection, and has no lock.
+// connLimiter limits connections by what their address has done before. It is asked once for a connection, and has no
+// lock.
 type connLimiter struct{ addresses *limit.Table[failures] }
 
 // failures are an address's connections that have ended without a login.

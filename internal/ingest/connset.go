@@ -5,13 +5,13 @@ import "net/netip"
 // connSet are connections of which one may have to go. The server's lock is held.
 type connSet map[*Conn]struct{}
 
-// sampled is how many connections are looked at to find the one that goes: all of a small server's, and of a large one's
-// enough to see which address has most.
+// sampled is how many connections are looked at to find the one that goes: all of a small server's, and of a large
+// one's enough to see which address has most.
 const sampled = 128
 
-// first is the connection that goes first of those that may, or nil if the sample has none. It is one of the address that
-// has most of them: the one that has proved itself last, and among those that have not, the oldest, because a device shows
-// what it is within seconds.
+// first is the connection that goes first of those that may, or nil if the sample has none. It is one of the address
+// that has most of them: the one that has proved itself last, and among those that have not, the oldest, because a
+// device shows what it is within seconds.
 func (cs connSet) first(may func(*Conn) bool) *Conn {
 	type group struct {
 		size  int

@@ -38,8 +38,8 @@ type Packet struct {
 
 var errLargerAnswer = errors.New("the answer is larger than the datagram")
 
-// Answer sends b to where the datagram came from, from where it came to. An answer that is larger than the datagram is refused: it would
-// make the server a lever for attacks on others.
+// Answer sends b to where the datagram came from, from where it came to. An answer that is larger than the datagram is
+// refused: it would make the server a lever for attacks on others.
 func (p *Packet) Answer(b []byte) error {
 	err := errLargerAnswer
 	if len(b) <= p.size {
@@ -92,14 +92,14 @@ func NewPacketServer(o PacketOptions) *PacketServer {
 }
 
 const (
-	// largestDatagram is the most that is taken of one, whatever MaxBytes says: three times what fits into a packet of most
-	// networks. Strangers are not to fill the store with more.
+	// largestDatagram is the most that is taken of one, whatever MaxBytes says: three times what fits into a packet of
+	// most networks. Strangers are not to fill the store with more.
 	largestDatagram = 4 << 10
 	// receiveBuffer is asked of the kernel, which grants as much as it is set to allow. It bridges moments in which
 	// many devices send at once.
 	receiveBuffer = 4 << 20
-	// After so many datagrams that left nothing to wait for, as strangers' are dropped and refused, reading pauses, and the
-	// kernel drops what is too much for less. That leaves room for 30,000 of them a second.
+	// After so many datagrams that left nothing to wait for, as strangers' are dropped and refused, reading pauses, and
+	// the kernel drops what is too much for less. That leaves room for 30,000 of them a second.
 	idleRun   = 32
 	idlePause = time.Millisecond
 )

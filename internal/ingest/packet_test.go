@@ -261,7 +261,8 @@ func TestPanicOfADatagramIsContained(t *testing.T) {
 	}
 }
 
-// One address may have a part of the places, and all together no more than there are. What finds none waits in the socket.
+// One address may have a part of the places, and all together no more than there are. What finds none waits in the
+// socket.
 func TestDatagramsInHandAreBounded(t *testing.T) {
 	s := newPacketShell(t, 100)
 	inHand := func() int { return int(testutil.ToFloat64(s.options.Metrics.inHand)) }

@@ -9,15 +9,15 @@ import (
 )
 
 // How many datagrams may be in hand: read, and not settled yet. One address may have a part of them, which is still
-// enough for a fleet behind one address. It is a measure of how much datagrams may be in the way of connections, who share
-// the processors with them, see BenchmarkFlood of teltonikasession.
+// enough for a fleet behind one address. It is a measure of how much datagrams may be in the way of connections, who
+// share the processors with them, see BenchmarkFlood of teltonikasession.
 const (
 	maxInHand          = 256
 	maxInHandOfAddress = maxInHand / 2
 )
 
-// packetLimiter bounds the datagrams in hand, in all and by address, in a fixed memory: addresses that share a cell share
-// what it has.
+// packetLimiter bounds the datagrams in hand, in all and by address, in a fixed memory: addresses that share a cell
+// share what it has.
 type packetLimiter struct {
 	taken     chan struct{}
 	addresses *limit.Table[atomic.Int32]
@@ -69,8 +69,8 @@ func (p *packetLimiter) release(cell place) {
 // unreserve takes back that a datagram was counted.
 func (p *packetLimiter) unreserve(cell place) { cell.Add(-1) }
 
-// warnings says when a drop is worth a line in the log, for each reason. That is asked for each of a flood's datagrams, so it
-// is cheaper than a line that the log suppresses.
+// warnings says when a drop is worth a line in the log, for each reason. That is asked for each of a flood's datagrams,
+// so it is cheaper than a line that the log suppresses.
 type warnings [3]limit.Bucket
 
 var warningRate = limit.PerSecond(1, 1)

@@ -7,9 +7,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 )
 
-// Drain stops taking datagrams, and returns when those in hand are settled and the sockets closed, or ctx ends. The sockets
-// stay open for the answers until then; what they have received, or receive meanwhile, and nobody has read is lost, and
-// counts nowhere: its devices send it again.
+// Drain stops taking datagrams, and returns when those in hand are settled and the sockets closed, or ctx ends. The
+// sockets stay open for the answers until then; what they have received, or receive meanwhile, and nobody has read is
+// lost, and counts nowhere: its devices send it again.
 func (s *PacketServer) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.begin()

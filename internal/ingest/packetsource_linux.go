@@ -2,13 +2,13 @@ package ingest
 
 import "golang.org/x/sys/unix"
 
-// controlRoom is for the control messages that come with a datagram. A socket that the service manager has opened may have
-// more of them than the one that is looked for.
+// controlRoom is for the control messages that come with a datagram. A socket that the service manager has opened may
+// have more of them than the one that is looked for.
 const controlRoom = 256
 
 // source is the address of this machine that a datagram came to, as the control message that has the answer leave from
-// there (IP_PKTINFO, IPV6_PKTINFO): on a socket for all addresses the kernel would choose another, and the device, or the
-// NAT before it, drop the answer. It is empty if the socket does not tell.
+// there (IP_PKTINFO, IPV6_PKTINFO): on a socket for all addresses the kernel would choose another, and the device, or
+// the NAT before it, drop the answer. It is empty if the socket does not tell.
 type source struct {
 	message [40]byte // CMSG_SPACE of the larger one
 	size    uint8

@@ -8,8 +8,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
-// proof is the number of a device's first acknowledged frame: who has proved itself earlier has the lower one. Whoever makes
-// up devices can prove any number of them, but none earlier than those that were there before.
+// proof is the number of a device's first acknowledged frame: who has proved itself earlier has the lower one. Whoever
+// makes up devices can prove any number of them, but none earlier than those that were there before.
 type proof uint32
 
 const (
@@ -28,15 +28,15 @@ func (p proof) next() proof {
 	return p + 1
 }
 
-// How long and of how many devices their proof is kept in mind. Of devices that share a cell the one with the earliest proof
-// has it, and the others have to prove themselves again: of 100,000 devices every sixth.
+// How long and of how many devices their proof is kept in mind. Of devices that share a cell the one with the earliest
+// proof has it, and the others have to prove themselves again: of 100,000 devices every sixth.
 const (
 	provenMemory = 24 * time.Hour
 	provenCells  = 1 << 18
 )
 
-// provenDevices remembers devices after they have left, in a fixed memory and without a lock. Time is the process's own, so
-// no clock that is set makes it forget.
+// provenDevices remembers devices after they have left, in a fixed memory and without a lock. Time is the process's
+// own, so no clock that is set makes it forget.
 type provenDevices struct {
 	// A cell is, from the top, 32 bits of the proof, 16 bits that tell the device from others of the cell, and 16 bits of
 	// the minute in which it was seen last, which come again after 45 days: a mistake that costs nobody anything.

@@ -2,8 +2,8 @@ package ingest
 
 import "context"
 
-// Revoke closes the connections of devices that are not known any more, spread over a moment, and returns how many. The frame
-// that such a device is sending is not acknowledged. It ends early with ctx. known must not wait for anything.
+// Revoke closes the connections of devices that are not known any more, spread over a moment, and returns how many. The
+// frame that such a device is sending is not acknowledged. It ends early with ctx. known must not wait for anything.
 //
 // A device that logs in while Revoke runs may be missed; the next call finds it.
 func (s *Server) Revoke(ctx context.Context, known func(device string) bool) int {

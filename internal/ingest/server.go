@@ -73,8 +73,8 @@ func New(o Options) *Server {
 	}
 }
 
-// Serve accepts connections from the listener in the background, which come via the transport, or are plain if that is nil. The
-// server closes it, at once if it is stopping.
+// Serve accepts connections from the listener in the background, which come via the transport, or are plain if that is
+// nil. The server closes it, at once if it is stopping.
 func (s *Server) Serve(l net.Listener, via Transport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,8 @@ const (
 )
 
 // Drain stops taking connections and frames: it closes the listeners, ends what is still being opened, wakes the
-// sessions that wait for their device, and returns when every session has finished the frame that it held, or ctx ends. The sockets stay open.
+// sessions that wait for their device, and returns when every session has finished the frame that it held, or ctx ends.
+// The sockets stay open.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.begin()

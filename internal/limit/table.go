@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// Table has a cell for each key, found by a hash that nobody outside can compute. Keys that share a cell share what is in
-// it, so the memory is the same for any number of keys.
+// Table has a cell for each key, found by a hash that nobody outside can compute. Keys that share a cell share what is
+// in it, so the memory is the same for any number of keys.
 type Table[C any] struct {
 	seed  maphash.Seed
 	cells []C

@@ -1,6 +1,6 @@
 // Package signals hears what the operator and the service manager say to the process, from its first moments on. It
-// needs nothing but the standard library's smallest parts, so Go initialises it before almost everything else: a stop or
-// reload that comes while the program is still being loaded is not lost, and does not end it half-way.
+// needs nothing but the standard library's smallest parts, so Go initialises it before almost everything else: a stop
+// or reload that comes while the program is still being loaded is not lost, and does not end it half-way.
 package signals
 
 import (
@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// Stop has SIGTERM and SIGINT, two of them at most. Reload has SIGHUP: one that comes while another waits is the same one.
+// Stop has SIGTERM and SIGINT, two of them at most. Reload has SIGHUP: one that comes while another waits is the same
+// one.
 var (
 	Stop   = hear(2, syscall.SIGTERM, syscall.SIGINT)
 	Reload = hear(1, syscall.SIGHUP)

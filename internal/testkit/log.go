@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Log keeps what is written to it, by any number of goroutines and processes, while it is read. Its zero value is empty.
+// Log keeps what is written to it, by any number of goroutines and processes, while it is read. Its zero value is
+// empty.
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -13,8 +13,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
 
-// Front takes a balancer's header, if there are balancers, and then TLS, or whichever of TLS and plain the device begins
-// to speak. It implements ingest.Transport.
+// Front takes a balancer's header, if there are balancers, and then TLS, or whichever of TLS and plain the device
+// begins to speak. It implements ingest.Transport.
 type Front struct {
 	Balancers *Balancers
 	TLS       *tlsserver.Server // nil if the port is plain only
@@ -68,8 +68,8 @@ func (f *Front) secure(ctx context.Context, conn net.Conn, check bool) (ingest.O
 	return ingest.Opened{Conn: c, Name: "tls", Verify: c.VerifyIMEI}, nil
 }
 
-// handshakeFailed tells a handshake that failed, which is logged and counted already, from a device that was silent on a
-// port where it may be plain.
+// handshakeFailed tells a handshake that failed, which is logged and counted already, from a device that was silent on
+// a port where it may be plain.
 func handshakeFailed(err error) error {
 	var failed *tlsserver.HandshakeError
 	switch {

@@ -1,5 +1,5 @@
-// Package ingesttest has a listener and a UDP socket in memory, so that connections and datagrams can be tested in virtual
-// time.
+// Package ingesttest has a listener and a UDP socket in memory, so that connections and datagrams can be tested in
+// virtual time.
 package ingesttest
 
 import (

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tellDestination has each datagram come with the address that it was sent to. A socket of IPv6 tells those of IPv4 too.
+// tellDestination has each datagram come with the address that it was sent to. A socket of IPv6 tells those of IPv4
+// too.
 func tellDestination(c *net.UDPConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

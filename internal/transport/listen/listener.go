@@ -5,7 +5,7 @@ import "net"
 // listener is a TCP listener.
 type listener struct {
 	*net.TCPListener
-	inherited bool // by somebody who knows no keep-alive of ours
+	inherited bool // opened by the service manager, which does not set our keep-alive
 }
 
 // Accept implements net.Listener. The connection is a *net.TCPConn.

@@ -25,19 +25,19 @@ type Conn struct {
 	quiet    bool // see Quiet
 }
 
-// Quiet has a failure be logged at debug and not counted: the connection is a balancer's, which looks whether the server is
-// there. It comes before Handshake.
+// Quiet logs a failure at debug and does not count it: a balancer only looks whether the server is there. It comes
+// before Handshake.
 func (c *Conn) Quiet() { c.quiet = true }
 
-// Handshake finds out what the device speaks and does the TLS handshake until ctx ends; its deadline is the device's, and
-// that it is cancelled the server's stop. It is called once, before
-// anything is read or written. Its error is a *HandshakeError, counted and logged already; or that of the socket, if the
-// device has not shown what it speaks where that is detected.
+// Handshake finds out what the device speaks and does the TLS handshake. At ctx's deadline the device was too slow; if
+// ctx is cancelled, the server stops. It is called once, before anything is read or written. Its error is a
+// *HandshakeError, which is counted and logged already. Where the protocol is detected and the device has not shown it,
+// the error is the socket's.
 //
-// A read deadline that somebody sets and that passes meanwhile ends the handshake too, as ReasonShutdown.
+// A read deadline that passes meanwhile ends the handshake too, as ReasonShutdown.
 func (c *Conn) Handshake(ctx context.Context) error {
 	stop := deadline.Until(ctx, c.Conn)
-	a := &attempt{ctx: ctx, gate: c.server.gate}
+	a := &attempt{ctx: ctx, semaphore: c.server.semaphore}
 	begin, err := c.handshake(a)
 	if !stop() && err == nil {
 		err = os.ErrDeadlineExceeded
@@ -108,7 +108,7 @@ func (c *Conn) readPlain(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// firstRead notices a connection that ends as soon as the handshake is done: some devices look at the certificate only then.
+// firstRead notices a connection that ends right after the handshake: some devices look at the certificate only then.
 func (c *Conn) firstRead(n int, err error) {
 	var timeout net.Error
 	switch {

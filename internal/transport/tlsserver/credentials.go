@@ -111,8 +111,8 @@ func (o *Options) credentials(chain []*x509.Certificate, key crypto.Signer, pool
 	return cr
 }
 
-// configFor returns the configuration for a device. One that does not say how signatures may be made can in TLS 1.2 only
-// verify SHA-1, which crypto/tls does not make any more; with an RSA key there are suites without a signature.
+// configFor returns the configuration for a device. One that does not say how signatures may be made can in TLS 1.2
+// only verify SHA-1, which crypto/tls does not make any more; with an RSA key there are suites without a signature.
 func (cr *credentials) configFor(hello *tls.ClientHelloInfo) *tls.Config {
 	if cr.unsigned != nil && len(hello.SignatureSchemes) == 0 && speaks(hello, tls.VersionTLS12) && offersUnsigned(hello) {
 		return cr.unsigned

@@ -33,7 +33,7 @@ func (*scripted) SetReadDeadline(time.Time) error  { return nil }
 func (*scripted) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzDetect has devices begin with anything: what is not TLS arrives unchanged, and what looks like it ends with a
-// reason of the set, and leaves the gate.
+// reason of the set, and leaves the semaphore.
 func FuzzDetect(f *testing.F) {
 	f.Add([]byte("\x00\x0f356307042441013"), 3)
 	f.Add([]byte("\xff\xff\x00\x0f356307042441013"), 1)
@@ -70,8 +70,8 @@ func FuzzDetect(f *testing.F) {
 		} else if e, ok := err.(*HandshakeError); !ok || e.Reason == "" || e.Cause == "" || e.Reason == ReasonTimeout {
 			t.Fatalf("handshake ended with %#v", err)
 		}
-		if s.gate.free != 1 {
-			t.Fatal("still inside the gate")
+		if s.semaphore.free != 1 {
+			t.Fatal("still inside the semaphore")
 		}
 	})
 }

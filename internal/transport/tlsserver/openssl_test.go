@@ -121,7 +121,8 @@ func TestOpenSSLThatDoesNotTrust(t *testing.T) {
 	}
 }
 
-// TestDeviceThatNamesNoSignature has the hello of a stack that is older than the extension, in which TLS 1.2 means SHA-1.
+// TestDeviceThatNamesNoSignature has the hello of a stack that is older than the extension, in which TLS 1.2 means
+// SHA-1.
 func TestDeviceThatNamesNoSignature(t *testing.T) {
 	dir := t.TempDir()
 	root := newRoot(t, "root")

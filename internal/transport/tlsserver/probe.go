@@ -98,8 +98,8 @@ func (p *probe) handshake(ctx context.Context, raw net.Conn, c *tls.Config) *sig
 	return seen
 }
 
-// lateRefusalPatience is how long a server may take to refuse a client certificate in TLS 1.3, where it does so when the
-// client's handshake is done.
+// lateRefusalPatience is how long a server may take to refuse a client certificate in TLS 1.3, where it does so when
+// the client's handshake is done.
 const lateRefusalPatience = time.Second
 
 // lateRefusal waits for the server's opinion if the version has it late.

@@ -357,14 +357,14 @@ func TestGarbledHandshake(t *testing.T) {
 	s.fails(t, ReasonOther, "no sound TLS hello")
 }
 
-// TestNoPlaceToCompute has all places of the gate taken.
+// TestNoPlaceToCompute has all places of the semaphore taken.
 func TestNoPlaceToCompute(t *testing.T) {
 	_, dir := newPKI(t)
 	s := startService(t, dir, timeout(400*time.Millisecond), func(_ *service, o *Options) { o.Handshakes = 1 })
-	if err := s.gate.enter(t.Context(), true); err != nil {
+	if err := s.semaphore.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	defer s.gate.leave()
+	defer s.semaphore.leave()
 	s.connect(t).Write(clientHello(t))
 	s.fails(t, ReasonBusy, "more handshakes")
 }

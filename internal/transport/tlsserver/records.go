@@ -50,12 +50,12 @@ type records struct {
 
 // attempt is a handshake under way.
 type attempt struct {
-	ctx      context.Context
-	gate     *gate
-	inside   bool   // the gate
-	hello    *offer // nil until the device's hello was read
-	answered bool   // something was sent, an alert at the least
-	alert    byte   // the code of an alert that was not encrypted, 0 if there was none
+	ctx       context.Context
+	semaphore *semaphore
+	inside    bool   // the semaphore
+	hello     *offer // nil until the device's hello was read
+	answered  bool   // something was sent, an alert at the least
+	alert     byte   // the code of an alert that was not encrypted, 0 if there was none
 }
 
 // offer is what a device's hello offers.
@@ -136,7 +136,7 @@ func (r *records) endOfRead(err error) error {
 	return r.attempt.enter()
 }
 
-// Write notes that the device was answered. It is called inside the gate, where nobody may wait: a handshake's
+// Write notes that the device was answered. It is called inside the semaphore, where nobody may wait: a handshake's
 // messages fit into a new socket's buffer.
 func (r *records) Write(p []byte) (int, error) {
 	if r.attempt != nil {
@@ -156,7 +156,7 @@ func (r *records) SetWriteDeadline(t time.Time) error {
 func (a *attempt) leave() {
 	if a.inside {
 		a.inside = false
-		a.gate.leave()
+		a.semaphore.leave()
 	}
 }
 
@@ -164,7 +164,7 @@ func (a *attempt) enter() error {
 	if a.inside {
 		return nil
 	}
-	if err := a.gate.enter(a.ctx, a.hello == nil); err != nil {
+	if err := a.semaphore.enter(a.ctx, a.hello == nil); err != nil {
 		return err
 	}
 	a.inside = true

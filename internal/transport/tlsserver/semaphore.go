@@ -13,11 +13,11 @@ import (
 // errBusy: so many handshakes waited that this one's turn did not come in time.
 var errBusy = errors.New("too many handshakes at once")
 
-// gate lets a number of handshakes compute at the same time, so that a storm of them leaves processors to the devices
+// semaphore lets a number of handshakes compute at the same time, so that a storm of them leaves processors to the devices
 // that are connected. Nobody is inside while waiting for the network, so that slow or silent peers hold no place.
 //
 // Those that have begun go before newcomers: otherwise in a storm all would begin and none end in time.
-type gate struct {
+type semaphore struct {
 	waiting   prometheus.Gauge
 	mu        sync.Mutex
 	free      int
@@ -25,45 +25,45 @@ type gate struct {
 	newcomers list.List
 }
 
-func newGate(places int, waiting prometheus.Gauge) *gate {
-	return &gate{free: places, waiting: waiting}
+func newSemaphore(places int, waiting prometheus.Gauge) *semaphore {
+	return &semaphore{free: places, waiting: waiting}
 }
 
 // enter waits for a place until ctx ends; a newcomer only for half of that time, for the rest of its handshake needs
 // some too. The error is errBusy, or ctx's if that was cancelled: then nobody goes in any more.
-func (g *gate) enter(ctx context.Context, newcomer bool) error {
+func (s *semaphore) enter(ctx context.Context, newcomer bool) error {
 	if isCancelled(ctx) {
 		return ctx.Err()
 	}
-	g.mu.Lock()
-	if g.free > 0 {
-		g.free--
-		g.mu.Unlock()
+	s.mu.Lock()
+	if s.free > 0 {
+		s.free--
+		s.mu.Unlock()
 		return nil
 	}
-	queue := &g.begun
+	queue := &s.begun
 	if newcomer {
-		queue = &g.newcomers
+		queue = &s.newcomers
 	}
 	turn := make(chan struct{})
 	place := queue.PushBack(turn)
-	g.mu.Unlock()
-	g.waiting.Inc()
-	defer g.waiting.Dec()
+	s.mu.Unlock()
+	s.waiting.Inc()
+	defer s.waiting.Dec()
 
 	select {
 	case <-turn:
 		if !isCancelled(ctx) {
 			return nil
 		}
-	case <-patience(ctx, newcomer):
+	case <-newcomersTurn(ctx, newcomer):
 	case <-ctx.Done():
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	select {
 	case <-turn: // at the last moment
-		g.next()
+		s.next()
 	default:
 		queue.Remove(place)
 	}
@@ -76,8 +76,8 @@ func (g *gate) enter(ctx context.Context, newcomer bool) error {
 // isCancelled reports whether ctx has ended, and not by its deadline.
 func isCancelled(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
-// patience is the end of a newcomer's.
-func patience(ctx context.Context, newcomer bool) <-chan time.Time {
+// newcomersTurn ends when a newcomer has waited for half of its time. It is nil for others.
+func newcomersTurn(ctx context.Context, newcomer bool) <-chan time.Time {
 	if deadline, ok := ctx.Deadline(); ok && newcomer {
 		return time.After(time.Until(deadline) / 2)
 	}
@@ -85,18 +85,18 @@ func patience(ctx context.Context, newcomer bool) <-chan time.Time {
 }
 
 // leave gives the place to who is next.
-func (g *gate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.next()
+func (s *semaphore) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next()
 }
 
-func (g *gate) next() {
-	for _, queue := range []*list.List{&g.begun, &g.newcomers} {
+func (s *semaphore) next() {
+	for _, queue := range []*list.List{&s.begun, &s.newcomers} {
 		if first := queue.Front(); first != nil {
 			close(queue.Remove(first).(chan struct{}))
 			return
 		}
 	}
-	g.free++
+	s.free++
 }

@@ -19,9 +19,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-func TestGateLetsThoseThatHaveBegunGoFirst(t *testing.T) {
+func TestSemaphoreLetsThoseThatHaveBegunGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, newTestMetrics().waiting)
+		g := newSemaphore(1, newTestMetrics().waiting)
 		g.enter(t.Context(), true)
 		var order []string
 		var all sync.WaitGroup
@@ -56,9 +56,9 @@ func TestGateLetsThoseThatHaveBegunGoFirst(t *testing.T) {
 	})
 }
 
-func TestGatePatience(t *testing.T) {
+func TestSemaphorePatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, newTestMetrics().waiting)
+		g := newSemaphore(1, newTestMetrics().waiting)
 		g.enter(t.Context(), true)
 		for newcomer, want := range map[bool]time.Duration{true: 15 * time.Second, false: 30 * time.Second} {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -75,10 +75,11 @@ func TestGatePatience(t *testing.T) {
 	})
 }
 
-// TestGateClosesWhenCancelled: who waits leaves at once, whoever's turn comes then does not go in, and nobody after.
-func TestGateClosesWhenCancelled(t *testing.T) {
+// TestSemaphoreClosesWhenCancelled: who waits leaves at once, whoever's turn comes then does not go in, and nobody
+// after.
+func TestSemaphoreClosesWhenCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, newTestMetrics().waiting)
+		g := newSemaphore(1, newTestMetrics().waiting)
 		g.enter(t.Context(), true)
 		ctx, cancel := context.WithCancel(t.Context())
 		timed, end := context.WithTimeout(ctx, time.Minute)
@@ -109,10 +110,10 @@ func TestGateClosesWhenCancelled(t *testing.T) {
 func TestStopDuringAStorm(t *testing.T) {
 	_, dir := newPKI(t)
 	s := startService(t, dir, func(_ *service, o *Options) { o.Handshakes = 1 })
-	if err := s.gate.enter(t.Context(), true); err != nil {
+	if err := s.semaphore.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	defer s.gate.leave()
+	defer s.semaphore.leave()
 	const storm = 20
 	for range storm {
 		s.connect(t).Write(clientHello(t))
@@ -137,8 +138,8 @@ func (brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	panic("a bug in the key")
 }
 
-// TestPanicLeavesTheGate: a bug that somebody contains costs no place.
-func TestPanicLeavesTheGate(t *testing.T) {
+// TestPanicReleasesTheSemaphore: a bug that somebody contains costs no place.
+func TestPanicReleasesTheSemaphore(t *testing.T) {
 	_, dir := newPKI(t)
 	s := startService(t, dir, func(_ *service, o *Options) { o.Handshakes = 1 })
 	s.signBy(brokenKey{s.current.Load().config.Certificates[0].PrivateKey.(crypto.Signer)})
@@ -150,8 +151,8 @@ func TestPanicLeavesTheGate(t *testing.T) {
 		}()
 		s.Wrap(&scripted{clientHello(t), 4096}).Handshake(t.Context())
 	}()
-	if s.gate.free != 1 {
-		t.Errorf("%d places are free, want 1", s.gate.free)
+	if s.semaphore.free != 1 {
+		t.Errorf("%d places are free, want 1", s.semaphore.free)
 	}
 }
 
@@ -211,8 +212,8 @@ func TestStormDoesNotComputeAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestGateIsEmptyInTheEnd has handshakes end in many ways, after which all places are free.
-func TestGateIsEmptyInTheEnd(t *testing.T) {
+// TestSemaphoreIsEmptyInTheEnd has handshakes end in many ways, after which all places are free.
+func TestSemaphoreIsEmptyInTheEnd(t *testing.T) {
 	root, dir := newPKI(t)
 	s := startService(t, dir, timeout(100*time.Millisecond), func(_ *service, o *Options) { o.Handshakes = 2 })
 	for range 5 {
@@ -229,10 +230,10 @@ func TestGateIsEmptyInTheEnd(t *testing.T) {
 	for range 30 {
 		s.result(t)
 	}
-	s.gate.mu.Lock()
-	defer s.gate.mu.Unlock()
-	if s.gate.free != 2 {
-		t.Errorf("%d places are free, want 2", s.gate.free)
+	s.semaphore.mu.Lock()
+	defer s.semaphore.mu.Unlock()
+	if s.semaphore.free != 2 {
+		t.Errorf("%d places are free, want 2", s.semaphore.free)
 	}
 }
 

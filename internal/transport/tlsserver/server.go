@@ -49,11 +49,11 @@ type Options struct {
 
 // Server makes connections of sockets.
 type Server struct {
-	options Options
-	config  *tls.Config // the same for good, for its session ticket keys outlive the certificates
-	gate    *gate
-	current atomic.Pointer[credentials]
-	reload  sync.Mutex
+	options   Options
+	config    *tls.Config // the same for good, for its session ticket keys outlive the certificates
+	semaphore *semaphore
+	current   atomic.Pointer[credentials]
+	reload    sync.Mutex
 }
 
 // New loads the certificates. Its error names the file and what is wrong with it. A certificate that has expired, or is
@@ -72,7 +72,7 @@ func New(o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, gate: newGate(o.Handshakes, o.Metrics.waiting)}
+	s := &Server{options: o, semaphore: newSemaphore(o.Handshakes, o.Metrics.waiting)}
 	s.config = &tls.Config{GetConfigForClient: s.configFor}
 	if err := s.Reload(); err != nil {
 		return nil, err
