@@ -23,6 +23,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 const deadLettersDescription = `Frames that could not be published were acknowledged and kept as dead letters. Once this program can decode
@@ -221,7 +222,7 @@ func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	if !j.cmd.Bool("dry-run") {
 		verb = "replayed"
 		r.Publisher = publish.New(publish.Options{
-			Engine: j.engine, Capacity: j.config.PublishQueueCapacity, Timeout: j.config.PublishTimeout,
+			Engine: j.engine, Capacity: j.config.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords, Timeout: j.config.PublishTimeout,
 			Metrics: publish.NewMetrics(prometheus.NewRegistry()), Logger: j.logger,
 		})
 		defer r.Publisher.Close()

@@ -26,6 +26,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // service is the running server: its parts in the order in which they are built, started and, in reverse, stopped.
@@ -94,8 +95,8 @@ func (s *service) build() (err error) {
 	}
 	s.ends.add(s.endAllowList)
 	s.publisher = publish.New(publish.Options{
-		Engine: s.engine, Capacity: c.PublishQueueCapacity, Timeout: c.PublishTimeout,
-		Metrics: publish.NewMetrics(registry), Logger: logger,
+		Engine: s.engine, Capacity: c.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords, Timeout: c.PublishTimeout,
+		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
 	s.ends.add(func(context.Context) error { s.publisher.Close(); return nil })
 	if s.commands, err = newCommands(c, policy, registry, logger); err != nil {
@@ -228,10 +229,14 @@ func (s *service) notReady() []string {
 
 // warnings says what does not work without being a reason to keep devices away.
 func (s *service) warnings() []string {
+	var warnings []string
 	if err := s.commands.store.Err(); err != nil {
-		return []string{"commands cannot be kept: " + err.Error()}
+		warnings = append(warnings, "commands cannot be kept: "+err.Error())
 	}
-	return nil
+	for _, err := range s.monitor.Unavailable() {
+		warnings = append(warnings, "engine: "+err.Error())
+	}
+	return warnings
 }
 
 // stop ends the service in the reverse order of its making: no new devices, frames at hand finished, records

@@ -46,7 +46,7 @@ func replayer(t *testing.T) (*Replayer, *testkit.Engine) {
 	t.Helper()
 	e := testkit.NewEngine(1)
 	p := publish.New(publish.Options{
-		Engine: e, Capacity: 300, Timeout: 5 * time.Second, Metrics: publish.NewMetrics(prometheus.NewRegistry()),
+		Engine: e, Capacity: 300, LargestFrame: teltonika.MaxRecords, Timeout: 5 * time.Second, Metrics: publish.NewMetrics(prometheus.NewRegistry()),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(p.Close)

@@ -18,7 +18,9 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	engineReady  = gauge("engine_ready", "1 if the engine would store a record now, else 0.")
+	engineReady       = gauge("engine_ready", "1 if the engine would store a record now, else 0.")
+	shardsUnavailable = gauge("shards_unavailable",
+		"Shards of the engine that would not store a record now. An engine without shards counts as one.")
 	streamLength = gauge("stream_length", "Records that the engine keeps.")
 	consumerLag  = gauge("consumer_lag",
 		"Records not yet delivered to a consumer group. Needs Redis 7; absent where the engine cannot tell.", "group")
@@ -43,7 +45,7 @@ var (
 
 func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		engineReady, streamLength, consumerLag, unread, oldestUnread, unreadBeyondLimit,
+		engineReady, shardsUnavailable, streamLength, consumerLag, unread, oldestUnread, unreadBeyondLimit,
 		engineMemory, engineMemoryLimit, outOfMemory, memoryExhausted, deadLetterBytes, deadLetterLimit,
 	} {
 		ch <- d
@@ -54,8 +56,14 @@ func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
 	show := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	show(engineReady, number((*Monitor)(f).Err() == nil))
+	ready := (*Monitor)(f).Err() == nil
+	show(engineReady, number(ready))
 	o := f.latest.Load()
+	unavailable := len(o.unavailable())
+	if !ready {
+		unavailable = max(1, len(o.status.Shards))
+	}
+	show(shardsUnavailable, float64(unavailable))
 	if !o.status.Known || time.Since(o.at) > staleAfter {
 		return
 	}

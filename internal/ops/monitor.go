@@ -86,11 +86,35 @@ func (m *Monitor) note(o *observation) {
 	m.latest.Store(o)
 }
 
+// leastShards is how many shards have to store for the engine to be ready.
+const leastShards = 1
+
+// unavailable are the shards that do not store, each with its reason.
+func (o *observation) unavailable() (failed []error) {
+	for _, s := range o.status.Shards {
+		if s.Err != nil {
+			failed = append(failed, fmt.Errorf("shard %s does not store: %w", s.Name, s.Err))
+		}
+	}
+	return failed
+}
+
+// Unavailable are the shards that do not store, while the engine is ready because others do.
+func (m *Monitor) Unavailable() []error {
+	if m.Err() != nil {
+		return nil
+	}
+	return m.latest.Load().unavailable()
+}
+
 // Err says why the engine is not ready, nil if it is.
 func (m *Monitor) Err() error {
 	o := m.latest.Load()
 	if o.err != nil {
 		return o.err
+	}
+	if failed := o.unavailable(); len(failed) > 0 && len(o.status.Shards)-len(failed) < leastShards {
+		return errors.Join(failed...)
 	}
 	if age := time.Since(o.at); age > staleAfter {
 		return fmt.Errorf("no answer for %v", age.Round(time.Second))

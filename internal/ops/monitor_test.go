@@ -37,6 +37,9 @@ func shown(t *testing.T, r *prometheus.Registry) string {
 	return strings.Join(lines, "\n")
 }
 
+// notReady is shown of an engine of which nothing is known.
+const notReady = "engine_ready[] 0\nshards_unavailable[] 1"
+
 func TestFigures(t *testing.T) {
 	unreadable := "g\xff"
 	full := engine.Status{
@@ -55,9 +58,9 @@ func TestFigures(t *testing.T) {
 		err    error
 		want   string
 	}{
-		{"nothing known", engine.Status{}, errors.New("refused"), `engine_ready[] 0`},
+		{"nothing known", engine.Status{}, errors.New("refused"), notReady},
 		{"small and embedded", engine.Status{Known: true, Length: 7}, nil,
-			"dead_letter_bytes[] 0\nengine_ready[] 1\nstream_length[] 7\nunread_beyond_limit_records[] 0"},
+			"dead_letter_bytes[] 0\nengine_ready[] 1\nshards_unavailable[] 0\nstream_length[] 7\nunread_beyond_limit_records[] 0"},
 		{"full", full, errors.New("OOM"), `consumer_lag[group=slow] 3000
 consumer_lag[group=through] 0
 dead_letter_bytes[] 70
@@ -71,6 +74,7 @@ oldest_unread_seconds[group="g\xff"] 0
 oldest_unread_seconds[group=new] 1
 oldest_unread_seconds[group=slow] 90
 oldest_unread_seconds[group=through] 0
+shards_unavailable[] 1
 stream_length[] 5000
 unread_beyond_limit_records[] 3500
 unread_records[group=slow] 4500
@@ -79,7 +83,7 @@ unread_records[group=through] 0`},
 		t.Run(c.name, func(t *testing.T) {
 			r := prometheus.NewRegistry()
 			m := NewMonitor(func(context.Context) (engine.Status, error) { return c.status, c.err }, r)
-			if got := shown(t, r); got != `engine_ready[] 0` {
+			if got := shown(t, r); got != notReady {
 				t.Errorf("before the first probe:\n%s", got)
 			}
 			m.look(t.Context())
@@ -92,7 +96,7 @@ unread_records[group=through] 0`},
 			old := *m.latest.Load()
 			old.at = old.at.Add(-staleAfter - time.Second)
 			m.latest.Store(&old)
-			if got := shown(t, r); got != `engine_ready[] 0` {
+			if got := shown(t, r); got != notReady {
 				t.Errorf("after %v without an answer:\n%s", staleAfter, got)
 			}
 			if problems, err := testutil.GatherAndLint(r); err != nil || len(problems) > 0 {
@@ -115,12 +119,37 @@ func TestFiguresDoNotWait(t *testing.T) {
 	go func() { defer close(done); m.look(t.Context()) }()
 	<-asked
 	start := time.Now()
-	if got := shown(t, r); got != "engine_ready[] 0" || time.Since(start) > time.Second {
+	if got := shown(t, r); got != notReady || time.Since(start) > time.Second {
 		t.Errorf("after %v:\n%s", time.Since(start), got)
 	}
 	close(answer)
 	<-done
 	if got := shown(t, r); !strings.Contains(got, "stream_length[] 1") {
 		t.Errorf("after the answer:\n%s", got)
+	}
+}
+
+// Of three shards one fails, then all: as long as one stores the process gets new devices, and says which ones do not.
+func TestReadyWhileAShardStores(t *testing.T) {
+	down := errors.New("down")
+	status := engine.Status{Known: true, Shards: []engine.Shard{{Name: "0", Err: down}, {Name: "1"}, {Name: "2"}}}
+	r := prometheus.NewRegistry()
+	m := NewMonitor(func(context.Context) (engine.Status, error) { return status, nil }, r)
+	m.look(t.Context())
+	if failed := m.Unavailable(); m.Err() != nil || len(failed) != 1 || !strings.Contains(failed[0].Error(), "shard 0") {
+		t.Errorf("one of three: %v, %v", m.Err(), failed)
+	}
+	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 1\nshards_unavailable[] 1\n") {
+		t.Errorf("one of three:\n%s", got)
+	}
+	for i := range status.Shards {
+		status.Shards[i].Err = down
+	}
+	m.look(t.Context())
+	if failed := m.Unavailable(); !errors.Is(m.Err(), down) || len(failed) != 0 {
+		t.Errorf("three of three: %v, %v", m.Err(), failed)
+	}
+	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 0\nshards_unavailable[] 3\n") {
+		t.Errorf("three of three:\n%s", got)
 	}
 }

@@ -208,7 +208,7 @@ func TestHungLaneIsNotReady(t *testing.T) {
 		done := publishing(p, "a", 1)
 		synctest.Wait() // the lane writes the first failure to the log
 		e.Fail(nil)
-		time.Sleep(healthWindow + workPatience)
+		time.Sleep(healthWindow + workTimeout)
 		if err := p.Err(); err == nil || !bytes.Contains([]byte(err.Error()), []byte("lane 0 has been busy with its own work for 13s")) {
 			t.Errorf("%v", err)
 		}

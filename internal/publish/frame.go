@@ -34,6 +34,7 @@ type Frame struct {
 	bytes     int64  // of the publisher's memory that it holds
 	quota     *Quota // of which it holds as much; nil = none
 	later     *Quota // likewise, since it is detached
+	lane      *lane  // of whose quota it holds as much too
 	next      *Frame // the frame pushed before it, see inbox
 	state     atomic.Uint32
 	submitted time.Time
@@ -106,6 +107,7 @@ func (f *Frame) reset() {
 		f.Records = nil
 	}
 	f.number, f.doubted = 0, false
-	f.DeviceID, f.quota, f.later, f.next, f.err, f.outcome, f.bytes, f.settle = "", nil, nil, nil, nil, Outcome{}, 0, nil
+	f.DeviceID, f.quota, f.later, f.lane, f.next, f.settle = "", nil, nil, nil, nil, nil
+	f.err, f.outcome, f.bytes = nil, Outcome{}, 0
 	f.state.Store(pending)
 }

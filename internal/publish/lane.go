@@ -4,9 +4,11 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 )
 
 // How long a lane waits before it repeats a failed write: doubled from one to the other.
@@ -24,7 +26,12 @@ type lane struct {
 	dedup   [engine.Kinds]dedupWindow
 	epochs  [engine.Kinds]uint64 // of the engine, of which dedup is true; 0 = none yet
 	backoff time.Duration
-	work    work
+	work    stopwatch // the lane's own, while it waits neither for frames nor for the engine
+
+	quota    *Quota        // of the queue, while the lane does not store
+	unstored stopwatch     // since the first attempt at something of which nothing is stored yet
+	health   health.Health // of its writes
+	worked   atomic.Int64  // when one succeeded while the engine failed, ns since 1970
 
 	batch    engine.Batch
 	doubtful bool     // an attempt at the batch has failed ambiguously
@@ -55,7 +62,8 @@ func newLane(p *Publisher, index, dedupLimit int) *lane {
 	l := &lane{
 		p: p, index: index, backoff: minBackoff,
 		inbox: inbox{wake: make(chan struct{}, 1)},
-		work:  work{epoch: time.Now()},
+		work:  stopwatch{epoch: time.Now()}, unstored: stopwatch{epoch: time.Now()},
+		quota: p.Quota(p.options.Engine.Lanes()),
 	}
 	l.batch.ID = uint64(index) + 1
 	for k := range l.dedup {
@@ -231,11 +239,14 @@ func (l *lane) store(ctx context.Context) error {
 	if n > 0 {
 		l.p.options.Metrics.batch.Observe(float64(n))
 	}
+	if !l.unstored.on() {
+		l.unstored.begin()
+	}
 	l.work.end()
 	err := l.p.options.Engine.Store(ctx, l.index, &l.batch)
 	l.work.begin()
 	if err != nil && ctx.Err() == nil {
-		l.p.report(err)
+		l.report(err)
 	}
 	return err
 }

@@ -18,16 +18,18 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
 // Options are the publisher's settings. All fields are needed.
 type Options struct {
-	Engine   engine.Engine
-	Capacity int           // items admitted and not yet stored, at least 255 so that every frame fits
-	Timeout  time.Duration // from admission to refusal of a frame that is not confirmed
-	Metrics  *Metrics
-	Logger   *slog.Logger
+	Engine       engine.Engine
+	Capacity     int           // items admitted and not yet stored, at least LargestFrame
+	LargestFrame int           // items that one frame may have; every quota has room for so many
+	Timeout      time.Duration // from admission to refusal of a frame that is not confirmed
+	Metrics      *Metrics
+	Logger       *slog.Logger
 }
 
 // Publisher is safe for use by many goroutines.
@@ -39,7 +41,7 @@ type Publisher struct {
 	bytes   atomic.Int64 // of the published frames' buffers
 	closed  atomic.Bool
 	empty   chan struct{} // one message when the queue gets empty after Drain began
-	health  health
+	health  health.Health // of the engine, as the log tells it
 	secret  secret
 
 	recognises bool // the engine knows records again by itself
@@ -76,19 +78,16 @@ func (p *Publisher) Admit(quota *Quota, deviceID string, n int) (*Frame, error) 
 	if p.closed.Load() {
 		return nil, ErrClosed
 	}
-	if !quota.take(n) {
-		p.options.Metrics.overflow.Inc()
-		return nil, ErrOverflow
-	}
-	if p.queued.Add(int64(n)) > int64(p.options.Capacity) {
-		quota.give(n, 0)
-		p.unqueue(n)
-		p.options.Metrics.overflow.Inc()
-		return nil, ErrOverflow
-	}
 	f := p.frames.Get().(*Frame)
 	f.DeviceID, f.admitted, f.quota = deviceID, n, quota
+	f.lane = p.lanes[p.options.Engine.Lane(deviceID)]
 	f.device = p.secret.device(deviceID)
+	withinQuota, withinLane := quota.take(n), f.lane.take(n)
+	if queued := p.queued.Add(int64(n)); !withinQuota || !withinLane || queued > int64(p.options.Capacity) {
+		p.release(f)
+		p.options.Metrics.overflow.Inc()
+		return nil, ErrOverflow
+	}
 	return f, nil
 }
 
@@ -112,15 +111,16 @@ func (p *Publisher) Publish(f *Frame) (Outcome, error) {
 // submitted. Without an error Wait has to be called; with one the frame is no longer the caller's.
 func (p *Publisher) Submit(f *Frame) error {
 	f.bytes = int64(cap(f.Buffer))
-	if within := f.quota.takeBytes(f.bytes); p.bytes.Add(f.bytes) > p.maxBytes() || !within {
+	withinQuota, withinLane := f.quota.takeBytes(f.bytes), f.lane.takeBytes(f.bytes)
+	if p.bytes.Add(f.bytes) > p.maxBytes() || !withinQuota || !withinLane {
 		p.release(f)
 		p.options.Metrics.overflow.Inc()
 		return ErrOverflow
 	}
 	f.submitted = time.Now()
 	f.timer.Reset(p.options.Timeout)
-	l := p.lanes[p.options.Engine.Lane(f.DeviceID)]
-	l.inbox.push(f)
+	l := f.lane
+	l.inbox.push(f)     // which may be settled and be another device's at once
 	if p.ended.Load() { // asked after the push: Close takes what was there before it said so
 		l.refuseInbox()
 	}
@@ -163,6 +163,7 @@ func (p *Publisher) release(f *Frame) {
 	p.bytes.Add(-f.bytes)
 	f.quota.give(n, f.bytes)
 	f.later.give(n, f.bytes)
+	f.lane.quota.give(n, f.bytes)
 	f.reset()
 	p.frames.Put(f)
 	p.unqueue(n)

@@ -20,12 +20,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const testTimeout = 20 * time.Second
+const (
+	testTimeout  = 20 * time.Second
+	largestFrame = 255
+)
 
 func newPublisher(t testing.TB, e engine.Engine, capacity int) *Publisher {
 	t.Helper()
 	p := New(Options{
-		Engine: e, Capacity: capacity, Timeout: testTimeout,
+		Engine: e, Capacity: capacity, LargestFrame: largestFrame, Timeout: testTimeout,
 		Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(p.Close)

@@ -15,7 +15,7 @@ func (l *lane) settle() bool {
 	}
 	failed := l.collect()
 	if l.asks() {
-		l.p.report(failed)
+		l.report(failed)
 	}
 	var again []*Frame
 	for i := range l.members {

@@ -42,10 +42,7 @@ func (p *Publisher) WaitWhile(f *Frame, wanted func() bool) (o Outcome, settled 
 // given up when the engine fails, with ErrClosed. Without room, and if the frame is settled already, Detach returns false,
 // and Wait is due.
 func (p *Publisher) Detach(f *Frame, quota *Quota, settle func(Outcome, error)) bool {
-	if !quota.take(f.admitted) {
-		return false
-	}
-	if within := quota.takeBytes(f.bytes); within {
+	if withinItems, withinBytes := quota.take(f.admitted), quota.takeBytes(f.bytes); withinItems && withinBytes {
 		f.later, f.settle = quota, settle
 		f.timer.Stop()
 		if f.state.CompareAndSwap(pending, detached) {

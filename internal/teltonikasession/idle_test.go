@@ -21,6 +21,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // idleConnections is how many connections BenchmarkIdleConnection opens, in two processes with a descriptor for each.
@@ -189,8 +190,8 @@ func newIdleService() *ingest.Server {
 	logger := logging.New(io.Discard, slog.LevelInfo, false)
 	e := testkit.NewEngine(2)
 	e.Forget()
-	publisher := publish.New(publish.Options{Engine: e, Capacity: 10_000, Timeout: publishTimeout,
-		Metrics: publish.NewMetrics(registry), Logger: logger})
+	publisher := publish.New(publish.Options{Engine: e, Capacity: 10_000, LargestFrame: teltonika.MaxRecords, Timeout: publishTimeout,
+		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger})
 	adapter := New(Options{Publisher: publisher, Authority: known(imei), HandshakeTimeout: handshakeTimeout,
 		IdleTimeout: idleTimeout, WriteTimeout: writeTimeout, MaxFrameBytes: maxFrameBytes,
 		Metrics: NewMetrics(registry), Logger: logger})

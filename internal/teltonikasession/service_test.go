@@ -16,6 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest/ingesttest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 func TestMain(m *testing.M) {
@@ -73,8 +74,8 @@ func newServiceOf(tb testing.TB, capacity int, change ...func(*Options)) *servic
 		listener: ingesttest.NewListener(), log: new(testkit.Log)}
 	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	s.publisher = publish.New(publish.Options{
-		Engine: s.engine, Capacity: capacity, Timeout: publishTimeout,
-		Metrics: publish.NewMetrics(s.registry), Logger: logger,
+		Engine: s.engine, Capacity: capacity, LargestFrame: teltonika.MaxRecords, Timeout: publishTimeout,
+		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", s.registry)), Logger: logger,
 	})
 	o := Options{
 		Publisher: s.publisher, Authority: known(imei), HandshakeTimeout: handshakeTimeout, IdleTimeout: idleTimeout,

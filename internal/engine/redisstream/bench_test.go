@@ -39,6 +39,7 @@ func benchmarkStore(b *testing.B, lanes, size int) {
 	bares := make([]func() error, lanes)
 	for i := range lanes {
 		batch := enginetest.NewBatch(fmt.Sprintf("35630704%07d", i), 0, size)
+		batch.ID = 0 // it is another one each time
 		stores[i] = func() error { return e.Store(context.Background(), i, batch) }
 		bares[i] = bareStore(b, r.Addr(), e.words, batch)
 	}
