@@ -30,8 +30,8 @@ type commands struct {
 
 // How long a command waits for its moment on the connection, and how long after an answer the next one is held back.
 const (
-	sendPatience = 5 * time.Second
-	answerGap    = 500 * time.Millisecond
+	sendTimeout = 5 * time.Second
+	answerGap   = 500 * time.Millisecond
 )
 
 // newCommands makes the parts. The store need not be reachable.
@@ -48,7 +48,7 @@ func newCommands(
 	}
 	dispatcher := command.NewDispatcher(command.Options{
 		Store: store, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
-		Timeouts: command.Timeouts{Send: sendPatience, Quarantine: c.CommandQuarantine, Gap: answerGap},
+		Timeouts: command.Timeouts{Send: sendTimeout, Quarantine: c.CommandQuarantine, Gap: answerGap},
 	})
 	return &commands{dispatcher: dispatcher, store: store, ended: make(chan struct{})}, nil
 }

@@ -83,8 +83,8 @@ func (s *Server) storeFailed(call string, err error) *Problem {
 	return again("the store of commands does not answer")
 }
 
-// mayWait takes one of the places for requests that wait, if one is needed. It is taken before the command is, so that no
-// command is accepted whose sender is then told to try again.
+// mayWait takes one of the places for requests that wait, if one is needed. It is taken before the command is, so that
+// no command is accepted whose sender is then told to try again.
 func (s *Server) mayWait(wait time.Duration) (done func(), err error) {
 	if wait == 0 {
 		return func() {}, nil

@@ -119,9 +119,9 @@
 //
 //	curl -H "Authorization: Bearer $ADMIN_TOKEN" http://127.0.0.1:9091/v1/devices
 //
-// Without one, whoever is on this machine may, but no web page that is shown on it: requests are answered only if they are made to
-// localhost or a loopback address by name, which those of a rebound DNS name are not; commands only if they are JSON,
-// which no page of another origin sends unasked; and no origin is given leave to (CORS).
+// Without one, whoever is on this machine may, but no web page that is shown on it: requests are answered only if they
+// are made to localhost or a loopback address by name, which those of a rebound DNS name are not; commands only if they
+// are JSON, which no page of another origin sends unasked; and no origin is given leave to (CORS).
 //
 // The API speaks plain HTTP. Between machines, put a proxy with TLS before it, or a tunnel.
 package admin

@@ -16,11 +16,11 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
-// Commands is what the API does with commands; a [command.Dispatcher] is one. Their errors that are not named here are the
-// store's: the call may have had its effect, and may be repeated.
+// Commands is what the API does with commands; a [command.Dispatcher] is one. Their errors that are not named here are
+// the store's: the call may have had its effect, and may be repeated.
 type Commands interface {
-	// Submit takes a command that is complete and valid. source is who sent it. If the id is known, created is false and the entry is the
-	// one that is kept. It may fail with a [command.RefusedError].
+	// Submit takes a command that is complete and valid. source is who sent it. If the id is known, created is false and
+	// the entry is the one that is kept. It may fail with a [command.RefusedError].
 	Submit(ctx context.Context, c command.Command, source string) (e command.Entry, created bool, err error)
 	// Lookup may fail with [command.ErrUnknown].
 	Lookup(ctx context.Context, id string) (command.Entry, error)
@@ -61,28 +61,29 @@ const (
 // Server answers over HTTP.
 type Server struct {
 	Options
-	http      *httpserver.Server
-	strangers *limit.Table[limit.Bucket] // by address: requests that the token does not allow
-	waiting   chan struct{}              // one for each that waits
-	listing   chan struct{}
-	closing   context.Context // ends at Close
-	endWaits  context.CancelFunc
-	tokenHash [hashSize]byte
+	http            *httpserver.Server
+	unauthenticated *limit.Table[limit.Bucket] // by address: requests that the token does not allow
+	waiting         chan struct{}              // one for each that waits
+	listing         chan struct{}
+	closing         context.Context // ends at Close
+	endWaits        context.CancelFunc
+	tokenHash       [hashSize]byte
 }
 
 // NewServer returns a server that listens to nobody yet.
 func NewServer(o Options) *Server {
 	s := &Server{
-		Options: o, waiting: make(chan struct{}, maxWaiting), listing: make(chan struct{}, maxListings), tokenHash: hash(o.Token),
-		strangers: limit.NewTable[limit.Bucket](strangerCells),
+		Options: o, waiting: make(chan struct{}, maxWaiting), listing: make(chan struct{}, maxListings),
+		tokenHash:       hash(o.Token),
+		unauthenticated: limit.NewTable[limit.Bucket](unauthenticatedCells),
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = MaxConnections
 	}
 	s.closing, s.endWaits = context.WithCancel(context.Background())
 	s.http = httpserver.New(httpserver.Options{
-		Handler: s.contain(s.guard(s.routes())), MaxConnections: o.MaxConnections, // no ReadTimeout: it would end requests that wait
-		WriteTimeout: MaxWait + 30*time.Second, Logger: o.Logger,
+		Handler: s.contain(s.authorize(s.routes())), MaxConnections: o.MaxConnections, Logger: o.Logger,
+		WriteTimeout: MaxWait + 30*time.Second, // no ReadTimeout: it would end requests that wait
 	})
 	return s
 }

@@ -1,9 +1,9 @@
 // Package command is what a platform asks of a device, and what becomes of it.
 //
 // A command is data before it is transport: it is kept durably by a Store from its arrival to its one final result, and
-// which bytes go over which connection when is only how it gets there. The Dispatcher of an instance carries out the commands of
-// the devices that are connected to it, one at a time for each device, because the protocol's answers do not say which
-// command they belong to.
+// which bytes go over which connection when is only how it gets there. The Dispatcher of an instance carries out the
+// commands of the devices that are connected to it, one at a time for each device, because the protocol's answers do
+// not say which command they belong to.
 package command
 
 import (
@@ -39,9 +39,10 @@ const (
 	Hex  Encoding = "hex"
 )
 
-// Command is what is asked of a device. The zero values of Codec, Timeout, Created and Expires are filled in by Complete.
+// Command is what is asked of a device. The zero values of Codec, Timeout, Created and Expires are filled in by
+// Complete.
 type Command struct {
-	ID         string          // its sender's; the same id is executed once. 1 to 128 printable ASCII characters without spaces
+	ID         string          // its sender's, executed once: 1 to 128 printable ASCII characters without spaces
 	IMEI       string          // 1 to 64 ASCII letters and digits; 15 or 16 digits for Codec 14
 	Codec      teltonika.Codec // 12, or 14: the device confirms that it is the one meant
 	Payload    []byte          // 1 to 4096 bytes
@@ -90,7 +91,8 @@ func (c *Command) Validate() error {
 		wrong("payload", "has %d bytes, must have 1 to %d", n, MaxPayload)
 	}
 	if c.Timeout < MinTimeout || c.Timeout > MaxTimeout {
-		wrong("timeout_ms", "is %d, must be %d to %d", c.Timeout.Milliseconds(), MinTimeout.Milliseconds(), MaxTimeout.Milliseconds())
+		wrong("timeout_ms", "is %d, must be %d to %d",
+			c.Timeout.Milliseconds(), MinTimeout.Milliseconds(), MaxTimeout.Milliseconds())
 	}
 	if c.Expires.After(c.Created.Add(MaxExpiry)) {
 		wrong("expires_at", "must be at most %v after the command was made", MaxExpiry)

@@ -35,7 +35,8 @@ type dispatcher struct {
 	stop     func()
 }
 
-// withDispatcher runs a test in virtual time: the store is real, but however slow its disk is, everything happens when it is to.
+// withDispatcher runs a test in virtual time: the store is real, but however slow its disk is, everything happens when
+// it is to.
 func withDispatcher(t *testing.T, test func(*dispatcher)) {
 	t.Helper()
 	withStore(t, func(s command.Store) command.Store { return s }, test)

@@ -59,16 +59,16 @@ type connection struct {
 	number uint64
 }
 
-// What may be in hand at once, for all devices. A message beyond that is taken for no answer. A command beyond that stays
-// with the store until it expires.
+// What may be in hand at once, for all devices. A message beyond that is taken for no answer. A command beyond that
+// stays with the store until it expires.
 const (
 	maxPending        = 4096 // messages
 	maxPendingPayload = 16 << 20
 	maxOverflow       = 1024
 )
 
-// unawaitedRate is how often the store is asked about messages of one device that nobody here awaits. A device that sends
-// data of its own accord must not keep the store busy.
+// unawaitedRate is how often the store is asked about messages of one device that nobody here awaits. A device that
+// sends data of its own accord must not keep the store busy.
 var unawaitedRate = limit.PerSecond(10, 200)
 
 // unawaitedCells is how many devices are told apart; others share a cell.
@@ -212,10 +212,10 @@ func (d *Dispatcher) Finished(e Entry) { d.finished(&e) }
 // answerTimeout is how long Message waits for the store to say whose answer a message is.
 const answerTimeout = 2 * time.Second
 
-// Message takes a message that may be an answer (Message.MayAnswer), and reports whether it answers the command in flight.
-// It waits for the store, a moment at most, if a command is in flight here and written is true: all of it is written.
-// Otherwise the store is asked in its own time: the message may be a late answer, or answer a command that another instance
-// has sent. The dispatcher keeps m and its payload.
+// Message takes a message that may be an answer (Message.MayAnswer), and reports whether it answers the command in
+// flight. It waits for the store, a moment at most, if a command is in flight here and written is true: all of it is
+// written. Otherwise the store is asked in its own time: the message may be a late answer, or answer a command that
+// another instance has sent. The dispatcher keeps m and its payload.
 func (d *Dispatcher) Message(m *Message, written bool) bool {
 	if !d.admit(m, written) || m.match == nil {
 		return false
@@ -257,7 +257,8 @@ func (d *Dispatcher) admit(m *Message, written bool) bool {
 	return false
 }
 
-// hasRoom reports whether a message may be queued: one that is awaited, or as many others as the store may be asked about.
+// hasRoom reports whether a message may be queued: one that is awaited, or as many others as the store may be asked
+// about.
 func (d *Dispatcher) hasRoom(m *Message) bool {
 	if d.pending >= maxPending || d.pendingPayload+len(m.Payload) > maxPendingPayload {
 		return false

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// EncodePayload writes the bytes of a command or message as text. Printable ASCII, tab, CR and LF stay as they are. If there
-// is anything else, all of it is in hex.
+// EncodePayload writes the bytes of a command or message as text. Printable ASCII, tab, CR and LF stay as they are. If
+// there is anything else, all of it is in hex.
 func EncodePayload(b []byte) (string, Encoding) {
 	if !isText(b) {
 		return hex.EncodeToString(b), Hex
@@ -38,10 +38,10 @@ func DecodePayload(s string, e Encoding) ([]byte, error) {
 	return nil, &FieldError{"encoding", "must be text or hex"}
 }
 
-// EncodeResponse writes a device's answer as text for people and programs. Some answers end with NULs, some have a degree
-// sign in Latin-1 or a word in UTF-8. They are text too: without the NULs at the end, with U+FFFD for what cannot be printed,
-// and with the whole answer in raw, in hex. An answer with too little text in it is in hex itself, and raw is
-// empty. One odd character is never too many, unless it is all there is.
+// EncodeResponse writes a device's answer as text for people and programs. Some answers end with NULs, some have a
+// degree sign in Latin-1 or a word in UTF-8. They are text too: without the NULs at the end, with U+FFFD for what
+// cannot be printed, and with the whole answer in raw, in hex. An answer with too little text in it is in hex itself,
+// and raw is empty. One odd character is never too many, unless it is all there is.
 func EncodeResponse(b []byte) (text string, e Encoding, raw string) {
 	if text, e = EncodePayload(b); e == Text {
 		return text, e, ""

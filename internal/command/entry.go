@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// State is where a command is on its way. It goes from queued to sent to one of the final ones, or from queued to a final
-// one at once; back from sent to queued only when it is certain that nothing of it reached the device.
+// State is where a command is on its way. It goes from queued to sent to one of the final ones, or from queued to a
+// final one at once; back from sent to queued only when it is certain that nothing of it reached the device.
 type State string
 
 // The states.

@@ -57,8 +57,8 @@ const binary = "binary"
 //go:embed policy_default.txt
 var defaultPolicy string
 
-// DefaultPolicy asks to confirm what destroys data, cuts the device off, or acts on the vehicle; policy_default.txt lists
-// it, with the reasons.
+// DefaultPolicy asks to confirm what destroys data, cuts the device off, or acts on the vehicle; policy_default.txt
+// lists it, with the reasons.
 func DefaultPolicy() *Policy {
 	p, err := ReadPolicy(strings.NewReader(defaultPolicy))
 	if err != nil {

@@ -51,10 +51,11 @@ func LoadPolicy(path string) (*Policy, error) {
 //
 //	allow|confirm|deny PATTERN
 //
-// What follows a # at the start of a word is a comment. A pattern is a command, in which * stands for any text. Case and the
-// amount of white space do not matter. A rule that allows matches exactly that command; a rule that asks to confirm, or denies,
-// matches it with more arguments too: `deny deleterecords` is `deny deleterecords *`. `setparam 2004` means any value of the
-// parameter, `setparam 2004:*`. A payload that is not plain, see [Policy], is the command `binary`.
+// What follows a # at the start of a word is a comment. A pattern is a command, in which * stands for any text. Case
+// and the amount of white space do not matter. A rule that allows matches exactly that command; a rule that asks to
+// confirm, or denies, matches it with more arguments too: `deny deleterecords` is `deny deleterecords *`. `setparam
+// 2004` means any value of the parameter, `setparam 2004:*`. A payload that is not plain, see [Policy], is the command
+// `binary`.
 //
 // The error is ErrNoRules, of r, or names every line that is wrong, each a [PolicyError].
 func ReadPolicy(r io.Reader) (*Policy, error) {

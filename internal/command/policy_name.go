@@ -10,9 +10,10 @@ const (
 )
 
 // Name names a payload for an audit log, in up to 64 printable characters: the name of each command in it, and behind
-// setparam and getparam the ids of the parameters. It never has a value, because a value may be a password, and of words that
-// may be a text message's login and password it takes the one that is a command's name. Where none is, it is the only word; "unknown"
-// stands for one that begins with a digit, and for several. A payload that is not text is "binary".
+// setparam and getparam the ids of the parameters. It never has a value, because a value may be a password, and of
+// words that may be a text message's login and password it takes the one that is a command's name. Where none is, it is
+// the only word; "unknown" stands for one that begins with a digit, and for several. A payload that is not text is
+// "binary".
 func Name(payload []byte) string {
 	payload = trimEnd(payload)
 	if !isText(payload) {
@@ -76,8 +77,8 @@ func isText(b []byte) bool {
 	return true
 }
 
-// ids lists the parameters' ids. Only where the vendor's syntax has an id is a number taken for one: elsewhere it may be
-// part of a value.
+// ids lists the parameters' ids. Only where the vendor's syntax has an id is a number taken for one: elsewhere it may
+// be part of a value.
 func ids(command, args string) string {
 	var list []string
 	if command != setparam && command != getparam {

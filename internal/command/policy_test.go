@@ -270,8 +270,8 @@ func FuzzHidden(f *testing.F) {
 	})
 }
 
-// FuzzJudge expects that two payloads behind each other are judged at least as strictly as each, and that a name is short,
-// printable, and free of values.
+// FuzzJudge expects that two payloads behind each other are judged at least as strictly as each, and that a name is
+// short, printable, and free of values.
 func FuzzJudge(f *testing.F) {
 	f.Add("getinfo", "setparam 2004:a;1000:5")
 	f.Add("login pass setparam 2003:secret", "\x00\xff;")

@@ -38,11 +38,13 @@ type queue struct {
 
 func newQueue(ctx context.Context, d *Dispatcher, imei string) *queue {
 	return &queue{
-		dispatcher: d, ctx: ctx, imei: imei, changed: make(chan struct{}, 1), messages: make(chan *Message, maxPendingOfDevice),
+		dispatcher: d, ctx: ctx, imei: imei,
+		changed: make(chan struct{}, 1), messages: make(chan *Message, maxPendingOfDevice),
 	}
 }
 
-// add puts the command behind the others, unless it is among them. It reports whether there was room. dispatcher.mu is held.
+// add puts the command behind the others, unless it is among them. It reports whether there was room. dispatcher.mu is
+// held.
 func (q *queue) add(e Entry) bool {
 	if q.has(e.ID) {
 		return true
@@ -228,8 +230,8 @@ func (q *queue) execute(e Entry) bool {
 	return true
 }
 
-// send sends the command that has the lease, by then at the latest, and awaits its answer. It reports whether the command
-// is off our hands.
+// send sends the command that has the lease, by then at the latest, and awaits its answer. It reports whether the
+// command is off our hands.
 func (q *queue) send(s Sender, e Entry, by time.Time) bool {
 	d := q.dispatcher
 	frame, err := e.Frame()

@@ -9,5 +9,6 @@ const (
 	ReasonTakenBack    = "taken back by its sender"                           // Cancelled
 )
 
-// ReasonDeliveryUnknown is why a command Failed whose instance died before it had a result. The device may have executed it.
+// ReasonDeliveryUnknown is why a command Failed whose instance died before it had a result. The device may have
+// executed it.
 const ReasonDeliveryUnknown = "delivery unknown"

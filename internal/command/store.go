@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Store keeps commands and decides, for all instances that share it, who sends a command, whose answer a message is, and
-// which result is the final one. It passes the suite in commandtest. Many goroutines may use it at once.
+// Store keeps commands and decides, for all instances that share it, who sends a command, whose answer a message is,
+// and which result is the final one. It passes the suite in commandtest. Many goroutines may use it at once.
 //
-// What a method says is stored when it returns without an error. An error that is not named here means that the store did
-// not answer: the call may have had its effect, and may be repeated without harm.
+// What a method says is stored when it returns without an error. An error that is not named here means that the store
+// did not answer: the call may have had its effect, and may be repeated without harm.
 //
-// A device has one lease. The command that holds it has been sent, and no other command is sent to the device as long as
-// its answer may come: until the answer, or until the lease ends by itself, some time after nobody waits for the answer any
-// more. So an answer that comes late, on another connection or at another instance is never taken for another command's.
+// A device has one lease. The command that holds it has been sent, and no other command is sent to the device as long
+// as its answer may come: until the answer, or until the lease ends by itself, some time after nobody waits for the
+// answer any more. So an answer that comes late, on another connection or at another instance is never taken for
+// another command's.
 type Store interface {
 	// Submit keeps a new command, complete and valid, and sets it on its way to the instance that holds the device. If the
 	// id is known nothing changes, created is false, and e is the entry that is kept.
@@ -34,12 +35,12 @@ type Store interface {
 	Begin(ctx context.Context, id string, t Timeouts) (Lease, error)
 
 	// Withdraw takes Begin back, because nothing of the command reached the device: it is Queued again, and the lease is
-	// free. A command of several attempts stays Sent, for an earlier one may have reached the device. Withdraw does nothing
-	// to a command that this run has not begun.
+	// free. A command of several attempts stays Sent, for an earlier one may have reached the device. Withdraw does
+	// nothing to a command that this run has not begun.
 	Withdraw(ctx context.Context, id string) error
 
-	// Return gives a command back that the Receiver has and cannot send, because the device is not connected here any more.
-	// The store takes it to where the device is, which may be here again, or keeps it until the device connects.
+	// Return gives a command back that the Receiver has and cannot send, because the device is not connected here any
+	// more. The store takes it to where the device is, which may be here again, or keeps it until the device connects.
 	Return(ctx context.Context, id string) error
 
 	// Settle finds out which command a message answers: the one that holds the lease of the message's device, wherever it
@@ -49,12 +50,13 @@ type Store interface {
 	// sent more than once may be answered more than once: its lease goes on for t.Quarantine.
 	Settle(ctx context.Context, m *Message, t Timeouts) (Match, Entry, error)
 
-	// Finish gives the command the final state and reason of e now, by the store's clock, unless it has one. It returns the
-	// entry as it is then. A command that was Sent keeps its device's lease for t.Quarantine, because its answer may still
-	// come. A command that the store has lost is finished all the same, from what e says.
+	// Finish gives the command the final state and reason of e now, by the store's clock, unless it has one. It returns
+	// the entry as it is then. A command that was Sent keeps its device's lease for t.Quarantine, because its answer may
+	// still come. A command that the store has lost is finished all the same, from what e says.
 	Finish(ctx context.Context, e Entry, t Timeouts) (Entry, error)
 
-	// Publish keeps an event for whoever reads them, with the first MaxEventPayload bytes of its payload and its real size.
+	// Publish keeps an event for whoever reads them, with the first MaxEventPayload bytes of its payload and its real
+	// size.
 	Publish(ctx context.Context, e *Event) error
 
 	// Connected says that a device is connected here, Disconnected that this connection has ended. They return at once.
@@ -63,8 +65,8 @@ type Store interface {
 	Connected(c Connection)
 	Disconnected(c Connection)
 
-	// Run hands commands to the receiver, also those that a crash left. It ends those that nobody carries out, and cleans up
-	// after instances that died. It repeats what fails until ctx ends. It is called once.
+	// Run hands commands to the receiver, also those that a crash left. It ends those that nobody carries out, and cleans
+	// up after instances that died. It repeats what fails until ctx ends. It is called once.
 	Run(ctx context.Context, r Receiver)
 
 	// Shared reports whether other instances may finish commands of this store.
@@ -97,8 +99,8 @@ type Lease struct {
 
 // Receiver carries out commands at an instance. Its methods wait for nothing.
 type Receiver interface {
-	// Receive gets a command that is Queued, or Sent and idempotent, for a device that should be connected here. It may get
-	// the same one more than once.
+	// Receive gets a command that is Queued, or Sent and idempotent, for a device that should be connected here. It may
+	// get the same one more than once.
 	Receive(e Entry)
 	// Finished gets a command that Run, on its own, has given its final state.
 	Finished(e Entry)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Submit takes a new command, complete and valid, for a device wherever it is. source says in the log who sent it. The error
-// may be a [RefusedError].
+// Submit takes a new command, complete and valid, for a device wherever it is. source says in the log who sent it. The
+// error may be a [RefusedError].
 func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
 	if err := d.refuses(&c); err != nil {
 		if e, lookup := d.Store.Lookup(ctx, c.ID); lookup == nil {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Tokens are a store's idempotency tokens. A call that failed may have had its effect all the same. Its repetition carries
-// the same token, by which the store recognises its own work; every other call carries a new one.
+// Tokens are a store's idempotency tokens. A call that failed may have had its effect all the same. Its repetition
+// carries the same token, by which the store recognises its own work; every other call carries a new one.
 type Tokens struct {
 	run string // makes them unlike those of any other process
 

@@ -44,16 +44,16 @@ func (w *watchers) tell(e Entry) {
 	}
 }
 
-// Await asks the store again after awaitFirst, then after twice as long each time up to awaitMost, if another instance may finish the
-// command. It asks after awaitHere if this one does: the device may have moved unnoticed.
+// Await asks the store again after awaitFirst, then after twice as long each time up to awaitMost, if another instance
+// may finish the command. It asks after awaitHere if this one does: the device may have moved unnoticed.
 const (
 	awaitFirst = 50 * time.Millisecond
 	awaitMost  = 500 * time.Millisecond
 	awaitHere  = 5 * time.Second
 )
 
-// Await returns a command when it has its final state, or as it is when ctx ends, with ctx's error. e is the command as it
-// was last known.
+// Await returns a command when it has its final state, or as it is when ctx ends, with ctx's error. e is the command as
+// it was last known.
 func (d *Dispatcher) Await(ctx context.Context, e Entry) (Entry, error) {
 	news, stop := d.watchers.watch(e.ID)
 	defer stop()

@@ -36,8 +36,8 @@ func withCounted(t *testing.T, test func(*dispatcher, *counted)) {
 // between is a time that no regular look at the store meets.
 const between = 12345678 * time.Microsecond
 
-// A request got its result up to half a second late, and asked the store 40 times in 20 s, although this instance finished
-// the command.
+// A request got its result up to half a second late, and asked the store 40 times in 20 s, although this instance
+// finished the command.
 func TestRequestIsWokenByTheDispatcherThatFinishesItsCommand(t *testing.T) {
 	withCounted(t, func(d *dispatcher, c *counted) {
 		dev := d.newDevice(imei)
@@ -81,7 +81,8 @@ func TestAllRequestsAreWokenByAnyEnd(t *testing.T) {
 	})
 }
 
-// The store is asked for what another instance may finish: the device is not here, or goes while its command is in flight.
+// The store is asked for what another instance may finish: the device is not here, or goes while its command is in
+// flight.
 func TestRequestFindsWhatAnotherInstanceFinishes(t *testing.T) {
 	withCounted(t, func(d *dispatcher, c *counted) {
 		d.submit(newCommand("356307042441099", "elsewhere"))

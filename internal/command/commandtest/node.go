@@ -12,8 +12,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// limit is how long anything may take that happens in the store's own time. A healthy store needs milliseconds; the limit
-// is for a busy machine.
+// limit is how long anything may take that happens in the store's own time. A healthy store needs milliseconds; the
+// limit is for a busy machine.
 const limit = 20 * time.Second
 
 // node is an instance of the backend.

@@ -9,8 +9,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// TestBegunWhereTheDeviceIsNot has an instance ask for the lease of a device that another one has by now, and repeat a call
-// that was granted before the device moved.
+// TestBegunWhereTheDeviceIsNot has an instance ask for the lease of a device that another one has by now, and repeat a
+// call that was granted before the device moved.
 func TestBegunWhereTheDeviceIsNot(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a, b := alone(t, r, "a"), alone(t, r, "b")

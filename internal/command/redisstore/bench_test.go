@@ -48,7 +48,8 @@ func BenchmarkCommand(b *testing.B) {
 	reportScripts(b, r)
 }
 
-// BenchmarkNoteAll writes down again what is there already: all connections, as every heartbeat does. An operation is one batch.
+// BenchmarkNoteAll writes down again what is there already: all connections, as every heartbeat does. An operation is
+// one batch.
 func BenchmarkNoteAll(b *testing.B) {
 	r := testkit.StartRedis(b)
 	s := open(b, r, "a")

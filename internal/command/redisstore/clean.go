@@ -10,8 +10,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
-// janitor cleans up after instances that have died, and after the runs of this one before. Every instance does it; what it does it does
-// only as long as the dead one stays dead, and any of it may be done by several.
+// janitor cleans up after instances that have died, and after the runs of this one before. Every instance does it; what
+// it does it does only as long as the dead one stays dead, and any of it may be done by several.
 type janitor struct {
 	store    *Store
 	receiver command.Receiver
@@ -108,7 +108,8 @@ func (j *janitor) cleanAfter(ctx context.Context, d *deadInstance) error {
 	return err
 }
 
-// evictOnce removes the devices of the instance's dead runs from the registry, unless that has been done since it was last alive.
+// evictOnce removes the devices of the instance's dead runs from the registry, unless that has been done since it was
+// last alive.
 func (j *janitor) evictOnce(ctx context.Context, instance string, lastAlive float64) error {
 	if at, done := j.evicted[instance]; done && at == lastAlive {
 		return nil
@@ -152,8 +153,8 @@ func (j *janitor) evict(ctx context.Context, instance string) (count int64, err 
 	}
 }
 
-// moveOn routes what is left in the dead instance's stream. What may have been sent and must not be sent again stays there until
-// its time is over.
+// moveOn routes what is left in the dead instance's stream. What may have been sent and must not be sent again stays
+// there until its time is over.
 func (j *janitor) moveOn(ctx context.Context, dead string) (moved int, err error) {
 	s := j.store
 	stream := outboundStream(dead)
@@ -191,7 +192,8 @@ func (j *janitor) claim(ctx context.Context) error {
 	s := j.store
 	for start := "0-0"; ; {
 		entries, next, err := s.client.XAutoClaim(ctx, &redis.XAutoClaimArgs{
-			Stream: inboxStream, Group: group, Consumer: s.opt.Instance, MinIdle: s.opt.Timing.Claim, Start: start, Count: readBatch,
+			Stream: inboxStream, Group: group, Consumer: s.opt.Instance,
+			MinIdle: s.opt.Timing.Claim, Start: start, Count: readBatch,
 		}).Result()
 		if streamGone(err) || errors.Is(err, redis.Nil) {
 			return nil // the reader makes the group

@@ -89,7 +89,8 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 	return nil
 }
 
-// Return implements command.Store. First it makes known which devices have gone, so that the command is not brought back here.
+// Return implements command.Store. First it makes known which devices have gone, so that the command is not brought
+// back here.
 func (s *Store) Return(ctx context.Context, id string) error {
 	if err := s.writeSessions(ctx); err != nil {
 		return fmt.Errorf("return: %w", err)
@@ -102,7 +103,9 @@ func (s *Store) Return(ctx context.Context, id string) error {
 }
 
 // Settle implements command.Store.
-func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
+func (s *Store) Settle(
+	ctx context.Context, m *command.Message, p command.Timeouts,
+) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
 		return command.MatchNone, command.Entry{}, nil
 	}
@@ -163,8 +166,10 @@ func (s *Store) Publish(ctx context.Context, e *command.Event) error {
 		sent = time.Unix(int64(e.Sent), 0).UTC().Format(timeLayout)
 	}
 	values := []any{
-		"ts", e.Received.UTC().Format(timeLayout), "device_id", e.IMEI, "codec", e.Codec.String(), "type", strconv.Itoa(int(e.Type)),
-		"timestamp", sent, "payload", payload, "encoding", string(encoding), "kind", string(e.Kind), "id", e.Command, "named", e.Named,
+		"ts", e.Received.UTC().Format(timeLayout), "device_id", e.IMEI, "codec", e.Codec.String(),
+		"type", strconv.Itoa(int(e.Type)),
+		"timestamp", sent, "payload", payload, "encoding", string(encoding), "kind", string(e.Kind),
+		"id", e.Command, "named", e.Named,
 		"size", strconv.Itoa(len(e.Payload)),
 	}
 	if raw != "" {

@@ -59,8 +59,8 @@ func TestRestartOfTheSameInstance(t *testing.T) {
 	a.wantEnd(t, r, again.ID, command.Answered)
 }
 
-// TestDeathIsNotTakenForATimeout has the heartbeat of the dead instance still be there when its command's time is over: only later
-// is it known that it had died before.
+// TestDeathIsNotTakenForATimeout has the heartbeat of the dead instance still be there when its command's time is over:
+// only later is it known that it had died before.
 func TestDeathIsNotTakenForATimeout(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := open(t, r, "a")
@@ -163,7 +163,8 @@ func TestDeadInstanceIsCleanedUp(t *testing.T) {
 	}
 }
 
-// TestEndedInstanceIsForgottenSoon has one end in order, with an entry added by a sender that had looked it up just before.
+// TestEndedInstanceIsForgottenSoon has one end in order, with an entry added by a sender that had looked it up just
+// before.
 func TestEndedInstanceIsForgottenSoon(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a, b := start(t, r, "a"), start(t, r, "b")

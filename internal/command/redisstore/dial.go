@@ -21,8 +21,8 @@ const poolSize = 16
 // The library prints some failures besides returning them; the returned ones are enough.
 var quietLibrary = sync.OnceFunc(logging.Disable)
 
-// dialOptions takes address, credentials, database and TLS from the URL. Its errors never quote it, because the password is in
-// it.
+// dialOptions takes address, credentials, database and TLS from the URL. Its errors never quote it, because the
+// password is in it.
 func dialOptions(raw, clientName string) (*redis.Options, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" {
@@ -33,7 +33,8 @@ func dialOptions(raw, clientName string) (*redis.Options, error) {
 		return nil, errors.New("a bad host, database number or query in the redis URL")
 	}
 	quietLibrary()
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = commandTimeout, commandTimeout, commandTimeout, commandTimeout
+	o.DialTimeout, o.ReadTimeout = commandTimeout, commandTimeout
+	o.WriteTimeout, o.PoolTimeout = commandTimeout, commandTimeout
 	o.ContextTimeoutEnabled = true
 	o.PoolSize = poolSize
 	o.MaxRetries = -1 // whoever asks decides

@@ -44,10 +44,12 @@ func (f fields) entry() command.Entry {
 	e := command.Entry{
 		Command: command.Command{
 			ID: f["id"], IMEI: f["imei"], Codec: teltonika.Codec(f.number("codec")), Payload: f.bytes("payload", "encoding"),
-			Timeout: time.Duration(f.number("timeout_ms")) * time.Millisecond, Created: f.time("created"), Expires: f.time("expires_at"),
+			Timeout: time.Duration(f.number("timeout_ms")) * time.Millisecond,
+			Created: f.time("created"), Expires: f.time("expires_at"),
 			Idempotent: f["idempotent"] == "true", Confirm: f["confirm"] == "true",
 		},
-		State: command.State(f["state"]), Attempts: int(f.number("attempts")), SentAt: f.time("sent_at"), Deadline: f.time("deadline"),
+		State: command.State(f["state"]), Attempts: int(f.number("attempts")),
+		SentAt: f.time("sent_at"), Deadline: f.time("deadline"),
 		FinishedAt: f.time("finished_at"), Reason: f["reason"], Instance: f["instance"],
 	}
 	if e.State == command.Answered || f["response"] != "" {

@@ -7,7 +7,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
-// heartbeat says every now and then that this instance lives and which devices are connected to it, and what changes of that at once.
+// heartbeat says every now and then that this instance lives and which devices are connected to it, and what changes of
+// that at once.
 type heartbeat struct {
 	store    *Store
 	receiver command.Receiver

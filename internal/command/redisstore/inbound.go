@@ -20,7 +20,8 @@ type inbound struct {
 	err    error // what is wrong with it, each a [command.FieldError]
 }
 
-// parseInbound reads an entry and fills in what its sender left out. What the entry does not say of its own age its id does.
+// parseInbound reads an entry and fills in what its sender left out. What the entry does not say of its own age its id
+// does.
 func parseInbound(m redis.XMessage) inbound {
 	p := parser{values: m.Values}
 	c := command.Command{

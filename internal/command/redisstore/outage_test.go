@@ -100,8 +100,8 @@ func TestRedisAwayAtTheStart(t *testing.T) {
 	}
 }
 
-// TestFrozenRedisDoesNotWorkAgain: no work is said to succeed while nothing is answered. The janitor has nothing to ask then,
-// because it waits until the heartbeats get through again.
+// TestFrozenRedisDoesNotWorkAgain: no work is said to succeed while nothing is answered. The janitor has nothing to ask
+// then, because it waits until the heartbeats get through again.
 func TestFrozenRedisDoesNotWorkAgain(t *testing.T) {
 	r := testkit.StartRedis(t)
 	var log testkit.Log

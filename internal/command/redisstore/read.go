@@ -31,8 +31,8 @@ func (s *Store) read(ctx context.Context, r command.Receiver) {
 	s.repeat(ctx, workRead, nil, reader.work)
 }
 
-// work reads once. After a failure it begins from the beginning, because Redis may count as delivered what never came here, or may
-// have lost the groups and everything else.
+// work reads once. After a failure it begins from the beginning, because Redis may count as delivered what never came
+// here, or may have lost the groups and everything else.
 func (r *reader) work(ctx context.Context) (time.Duration, error) {
 	var err error
 	if r.ready {
@@ -85,7 +85,8 @@ func (r *reader) follow(ctx context.Context) error {
 	return err
 }
 
-// ask reads entries and hands them on. It returns the last one's id, "" if there was none. Without a time to wait it does not.
+// ask reads entries and hands them on. It returns the last one's id, "" if there was none. Without a time to wait it
+// does not.
 func (r *reader) ask(ctx context.Context, wait time.Duration, streams ...string) (last string, err error) {
 	answer, err := r.store.blocking.XReadGroup(ctx, &redis.XReadGroupArgs{
 		Group: group, Consumer: r.store.opt.Instance, Streams: streams, Count: readBatch, Block: wait,

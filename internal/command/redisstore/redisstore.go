@@ -1,9 +1,9 @@
-// Package redisstore keeps commands in Redis, for any number of instances that share it. The README beside it says which
-// keys it uses and what other programs may read and write there.
+// Package redisstore keeps commands in Redis, for any number of instances that share it. The README beside it says
+// which keys it uses and what other programs may read and write there.
 //
 // Every transition of a command is one Lua script, and every script may be repeated: so a command has one final result
-// whoever asks for it at the same time, and a call whose answer was lost is simply made again. Redis' clock is the only one
-// that counts.
+// whoever asks for it at the same time, and a call whose answer was lost is simply made again. Redis' clock is the only
+// one that counts.
 package redisstore
 
 import (
@@ -50,7 +50,7 @@ type Options struct {
 // Timing is how often things are done and how long they take. What is zero gets the value given here.
 type Timing struct {
 	Heartbeat     time.Duration // between heartbeats, which are believed for 3 times as long (30 s)
-	Stabilization time.Duration // how long this process must have been with Redis before it believes that a missing heartbeat means a death (60 s)
+	Stabilization time.Duration // with Redis, before a missing heartbeat of another instance means its death (60 s)
 	Sweep         time.Duration // between looks at commands that are due (1 s)
 	Grace         time.Duration // how long after its deadline whoever has sent a command must end it (2 s)
 	Janitor       time.Duration // between looks at what dead instances have left (10 s)
@@ -65,7 +65,8 @@ func (t Timing) complete() Timing {
 		value *time.Duration
 		usual time.Duration
 	}{
-		{&t.Heartbeat, 30 * time.Second}, {&t.Stabilization, 60 * time.Second}, {&t.Sweep, time.Second}, {&t.Grace, 2 * time.Second},
+		{&t.Heartbeat, 30 * time.Second}, {&t.Stabilization, 60 * time.Second},
+		{&t.Sweep, time.Second}, {&t.Grace, 2 * time.Second},
 		{&t.Janitor, 10 * time.Second}, {&t.Claim, 60 * time.Second}, {&t.Retire, time.Hour}, {&t.Ended, 60 * time.Second},
 		{&t.MaxRetry, 5 * time.Second},
 	} {
@@ -93,8 +94,8 @@ type Store struct {
 
 var _ command.Store = (*Store)(nil)
 
-// New returns the store. It does not connect: Redis may be away, now and at any time. The error is about the options, and never
-// quotes the URL.
+// New returns the store. It does not connect: Redis may be away, now and at any time. The error is about the options,
+// and never quotes the URL.
 func New(o Options) (*Store, error) {
 	if o.Instance == "" {
 		return nil, errors.New("the command store needs an instance id")
@@ -110,7 +111,8 @@ func New(o Options) (*Store, error) {
 	one := *target
 	one.PoolSize = 1
 	s := &Store{
-		opt: o, client: redis.NewClient(target), blocking: redis.NewClient(&one), metrics: newMetrics(o.Metrics), runID: newRunID(),
+		opt: o, client: redis.NewClient(target), blocking: redis.NewClient(&one),
+		metrics: newMetrics(o.Metrics), runID: newRunID(),
 		present: make(chan struct{}), sessions: newSessions(),
 	}
 	s.tokens = command.NewTokens(s.runID)
@@ -165,7 +167,8 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 	s.leave()
 }
 
-// errNotTried is what work returns that has not asked Redis for all that it is there for. It is neither a failure nor a success.
+// errNotTried is what work returns that has not asked Redis for all that it is there for. It is neither a failure nor a
+// success.
 var errNotTried = errors.New("not tried")
 
 // failureEvery is how often a failure that goes on is logged.
@@ -174,8 +177,8 @@ const failureEvery = time.Minute
 // How long repeat waits after a first failure. It doubles, up to Timing.MaxRetry.
 const firstRetry = 50 * time.Millisecond
 
-// repeat does the work again and again until ctx ends: after the pause that it returns, or sooner when it is woken; after a
-// failure when the back-off says so.
+// repeat does the work again and again until ctx ends: after the pause that it returns, or sooner when it is woken;
+// after a failure when the back-off says so.
 func (s *Store) repeat(
 	ctx context.Context, what string, wake <-chan struct{}, work func(context.Context) (time.Duration, error),
 ) {

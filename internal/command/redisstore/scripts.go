@@ -39,8 +39,10 @@ func script(name string) *redis.Script {
 }
 
 // reasons are those that the scripts give. Lua reads the same quotes as Go.
-var reasons = fmt.Sprintf("local NO_ANSWER, NOT_CONNECTED, NO_LEASE, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n",
-	command.ReasonNoAnswer, command.ReasonNotConnected, command.ReasonNoLease, command.ReasonTakenBack, command.ReasonDeliveryUnknown)
+var reasons = fmt.Sprintf(
+	"local NO_ANSWER, NOT_CONNECTED, NO_LEASE, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n",
+	command.ReasonNoAnswer, command.ReasonNotConnected, command.ReasonNoLease,
+	command.ReasonTakenBack, command.ReasonDeliveryUnknown)
 
 func source(name string) string {
 	b, err := sources.ReadFile("scripts/" + name + ".lua")

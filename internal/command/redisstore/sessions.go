@@ -19,7 +19,8 @@ type session struct {
 	gone bool
 }
 
-// supersedes reports whether nothing that is said of the other one matters any more. That a connection has gone is final.
+// supersedes reports whether nothing that is said of the other one matters any more. That a connection has gone is
+// final.
 func (c *session) supersedes(other *session) bool {
 	return c.Number > other.Number || c.Number == other.Number && (c.gone || !other.gone)
 }
@@ -130,15 +131,15 @@ func (s *Store) writeSessions(ctx context.Context) error {
 	}
 }
 
-// sessionToken orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed width. The login is counted
-// back from now, because this process' clock may have been set since.
+// sessionToken orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed
+// width. The login is counted back from now, because this process' clock may have been set since.
 func (s *Store) sessionToken(c command.Connection) string {
 	login := time.Now().Add(s.sessions.offset).Add(-time.Since(c.Since))
 	return fmt.Sprintf("%015d-%020d-%s", max(0, login.UnixMilli()), c.Number, s.runID)
 }
 
-// noteAll notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays noted as gone until
-// this is over, and so is not brought back.
+// noteAll notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays
+// noted as gone until this is over, and so is not brought back.
 func (s *Store) noteAll(r command.Receiver) {
 	n := &s.sessions
 	n.writing.Lock()

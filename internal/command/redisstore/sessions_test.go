@@ -48,8 +48,8 @@ func TestLateCloseLeavesNewerSessionAlone(t *testing.T) {
 	}
 }
 
-// TestOldSessionDoesNotWinByRepetition has both instances believe that the device is theirs, as after a connection that broke without
-// a word.
+// TestOldSessionDoesNotWinByRepetition has both instances believe that the device is theirs, as after a connection that
+// broke without a word.
 func TestOldSessionDoesNotWinByRepetition(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a, b := start(t, r, "a"), start(t, r, "b")
@@ -315,7 +315,8 @@ func TestLoginIsCountedBack(t *testing.T) {
 	}
 }
 
-// clockSet returns the moment as it was read before the clock was set back by d: what the clock on the wall said is another time.
+// clockSet returns the moment as it was read before the clock was set back by d: what the clock on the wall said is
+// another time.
 func clockSet(t *testing.T, at time.Time, d time.Duration) time.Time {
 	t.Helper()
 	moved := at.Add(d)
@@ -376,7 +377,8 @@ func wantAt(t *testing.T, r *testkit.Redis, id, want string) {
 	}
 }
 
-// TestNothingIsRoutedToTheDead has the registry still name an instance that is dead, and one that runs again without the device.
+// TestNothingIsRoutedToTheDead has the registry still name an instance that is dead, and one that runs again without
+// the device.
 func TestNothingIsRoutedToTheDead(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a, b := alone(t, r, "a"), alone(t, r, "b")

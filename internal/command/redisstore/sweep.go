@@ -11,8 +11,8 @@ import (
 // (go test -bench Sweep).
 const sweepBatch = 50
 
-// sweep ends the commands that nobody else ends: those whose device has not come, and those of instances that died. Every instance
-// does it, for all.
+// sweep ends the commands that nobody else ends: those whose device has not come, and those of instances that died.
+// Every instance does it, for all.
 func (s *Store) sweep(ctx context.Context, r command.Receiver) {
 	s.repeat(ctx, workSweep, nil, func(ctx context.Context) (time.Duration, error) {
 		answer, err := s.eval(ctx, scriptSweep, sweepBatch, s.opt.Timing.Grace.Milliseconds(), flag(s.stable()))

@@ -8,8 +8,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
-// BenchmarkCommand carries a command of one of a thousand devices from Submit to its answer: three transactions, each on
-// disk. It notes how much of the time each took.
+// BenchmarkCommand carries a command of one of a thousand devices from Submit to its answer: three transactions, each
+// on disk. It notes how much of the time each took.
 func BenchmarkCommand(b *testing.B) {
 	s := start(b, b.TempDir())
 	var submit, begin, settle time.Duration

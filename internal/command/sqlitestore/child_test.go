@@ -108,8 +108,8 @@ func killChild(t *testing.T, dir, round string) {
 	_ = child.Wait() // says that it was killed
 }
 
-// TestKilledProcess kills a process between Begin and Finish, several times. What it has done is there, what it has sent
-// is not sent again but when it is idempotent, and each command has one result.
+// TestKilledProcess kills a process between Begin and Finish, several times. What it has done is there, what it has
+// sent is not sent again but when it is idempotent, and each command has one result.
 func TestKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 3 {

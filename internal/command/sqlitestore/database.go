@@ -20,9 +20,9 @@ var steps = []string{schema, ages, rawResponses}
 // schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
 // STRICT, which SQLite clients before 3.37 refuse to open.
 //
-// run is the process that has the command in hand while it is sent, answers how many messages came for it, and heard and
-// heard_as name the last of them and what it was. An event's size is its payload's, of which only the beginning is kept. In turns a
-// device's row says whose answer its next message is, if it was received after since and before until.
+// run is the process that has the command in hand while it is sent, answers how many messages came for it, and heard
+// and heard_as name the last of them and what it was. An event's size is its payload's, of which only the beginning is
+// kept. In turns a device's row says whose answer its next message is, if it was received after since and before until.
 const schema = `
 CREATE TABLE commands (
 	seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, imei TEXT NOT NULL, codec INTEGER NOT NULL,
@@ -30,7 +30,8 @@ CREATE TABLE commands (
 	created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, idempotent INTEGER NOT NULL, confirm INTEGER NOT NULL,
 	state TEXT NOT NULL, attempts INTEGER NOT NULL, sent_at INTEGER, deadline INTEGER,
 	finished_at INTEGER, response TEXT, response_encoding TEXT, reason TEXT NOT NULL, instance TEXT NOT NULL,
-	run TEXT NOT NULL, answers INTEGER NOT NULL DEFAULT 0, heard TEXT NOT NULL DEFAULT '', heard_as TEXT NOT NULL DEFAULT '');
+	run TEXT NOT NULL, answers INTEGER NOT NULL DEFAULT 0,
+	heard TEXT NOT NULL DEFAULT '', heard_as TEXT NOT NULL DEFAULT '');
 CREATE INDEX commands_open ON commands (imei, seq) WHERE state IN ('queued', 'sent');
 CREATE INDEX commands_queued ON commands (expires_at) WHERE state = 'queued';
 CREATE INDEX commands_sent ON commands (deadline) WHERE state = 'sent';
@@ -42,8 +43,8 @@ CREATE TABLE events (
 	command TEXT NOT NULL, codec INTEGER NOT NULL, type INTEGER NOT NULL, named TEXT NOT NULL, sent INTEGER NOT NULL,
 	payload TEXT NOT NULL, encoding TEXT NOT NULL, size INTEGER NOT NULL);`
 
-// ages notes since when a final command or an event has been kept, by the clock of package retention. A lease goes with its
-// command.
+// ages notes since when a final command or an event has been kept, by the clock of package retention. A lease goes with
+// its command.
 const ages = retention.Schema + `
 ALTER TABLE commands ADD COLUMN kept_since INTEGER;
 ALTER TABLE events ADD COLUMN kept_since INTEGER;
@@ -53,7 +54,8 @@ CREATE INDEX commands_kept ON commands (kept_since) WHERE kept_since IS NOT NULL
 CREATE INDEX events_new ON events (seq) WHERE kept_since IS NULL;
 CREATE INDEX events_kept ON events (kept_since) WHERE kept_since IS NOT NULL;
 DELETE FROM turns WHERE NOT EXISTS (SELECT 1 FROM commands WHERE commands.id = turns.id);
-CREATE TRIGGER commands_turn AFTER DELETE ON commands BEGIN DELETE FROM turns WHERE imei = OLD.imei AND id = OLD.id; END;`
+CREATE TRIGGER commands_turn AFTER DELETE ON commands BEGIN
+	DELETE FROM turns WHERE imei = OLD.imei AND id = OLD.id; END;`
 
 // rawResponses keeps the bytes of an answer, or of an event, beside its text, where they differ; see
 // command.EncodeResponse.

@@ -124,8 +124,9 @@ func (d *devices) next() (imei string, at device, ok bool) {
 	return "", device{}, false
 }
 
-// claim notes that the receiver is about to be given the device's commands up to this one. It reports whether it should:
-// not if the device is not where it was, because it has connected anew, or commands were returned. It waits then.
+// claim notes that the receiver is about to be given the device's commands up to this one. It reports whether it
+// should: not if the device is not where it was, because it has connected anew, or commands were returned. It waits
+// then.
 func (d *devices) claim(imei string, at device, last int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -49,10 +49,12 @@ func (r *row) begin(s *Store, now, deadline time.Time) {
 	r.State, r.Deadline, r.Instance, r.run = command.Sent, deadline.Truncate(time.Millisecond), s.instance, s.run
 }
 
-// holdLease gives the device's lease to the command until then. If another one has it that keeps it, for so long at most.
+// holdLease gives the device's lease to the command until then. If another one has it that keeps it, for so long at
+// most.
 func (s *Store) holdLease(tx *transaction, e *command.Entry, until time.Time) (wait time.Duration, err error) {
 	now := s.now().UnixMilli()
-	err = tx.QueryRow(`SELECT until - ? FROM turns WHERE imei = ? AND id <> ? AND until > ?`, now, e.IMEI, e.ID, now).Scan(&wait)
+	err = tx.QueryRow(`SELECT until - ? FROM turns WHERE imei = ? AND id <> ? AND until > ?`,
+		now, e.IMEI, e.ID, now).Scan(&wait)
 	if err == nil {
 		return wait * time.Millisecond, nil
 	}
@@ -65,8 +67,8 @@ func (s *Store) holdLease(tx *transaction, e *command.Entry, until time.Time) (w
 		e.IMEI, e.ID, now, until.UnixMilli())
 }
 
-// Withdraw implements command.Store. A command of several attempts stays Sent, as one that its process has left, and keeps
-// the lease: an earlier attempt may have reached the device.
+// Withdraw implements command.Store. A command of several attempts stays Sent, as one that its process has left, and
+// keeps the lease: an earlier attempt may have reached the device.
 func (s *Store) Withdraw(ctx context.Context, id string) error {
 	_, err := transact(ctx, s, func(tx *transaction) (struct{}, error) {
 		r, err := tx.byID(id)
@@ -88,9 +90,11 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 	return err
 }
 
-// Settle implements command.Store. A message that was received before the command of the lease began does not answer it,
-// though it may be asked about only now.
-func (s *Store) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
+// Settle implements command.Store. A message that was received before the command of the lease began does not answer
+// it, though it may be asked about only now.
+func (s *Store) Settle(
+	ctx context.Context, m *command.Message, p command.Timeouts,
+) (command.Match, command.Entry, error) {
 	if !m.MayAnswer() {
 		return command.MatchNone, command.Entry{}, nil
 	}
@@ -139,8 +143,8 @@ func (r *row) answered(m *command.Message) command.Entry {
 	return e
 }
 
-// count counts the messages for a command. Each attempt may have one; the lease ends after the last. What comes then are
-// repetitions, which do not change the lease.
+// count counts the messages for a command. Each attempt may have one; the lease ends after the last. What comes then
+// are repetitions, which do not change the lease.
 func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Timeouts) error {
 	r.answers++
 	until := now.Add(p.Gap)

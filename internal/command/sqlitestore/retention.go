@@ -20,13 +20,14 @@ const (
 const (
 	markCommands = `UPDATE commands SET kept_since = ? WHERE seq IN
 		(SELECT seq FROM commands WHERE finished_at IS NOT NULL AND kept_since IS NULL LIMIT ?)`
-	markEvents     = `UPDATE events SET kept_since = ? WHERE seq IN (SELECT seq FROM events WHERE kept_since IS NULL LIMIT ?)`
+	markEvents = `UPDATE events SET kept_since = ? WHERE seq IN
+		(SELECT seq FROM events WHERE kept_since IS NULL LIMIT ?)`
 	removeCommands = `DELETE FROM commands WHERE seq IN (SELECT seq FROM commands WHERE kept_since <= ? LIMIT ?)`
 	removeEvents   = `DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE kept_since <= ? LIMIT ?)`
 )
 
-// clean marks what has become final with the time that it is by the file's clock, and removes what was marked long enough
-// ago. It always writes something, which proves that the file can be written.
+// clean marks what has become final with the time that it is by the file's clock, and removes what was marked long
+// enough ago. It always writes something, which proves that the file can be written.
 func (s *Store) clean(ctx context.Context) error {
 	done := marked{full: true}
 	for done.full {

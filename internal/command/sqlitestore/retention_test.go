@@ -59,7 +59,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestWrongWallClock has the wall clock run years ahead between two rounds: an id that is forgotten is carried out again.
+// TestWrongWallClock has the wall clock run years ahead between two rounds: an id that is forgotten is carried out
+// again.
 func TestWrongWallClock(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 
 // columns of a command, in the order of row.
 const columns = `seq, id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm,
-	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers, heard, heard_as,
+	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers,
+	heard, heard_as,
 	response_hex`
 
 // row is a command as it is kept.
@@ -50,8 +51,10 @@ func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
 	var sent, deadline, finished sql.NullInt64
 	var payload, encoding string
 	var response, responseEncoding, raw sql.NullString
-	err = from.Scan(&r.seq, &r.ID, &r.IMEI, &r.Codec, &payload, &encoding, &timeout, &created, &expires, &r.Idempotent, &r.Confirm,
-		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run, &r.answers, &r.heard, &r.heardAs,
+	err = from.Scan(&r.seq, &r.ID, &r.IMEI, &r.Codec, &payload, &encoding, &timeout, &created, &expires,
+		&r.Idempotent, &r.Confirm,
+		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run,
+		&r.answers, &r.heard, &r.heardAs,
 		&raw)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -74,7 +77,8 @@ func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
 	payload, encoding := command.EncodePayload(e.Payload)
 	response, responseEncoding, raw := encodeResponse(e.Response)
 	result, err := tx.Exec(`INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at,
-			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, response_hex, reason, instance, run)
+			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, response_hex,
+			reason, instance, run)
 		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'') ON CONFLICT (id) DO NOTHING`,
 		e.ID, e.IMEI, e.Codec, payload, encoding, e.Timeout.Milliseconds(), e.Created.UnixMilli(), e.Expires.UnixMilli(),
 		e.Idempotent, e.Confirm, e.State, e.Attempts, toMillis(e.SentAt), toMillis(e.Deadline), toMillis(e.FinishedAt),
@@ -90,7 +94,8 @@ func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
 func (tx *transaction) update(r *row) error {
 	response, encoding, raw := encodeResponse(r.Response)
 	return tx.do(`UPDATE commands SET state = ?, attempts = ?, sent_at = ?, deadline = ?, finished_at = ?, response = ?,
-		response_encoding = ?, response_hex = ?, reason = ?, instance = ?, run = ?, answers = ?, heard = ?, heard_as = ? WHERE seq = ?`,
+		response_encoding = ?, response_hex = ?, reason = ?, instance = ?, run = ?, answers = ?,
+		heard = ?, heard_as = ? WHERE seq = ?`,
 		r.State, r.Attempts, toMillis(r.SentAt), toMillis(r.Deadline), toMillis(r.FinishedAt), response,
 		encoding, raw, r.Reason, r.Instance, r.run, r.answers, r.heard, r.heardAs, r.seq)
 }

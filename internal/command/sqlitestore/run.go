@@ -21,7 +21,7 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 		if err == nil {
 			err = s.handOut(ctx, r)
 		}
-		if due := s.Err() != nil || s.now().Sub(cleaned) >= cleanEvery; due && err == nil { // it works again only if it writes
+		if due := s.Err() != nil || s.now().Sub(cleaned) >= cleanEvery; due && err == nil { // it works only if it writes
 			if err = s.clean(ctx); err == nil {
 				cleaned = s.now()
 			}
@@ -40,8 +40,8 @@ func (s *Store) Run(ctx context.Context, r command.Receiver) {
 // errNotTried is the state before the first write.
 var errNotTried = errors.New("not tried yet")
 
-// note keeps the state, and logs when the file cannot be used any more and when it can be again. The methods return their
-// own errors to their callers.
+// note keeps the state, and logs when the file cannot be used any more and when it can be again. The methods return
+// their own errors to their callers.
 func (s *Store) note(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -115,7 +115,8 @@ func (s *Store) endOverdue(tx *transaction) ([]row, error) {
 	now := s.now()
 	// What another run has sent and may be sent again waits for its device, until it expires.
 	overdue, err := tx.rows(`seq IN (SELECT seq FROM commands WHERE state = 'queued' AND expires_at <= ?1 UNION ALL
-		SELECT seq FROM commands WHERE state = 'sent' AND deadline <= ?2 AND NOT (idempotent AND run <> ?3 AND expires_at > ?1)
+		SELECT seq FROM commands WHERE state = 'sent' AND deadline <= ?2
+			AND NOT (idempotent AND run <> ?3 AND expires_at > ?1)
 		LIMIT ?4)`, now.UnixMilli(), now.Add(-s.grace).UnixMilli(), s.run, page)
 	if err != nil {
 		return nil, err

@@ -1,12 +1,12 @@
-// Package sqlitestore keeps commands for the embedded engine: one SQLite file, commands.db, for the one process that has
-// the data directory. Any SQLite client may read it while the process runs.
+// Package sqlitestore keeps commands for the embedded engine: one SQLite file, commands.db, for the one process that
+// has the data directory. Any SQLite client may read it while the process runs.
 //
-// It is not the engine's file. SQLite has one writer at a time, so whoever stores records would have to wait for whoever
-// stores a command. Two files share nothing but the disk.
+// It is not the engine's file. SQLite has one writer at a time, so whoever stores records would have to wait for
+// whoever stores a command. Two files share nothing but the disk.
 //
-// Final states have the reasons of package command, and this process' time of day. The first 4 KiB of an event's payload are
-// kept, and in the column size how long it was. The newest 10000 events are kept, for Options.Retention. That time is counted
-// as package retention does: a wrong clock forgets no id.
+// Final states have the reasons of package command, and this process' time of day. The first 4 KiB of an event's
+// payload are kept, and in the column size how long it was. The newest 10000 events are kept, for Options.Retention.
+// That time is counted as package retention does: a wrong clock forgets no id.
 //
 // Every method is one transaction, on disk when it returns. One connection does everything, one after the other.
 package sqlitestore
@@ -27,8 +27,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
-// FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with the endings -wal and -shm
-// beside it while it is open.
+// FileName is the database's name in Options.Dir. SQLite keeps two files of the same name with the endings -wal and
+// -shm beside it while it is open.
 const FileName = "commands.db"
 
 const (
@@ -106,8 +106,8 @@ func New(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close closes the database. It waits a few seconds for a transaction that is still running, and leaves it behind if the
-// disk does not answer.
+// Close closes the database. It waits a few seconds for a transaction that is still running, and leaves it behind if
+// the disk does not answer.
 func (s *Store) Close() error {
 	return s.turns.Close(func(c *connection) error { return c.db.close() })
 }

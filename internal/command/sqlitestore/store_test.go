@@ -182,8 +182,8 @@ func TestAskedLater(t *testing.T) {
 	}
 }
 
-// TestSettledAgain has the answer to a call be lost, its effect not. The command was sent twice, so that two messages may come for it: one
-// that is asked about again is one.
+// TestSettledAgain has the answer to a call be lost, its effect not. The command was sent twice, so that two messages
+// may come for it: one that is asked about again is one.
 func TestSettledAgain(t *testing.T) {
 	dir := t.TempDir()
 	c := newCommand("first")

@@ -148,10 +148,10 @@ func TestUnauthorizedBodyIsNotWaitedFor(t *testing.T) {
 func TestTooManyRequestsWithoutTheToken(t *testing.T) {
 	s := start(t, Options{Token: token})
 	statuses := make(map[int]int)
-	for range strangerRate.Burst + 20 {
+	for range unauthenticatedRate.Burst + 20 {
 		statuses[s.ask("GET", "/v1/devices", "", "Authorization", "Bearer wrong").StatusCode]++
 	}
-	if statuses[401] < strangerRate.Burst || statuses[401] > strangerRate.Burst+5 || statuses[401]+statuses[429] != strangerRate.Burst+20 {
+	if statuses[401] < unauthenticatedRate.Burst || statuses[401] > unauthenticatedRate.Burst+5 || statuses[401]+statuses[429] != unauthenticatedRate.Burst+20 {
 		t.Errorf("answers: %v", statuses)
 	}
 	s.ask("GET", "/v1/devices", "", "Authorization", "Bearer "+token).want(t, 200)

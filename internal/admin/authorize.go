@@ -15,12 +15,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
-// guard lets through who may use the API; see the package's documentation.
-func (s *Server) guard(next http.Handler) http.Handler {
+// authorize lets through who may use the API; see the package's documentation.
+func (s *Server) authorize(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return handler(func(w http.ResponseWriter, r *http.Request) error {
 		if p := s.denies(crossOrigin, r); p != nil {
-			s.turnAway(w, r, p)
+			s.reject(w, r, p)
 			return p
 		}
 		next.ServeHTTP(w, r)
@@ -28,8 +28,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// turnAway has the request's connection end with the answer, without waiting for a body.
-func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *Problem) {
+// reject has the request's connection end with the answer, without waiting for a body.
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, p *Problem) {
 	w.Header().Set("Connection", "close")
 	http.NewResponseController(w).SetReadDeadline(time.Now())
 	switch p.Status {
@@ -41,17 +41,20 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *Problem) {
 	s.Logger.Warn("admin request refused", "remote", r.RemoteAddr, "reason", p.Text)
 }
 
-// strangerRate is how many requests of one address may come without the token. More are answered all the same, but not
-// told what is wrong, and not logged. The token is always good, so nobody is locked out by others at his address.
-var strangerRate = limit.PerSecond(1, 30)
+// unauthenticatedRate is how many requests of one address may come without the token. More are answered all the same,
+// but not told what is wrong, and not logged. The token is always good, so nobody is locked out by others at his
+// address.
+var unauthenticatedRate = limit.PerSecond(1, 30)
 
-// strangerCells is how many addresses are told apart; see limit.Table.
-const strangerCells = 1 << 10
+// unauthenticatedCells is how many addresses are told apart; see limit.Table.
+const unauthenticatedCells = 1 << 10
 
 // unauthorized is the answer to a request without the token.
 func (s *Server) unauthorized(r *http.Request) *Problem {
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && !s.strangers.OfAddress(from.Addr()).Take(1, time.Now(), strangerRate) {
-		return &Problem{Status: http.StatusTooManyRequests, Text: "too many requests without the token", retryAfter: retrySoon}
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil &&
+		!s.unauthenticated.OfAddress(from.Addr()).Take(1, time.Now(), unauthenticatedRate) {
+		return &Problem{Status: http.StatusTooManyRequests, Text: "too many requests without the token",
+			retryAfter: retrySoon}
 	}
 	return problem(http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer and ADMIN_TOKEN")
 }
@@ -61,7 +64,8 @@ func (s *Server) denies(crossOrigin *http.CrossOriginProtection, r *http.Request
 	case s.Token != "" && !s.authorized(r):
 		return s.unauthorized(r)
 	case s.Token == "" && !isLoopback(r.Host):
-		return problem(http.StatusForbidden, "without ADMIN_TOKEN only requests to localhost or a loopback address are answered")
+		return problem(http.StatusForbidden,
+			"without ADMIN_TOKEN only requests to localhost or a loopback address are answered")
 	case crossOrigin.Check(r) != nil:
 		return problem(http.StatusForbidden, "the request comes from a web page of another origin")
 	}
@@ -101,7 +105,8 @@ func (s *Server) contain(next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			s.Logger.Error("admin request panicked", "remote", r.RemoteAddr, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.Logger.Error("admin request panicked", "remote", r.RemoteAddr, "panic", fmt.Sprint(p),
+				"stack", string(debug.Stack()))
 			if started.yes {
 				panic(http.ErrAbortHandler) // whoever reads must not take what is written for all
 			}
