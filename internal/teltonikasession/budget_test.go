@@ -1,6 +1,7 @@
 package teltonikasession
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,21 +104,73 @@ func TestStalledFrameEndsForOneThatWaits(t *testing.T) {
 	serve(t, func(s *service) {
 		slow, stalled := s.loginAs("350000000000001"), s.loginAs("350000000000002")
 		frame := largeFrame(t, 10_000)
-		defer s.leave(2 * 8 << 10)()
+		defer s.leave(4 * 8 << 10)() // of which an address may have half
 		slow.send(frame[:5000])
 		stalled.send(frame[:5000])
 		pass(time.Minute / 4)
 		stalled.expect("") // nobody waits
 		d := s.login()
-		slow.send(frame[5000:6500])
+		slow.send(frame[5000:7000])
 		go d.send(largeFrame(t, 3000))
 		pass(stallCheck)
 		stalled.expectClosed("")
 		s.expectReason(ReasonOverload)
 		d.expect("00000001")
-		slow.send(frame[6500:])
+		slow.send(frame[7000:])
 		slow.expect("00000001")
 	})
+}
+
+// Whatever an address has of the budget, of frames that it trickles or of many finishers, there is some left for another.
+func TestAddressLeavesSomeOfTheBudget(t *testing.T) {
+	for name, finishers := range map[string]int{"bytes": 0, "finishers": 4} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, func(s *service) {
+				bytes := 64 << 10
+				if finishers > 0 {
+					bytes = 0
+				}
+				defer s.leave(bytes)()
+				s.adapter.largeFrames.mostFinishers = finishers
+				frame := largeFrame(t, 10_000)
+				for i := range 20 {
+					trickles := s.loginFrom("203.0.113.9", fmt.Sprint("made", i))
+					go trickles.send(frame[:5000])
+				}
+				synctest.Wait()
+				d := s.loginFrom("198.51.100.1", imei)
+				d.send(largeFrame(t, 3900))
+				d.expect("00000001")
+			})
+		})
+	}
+}
+
+// A frame that comes so slowly that it would not be complete for a long time is one that stalls.
+func TestTrickledFrameEndsForOneThatWaits(t *testing.T) {
+	serve(t, func(s *service) {
+		trickled := s.loginAs("350000000000002")
+		frame := largeFrame(t, 60_000)
+		defer s.leave(122_000)() // less than twice what both have
+		trickled.send(frame[:33_000])
+		d := s.login()
+		go d.send(largeFrame(t, 3000))
+		for at := 33_000; at < 33_000+5*1100; at += 1100 {
+			go trickled.send(frame[at : at+1100])
+			pass(time.Second)
+		}
+		trickled.expectClosed("")
+		d.expect("00000001")
+	})
+}
+
+// loginFrom logs in from an address.
+func (s *service) loginFrom(ip, id string) *tracker {
+	s.Helper()
+	d := s.dialFrom(ip)
+	d.send(loginOf(id))
+	d.expect("01")
+	return d
 }
 
 // Frames that have all the budget and all wait for more come to their ends one after the other.

@@ -154,7 +154,7 @@ func (s *session) read(w *frameContext) error {
 func (s *session) readRest(w *frameContext, size int) error {
 	var from io.Reader = s.conn
 	if size > firstFrame {
-		w.claim = s.largeFrames.claim(s.conn)
+		w.claim = s.largeFrames.claim(s.conn, size)
 		from = w.claim
 	}
 	for have := len(w.frame); have < size; have = len(w.frame) {
