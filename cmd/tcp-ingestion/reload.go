@@ -15,9 +15,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/systemd"
 )
 
-// filePatience is how long a start waits for the file of the log level, and a reload for its files. One that hangs, on
+// fileTimeout is how long a start waits for the file of the log level, and a reload for its files. One that hangs, on
 // a network file system that is gone, must not keep the others waiting.
-const filePatience = 5 * time.Second
+const fileTimeout = 5 * time.Second
 
 // levelInForce is logLevel, or LOG_LEVEL's if the file hangs.
 func levelInForce(c *config.Config) (slog.Level, error) {
@@ -33,7 +33,7 @@ func levelInForce(c *config.Config) (slog.Level, error) {
 	select {
 	case r := <-read:
 		return r.level, r.err
-	case <-time.After(filePatience):
+	case <-time.After(fileTimeout):
 		return c.LogLevel, fmt.Errorf("LOG_LEVEL_FILE: %s does not answer", c.LogLevelFile)
 	}
 }
@@ -87,9 +87,9 @@ func (s *service) reloadOnHangup(ctx context.Context, manager *systemd.Notifier)
 	}
 }
 
-// reload reads again what may change, all at once, and waits for filePatience.
+// reload reads again what may change, all at once, and waits for fileTimeout.
 func (s *service) reload(ctx context.Context) {
-	within, cancel := context.WithTimeout(ctx, filePatience)
+	within, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()
 	for _, step := range s.reloads {
 		step.begin(s.logger)

@@ -182,9 +182,9 @@ func (s *service) background(watch func()) {
 	})
 }
 
-// watchersPatience is how long a stop waits for what watches. It leaves nothing behind that matters, and may hang with
+// watchersTimeout is how long a stop waits for what watches. It leaves nothing behind that matters, and may hang with
 // a file that it reads.
-const watchersPatience = 2 * time.Second
+const watchersTimeout = 2 * time.Second
 
 func (s *service) endWatching(ctx context.Context) error {
 	if s.stopWatch == nil {
@@ -196,7 +196,7 @@ func (s *service) endWatching(ctx context.Context) error {
 		s.watching.Wait()
 		close(ended)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, watchersPatience)
+	ctx, cancel := context.WithTimeout(ctx, watchersTimeout)
 	defer cancel()
 	select {
 	case <-ended:

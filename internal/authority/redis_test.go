@@ -195,7 +195,7 @@ func TestRedisFailures(t *testing.T) {
 	wantFailure(source, "refused")
 	server.Restart()
 	// The library waits up to a second before it dials again.
-	testkit.Succeeds(t, "recovered", testkit.Patience, func() error {
+	testkit.Succeeds(t, "recovered", testkit.Timeout, func() error {
 		_, err := source.read(context.Background(), false)
 		return err
 	})

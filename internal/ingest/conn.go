@@ -75,9 +75,9 @@ func (c *Conn) Await(d time.Duration) error {
 // Wake ends the read that waits now, from another goroutine. The next Await undoes it.
 func (c *Conn) Wake() { c.SetReadDeadline(deadline.Past) }
 
-// Patience is what is left of d for a login, counted from when the connection was accepted. It is less where the
+// LoginTime is what is left of d for a login, counted from when the connection was accepted. It is less where the
 // connection's address has had many that did not log in.
-func (c *Conn) Patience(d time.Duration) time.Duration {
+func (c *Conn) LoginTime(d time.Duration) time.Duration {
 	if c.hurried {
 		d = min(d, hurriedLogin)
 	}

@@ -117,14 +117,14 @@ func TestFailuresLeaveTheAddressAdmitted(t *testing.T) {
 func TestFailuresMakeTheServerImpatient(t *testing.T) {
 	s := onSockets(t, 1000)
 	c := &Conn{server: s.Server, since: time.Since(s.began)}
-	if got := c.Patience(time.Minute); got < 59*time.Second {
+	if got := c.LoginTime(time.Minute); got < 59*time.Second {
 		t.Errorf("patience %v before any failure", got)
 	}
 	s.failures(unhurriedRate.Burst + 10)
 	if err := c.admit(tcp("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Patience(time.Minute); got > hurriedLogin || got < hurriedLogin-time.Second {
+	if got := c.LoginTime(time.Minute); got > hurriedLogin || got < hurriedLogin-time.Second {
 		t.Errorf("patience %v after %d failures", got, unhurriedRate.Burst+10)
 	}
 }

@@ -42,7 +42,7 @@ const plain = "tcp"
 // open makes the connection ready for its session. It returns why the connection ends, or nothing.
 func (s *Server) open(c *Conn, via Transport) (reason CloseReason) {
 	defer s.contain(c, &reason)
-	c.SetDeadline(time.Now().Add(c.Patience(s.options.OpenTimeout)))
+	c.SetDeadline(time.Now().Add(c.LoginTime(s.options.OpenTimeout)))
 	if s.isDraining() { // asked after the deadline is set: if draining begins later, it overwrites the deadline
 		return ReasonShutdown
 	}

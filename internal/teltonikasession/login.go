@@ -13,7 +13,7 @@ import (
 
 // login waits for the connection's first login and takes it. It returns why the connection ends, or nothing.
 func (s *session) login() ingest.CloseReason {
-	until := time.Now().Add(s.conn.Patience(s.HandshakeTimeout))
+	until := time.Now().Add(s.conn.LoginTime(s.HandshakeTimeout))
 	if err := s.awaitLogin(time.Until(until)); err != nil {
 		return s.cutShort(s.begunWith("login"), err)
 	}

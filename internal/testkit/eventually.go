@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must come, on a machine that has much else to do.
-const Patience = 30 * time.Second
+// Timeout is how long a test waits for what must come, on a machine that has much else to do.
+const Timeout = 30 * time.Second
 
-// Eventually waits until the condition holds, for Patience.
+// Eventually waits until the condition holds, for Timeout.
 func Eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
-	EventuallyIn(tb, what, Patience, condition)
+	EventuallyIn(tb, what, Timeout, condition)
 }
 
 // EventuallyIn is Eventually where the test has a time of its own.

@@ -20,8 +20,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisPatience is how long a redis-server may take to start, to answer or to stop.
-const redisPatience = 20 * time.Second
+// redisTimeout is how long a redis-server may take to start, to answer or to stop.
+const redisTimeout = 20 * time.Second
 
 // Redis is a real redis-server on a free loopback port, with its files in a directory of its own.
 // Its methods fail the test instead of returning errors.
@@ -95,7 +95,7 @@ func (r *Redis) Kill() {
 	r.signal(syscall.SIGKILL)
 	select {
 	case <-r.run.exited:
-	case <-time.After(redisPatience):
+	case <-time.After(redisTimeout):
 		r.tb.Errorf("redis-server %d survives kill -9", r.run.pid)
 	}
 	r.run = nil
@@ -133,10 +133,10 @@ func (r *Redis) Do(args ...any) any {
 
 // TryDo is Do for a command that is expected to fail.
 func (r *Redis) TryDo(args ...any) (any, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), redisPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), redisTimeout)
 	defer cancel()
 	c := redis.NewClient(&redis.Options{Addr: r.Addr(), Protocol: 2, MaxRetries: -1, DialerRetries: 1,
-		ReadTimeout: redisPatience, DisableIdentity: true})
+		ReadTimeout: redisTimeout, DisableIdentity: true})
 	defer func() { _ = c.Close() }()
 	v, err := c.Do(ctx, args...).Result()
 	if err == redis.Nil {
@@ -192,7 +192,7 @@ func (p *redisProcess) live(args []string, started chan<- error) {
 
 // awaitAnswer waits until the server says something other than that it is loading its data.
 func (r *Redis) awaitAnswer(p *redisProcess) error {
-	deadline := time.Now().Add(redisPatience)
+	deadline := time.Now().Add(redisTimeout)
 	for time.Now().Before(deadline) {
 		if answer := r.ping(); answer != "" && !strings.HasPrefix(answer, "-LOADING") {
 			return r.ours(p)
@@ -203,7 +203,7 @@ func (r *Redis) awaitAnswer(p *redisProcess) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("no answer within %v", redisPatience)
+	return fmt.Errorf("no answer within %v", redisTimeout)
 }
 
 // ours makes sure that the answer came from the server just started and not from another one that

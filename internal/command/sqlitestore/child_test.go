@@ -186,7 +186,7 @@ func (n *running) ids() (all []string) {
 
 func (n *running) wantTaken(t *testing.T, id string, attempts int) {
 	t.Helper()
-	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() error {
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if !slices.ContainsFunc(n.taken, func(e command.Entry) bool { return e.ID == id && e.Attempts == attempts }) {
@@ -198,7 +198,7 @@ func (n *running) wantTaken(t *testing.T, id string, attempts int) {
 
 func (n *running) wantEnd(t *testing.T, id string) (e command.Entry) {
 	t.Helper()
-	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() (err error) {
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() (err error) {
 		if e, err = n.Lookup(t.Context(), id); err == nil && !e.State.Final() {
 			err = errors.New(id + " is " + string(e.State))
 		}

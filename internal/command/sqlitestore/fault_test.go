@@ -143,7 +143,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	ballast := fill(t, dir)
 	kept := []string{"first"}
-	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() error { // until the pages that the log has left are used up
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() error { // until the pages that the log has left are used up
 		id := fmt.Sprint("filler-", len(kept))
 		c := newCommand(id)
 		c.Payload = bytes.Repeat([]byte{'x'}, command.MaxPayload)

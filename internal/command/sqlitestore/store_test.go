@@ -25,7 +25,7 @@ func TestManyCommands(t *testing.T) {
 	}
 	submit(t, n, want...)
 	n.Connected(command.Connection{IMEI: deviceA, Number: 1})
-	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() error {
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() error {
 		if got := n.ids(); len(got) < len(want) {
 			return fmt.Errorf("%d of %d are taken", len(got), len(want))
 		}
@@ -238,7 +238,7 @@ func settleUnheard(t *testing.T, s *Store, m *command.Message, p command.Timeout
 	if _, err := lock.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Succeeds(t, "what the store does in its own time", testkit.Patience, func() error {
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() error {
 		if e, err := s.Lookup(t.Context(), "first"); err != nil || e.State != command.Answered {
 			return fmt.Errorf("%v, it is %s", err, e.State)
 		}

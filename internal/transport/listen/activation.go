@@ -139,8 +139,8 @@ func takeOver(name string, fd int) (*inherited, error) {
 	return nil, errNotIP
 }
 
-// take returns what was handed over by that name, or without a name and on that port.
-func (s *Set) take(name, network string, port int) ([]*inherited, error) {
+// claim returns what was handed over by that name, or without a name and on that port.
+func (s *Set) claim(name, network string, port int) ([]*inherited, error) {
 	var taken, left []*inherited
 	for _, i := range s.inherited {
 		switch {

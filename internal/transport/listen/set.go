@@ -68,7 +68,7 @@ func ParseHosts(text string) ([]string, error) {
 // the same on all addresses. The host :: is both families, unless the hosts have an IPv4 address too. On an error,
 // which is an *Error if the system refused, nothing is open.
 func (s *Set) TCP(ctx context.Context, name string, hosts []string, port int) ([]net.Listener, error) {
-	handed, err := s.take(name, "tcp", port)
+	handed, err := s.claim(name, "tcp", port)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *Set) UDP(ctx context.Context, name string, hosts []string, port int) ([
 }
 
 func (s *Set) udp(ctx context.Context, name string, hosts []string, port int) ([]*net.UDPConn, error) {
-	handed, err := s.take(name, "udp", port)
+	handed, err := s.claim(name, "udp", port)
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,10 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -49,7 +50,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 				server := startIdleServer(b, c.server, certFile, keyFile, ca)
 				before := server.measure(b)
 				conns := server.connect(b, c.config)
-				time.Sleep(time.Second) // until all wait
+				testkit.Eventually(b, "all wait for another frame", func() bool { return server.measure(b).idle == idleConnections })
 				after := server.measure(b)
 				perConn := func(name string, kib int) { b.ReportMetric(float64(kib)/idleConnections, name) }
 				perConn("KiB/conn", after.settled-before.settled)
@@ -132,14 +133,14 @@ func frameOf(n int) string {
 	return string(binary.BigEndian.AppendUint64(nil, uint64(n))) + strings.Repeat("x", n)
 }
 
-// size is how much memory a process uses, in KiB.
-type size struct{ settled, stacks, heap int }
+// size is how much memory a process uses, in KiB, and how many of its connections have had their frame.
+type size struct{ settled, stacks, heap, idle int }
 
 func (s *idleServer) measure(b *testing.B) (m size) {
 	if _, err := io.WriteString(s.in, "\n"); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := fmt.Fscanln(s.out, &m.settled, &m.stacks, &m.heap); err != nil {
+	if _, err := fmt.Fscanln(s.out, &m.settled, &m.stacks, &m.heap, &m.idle); err != nil {
 		b.Fatal(err)
 	}
 	return m
@@ -164,7 +165,7 @@ func serveIdle() bool {
 		debug.FreeOSMemory() // a second time for what pools and shrinking stacks let go
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
-		fmt.Println(resident(), stats.StackInuse>>10, stats.HeapInuse>>10)
+		fmt.Println(resident(), stats.StackInuse>>10, stats.HeapInuse>>10, idle.Load())
 	}
 	return true
 }
@@ -209,6 +210,9 @@ func acceptIdle(l net.Listener, handshake func(net.Conn) net.Conn) {
 	}
 }
 
+// idle is how many sessions have had a frame.
+var idle atomic.Int64
+
 type idleSession struct {
 	conn net.Conn
 	head [8]byte
@@ -224,6 +228,7 @@ func (s *idleSession) wait() {
 		n += m
 	}
 	if s.take() == nil {
+		idle.Add(1)
 		go s.wait()
 	}
 }

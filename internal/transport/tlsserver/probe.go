@@ -98,16 +98,16 @@ func (p *probe) handshake(ctx context.Context, raw net.Conn, c *tls.Config) *sig
 	return seen
 }
 
-// lateRefusalPatience is how long a server may take to refuse a client certificate in TLS 1.3, where it does so when
+// lateRefusalTimeout is how long a server may take to refuse a client certificate in TLS 1.3, where it does so when
 // the client's handshake is done.
-const lateRefusalPatience = time.Second
+const lateRefusalTimeout = time.Second
 
 // lateRefusal waits for the server's opinion if the version has it late.
 func lateRefusal(conn *tls.Conn, seen *sight) error {
 	if !seen.asked || seen.state.Version < tls.VersionTLS13 {
 		return nil
 	}
-	conn.SetReadDeadline(time.Now().Add(lateRefusalPatience))
+	conn.SetReadDeadline(time.Now().Add(lateRefusalTimeout))
 	if _, err := conn.Read(make([]byte, 1)); err != nil && !isTimeoutError(err) {
 		return err
 	}

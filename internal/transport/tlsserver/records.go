@@ -23,8 +23,8 @@ const (
 	alertSize       = 2
 )
 
-// closePatience is how long Close may take to say goodbye to a device that has stopped reading.
-const closePatience = 20 * time.Millisecond
+// closeTimeout is how long Close may take to say goodbye to a device that has stopped reading.
+const closeTimeout = 20 * time.Millisecond
 
 // betweenRecords is what a tls.Conn is told instead of waiting for the next record. Being temporary, it is not kept.
 type betweenRecords struct{}
@@ -147,7 +147,7 @@ func (r *records) Write(p []byte) (int, error) {
 
 // SetWriteDeadline bounds the goodbye of tls.Conn.Close, which would wait five seconds.
 func (r *records) SetWriteDeadline(t time.Time) error {
-	if latest := time.Now().Add(closePatience); r.closing.Load() && t.After(latest) {
+	if latest := time.Now().Add(closeTimeout); r.closing.Load() && t.After(latest) {
 		t = latest
 	}
 	return r.Conn.SetWriteDeadline(t)
