@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// Rate is what a bucket grants: Burst at once, and then one more every Interval, which is at least a nanosecond.
+// Rate is what a bucket grants: Burst at once, and then one more every Interval, which is at least a nanosecond. With a
+// Debt whoever finds one takes as many as he needs, up to Debt, and all wait until that is made up for. So those who need
+// many are not starved by those who need few.
 type Rate struct {
 	Burst    int
 	Interval time.Duration
+	Debt     int
 }
 
 // PerSecond is the rate of n a second, with so many at once. n is at most a thousand million.
@@ -42,8 +45,11 @@ func (b *Bucket) Has(n int, now time.Time, r Rate) bool {
 	return ok
 }
 
-// Wait is how long it takes until Take would take n, which is at most the burst.
+// Wait is how long it takes until Take would take n, which is at most the burst or the debt.
 func (b *Bucket) Wait(n int, now time.Time, r Rate) time.Duration {
+	if r.Debt > 0 {
+		n = min(n, 1)
+	}
 	next, _ := after(b.full.Load(), n, now, r)
 	return max(0, time.Duration(next-now.UnixNano())-time.Duration(r.Burst)*r.Interval)
 }
@@ -53,12 +59,12 @@ func (b *Bucket) Give(n int, r Rate) { b.full.Add(-int64(n) * int64(r.Interval))
 
 // after is when the bucket is full again once n are taken; ok is false if there are fewer.
 func after(full int64, n int, now time.Time, r Rate) (next int64, ok bool) {
-	at := now.UnixNano()
-	latest := at + int64(r.Burst)*int64(r.Interval)
+	at, interval := now.UnixNano(), int64(r.Interval)
+	latest := at + int64(r.Burst)*interval
 	since := max(full, at)
-	if full > latest { // the clock has gone back
+	if full > latest+int64(r.Debt)*interval { // the clock has gone back
 		since = at
 	}
-	next = since + int64(n)*int64(r.Interval)
-	return next, next <= latest
+	next = since + int64(n)*interval
+	return next, next <= latest || n <= r.Debt && since+interval <= latest
 }

@@ -74,6 +74,31 @@ func TestBucketToTheNanosecond(t *testing.T) {
 	}
 }
 
+// Those who need many at once get them among those who need few, and the rate holds.
+func TestBucketWithDebtStarvesNobody(t *testing.T) {
+	r := Rate{Burst: 10, Interval: time.Second, Debt: 100}
+	var b Bucket
+	few, many := 0, 0
+	for s := range 10_000 {
+		now := start.Add(time.Duration(s) * time.Second)
+		if s%2 == 0 && b.Take(100, now, r) {
+			many++
+		}
+		if b.Take(1, now, r) {
+			few++
+		}
+	}
+	if total := few + 100*many; many < 40 || total < 9_900 || total > 10_110 {
+		t.Errorf("%d times 1 and %d times 100 in 10,000 s", few, many)
+	}
+	if b = (Bucket{}); b.Take(101, start, r) || !b.Take(9, start, r) || !b.Take(100, start, r) || b.Take(1, start, r) {
+		t.Error("not one debt")
+	}
+	if wait := b.Wait(100, start, r); wait != 100*time.Second || b.Take(100, start.Add(wait-1), r) || !b.Take(100, start.Add(wait), r) {
+		t.Errorf("waits for %v", wait)
+	}
+}
+
 // A bucket that was used up before the clock was set back is full, and not empty for as long as that.
 func TestBucketAfterTheClockWentBack(t *testing.T) {
 	r := Rate{Burst: 5, Interval: time.Second}
@@ -152,6 +177,7 @@ func TestTakingAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		table.Of("356307042441013").Take(1, start, r)
 		table.OfAddress(address).Take(1, start, r)
+		table.OfSource(address, "356307042441013").Take(1, start, r)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -37,6 +37,17 @@ func (t *Table[C]) OfAddress(a netip.Addr) *C {
 	return t.at(maphash.Bytes(t.seed, b[:]))
 }
 
+// OfSource is the cell of an id as it is used by whoever has the address: nobody uses up what another address may do under
+// that id.
+func (t *Table[C]) OfSource(a netip.Addr, id string) *C {
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	b := Network(a).As16()
+	h.Write(b[:])
+	h.WriteString(id)
+	return t.at(h.Sum64())
+}
+
 // Cells are all cells, in any order.
 func (t *Table[C]) Cells() iter.Seq[*C] {
 	return func(yield func(*C) bool) {

@@ -62,11 +62,11 @@ func New(o Options) *Adapter {
 		o.Commands = noCommands{}
 	}
 	a := &Adapter{Options: o, began: time.Now(), deadLetters: newDeadLetterQuota(deadLetterBytes, o.MaxFrameBytes),
-		unlisted: newUnlisted(o.UnlistedRate, o.UnlistedAddressRate), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
+		unlisted: newUnlisted(&o), backoff: newLoginBackoff(), largeFrames: newBudget(largeFrameBudget, o.MaxFrameBytes)}
 	if o.Listed {
 		a.strangersDeadLetters = newDeadLetterQuota(strangerDeadLetterBytes, o.MaxFrameBytes)
 	}
-	a.datagrams = newDatagrams(o.Publisher, o.IdleTimeout, o.MaxFrameBytes)
+	a.datagrams = newDatagrams(&o)
 	o.Metrics.datagramDevices.Store(a.datagrams.devices)
 	a.detached = o.Publisher.Quota(detachedParts)
 	a.frames.New = a.newFrameContext

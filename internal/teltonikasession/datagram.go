@@ -28,19 +28,20 @@ var (
 var errDatagramRate = errors.New("too many records in datagrams")
 
 // datagrams is what the adapter keeps for those who send datagrams. An IMEI in a datagram is only a claim, so what it
-// does is held neither against the device that is connected under it nor to its credit: the dead letters are counted
-// apart, and there is no login backoff.
+// does is held neither against the device that is connected under it nor to its credit: the dead letters and what those on no
+// list may store are counted apart, and there is no login backoff.
 type datagrams struct {
 	quota       *publish.Quota
 	records     limit.Bucket
 	recordRate  limit.Rate
+	unlisted    unlisted
 	deadLetters *deadLetterQuota
 	devices     *datagramDevices
 }
 
-func newDatagrams(p *publish.Publisher, idle time.Duration, maxFrameBytes int) *datagrams {
-	d := &datagrams{quota: p.Quota(datagramParts), recordRate: datagramRecordRate, deadLetters: newDeadLetterQuota(deadLetterBytes, maxFrameBytes),
-		devices: newDatagramDevices(idle)}
+func newDatagrams(o *Options) *datagrams {
+	d := &datagrams{quota: o.Publisher.Quota(datagramParts), recordRate: datagramRecordRate, unlisted: newUnlisted(o),
+		deadLetters: newDeadLetterQuota(deadLetterBytes, o.MaxFrameBytes), devices: newDatagramDevices(o.IdleTimeout)}
 	d.deadLetters.number = new(limit.Bucket)
 	return d
 }
@@ -128,7 +129,7 @@ func (a *Adapter) submitItems(w *frameContext) (*publish.Frame, error) {
 	if d := a.datagrams; !d.records.Take(w.items, w.Received, d.recordRate) {
 		return nil, errDatagramRate
 	}
-	if !a.unlisted.spend(&w.source, w.items, w.Received) {
+	if !a.datagrams.unlisted.spend(&w.source, w.items, w.Received) {
 		return nil, errUnlistedRate
 	}
 	return a.submit(w)

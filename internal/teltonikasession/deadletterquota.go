@@ -60,7 +60,7 @@ func newDeadLetterQuota(bytes, maxFrameBytes int) *deadLetterQuota {
 // spend reports whether o may cause one more dead letter of so many bytes, and notes it. What one of the limits refuses
 // is not taken from the others.
 func (q *deadLetterQuota) spend(o *source, bytes int) bool {
-	device, address, now := q.devices.Of(o.DeviceID), q.addresses.OfAddress(o.network), o.Received
+	device, address, now := q.devices.OfSource(o.network, o.DeviceID), q.addresses.OfAddress(o.network), o.Received
 	switch {
 	case !device.Has(1, now, deadLetterRate), !q.all.Has(bytes, now, q.allRate):
 		return false

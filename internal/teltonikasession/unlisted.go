@@ -14,27 +14,28 @@ var errUnlistedRate = errors.New("too many records of devices that are on no lis
 // unlistedSaved is how much of its rate a device has at once, for what it has kept while it was offline.
 const unlistedSaved = 10 * time.Minute
 
-// unlisted bounds what devices that are on no list may store, by device and by address. Without a list that is every
-// device. Nil tables bound nothing.
+// unlisted bounds what devices that are on no list may store, by device at one address and by address. Without a list that
+// is every device. Nil tables bound nothing.
 type unlisted struct {
 	devices, addresses      *limit.Table[limit.Bucket]
 	deviceRate, addressRate limit.Rate // in records or messages
 }
 
-// newUnlisted returns the bounds of a device and of an address, in records a second; 0 is none.
-func newUnlisted(device, address int) (u unlisted) {
-	if device > 0 {
-		u.devices, u.deviceRate = limit.NewTable[limit.Bucket](deviceCells), unlistedRate(device)
+func newUnlisted(o *Options) (u unlisted) {
+	if o.UnlistedRate > 0 {
+		u.devices, u.deviceRate = limit.NewTable[limit.Bucket](deviceCells), unlistedRate(o.UnlistedRate)
 	}
-	if address > 0 {
-		u.addresses, u.addressRate = limit.NewTable[limit.Bucket](addressCells), unlistedRate(address)
+	if o.UnlistedAddressRate > 0 {
+		u.addresses, u.addressRate = limit.NewTable[limit.Bucket](addressCells), unlistedRate(o.UnlistedAddressRate)
 	}
 	return u
 }
 
-// unlistedRate lets a frame of any size through now and then.
+// unlistedRate lets a frame of any size through, also among many small ones.
 func unlistedRate(perSecond int) limit.Rate {
-	return limit.PerSecond(perSecond, max(2*maxRecords, perSecond*int(unlistedSaved/time.Second)))
+	rate := limit.PerSecond(perSecond, max(2*maxRecords, perSecond*int(unlistedSaved/time.Second)))
+	rate.Debt = 2 * maxRecords
+	return rate
 }
 
 // maxRecords is the most that a frame has.
@@ -47,7 +48,7 @@ func (u *unlisted) spend(o *source, n int, now time.Time) bool {
 	}
 	var device *limit.Bucket
 	if u.devices != nil {
-		if device = u.devices.Of(o.DeviceID); !device.Has(n, now, u.deviceRate) {
+		if device = u.devices.OfSource(o.network, o.DeviceID); !device.Has(n, now, u.deviceRate) {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func TestFrameOfAnySizeIsTakenOfAnUnlistedDevice(t *testing.T) {
 
 // Who makes up a device for each frame has the rate of his address.
 func TestRecordsOfAnAddressAreBounded(t *testing.T) {
-	u, now := newUnlisted(100, 10), time.Unix(1_800_000_000, 0)
+	u, now := newUnlisted(&Options{UnlistedRate: 100, UnlistedAddressRate: 10}), time.Unix(1_800_000_000, 0)
 	o := source{network: netip.MustParseAddr("192.0.2.1")}
 	stored := 0
 	for i := range 1000 {
@@ -74,6 +75,59 @@ func TestRecordsOfAnAddressAreBounded(t *testing.T) {
 	o.network, o.onList = netip.MustParseAddr("192.0.2.1"), true
 	if !u.spend(&o, 100, now) {
 		t.Error("a device on the list is bounded")
+	}
+}
+
+// Whoever uses a device's name at another address, or in datagrams from any, uses up nothing of what the device may store.
+func TestNobodyUsesUpTheRateOfAnUnlistedDevice(t *testing.T) {
+	servePackets(t, func(s *packetService) {
+		elsewhere := s.dialFrom("192.0.2.1")
+		elsewhere.send(loginOf(imei))
+		elsewhere.expect("01")
+		for range 600 / 200 {
+			elsewhere.send(goodFrame(200))
+			elsewhere.expect(ack(200))
+		}
+		for i := range 15 {
+			s.send(datagramOf(imei, byte(i), goodFrame(50)))
+			synctest.Wait()
+		}
+		s.expectMetric(3*50, "teltonika_records_refused_total", "reason=unlisted", "transport=udp")
+		d := s.dialFrom(home.Addr().String()) // a datagram's address may be made up as well
+		d.send(loginOf(imei))
+		d.expect("01")
+		d.expectAlive()
+	}, rates(1, 0))
+}
+
+// Nor does the dead letters' number of one address leave any less to the device at another.
+func TestNobodyUsesUpTheDeadLettersOfADevice(t *testing.T) {
+	q, now := newDeadLetterQuota(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
+	stranger, device := source{network: netip.MustParseAddr("192.0.2.1")}, source{network: netip.MustParseAddr("192.0.2.2")}
+	for _, o := range []*source{&stranger, &device} {
+		o.DeviceID, o.Received = imei, now
+	}
+	for q.spend(&stranger, 100) {
+	}
+	if !q.spend(&device, 100) {
+		t.Error("a stranger has used up the dead letters of the device")
+	}
+}
+
+// Many small frames of an address leave room for a large one.
+func TestSmallFramesOfAnAddressDoNotStarveLargeOnes(t *testing.T) {
+	u, now := newUnlisted(&Options{UnlistedAddressRate: 10}), time.Unix(1_800_000_000, 0)
+	o := source{network: netip.MustParseAddr("192.0.2.1")}
+	large := 0
+	for i := range 10 * 3600 {
+		now = now.Add(100 * time.Millisecond)
+		if i%7 == 0 && u.spend(&o, maxRecords, now) {
+			large++
+		}
+		u.spend(&o, 1, now)
+	}
+	if large < 30 {
+		t.Errorf("%d large frames within an hour", large)
 	}
 }
 
