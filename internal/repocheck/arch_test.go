@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/engine":                {},
 	"internal/engine/redisstream":    {"internal/deadline", "internal/engine"},
 	"internal/engine/sqlite":         {"internal/engine", "internal/retention", "internal/sqlitefile"},
-	"internal/publish":               {"internal/engine", "internal/logging"},
+	"internal/publish":               {"internal/engine", "internal/health", "internal/logging"},
 	"internal/limit":                 {},
 	"internal/health":                {},
 	"internal/deadline":              {},
