@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // messageDropped is what becomes of a message when too many are in hand or the store does not take it.
 const messageDropped Match = "dropped"
 
-// Metrics are the commands' figures.
+// Metrics are the commands' counters.
 type Metrics struct {
 	finishedTotal *prometheus.CounterVec
 	messages      *prometheus.CounterVec

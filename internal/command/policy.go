@@ -10,14 +10,14 @@ import (
 // decides. A plain command that no rule matches is allowed, so `deny *` as the last rule makes a list of what is
 // allowed. A Policy never changes and may be used by many goroutines at once.
 //
-// A payload is plain if there is no doubt what a device takes it for; see readPlain. It is judged as each of the
-// commands in it, and each parameter of a setparam or getparam is one: `setparam 1000:5;2004:a.example` is judged as
-// `setparam 1000:5` and as `setparam 2004:a.example`. The strictest ruling counts. Case, the amount of spaces, and
+// A payload is plain if there is no doubt what a device takes it for; see readPlain. It counts as each of the
+// commands in it, and each parameter of a setparam or getparam is one: `setparam 1000:5;2004:a.example` counts as
+// `setparam 1000:5` and as `setparam 2004:a.example`. The strictest decision counts. Case, the amount of spaces, and
 // CR, LF and NUL at the end do not matter. A word that is a command's name counts wherever it stands, such as behind
 // the login and password of a text message or behind a comma, but only for rules that begin with a name, so that a
 // rule for `*` does not refuse an allowed command because of one of its arguments.
 //
-// Every other payload is odd, and is judged as the command `binary`: text with control characters, ids of parameters
+// Every other payload is odd, and counts as the command `binary`: text with control characters, ids of parameters
 // in another base, data for a serial port. If no rule matches that, it needs confirmation. A rule that denies, or
 // asks to confirm, counts too if the name it begins with is in the payload in any spelling: `deny setparam 2004`
 // refuses `setparam 0x7d4:a`, and `setparam\n1000:5`.
@@ -26,7 +26,7 @@ type Policy struct{ rules []rule }
 // Effect is what a policy says about a command. A greater one is stricter.
 type Effect int
 
-// The verdicts.
+// The effects.
 const (
 	Allow   Effect = iota // it may be sent
 	Confirm               // it may be sent if its sender says that it is meant; see Command.Confirm
@@ -40,7 +40,7 @@ func (v Effect) String() string { return [...]string{"allow", "confirm", "deny"}
 type Decision struct {
 	Effect Effect
 	Rule   string // the rule that decided, as it is written; empty if none matches
-	Odd    string // why the payload is judged as binary, in words; empty if it is plain
+	Odd    string // why the payload counts as binary, in words; empty if it is plain
 }
 
 // because is the rule for people.
@@ -67,14 +67,14 @@ func DefaultPolicy() *Policy {
 	return p
 }
 
-// Evaluate rules on a payload: the strictest ruling of all that it may be taken for.
+// Evaluate returns the strictest decision of all that a payload may be taken for.
 func (p *Policy) Evaluate(payload []byte) Decision {
 	commands, odd := readPlain(payload)
 	if odd != "" {
-		return p.judgeOdd(payload, odd)
+		return p.evaluateOdd(payload, odd)
 	}
 	if len(commands) == 0 {
-		return p.judge("", false)
+		return p.match("", false)
 	}
 	var strictest Decision
 	consider := func(r Decision) {
@@ -83,41 +83,41 @@ func (p *Policy) Evaluate(payload []byte) Decision {
 		}
 	}
 	for _, c := range commands {
-		consider(p.judge(c, false))
+		consider(p.match(c, false))
 		names(c, func(guess string) {
 			if guess != c {
-				consider(p.judge(guess, true))
+				consider(p.match(guess, true))
 			}
 		})
 	}
 	return strictest
 }
 
-// judgeOdd rules on a payload of which nobody knows what a device makes of it.
-func (p *Policy) judgeOdd(payload []byte, why string) Decision {
-	strictest := p.judge(binary, false)
+// evaluateOdd is Evaluate for a payload of which nobody knows what a device makes of it.
+func (p *Policy) evaluateOdd(payload []byte, why string) Decision {
+	strictest := p.match(binary, false)
 	if strictest.Rule == "" {
 		strictest = Decision{Effect: Confirm, Rule: Confirm.String() + " " + binary}
 	}
 	letters := squeeze(string(payload))
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.verdict > strictest.Effect && r.inside != "" && matches(r.inside, letters) {
-			strictest = Decision{Effect: r.verdict, Rule: r.text}
+		if r.effect > strictest.Effect && r.inside != "" && matches(r.inside, letters) {
+			strictest = Decision{Effect: r.effect, Rule: r.text}
 		}
 	}
 	strictest.Odd = why
 	return strictest
 }
 
-func (p *Policy) judge(command string, guess bool) Decision {
+func (p *Policy) match(command string, guess bool) Decision {
 	for i := range p.rules {
 		r := &p.rules[i]
 		if guess && r.pattern[0] == '*' {
 			continue
 		}
 		if matches(r.pattern, command) {
-			return Decision{Effect: r.verdict, Rule: r.text}
+			return Decision{Effect: r.effect, Rule: r.text}
 		}
 	}
 	return Decision{}
@@ -125,7 +125,7 @@ func (p *Policy) judge(command string, guess bool) Decision {
 
 // rule is a line of a policy.
 type rule struct {
-	verdict Effect
+	effect  Effect
 	pattern string // as readPlain has commands: lower case, one space between words
 	inside  string // the name it begins with, wherever it stands among letters; empty if it begins with none
 	text    string // as written, for people
@@ -133,7 +133,7 @@ type rule struct {
 
 // newRule makes a rule of the words of its line.
 func newRule(v Effect, words []string) rule {
-	r := rule{verdict: v, text: v.String() + " " + strings.Join(words, " ")}
+	r := rule{effect: v, text: v.String() + " " + strings.Join(words, " ")}
 	r.pattern = strings.ToLower(strings.Join(words, " "))
 	if args, ok := strings.CutPrefix(r.pattern, setparam+" "); ok {
 		r.pattern = setparam + " " + parameterPattern(args)

@@ -102,7 +102,7 @@ func (f *policyFile) read(line string) {
 		return
 	}
 	start := strings.Index(line, words[0])
-	verdict, known := verdictOf(words[0])
+	effect, known := effectOf(words[0])
 	if !known {
 		f.wrong(start, "%.32q is not allow, confirm or deny", words[0])
 		return
@@ -125,14 +125,14 @@ func (f *policyFile) read(line string) {
 		f.wrong(start, "the rule for * in line %d decides everything before this one", f.all)
 		return
 	}
-	r := newRule(verdict, words[1:])
+	r := newRule(effect, words[1:])
 	if strings.Trim(r.pattern, "*") == "" {
 		f.all = f.line
 	}
 	f.policy.rules = append(f.policy.rules, r)
 }
 
-func verdictOf(word string) (Effect, bool) {
+func effectOf(word string) (Effect, bool) {
 	for v := Allow; v <= Deny; v++ {
 		if strings.EqualFold(word, v.String()) {
 			return v, true

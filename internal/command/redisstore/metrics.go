@@ -10,7 +10,7 @@ const (
 	workClean = "clean"
 )
 
-// metrics are the store's figures. What becomes of commands is counted where they are carried out.
+// metrics are the store's counters. What becomes of commands is counted where they are carried out.
 type metrics struct {
 	failures  *prometheus.CounterVec
 	takenOver prometheus.Counter
