@@ -26,9 +26,9 @@ func sendCommand() *cli.Command {
 		Name:      "send",
 		Usage:     "send a command to a device and print its answer",
 		ArgsUsage: "IMEI 'COMMAND'",
-		Description: "Asks a running server through its API at --admin-address. The answer goes to standard output, in hex if it is no text.\n" +
-			"What could do something to the terminal is escaped, such as \\r and \\u001b. --json has response_hex, the bytes as they came,\n" +
-			"where the answer is not all text.\n" +
+		Description: "Asks a running server through its API at --admin-address. The answer goes to standard output, in hex if it is no\n" +
+			"text. What could do something to the terminal is escaped, such as \\r and \\u001b. Where the answer is not all text,\n" +
+			"--json has response_hex, the bytes as they came.\n" +
 			"Exit codes: 0 answered (with --wait 0: accepted), 1 not, as standard error says, 2 wrong usage, 78 wrong settings.\n" +
 			"The same --id is executed once: with it, what was sent before is asked for again.",
 		Flags: append([]cli.Flag{
@@ -184,7 +184,7 @@ func adminClient(cmd *cli.Command) (*admin.Client, error) {
 		return nil, err
 	}
 	if c.AdminAddress == "" {
-		return nil, cli.Exit("ADMIN_ADDRESS is empty: without the API nobody can be asked; set it as the server has it", exitSettings)
+		return nil, cli.Exit("ADMIN_ADDRESS is off: without the API nobody can be asked; set it as the server has it", exitSettings)
 	}
 	client, err := admin.NewClient(c.AdminAddress, c.AdminToken)
 	if err != nil {

@@ -176,8 +176,8 @@ func TestNobodyToAsk(t *testing.T) {
 			says    []string
 		}{
 			{closed, 1, []string{"http://" + closed, "connection refused", "ADMIN_ADDRESS", "must run"}},
-			{"", 78, []string{"ADMIN_ADDRESS is empty"}},
-			{"off", 78, []string{"ADMIN_ADDRESS is empty"}},
+			{"", 78, []string{"ADMIN_ADDRESS is off"}},
+			{"off", 78, []string{"ADMIN_ADDRESS is off"}},
 			{"127.0.0.1:0", 78, []string{"ADMIN_ADDRESS", "any free one"}},
 			{"127.0.0.1", 78, []string{"ADMIN_ADDRESS", "127.0.0.1:9091"}},
 			{"192.0.2.1:9091", 78, []string{"ADMIN_ADDRESS", "ADMIN_TOKEN"}},
@@ -193,7 +193,7 @@ func TestNobodyToAsk(t *testing.T) {
 			}
 		}
 		code, _, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": closed}, "", append(args, "--admin-address=")...)
-		if code != 78 || !strings.Contains(errOut, "ADMIN_ADDRESS is empty") {
+		if code != 78 || !strings.Contains(errOut, "ADMIN_ADDRESS is off") {
 			t.Errorf("%v with an empty flag: exit code %d: %s", args, code, errOut)
 		}
 	}

@@ -41,7 +41,7 @@ func simulateFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: no limit)"},
 		&cli.Int64Flag{Name: "records", Usage: "end after this many acknowledged records (0: no limit)"},
 		&cli.FloatFlag{Name: "rate",
-			Usage: "records a second of the whole fleet (0: as fast as the ACKs allow, of the past week)"},
+			Usage: "records a second of the whole fleet (0: as fast as the ACKs allow, with records of the past week)"},
 		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(), Usage: "number or `range` like 1-35, at most 255 (udp: as far as 1300 bytes hold them)"},
 		&cli.StringFlag{Name: "codec", Value: d.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
 		&cli.StringFlag{Name: "order", Value: string(d.Order), Usage: "newest-first or oldest-first"},

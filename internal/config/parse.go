@@ -168,7 +168,7 @@ func parseAdminAddress(dst *string, v string) error {
 		err = errors.New("not a host")
 	}
 	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
-		return errors.New("use an address and a port, such as 127.0.0.1:9091, or an empty value to have none")
+		return errors.New("use an address and a port, such as 127.0.0.1:9091, or off")
 	}
 	*dst = v
 	return nil

@@ -101,7 +101,7 @@ var Settings = []Setting{
 	{Name: "METRICS_PORT", Default: "9090", Help: "TCP port of /metrics, /healthz and /readyz; 0 takes any free port",
 		set: func(c *Config, v string) error { return parseInt(&c.MetricsPort, v, 0, 65535) }},
 	{Name: "ADMIN_ADDRESS", Default: DefaultAdminAddress, IfEmpty: adminOff,
-		Help: "address and port of the API for commands to devices; port 0 takes any free one, an empty value turns it off",
+		Help: "address and port of the API for commands to devices; port 0 takes any free one, off or an empty value none",
 		set:  func(c *Config, v string) error { return parseAdminAddress(&c.AdminAddress, v) }},
 	{Name: "ADMIN_TOKEN", Secret: true,
 		Help: "who uses that API must send it, at least 16 characters; needed if ADMIN_ADDRESS is not a loopback address",
