@@ -21,7 +21,7 @@ func newMessageMetrics(r prometheus.Registerer) messageMetrics {
 			"Received frames of messages that cannot be decoded, kept as dead letters.", "codec", "transport"),
 		refused: counters("teltonika_messages_refused_total",
 			"Received messages that are lost, because their connection ended before the engine stored again, or they came in a "+
-				"datagram: timeout, overflow, engine, draining or dead_letters. See IngestionMessagesLost.",
+				"datagram: timeout, overflow, unlisted, engine, draining or dead_letters. See IngestionMessagesLost.",
 			"codec", "reason", "transport"),
 	}
 	r.MustRegister(m.received, m.stored, m.answers, m.deadLettered, m.refused)
