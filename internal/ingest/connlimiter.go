@@ -3,6 +3,7 @@ package ingest
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
@@ -10,14 +11,15 @@ import (
 
 // What one address may do: so many connections in a row may end without a login, and then one a second. An address that
 // does more still gets in, but each of its connections has hurriedLogin to log in: behind the NAT of a carrier good
-// devices share the address of a bad one. Beyond admitRate it is refused, so that its handshakes do not take the
-// processors. A login gives loginCredit back.
+// devices share the address of a bad one. Beyond admitRate only one in oneOf gets in, so that its handshakes do not take
+// the processors, and a good device gets in with some patience. A login gives loginCredit back.
 var (
 	unhurriedRate = limit.PerSecond(1, 200)
 	admitRate     = limit.PerSecond(100, 2000)
 )
 
 const (
+	oneOf        = 4
 	loginCredit  = 50
 	hurriedLogin = 5 * time.Second // a login takes the device a second or two on a bad link, a TLS handshake as long again
 )
@@ -30,7 +32,10 @@ const addressCells = 1 << 14
 type connLimiter struct{ addresses *limit.Table[failures] }
 
 // failures are an address's connections that have ended without a login.
-type failures struct{ unhurried, admitted limit.Bucket }
+type failures struct {
+	unhurried, admitted limit.Bucket
+	beyond              atomic.Uint32 // connections beyond admitRate
+}
 
 func newConnLimiter() *connLimiter { return &connLimiter{limit.NewTable[failures](addressCells)} }
 
@@ -50,7 +55,7 @@ func (l *connLimiter) admits(remote net.Addr, now time.Time) admission {
 		return admitted
 	}
 	switch f := l.addresses.OfAddress(address); {
-	case !f.admitted.Has(1, now, admitRate):
+	case !f.admitted.Has(1, now, admitRate) && f.beyond.Add(1)%oneOf != 0:
 		return refused
 	case !f.unhurried.Has(1, now, unhurriedRate):
 		return admittedHurried

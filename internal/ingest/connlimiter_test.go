@@ -47,6 +47,25 @@ func TestConnLimiterHurriesAnAddressThatNeverLogsIn(t *testing.T) {
 	expect(admitted)
 }
 
+// A good device behind the NAT of a bad one that connects at any rate gets in with some patience.
+func TestConnLimiterAdmitsSomeOfAnyFlood(t *testing.T) {
+	l, now := newConnLimiter(), time.Unix(1000, 0)
+	nat := tcp("198.51.100.7")
+	for range admitRate.Burst {
+		l.note(nat, false, now)
+	}
+	in := 0
+	for range 80 {
+		if l.admits(nat, now) != refused {
+			in++
+		}
+		l.note(nat, false, now)
+	}
+	if in != 20 {
+		t.Errorf("%d of 80 are admitted, want one in four", in)
+	}
+}
+
 func TestConnLimiterForgivesAnAddressThatAFleetShares(t *testing.T) {
 	g, now := newConnLimiter(), time.Unix(1000, 0)
 	shared := tcp("198.51.100.7")

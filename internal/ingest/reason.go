@@ -24,8 +24,8 @@ const (
 	// Worry: see IngestionCrowded.
 	ReasonCrowdedOut CloseReason = "crowded_out"
 	// Too many connections from this address (IPv6: this /64) ended without a login: 2,000 in a row; it gets 100 more a
-	// second, and 50 for each login. From 200 on (one more a second) each has 5 s to log in. Worry: see
-	// IngestionAddressesLimited.
+	// second, one in four of the others, and 50 for each login. From 200 on (one more a second) each has 5 s to log
+	// in. Worry: see IngestionAddressesLimited.
 	ReasonRateLimited CloseReason = "rate_limited"
 	// A bug; only this connection was ended. Worry: yes: IngestionSessionPanicked.
 	ReasonPanic CloseReason = "panic"

@@ -11,19 +11,19 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
-// Frames larger than firstFrame, which trackers send rarely, take their memory from a budget that all sessions share: for
-// bytes that have arrived, as the buffer doubles, and not for those that a length announces. When it is used up a session
-// leaves the rest of its frame in the socket, and the device waits.
+// Frames larger than firstFrame, which trackers send rarely, take their memory from a budget that all sessions share:
+// for bytes that have arrived, as the buffer doubles, and not for those that a length announces. When it is used up a
+// session leaves the rest of its frame in the socket, and the device waits.
 //
-// An address may have as much as it leaves: one half, two a third each. So there is always something for the next address,
-// whatever the others do.
+// An address may have as much as it leaves: one half, two a third each. So there is always something for the next
+// address, whatever the others do.
 const (
 	largeFrameBudget = 64 << 20 // bytes of frames, and about three times that with what is made of them
 	budgetPatience   = 10 * time.Second
 )
 
-// While others wait for the budget, a frame ends for them of which in stallPatience less than stallBytes arrive, or than would
-// complete it in frameHaste. It ends only for those whose address has no more than its own.
+// While others wait for the budget, a frame ends for them of which in stallPatience less than stallBytes arrive, or
+// than would complete it in frameHaste. It ends only for those whose address has no more than its own.
 const (
 	stallPatience = 3 * time.Second
 	stallBytes    = 1 << 10
@@ -167,8 +167,8 @@ func (c *claim) grant() {
 	c.share.bytes += c.want
 }
 
-// serve gives those that wait what their addresses may have, in turn. Those that there is not enough for become finishers, if
-// there are not too many. The lock is held.
+// serve gives those that wait what their addresses may have, in turn. Those that there is not enough for become
+// finishers, if there are not too many. The lock is held.
 func (b *budget) serve() {
 	for e := b.waiting.Front(); e != nil; {
 		c := e.Value.(*claim)
@@ -231,8 +231,8 @@ func (c *claim) end() {
 	c.serve()
 }
 
-// endStalled ends as many frames that have stalled, the oldest first, as those of its address that wait need. One of them
-// does it for all.
+// endStalled ends as many frames that have stalled, the oldest first, as those of its address that wait need. One of
+// them does it for all.
 func (w *claim) endStalled() {
 	b := w.budget
 	b.mu.Lock()

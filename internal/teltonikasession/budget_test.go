@@ -121,7 +121,8 @@ func TestStalledFrameEndsForOneThatWaits(t *testing.T) {
 	})
 }
 
-// Whatever an address has of the budget, of frames that it trickles or of many finishers, there is some left for another.
+// Whatever an address has of the budget, of frames that it trickles or of many finishers, there is some left for
+// another.
 func TestAddressLeavesSomeOfTheBudget(t *testing.T) {
 	for name, finishers := range map[string]int{"bytes": 0, "finishers": 4} {
 		t.Run(name, func(t *testing.T) {

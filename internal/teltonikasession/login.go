@@ -166,8 +166,8 @@ func (s *session) answerLogin(answer byte) error {
 	return s.answer([]byte{answer})
 }
 
-// readLogin reads the login that has begun, `length u16 | identifier`, and returns its identifier and what there is of its
-// bytes. What of head is behind it stays there.
+// readLogin reads the login that has begun, `length u16 | identifier`, and returns its identifier and what there is of
+// its bytes. What of head is behind it stays there.
 func (s *session) readLogin() (imei string, login []byte, err error) {
 	length, err := teltonika.ParseLoginLength(s.head[:s.have])
 	if err != nil {
