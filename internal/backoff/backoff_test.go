@@ -29,8 +29,13 @@ func TestBackoffWaits(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		b := Backoff{First: time.Second, Max: time.Hour}
 		begin := time.Now()
-		if !b.Wait(ctx) || !b.Wait(ctx) || time.Since(begin) != 3*time.Second {
-			t.Errorf("two pauses lasted %v", time.Since(begin))
+		for i := range 2 {
+			if !b.Wait(ctx) {
+				t.Errorf("pause %d was ended", i+1)
+			}
+		}
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("two pauses lasted %v", took)
 		}
 		time.AfterFunc(time.Second, cancel)
 		if b.Wait(ctx) || time.Since(begin) != 4*time.Second {

@@ -93,15 +93,6 @@ func isoTime(t testing.TB, s string) time.Time {
 	return at
 }
 
-func decode(t testing.TB, m redis.XMessage, field string) []byte {
-	t.Helper()
-	b, err := command.DecodePayload(text(t, m, field), command.Encoding(text(t, m, "encoding")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func decodeResponse(t testing.TB, m redis.XMessage, field string) []byte {
 	t.Helper()
 	encoding := command.Encoding(text(t, m, "encoding"))
