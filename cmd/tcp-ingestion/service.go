@@ -107,7 +107,8 @@ func (s *service) build() (err error) {
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
-		HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
+		UnlistedAddressBytes: c.UnlistedAddressByteRate,
+		HandshakeTimeout:     c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 		MaxFrameBytes: c.MaxFrameBytes, Metrics: teltonikasession.NewMetrics(registry), Logger: logger,
 	})
 	s.server = ingest.New(ingest.Options{

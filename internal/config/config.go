@@ -88,6 +88,7 @@ type Config struct {
 
 	UnlistedRecordRate        int // a second; 0 = no bound
 	UnlistedAddressRecordRate int // a second; 0 = no bound
+	UnlistedAddressByteRate   int // a second; 0 = no bound
 
 	HandshakeTimeout time.Duration
 	IdleTimeout      time.Duration

@@ -23,6 +23,9 @@ func (s *Setting) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Na
 // maxRecordRate is more than any server stores.
 const maxRecordRate = 10_000_000
 
+// maxByteRate is more than any network brings.
+const maxByteRate = 1_000_000_000
+
 const forever = time.Duration(1<<63 - 1)
 
 // Settings are all settings, in the order in which they are shown.
@@ -135,6 +138,9 @@ var Settings = []Setting{
 	{Name: "UNLISTED_ADDRESS_RECORD_RATE", Default: "0",
 		Help: "the same for all such devices of one address (IPv6: one /64)",
 		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedAddressRecordRate, v, 0, maxRecordRate) }},
+	{Name: "UNLISTED_ADDRESS_BYTE_RATE", Default: "4194304",
+		Help: "bytes a second of messages, and of records beyond 256 each, that such devices of one address may store, with 64 s' worth at once: beyond it they are read later; 0 sets no bound",
+		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedAddressByteRate, v, 0, maxByteRate) }},
 	{Name: "HANDSHAKE_TIMEOUT", Default: "30s", Help: "time for the whole login",
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.HandshakeTimeout, v, 10*time.Millisecond, forever)

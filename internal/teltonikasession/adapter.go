@@ -26,20 +26,21 @@ type Authority interface {
 // Options are the sessions' settings. All fields are needed, but RecordRaw, Listed, StrictAuth, Commands and the
 // rates of those that are not listed.
 type Options struct {
-	Publisher           *publish.Publisher
-	Authority           Authority
-	Commands            Commands
-	Listed              bool          // the authority has a list: only those on it are devices without doubt
-	StrictAuth          bool          // refuse unknown devices instead of only labelling them
-	RecordRaw           bool          // publish the record's bytes too
-	HandshakeTimeout    time.Duration // for the whole login
-	IdleTimeout         time.Duration // between two signs of life
-	WriteTimeout        time.Duration // for an answer
-	MaxFrameBytes       int           // largest data field length
-	UnlistedRate        int           // records a second of a device that is on no list; 0 for no bound
-	UnlistedAddressRate int           // the same of an address
-	Metrics             *Metrics
-	Logger              *slog.Logger
+	Publisher            *publish.Publisher
+	Authority            Authority
+	Commands             Commands
+	Listed               bool          // the authority has a list: only those on it are devices without doubt
+	StrictAuth           bool          // refuse unknown devices instead of only labelling them
+	RecordRaw            bool          // publish the record's bytes too
+	HandshakeTimeout     time.Duration // for the whole login
+	IdleTimeout          time.Duration // between two signs of life
+	WriteTimeout         time.Duration // for an answer
+	MaxFrameBytes        int           // largest data field length
+	UnlistedRate         int           // records a second of a device that is on no list; 0 for no bound
+	UnlistedAddressRate  int           // the same of an address
+	UnlistedAddressBytes int           // a second, of its bulk; 0 for no bound
+	Metrics              *Metrics
+	Logger               *slog.Logger
 }
 
 // Adapter makes a session of every connection.

@@ -129,7 +129,7 @@ func (a *Adapter) submitItems(w *frameContext) (*publish.Frame, error) {
 	if d := a.datagrams; !d.records.Take(w.items, w.Received, d.recordRate) {
 		return nil, errDatagramRate
 	}
-	if !a.datagrams.unlisted.spend(&w.source, w.items, w.Received) {
+	if u := &a.datagrams.unlisted; u.spendBulk(w, w.Received) > 0 || !u.spend(&w.source, w.items, w.Received) {
 		return nil, errUnlistedRate
 	}
 	return a.submit(w)

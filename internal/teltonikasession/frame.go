@@ -113,6 +113,9 @@ func (s *session) carry(w *frameContext) error {
 	if err := s.decode(w); err != nil {
 		return err
 	}
+	if err := s.allowBulk(w); err != nil {
+		return err
+	}
 	if w.Codec.IsMessage() {
 		return s.message(w)
 	}

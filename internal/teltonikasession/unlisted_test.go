@@ -1,11 +1,15 @@
 package teltonikasession
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // listed has the test's device on a list, and nobody else.
@@ -145,4 +149,53 @@ func TestMessagesOfAnUnlistedDeviceWait(t *testing.T) {
 		pass(3 * time.Second)
 		s.expectMessages("card 1", "card 2")
 	}, rates(1, 0))
+}
+
+// One connection that sends messages as fast as it can stores no more than the rate of its address; so do records with far
+// more than usual in them. Nothing is lost. A device of another address, one on the list, and ordinary records are not
+// held up.
+func TestBulkOfAnAddressIsDelayed(t *testing.T) {
+	const rate = 1000
+	bulky := func(o *Options) { o.UnlistedAddressBytes = rate }
+	for name, frame := range map[string]func() []byte{
+		"messages": func() []byte { return messageFrame(t, 12, 6, strings.Repeat("x", 7000)) },
+		"records": func() []byte {
+			r := fresh(1)
+			r[0].AddBytes(385, teltonika.GroupX, bytes.Repeat([]byte{7}, 7500))
+			return frameOf(teltonika.Codec8E, r...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, func(s *service) {
+				flooder := s.dialFrom("192.0.2.1")
+				flooder.send(loginOf("350000000000000"))
+				flooder.expect("01")
+				go func() {
+					for range 25 {
+						flooder.send(frame())
+					}
+				}()
+				stored := func() int { return len(s.engine.Messages()) + len(s.engine.Records()) }
+				synctest.Wait()
+				if n := stored(); n < 8 || n > 10 {
+					t.Errorf("%d are stored at once", n)
+				}
+				pass(100 * time.Second)
+				if n := stored(); n < 20 || n > 24 {
+					t.Errorf("%d are stored after 100 s", n)
+				}
+				neighbour := s.dialFrom("192.0.2.1")
+				neighbour.send(loginOf(imei))
+				neighbour.expect("01")
+				neighbour.expectAlive()
+				neighbour.send(messageFrame(t, 12, 6, "of a device on the list"))
+				synctest.Wait()
+				s.expectMetric(0, "teltonika_messages_refused_total")
+				pass(time.Minute)
+				if n := stored(); n != 25+2+1 {
+					t.Errorf("%d are stored in the end", n)
+				}
+			}, listed, bulky)
+		})
+	}
 }
