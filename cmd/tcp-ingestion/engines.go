@@ -61,7 +61,8 @@ func engineOf(c *config.Config) (*engineEntry, error) {
 		}
 		known = append(known, engines[i].name)
 	}
-	return nil, invalid("ENGINE", fmt.Errorf("%q has no entry in the table of engines; use %s", c.Engine, strings.Join(known, " or ")))
+	return nil, invalid("ENGINE",
+		fmt.Errorf("%q has no entry in the table of engines; use %s", c.Engine, strings.Join(known, " or ")))
 }
 
 // engineSettings are those of the commands that only talk to the engine.

@@ -33,10 +33,10 @@ type Engine interface {
 	// A device's items of one kind are stored in the order of the batch. An item's error implies that later items of the
 	// same device and kind have failed too.
 	//
-	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous error when ctx ends, and
-	// after a time in which any store that works has answered. It may leave the write running then. The lane's next Store
-	// of the same batch, by its ID, finds out what became of it; one of another batch first makes sure that nothing more of
-	// it will be stored.
+	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous error when ctx ends,
+	// and after a time in which any store that works has answered. It may leave the write running then. The lane's next
+	// Store of the same batch, by its ID, finds out what became of it; one of another batch first makes sure that nothing
+	// more of it will be stored.
 	Store(ctx context.Context, lane int, b *Batch) error
 
 	// Probe finds out whether the engine would store a record now, without storing one. An
@@ -129,8 +129,8 @@ type Message struct {
 	Payload  []byte // as sent, without time and IMEI; engines store it as hex
 }
 
-// What a batch holds at the most, unless it has the items of a single frame only. An engine whose store takes less at once
-// writes it in parts.
+// What a batch holds at the most, unless it has the items of a single frame only. An engine whose store takes less at
+// once writes it in parts.
 const (
 	MaxBatchItems = 4096
 	MaxBatchBytes = 4 << 20
@@ -182,8 +182,8 @@ func (b *Batch) ByKind() (records, deadLetters, messages []Result) {
 	return b.Results[:n], b.Results[n:m], b.Results[m:]
 }
 
-// FailFollowers makes the items fail that stand behind a failed one of the same device and kind. It is for an engine whose
-// store takes or refuses each item by itself. Some of them may be stored all the same: their order was wrong.
+// FailFollowers makes the items fail that stand behind a failed one of the same device and kind. It is for an engine
+// whose store takes or refuses each item by itself. Some of them may be stored all the same: their order was wrong.
 func (b *Batch) FailFollowers() {
 	records, deadLetters, messages := b.ByKind()
 	failFollowers(b.Records, records, func(r *Record) string { return r.DeviceID })
@@ -198,7 +198,8 @@ func failFollowers[T any](items []T, results []Result, device func(*T) string) {
 		if r.Err != nil {
 			failed[d] = r.Err
 		} else if err := failed[d]; err != nil {
-			*r = Result{Err: &Error{Transient: IsTransient(err), Ambiguous: true, Err: fmt.Errorf("behind an item that failed: %w", err)}}
+			err = fmt.Errorf("behind an item that failed: %w", err)
+			*r = Result{Err: &Error{Transient: IsTransient(err), Ambiguous: true, Err: err}}
 		}
 	}
 }

@@ -32,7 +32,9 @@ type Durability struct {
 }
 
 // NewDurability returns one that has not asked yet, and registers the info metric.
-func NewDurability(inspect func(context.Context) (engine.Durability, error), r prometheus.Registerer, logger *slog.Logger) *Durability {
+func NewDurability(
+	inspect func(context.Context) (engine.Durability, error), r prometheus.Registerer, logger *slog.Logger,
+) *Durability {
 	d := &Durability{inspect: inspect, logger: logger, interval: inspectInterval}
 	r.MustRegister((*durabilityFigure)(d))
 	return d

@@ -39,7 +39,17 @@ func watch(t *testing.T, o redisstream.Options) (d *Durability, r *prometheus.Re
 
 // TestDurabilityFollows changes a real Redis under the watch.
 func TestDurabilityFollows(t *testing.T) {
-	redis := testkit.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb", "--maxmemory-policy", "noeviction")
+	redis := testkit.StartRedis(
+		t,
+		"--appendonly",
+		"yes",
+		"--appendfsync",
+		"always",
+		"--maxmemory",
+		"1gb",
+		"--maxmemory-policy",
+		"noeviction",
+	)
 	d, r, log := watch(t, redisstream.Options{URL: redis.URL()})
 	showsClass := func(class string) func() bool {
 		return func() bool { return strings.Contains(shown(t, r), "class="+class+" ") }
@@ -75,12 +85,26 @@ func TestDurabilityFollows(t *testing.T) {
 
 // TestDurabilityLost weakens a Redis that has to fsync.
 func TestDurabilityLost(t *testing.T) {
-	redis := testkit.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb", "--maxmemory-policy", "noeviction")
+	redis := testkit.StartRedis(
+		t,
+		"--appendonly",
+		"yes",
+		"--appendfsync",
+		"always",
+		"--maxmemory",
+		"1gb",
+		"--maxmemory-policy",
+		"noeviction",
+	)
 	_, r, log := watch(t, redisstream.Options{URL: redis.URL(), Durability: redisstream.Durability{Fsync: true}})
 	testkit.Eventually(t, "the class", func() bool { return strings.Contains(shown(t, r), "class=fsync ") })
 	redis.Do("CONFIG", "SET", "appendfsync", "everysec")
 	testkit.Eventually(t, "what it really does", func() bool { return strings.Contains(shown(t, r), "class=second ") })
-	testkit.Eventually(t, "the remedy, once", func() bool { return log.Count("engine cannot store at the configured durability") == 1 })
+	testkit.Eventually(
+		t,
+		"the remedy, once",
+		func() bool { return log.Count("engine cannot store at the configured durability") == 1 },
+	)
 	if log.Count("set appendfsync always") == 0 {
 		t.Errorf("logged:\n%s", log)
 	}

@@ -35,9 +35,24 @@ func TestGrowth(t *testing.T) {
 		{"shrinking", 60, steady(-mb), -1},
 		{"without a limit", 120, with(steady(mb), func(_ int64, s *engine.Status) { s.MemoryLimit = 0 }), -1},
 		{"full", 0, with(steady(0), func(_ int64, s *engine.Status) { s.Memory = s.MemoryLimit + 5 }), 0},
-		{"room for all that is allowed", 120, with(steady(mb/2), func(_ int64, s *engine.Status) { s.Limit = 1_000_000 }), -1},
-		{"no room for all that is allowed", 120, with(steady(mb), func(_ int64, s *engine.Status) { s.Limit = 10_000_000 }), 780 * time.Second},
-		{"no longer growing", 900, with(steady(mb), func(second int64, s *engine.Status) { s.Memory = 100*mb + min(second, 300)*mb }), -1},
+		{
+			"room for all that is allowed",
+			120,
+			with(steady(mb/2), func(_ int64, s *engine.Status) { s.Limit = 1_000_000 }),
+			-1,
+		},
+		{
+			"no room for all that is allowed",
+			120,
+			with(steady(mb), func(_ int64, s *engine.Status) { s.Limit = 10_000_000 }),
+			780 * time.Second,
+		},
+		{
+			"no longer growing",
+			900,
+			with(steady(mb), func(second int64, s *engine.Status) { s.Memory = 100*mb + min(second, 300)*mb }),
+			-1,
+		},
 		{"restarted", 120, with(steady(mb), func(second int64, s *engine.Status) {
 			if second > 100 {
 				s.Memory = 10*mb + (second-100)*mb

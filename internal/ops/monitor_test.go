@@ -31,7 +31,10 @@ func shown(t *testing.T, r *prometheus.Registry) string {
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
 			}
-			lines = append(lines, fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ", m.GetGauge().GetValue()))
+			lines = append(
+				lines,
+				fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ", m.GetGauge().GetValue()),
+			)
 		}
 	}
 	return strings.Join(lines, "\n")

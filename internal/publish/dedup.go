@@ -13,8 +13,8 @@ const (
 	quotaWindow = 4
 )
 
-// dedupWindow is what a lane stored lately. Frames that have a quota have a set of their own: however many they are, they
-// push out nothing of the others.
+// dedupWindow is what a lane stored lately. Frames that have a quota have a set of their own: however many they are,
+// they push out nothing of the others.
 type dedupWindow struct{ own, quota keyWindow }
 
 func newDedupWindow(limit int) dedupWindow {
@@ -47,8 +47,8 @@ func (w *dedupWindow) remove(k key) {
 	w.quota.remove(k)
 }
 
-// keyWindow is a set of keys in two generations. New keys go into the younger one. When that is old or full, the older one
-// is dropped.
+// keyWindow is a set of keys in two generations. New keys go into the younger one. When that is old or full, the older
+// one is dropped.
 type keyWindow struct {
 	young, old keySet
 	since      time.Time // when the younger generation began
@@ -74,8 +74,8 @@ func (w *keyWindow) forget() {
 	w.old.reset()
 }
 
-// touch reads the places of all keys. A set of millions lies in no cache: this way the processor waits for the places of a
-// whole frame together.
+// touch reads the places of all keys. A set of millions lies in no cache: this way the processor waits for the places
+// of a whole frame together.
 func (w *keyWindow) touch(keys []key) (sum uint64) {
 	for _, s := range []*keySet{&w.young, &w.old} {
 		if s.count == 0 {

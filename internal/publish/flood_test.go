@@ -23,8 +23,8 @@ import (
 
 const crafted = 200_000
 
-// craft returns the bytes of a good Codec 8 record whose xxHash64 is the given one: the value of its last element, which
-// is the hash's last input, is what the hash asks for when it is run backwards.
+// craft returns the bytes of a good Codec 8 record whose xxHash64 is the given one: the value of its last element,
+// which is the hash's last input, is what the hash asks for when it is run backwards.
 func craft(hash uint64) []byte {
 	record := make([]byte, 48)
 	binary.BigEndian.PutUint64(record, 1560161086000)
@@ -117,8 +117,8 @@ func flood(t *testing.T, hashes []uint64) (took time.Duration, bystander []time.
 	return took, bystander
 }
 
-// TestCraftedRecordsHoldUpNobody: records whose hashes a device has chosen cost no more than any others, and a bystander
-// in the same lane does not notice.
+// TestCraftedRecordsHoldUpNobody: records whose hashes a device has chosen cost no more than any others, and a
+// bystander in the same lane does not notice.
 func TestCraftedRecordsHoldUpNobody(t *testing.T) {
 	random := make([]uint64, crafted)
 	for i := range random {
@@ -127,8 +127,15 @@ func TestCraftedRecordsHoldUpNobody(t *testing.T) {
 	p99 := func(sorted []time.Duration) time.Duration { return sorted[len(sorted)*99/100] }
 	usual, usualWaits := flood(t, random)
 	took, waits := flood(t, craftedHashes())
-	t.Logf("200,000 records: random %v, bystander's p99 %v, longest %v; crafted %v, p99 %v, longest %v", usual, p99(usualWaits),
-		usualWaits[len(usualWaits)-1], took, p99(waits), waits[len(waits)-1])
+	t.Logf(
+		"200,000 records: random %v, bystander's p99 %v, longest %v; crafted %v, p99 %v, longest %v",
+		usual,
+		p99(usualWaits),
+		usualWaits[len(usualWaits)-1],
+		took,
+		p99(waits),
+		waits[len(waits)-1],
+	)
 	if took > 5*usual+time.Second || p99(waits) > 5*p99(usualWaits)+50*time.Millisecond {
 		t.Error("crafted records cost more than others")
 	}
@@ -209,7 +216,8 @@ func TestHungLaneIsNotReady(t *testing.T) {
 		synctest.Wait() // the lane writes the first failure to the log
 		e.Fail(nil)
 		time.Sleep(healthWindow + workTimeout)
-		if err := p.Err(); err == nil || !bytes.Contains([]byte(err.Error()), []byte("lane 0 has been busy with its own work for 13s")) {
+		if err := p.Err(); err == nil ||
+			!bytes.Contains([]byte(err.Error()), []byte("lane 0 has been busy with its own work for 13s")) {
 			t.Errorf("%v", err)
 		}
 		close(log.read)

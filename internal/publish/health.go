@@ -8,8 +8,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// report notes the result of a lane's write. The log says when the first lane begins to fail, and when no lane fails any
-// more, not what happens between.
+// report notes the result of a lane's write. The log says when the first lane begins to fail, and when no lane fails
+// any more, not what happens between.
 func (l *lane) report(err error) {
 	p := l.p
 	if err != nil {
@@ -34,8 +34,8 @@ func (l *lane) report(err error) {
 
 var kindNames = [engine.Kinds]string{"record", "dead_letter", "message"}
 
-// noteLost says that the engine no longer has all that it had confirmed to one of the lanes. Dead letters are meant to be
-// removed.
+// noteLost says that the engine no longer has all that it had confirmed to one of the lanes. Dead letters are meant to
+// be removed.
 func (p *Publisher) noteLost(k engine.Kind) {
 	p.options.Metrics.lost.WithLabelValues(kindNames[k]).Inc()
 	if k != engine.KindDeadLetter {
@@ -47,7 +47,8 @@ func (p *Publisher) noteLost(k engine.Kind) {
 // healthWindow is how long a failed write speaks against the engine. Without traffic nothing would take it back.
 const healthWindow = 8 * time.Second
 
-// failing is the latest recent failure of a lane that has not worked since, and whether another lane has worked meanwhile.
+// failing is the latest recent failure of a lane that has not worked since, and whether another lane has worked
+// meanwhile.
 func (p *Publisher) failing() (failed error, works bool) {
 	var last time.Time
 	for _, l := range p.lanes {
@@ -79,8 +80,8 @@ func (p *Publisher) Err() error {
 // workTimeout is far more than a lane ever needs between two waits for the engine.
 const workTimeout = 5 * time.Second
 
-// stallTime is how long a lane may have stored nothing that it has before its quota bounds it: longer than a write takes
-// that many frames have gathered for.
+// stallTime is how long a lane may have stored nothing that it has before its quota bounds it: longer than a write
+// takes that many frames have gathered for.
 const stallTime = 250 * time.Millisecond
 
 // take notes n items of the lane, which its quota gives back, and reports whether there was room: a lane that does not

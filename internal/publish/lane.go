@@ -119,7 +119,8 @@ func (l *lane) build() {
 }
 
 func (l *lane) fits(f *Frame) bool {
-	return len(l.members) == 0 || l.batch.Len()+f.items() <= engine.MaxBatchItems && l.bytes+len(f.Buffer) <= engine.MaxBatchBytes
+	return len(l.members) == 0 ||
+		l.batch.Len()+f.items() <= engine.MaxBatchItems && l.bytes+len(f.Buffer) <= engine.MaxBatchBytes
 }
 
 // add puts those items of the frame into the batch that were not stored lately. They are remembered at once, so

@@ -139,7 +139,8 @@ func TestNobodyWaitsForAMessage(t *testing.T) {
 				t.Errorf("%v after %v", err, took)
 			}
 			_, err = p.Wait(f)
-			if took := time.Since(start); err != ErrTimeout || took < max(testTimeout, ended) || took > max(testTimeout, ended+askEvery) {
+			if took := time.Since(start); err != ErrTimeout || took < max(testTimeout, ended) ||
+				took > max(testTimeout, ended+askEvery) {
 				t.Errorf("%v after %v", err, took)
 			}
 		}
@@ -218,8 +219,8 @@ func TestDetachedMessagesHaveAQuota(t *testing.T) {
 	})
 }
 
-// While the publisher drains, what is detached is stored if the engine stores, waited for while it hangs, and given up when
-// it fails.
+// While the publisher drains, what is detached is stored if the engine stores, waited for while it hangs, and given up
+// when it fails.
 func TestDetachedMessageWhileThePublisherDrains(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error

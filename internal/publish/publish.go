@@ -71,9 +71,9 @@ func New(o Options) *Publisher {
 	return p
 }
 
-// Admit reserves room for a frame of n items, all or nothing, in the queue and in the quota, which may be nil. It returns an
-// empty frame of the device, which must be given back with Publish, Submit or Discard. The error is ErrOverflow or
-// ErrClosed.
+// Admit reserves room for a frame of n items, all or nothing, in the queue and in the quota, which may be nil. It
+// returns an empty frame of the device, which must be given back with Publish, Submit or Discard. The error is
+// ErrOverflow or ErrClosed.
 func (p *Publisher) Admit(quota *Quota, deviceID string, n int) (*Frame, error) {
 	if p.closed.Load() {
 		return nil, ErrClosed

@@ -50,7 +50,12 @@ func TestQuota(t *testing.T) {
 	p.Discard(full)
 	p.Discard(others)
 	if quota.queued.Load() != 0 || quota.bytes.Load() != 0 || p.Queued() != 0 {
-		t.Errorf("%d records and %d bytes of the quota are taken, %d of the queue", quota.queued.Load(), quota.bytes.Load(), p.Queued())
+		t.Errorf(
+			"%d records and %d bytes of the quota are taken, %d of the queue",
+			quota.queued.Load(),
+			quota.bytes.Load(),
+			p.Queued(),
+		)
 	}
 	if small := newPublisher(t, testkit.NewEngine(1), 255).Quota(4); small.capacity != largestFrame {
 		t.Errorf("a quota of %d records, which not every frame fits into", small.capacity)

@@ -50,8 +50,8 @@ func (m *member) reliesOn(kinds [engine.Kinds]bool) bool {
 	return false
 }
 
-// forgetLost forgets what is remembered of those kinds of which the engine no longer has all, but for the batch that has
-// just been written.
+// forgetLost forgets what is remembered of those kinds of which the engine no longer has all, but for the batch that
+// has just been written.
 func (l *lane) forgetLost() (lost [engine.Kinds]bool) {
 	for k, epoch := range l.batch.Epochs {
 		lost[k] = epoch != l.epochs[k] && l.epochs[k] != 0

@@ -58,8 +58,8 @@ func load(p *Publisher, devices []string, d time.Duration, first int) (took []ti
 	return took, refused
 }
 
-// One lane of eight hangs, and ten times the room that the queue has comes for it: the others' frames are all stored, as
-// fast as before, and the process gets new devices all the same.
+// One lane of eight hangs, and ten times the room that the queue has comes for it: the others' frames are all stored,
+// as fast as before, and the process gets new devices all the same.
 func TestFrozenLaneHoldsOnlyItsQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lanes, frozen, capacity = 8, 3, 8 * largestFrame

@@ -19,8 +19,8 @@ func (p *Publisher) Wait(f *Frame) (Outcome, error) {
 const askEvery = time.Second
 
 // WaitWhile is Wait for a frame that nobody sends again: it goes on, also beyond the publish timeout, while wanted says
-// so, which it asks every second. If that says no, the frame is not settled and still the caller's, and Detach or Wait is
-// due. Wait then ends at the publish timeout, counted from Submit.
+// so, which it asks every second. If that says no, the frame is not settled and still the caller's, and Detach or Wait
+// is due. Wait then ends at the publish timeout, counted from Submit.
 func (p *Publisher) WaitWhile(f *Frame, wanted func() bool) (o Outcome, settled bool, err error) {
 	for {
 		f.timer.Reset(askEvery)
@@ -37,10 +37,10 @@ func (p *Publisher) WaitWhile(f *Frame, wanted func() bool) (o Outcome, settled 
 	}
 }
 
-// Detach leaves a submitted frame to its lane, if it fits into the quota: it keeps its place, and is stored however long
-// the engine takes. Its lane calls settle with the outcome, which must not block. Once the publisher drains the frame is
-// given up when the engine fails, with ErrClosed. Without room, and if the frame is settled already, Detach returns false,
-// and Wait is due.
+// Detach leaves a submitted frame to its lane, if it fits into the quota: it keeps its place, and is stored however
+// long the engine takes. Its lane calls settle with the outcome, which must not block. Once the publisher drains the
+// frame is given up when the engine fails, with ErrClosed. Without room, and if the frame is settled already, Detach
+// returns false, and Wait is due.
 func (p *Publisher) Detach(f *Frame, quota *Quota, settle func(Outcome, error)) bool {
 	if withinItems, withinBytes := quota.take(f.admitted), quota.takeBytes(f.bytes); withinItems && withinBytes {
 		f.later, f.settle = quota, settle

@@ -19,8 +19,8 @@ var Pragmas = []string{
 	"mmap_size = 0",
 }
 
-// The data directory holds places of people and passwords of devices: the files' owner writes them, their group may read
-// them, and nobody else sees them, whatever the umask says.
+// The data directory holds places of people and passwords of devices: the files' owner writes them, their group may
+// read them, and nobody else sees them, whatever the umask says.
 const (
 	dirMode = 0o750
 	// MostOpen are the permissions that a file has at most.

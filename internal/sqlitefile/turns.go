@@ -71,8 +71,8 @@ func Use[C, T any](ctx context.Context, t *Turns[C], c C, work func(C) (T, error
 	}
 }
 
-// Close takes the connection for good and closes it. It waits a few seconds for work that is still running, and leaves it
-// behind if the disk does not answer.
+// Close takes the connection for good and closes it. It waits a few seconds for work that is still running, and leaves
+// it behind if the disk does not answer.
 func (t *Turns[C]) Close(closing func(C) error) error {
 	select {
 	case c := <-t.free:

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A disk that hangs holds up its work alone: callers get their answer in time, and the connection comes back with the disk.
+// A disk that hangs holds up its work alone: callers get their answer in time, and the connection comes back with the
+// disk.
 func TestWorkThatHangsIsLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		connection, disk := new(int), make(chan struct{})
@@ -25,10 +26,12 @@ func TestWorkThatHangsIsLeftBehind(t *testing.T) {
 			return Use(ctx, turns, c, hang)
 		}
 		start := time.Now()
-		if _, err := use(); !errors.Is(err, ErrNoAnswer) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2*time.Second {
+		if _, err := use(); !errors.Is(err, ErrNoAnswer) || !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) > 2*time.Second {
 			t.Errorf("the work that hangs: %v, after %v", err, time.Since(start))
 		}
-		if _, err := use(); err == nil || errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "/data/x.db: an earlier write is still running") {
+		if _, err := use(); err == nil || errors.Is(err, ErrNoAnswer) ||
+			!strings.Contains(err.Error(), "/data/x.db: an earlier write is still running") {
 			t.Errorf("the work after it: %v", err)
 		}
 		if err := turns.Close(func(*int) error { return nil }); err == nil {

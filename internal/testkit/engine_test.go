@@ -42,7 +42,10 @@ func stored(t *testing.T, e *testkit.Engine) (all []enginetest.Stored) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, enginetest.Stored{DeviceID: r.DeviceID, Codec: r.Codec, Timestamp: at.UnixMilli(), Payload: r.Payload})
+		all = append(
+			all,
+			enginetest.Stored{DeviceID: r.DeviceID, Codec: r.Codec, Timestamp: at.UnixMilli(), Payload: r.Payload},
+		)
 	}
 	return all
 }

@@ -197,7 +197,9 @@ func wantDeadLetters(t *testing.T, h Harness, want ...engine.DeadLetter) {
 	for i, g := range got {
 		w := want[i]
 		same := g.DeviceID == w.DeviceID && g.Codec == w.Codec && g.Reason == w.Reason &&
-			g.Received.Equal(w.Received.Truncate(time.Millisecond)) && bytes.Equal(g.Frame, w.Frame) && g.Transport == w.Transport
+			g.Received.Equal(
+				w.Received.Truncate(time.Millisecond),
+			) && bytes.Equal(g.Frame, w.Frame) && g.Transport == w.Transport
 		if !same {
 			t.Fatalf("stored dead letter %d is\n%+v, want\n%+v", i, g, w)
 		}

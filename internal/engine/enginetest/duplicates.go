@@ -39,7 +39,9 @@ func duplicateLater(t *testing.T, h Harness) {
 	wantDuplicates(t, got, strings.Repeat("d", 10)+strings.Repeat(".", 10))
 	wantRecords(t, h, append(first.Records, second.Records[10:]...)...)
 
-	again := &engine.Batch{Records: []engine.Record{NewRecord(deviceA, 110), NewRecord(deviceA, 5), NewRecord(deviceA, 111)}}
+	again := &engine.Batch{
+		Records: []engine.Record{NewRecord(deviceA, 110), NewRecord(deviceA, 5), NewRecord(deviceA, 111)},
+	}
 	again.DeadLetters = []engine.DeadLetter{NewDeadLetter(deviceA, 0)}
 	wantDuplicates(t, store(t, e, Sized(again)), ".d..")
 	only := NewBatch(deviceA, 7, 1)
@@ -130,7 +132,11 @@ func againWithNestedID(t *testing.T, h Harness) {
 	b := NewBatch(deviceA, 0, 4)
 	for i := range b.Records {
 		r := &b.Records[i]
-		r.Payload = fmt.Appendf(r.Payload[:len(r.Payload)-1], `,"device":{"id":"%s"},"raw":"ImlkIjoiYSI="}`, NewRecord(deviceA, 100+i).ID)
+		r.Payload = fmt.Appendf(
+			r.Payload[:len(r.Payload)-1],
+			`,"device":{"id":"%s"},"raw":"ImlkIjoiYSI="}`,
+			NewRecord(deviceA, 100+i).ID,
+		)
 	}
 	part := &engine.Batch{ID: b.ID, Records: b.Records[:2]}
 	storeNew(t, e, Sized(part))

@@ -148,7 +148,14 @@ func deviceOfEachLane(t *testing.T, e engine.Engine) []string {
 		device := fmt.Sprintf("35630704%07d", n)
 		lane := e.Lane(device)
 		if lane < 0 || lane >= len(devices) || lane != e.Lane(device) || n > 1000*len(devices) {
-			t.Fatalf("device %d of %d lanes: lane %d, then %d; %d lanes have none", n, len(devices), lane, e.Lane(device), missing)
+			t.Fatalf(
+				"device %d of %d lanes: lane %d, then %d; %d lanes have none",
+				n,
+				len(devices),
+				lane,
+				e.Lane(device),
+				missing,
+			)
 		}
 		if devices[lane] == "" {
 			devices[lane] = device

@@ -22,13 +22,13 @@ type confirmation struct {
 const confirmTimeout = "10000"
 
 // errNoFsync needs somebody to change Redis.
-var errNoFsync = fmt.Errorf("%w: redis cannot confirm an fsync: set appendonly yes, and either upgrade to Redis 7.2 or later or set appendfsync always",
-	engine.ErrDurability)
+var errNoFsync = fmt.Errorf("%w: redis cannot confirm an fsync: set appendonly yes, "+
+	"and either upgrade to Redis 7.2 or later or set appendfsync always", engine.ErrDurability)
 
 // tooFewReplicas is cured when another replica connects.
 func tooFewReplicas(have, want int64) error {
-	return fmt.Errorf("%w: %d of %d redis replicas have confirmed: connect more replicas, or ask for fewer with REDIS_DURABILITY",
-		engine.ErrDurability, have, want)
+	return fmt.Errorf("%w: %d of %d redis replicas have confirmed: "+
+		"connect more replicas, or ask for fewer with REDIS_DURABILITY", engine.ErrDurability, have, want)
 }
 
 // agree chooses the confirmation and tries it, so that nothing is written that could not be

@@ -13,10 +13,10 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// deadRoom bounds the dead letters' stream, read or not, because they come from devices. Their number is bounded now and
-// then. Their bytes are bounded before a batch is written, because a flood of large frames brings gigabytes in between.
-// Redis is asked how much memory the stream takes, which walks over all of it; so it is asked only when a part of the
-// room that was left has been written.
+// deadRoom bounds the dead letters' stream, read or not, because they come from devices. Their number is bounded now
+// and then. Their bytes are bounded before a batch is written, because a flood of large frames brings gigabytes in
+// between. Redis is asked how much memory the stream takes, which walks over all of it; so it is asked only when a part
+// of the room that was left has been written.
 type deadRoom struct {
 	client   *redis.Client
 	log      *slog.Logger
@@ -56,8 +56,8 @@ func newDeadRoom(e *Engine) *deadRoom {
 	return d
 }
 
-// makeRoom removes the oldest dead letters if need be, so that those of the batch stay within the bytes. written has to be
-// called when they are written, or are not.
+// makeRoom removes the oldest dead letters if need be, so that those of the batch stay within the bytes. written has to
+// be called when they are written, or are not.
 func (d *deadRoom) makeRoom(ctx context.Context, b *engine.Batch) (written func(), err error) {
 	if d.maxBytes == 0 || len(b.DeadLetters) == 0 {
 		return func() {}, nil

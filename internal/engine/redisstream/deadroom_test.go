@@ -29,7 +29,8 @@ func bury(t *testing.T, r *testkit.Redis, e *Engine, lane, n, size int) (most in
 	return most
 }
 
-// A flood of dead letters, from several lanes of two instances, never takes more than its bytes, and the newest are kept.
+// A flood of dead letters, from several lanes of two instances, never takes more than its bytes, and the newest are
+// kept.
 func TestDeadLettersStayWithinTheirBytes(t *testing.T) {
 	for name, size := range map[string]int{"large": 64 << 10, "small": 30} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +44,12 @@ func TestDeadLettersStayWithinTheirBytes(t *testing.T) {
 			bytesEach := 2*size + deadOverhead
 			n := min(3*limit/bytesEach, 20_000)
 			if size == 30 { // tens of thousands, quickly
-				r.Do("EVAL", "for i = 1, 200000 do redis.call('XADD', KEYS[1], '*', 'frame', string.rep('0', 60)) end", 1, deadStream(testStream))
+				r.Do(
+					"EVAL",
+					"for i = 1, 200000 do redis.call('XADD', KEYS[1], '*', 'frame', string.rep('0', 60)) end",
+					1,
+					deadStream(testStream),
+				)
 				n = 8000
 			}
 			var burying sync.WaitGroup
@@ -58,7 +64,8 @@ func TestDeadLettersStayWithinTheirBytes(t *testing.T) {
 				}
 			}
 			status, err := engines[0].Probe(limited(t))
-			if err != nil || status.DeadLetterLimit != limit || status.DeadLetterBytes <= limit/4 || status.DeadLetterBytes > limit+limit/8 {
+			if err != nil || status.DeadLetterLimit != limit || status.DeadLetterBytes <= limit/4 ||
+				status.DeadLetterBytes > limit+limit/8 {
 				t.Errorf("%+v, %v", status, err)
 			}
 			last := r.Do("XREVRANGE", deadStream(testStream), "+", "-", "COUNT", 1).([]any)[0].([]any)[1].([]any)
@@ -75,7 +82,12 @@ func TestDeadLettersStayWithinTheirBytes(t *testing.T) {
 // What is there already when an instance starts, or comes by others, is brought within the bytes too.
 func TestDeadLettersOfBeforeAreBrought(t *testing.T) {
 	r := testkit.StartRedis(t)
-	r.Do("EVAL", "for i = 1, 100 do redis.call('XADD', KEYS[1], '*', 'frame', string.rep('0', 100000)) end", 1, deadStream(testStream))
+	r.Do(
+		"EVAL",
+		"for i = 1, 100 do redis.call('XADD', KEYS[1], '*', 'frame', string.rep('0', 100000)) end",
+		1,
+		deadStream(testStream),
+	)
 	e := use(t, r, Options{DeadMaxBytes: 1 << 20})
 	if err := e.dead.trim(limited(t)); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,8 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interva
 // parseURL takes address, credentials, database and TLS from the URL. Its errors never quote the
 // URL, because the password is in it.
 func parseURL(raw string) (*redis.Options, error) {
-	const remedy = "; it looks like redis://user:password@host:6379/0, with reserved characters of the password percent-encoded"
+	const remedy = "; it looks like redis://user:password@host:6379/0, " +
+		"with reserved characters of the password percent-encoded"
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, errors.New("the redis URL cannot be parsed" + remedy)

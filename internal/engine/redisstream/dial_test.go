@@ -47,7 +47,8 @@ func TestStoreInAnotherDatabase(t *testing.T) {
 	if n := r.Do("DBSIZE"); n != int64(0) {
 		t.Errorf("%d keys in database 0", n)
 	}
-	if list := r.Do("CLIENT", "LIST").(string); strings.Count(list, "name=gate-7") < 2 || strings.Contains(list, "name= db=5") {
+	if list := r.Do("CLIENT", "LIST").(string); strings.Count(list, "name=gate-7") < 2 ||
+		strings.Contains(list, "name= db=5") {
 		t.Errorf("not all connections have their name:\n%s", list)
 	}
 }

@@ -150,14 +150,19 @@ func (f findings) warnings() []string {
 			all = append(all, text)
 		}
 	}
-	warn(f.blind, "this user may not look whether redis still has what it has stored, so all that devices send again is stored again: allow it +xinfo|stream and +xrange")
-	warn(f.scaleless, "this user may not ask how much memory dead letters take, so DEAD_LETTER_MAX_BYTES does not bound them: allow it +memory|usage")
+	warn(f.blind, "this user may not look whether redis still has what it has stored, "+
+		"so all that devices send again is stored again: "+
+		"allow it +xinfo|stream and +xrange")
+	warn(f.scaleless, "this user may not ask how much memory dead letters take, "+
+		"so DEAD_LETTER_MAX_BYTES does not bound them: allow it +memory|usage")
 	if f.settings == nil {
-		warn(true, "the settings of redis could not be read: allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
+		warn(true, "the settings of redis could not be read: "+
+			"allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
 	} else {
 		policy := f.settings["maxmemory-policy"]
 		warn(f.settings["maxmemory"] == "0",
-			"maxmemory is not set, so redis grows until the kernel ends it: set maxmemory below the memory of its machine, and maxmemory-policy noeviction")
+			"maxmemory is not set, so redis grows until the kernel ends it: "+
+				"set maxmemory below the memory of its machine, and maxmemory-policy noeviction")
 		warn(f.settings["maxmemory"] != "0" && policy != "noeviction",
 			fmt.Sprintf("maxmemory-policy %s may evict the whole stream: set maxmemory-policy noeviction", policy))
 		warn(f.aof() && f.settings["appendfsync"] == "no",
@@ -168,10 +173,13 @@ func (f findings) warnings() []string {
 		return all
 	}
 	warn(!f.aof(), "redis keeps no append-only file, so its restart loses records: set appendonly yes")
-	warn(f.info["aof_last_write_status"] == "err", "the last write to the append-only file failed: make room on its disk and see the log of redis")
-	warn(f.info["rdb_last_bgsave_status"] == "err", "the last snapshot failed, and redis may refuse writes for it: make room on its disk and see the log of redis")
+	warn(f.info["aof_last_write_status"] == "err", "the last write to the append-only file failed: "+
+		"make room on its disk and see the log of redis")
+	warn(f.info["rdb_last_bgsave_status"] == "err", "the last snapshot failed, and redis may refuse writes for it: "+
+		"make room on its disk and see the log of redis")
 	warn(f.info["role"] == "slave", "this redis is a replica: point the URL at its primary")
-	warn(f.ioThreadsCrowd(), fmt.Sprintf("io-threads %s is more than the %d processors here have room for: set io-threads 1", f.settings["io-threads"], f.cores))
+	warn(f.ioThreadsCrowd(), fmt.Sprintf("io-threads %s is more than the %d processors here have room for: "+
+		"set io-threads 1", f.settings["io-threads"], f.cores))
 	return all
 }
 

@@ -25,9 +25,24 @@ func TestInspectClasses(t *testing.T) {
 		{"everysec", append([]string{"--appendonly", "yes", "--appendfsync", "everysec"}, bounded...), engine.OneSecond, ""},
 		{"always", append(slices.Clone(durable), bounded...), engine.Fsynced, ""},
 		{"no memory limit", durable, engine.Fsynced, "maxmemory is not set"},
-		{"kernel", []string{"--appendonly", "yes", "--appendfsync", "no"}, engine.MemoryOnly, "set appendfsync everysec or always"},
-		{"eviction", append([]string{"--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"}, durable...), engine.Fsynced, "set maxmemory-policy noeviction"},
-		{"no eviction", append([]string{"--maxmemory", "1gb", "--maxmemory-policy", "noeviction"}, durable...), engine.Fsynced, ""},
+		{
+			"kernel",
+			[]string{"--appendonly", "yes", "--appendfsync", "no"},
+			engine.MemoryOnly,
+			"set appendfsync everysec or always",
+		},
+		{
+			"eviction",
+			append([]string{"--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"}, durable...),
+			engine.Fsynced,
+			"set maxmemory-policy noeviction",
+		},
+		{
+			"no eviction",
+			append([]string{"--maxmemory", "1gb", "--maxmemory-policy", "noeviction"}, durable...),
+			engine.Fsynced,
+			"",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,9 +74,20 @@ func TestInspectClasses(t *testing.T) {
 func TestInspectWarnings(t *testing.T) {
 	good := func() findings {
 		return findings{
-			info:     map[string]string{"redis_version": "7.0.15", "role": "master", "aof_last_write_status": "ok", "rdb_last_bgsave_status": "ok"},
-			settings: map[string]string{"appendonly": "yes", "appendfsync": "everysec", "maxmemory": "1073741824", "maxmemory-policy": "noeviction", "io-threads": "1"},
-			cores:    2,
+			info: map[string]string{
+				"redis_version":          "7.0.15",
+				"role":                   "master",
+				"aof_last_write_status":  "ok",
+				"rdb_last_bgsave_status": "ok",
+			},
+			settings: map[string]string{
+				"appendonly":       "yes",
+				"appendfsync":      "everysec",
+				"maxmemory":        "1073741824",
+				"maxmemory-policy": "noeviction",
+				"io-threads":       "1",
+			},
+			cores: 2,
 		}
 	}
 	if w := good().warnings(); len(w) != 0 {

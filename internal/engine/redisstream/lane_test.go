@@ -247,7 +247,18 @@ func TestStoreWrongPasswordUntilCured(t *testing.T) {
 // A user that may do nothing but add entries is enough to store.
 func TestStoreWithTheLeastRights(t *testing.T) {
 	r := testkit.StartRedis(t)
-	r.Do("ACL", "SETUSER", "least", "on", ">secret", "~"+testStream, "~"+testStream+":dead", "~"+testStream+":messages", "+xadd", "+select")
+	r.Do(
+		"ACL",
+		"SETUSER",
+		"least",
+		"on",
+		">secret",
+		"~"+testStream,
+		"~"+testStream+":dead",
+		"~"+testStream+":messages",
+		"+xadd",
+		"+select",
+	)
 	e := use(t, r, Options{URL: "redis://least:secret@" + r.Addr() + "/3"})
 	mixed := enginetest.NewBatch(device, 0, 5)
 	mixed.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}

@@ -34,7 +34,8 @@ func TestProbeCountsAndWritesNothing(t *testing.T) {
 	}
 	// Of the group that starts at the end, Redis does not know the lag before it has read.
 	whole, end := status.Groups["whole"], status.Groups["new"]
-	if status.Length != 12 || len(status.Groups) != 2 || whole.Lag != 9 || whole.Unread != 12 || end.Lag != -1 || end.Unread != -1 {
+	if status.Length != 12 || len(status.Groups) != 2 || whole.Lag != 9 || whole.Unread != 12 || end.Lag != -1 ||
+		end.Unread != -1 {
 		t.Errorf("got %+v, want 12 records, of which one group is delivered 3", status)
 	}
 	if whole.Oldest <= 0 || whole.Oldest > patience || end.Oldest <= 0 || end.Oldest > whole.Oldest {
@@ -72,7 +73,8 @@ func TestProbeOldestUnread(t *testing.T) {
 	} {
 		r.Do(step.do...)
 		status, err := e.Probe(limited(t))
-		if got := status.Groups["g"].Oldest; err != nil || got < step.want || got > step.want+time.Since(now)+time.Second || (got == 0) != (step.want == 0) {
+		if got := status.Groups["g"].Oldest; err != nil || got < step.want || got > step.want+time.Since(now)+time.Second ||
+			(got == 0) != (step.want == 0) {
 			t.Errorf("when %s, the oldest unread record is %v old, want %v: %v", step.what, got, step.want, err)
 		}
 	}
@@ -102,10 +104,28 @@ func TestProbeFails(t *testing.T) {
 	}{
 		{"out of memory", "OOM", true, []any{"CONFIG", "SET", "maxmemory", 1}, []any{"CONFIG", "SET", "maxmemory", 0}},
 		{"read-only", "READONLY", true, []any{"REPLICAOF", "127.0.0.1", 1}, []any{"REPLICAOF", "NO", "ONE"}},
-		{"too few replicas", "NOREPLICAS", true, []any{"CONFIG", "SET", "min-replicas-to-write", 1}, []any{"CONFIG", "SET", "min-replicas-to-write", 0}},
+		{
+			"too few replicas",
+			"NOREPLICAS",
+			true,
+			[]any{"CONFIG", "SET", "min-replicas-to-write", 1},
+			[]any{"CONFIG", "SET", "min-replicas-to-write", 0},
+		},
 		{"wrong type", "WRONGTYPE", false, []any{"SET", testStream, "x"}, []any{"DEL", testStream}},
-		{"wrong type of the dead letters", "dead letters: redis: WRONGTYPE", false, []any{"SET", testStream + ":dead", "x"}, []any{"DEL", testStream + ":dead"}},
-		{"wrong type of the messages", "messages: redis: WRONGTYPE", false, []any{"SET", testStream + ":messages", "x"}, []any{"DEL", testStream + ":messages"}},
+		{
+			"wrong type of the dead letters",
+			"dead letters: redis: WRONGTYPE",
+			false,
+			[]any{"SET", testStream + ":dead", "x"},
+			[]any{"DEL", testStream + ":dead"},
+		},
+		{
+			"wrong type of the messages",
+			"messages: redis: WRONGTYPE",
+			false,
+			[]any{"SET", testStream + ":messages", "x"},
+			[]any{"DEL", testStream + ":messages"},
+		},
 		{"password required", "NOAUTH", false, []any{"ACL", "SETUSER", "default", "resetpass", ">new"}, nil},
 	}
 	for _, c := range cases {

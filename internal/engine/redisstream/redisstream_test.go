@@ -71,7 +71,10 @@ func records(t testing.TB, r *testkit.Redis) []enginetest.Stored {
 		if names(f) != "ts device_id codec payload" {
 			t.Fatalf("a record's fields are %q", f)
 		}
-		all = append(all, enginetest.Stored{Timestamp: parseTime(t, f[1]).UnixMilli(), DeviceID: f[3], Codec: f[5], Payload: f[7]})
+		all = append(
+			all,
+			enginetest.Stored{Timestamp: parseTime(t, f[1]).UnixMilli(), DeviceID: f[3], Codec: f[5], Payload: f[7]},
+		)
 	}
 	return all
 }

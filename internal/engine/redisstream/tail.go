@@ -82,7 +82,9 @@ func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn fun
 
 // readAfter waits for entries behind *after. If that is empty it is set to the stream's end first:
 // once it is an id, no entry is missed while there is no connection.
-func (e *Engine) readAfter(ctx context.Context, c *redis.Client, stream string, after *string) ([]redis.XMessage, error) {
+func (e *Engine) readAfter(
+	ctx context.Context, c *redis.Client, stream string, after *string,
+) ([]redis.XMessage, error) {
 	if *after == "" {
 		end := position{key: stream}
 		if err := end.find(ctx, c); err != nil {

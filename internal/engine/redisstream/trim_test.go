@@ -17,7 +17,13 @@ var errNotYet = errors.New("not yet")
 // fill adds entries with the ids 1-0 to n-0.
 func fill(t *testing.T, r *testkit.Redis, n int) {
 	t.Helper()
-	r.Do("EVAL", "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], i .. '-0', 'payload', string.rep('x', 500)) end", 1, testStream, n)
+	r.Do(
+		"EVAL",
+		"for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], i .. '-0', 'payload', string.rep('x', 500)) end",
+		1,
+		testStream,
+		n,
+	)
 }
 
 // deliver hands the next n entries to the group's consumer and acknowledges the first acked.
@@ -70,7 +76,14 @@ func TestTrimKeepsWhatGroupsNeed(t *testing.T) {
 				r.Do("XGROUP", "CREATE", testStream, name, "0")
 				if g.delivered > 0 {
 					deliver(t, r, name, g.delivered, 0)
-					r.Do("EVAL", "for i = 1, ARGV[2] do redis.call('XACK', KEYS[1], ARGV[1], i .. '-0') end", 1, testStream, name, g.acked)
+					r.Do(
+						"EVAL",
+						"for i = 1, ARGV[2] do redis.call('XACK', KEYS[1], ARGV[1], i .. '-0') end",
+						1,
+						testStream,
+						name,
+						g.acked,
+					)
 				}
 			}
 			e := use(t, r, Options{})
@@ -159,7 +172,8 @@ func TestTrimWarnsOfUnread(t *testing.T) {
 	if got := log.String(); !strings.Contains(got, "within the stream's limit again") {
 		t.Errorf("the end of the backlog is not logged:\n%s", got)
 	}
-	if status, err := e.Probe(limited(t)); err != nil || status.UnreadBeyondLimit() != 0 || status.Groups["slow"] != (engine.Group{}) {
+	if status, err := e.Probe(limited(t)); err != nil || status.UnreadBeyondLimit() != 0 ||
+		status.Groups["slow"] != (engine.Group{}) {
 		t.Errorf("got %+v, %v, want nothing unread", status, err)
 	}
 }
@@ -189,7 +203,13 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 	t.Parallel()
 	r := testkit.StartRedis(t)
 	dead := deadStream(testStream)
-	r.Do("EVAL", "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], i .. '-0', 'frame', string.rep('x', 500)) end", 1, dead, 35_000)
+	r.Do(
+		"EVAL",
+		"for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], i .. '-0', 'frame', string.rep('x', 500)) end",
+		1,
+		dead,
+		35_000,
+	)
 	r.Do("XGROUP", "CREATE", dead, "reader", "0")
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -237,7 +257,8 @@ func TestTrimKeepsWhatGroupsOfMessagesNeed(t *testing.T) {
 	if n := r.Do("XLEN", testStream).(int64); n > 1000+100 {
 		t.Errorf("%d records are left, the messages' group holds them", n)
 	}
-	if text := log.String(); !strings.Contains(text, "unread records exceed") || !strings.Contains(text, "stream="+messages) {
+	if text := log.String(); !strings.Contains(text, "unread records exceed") ||
+		!strings.Contains(text, "stream="+messages) {
 		t.Errorf("nobody is told which stream is too long: %s", text)
 	}
 	r.Do("XGROUP", "SETID", messages, "slow", "$")

@@ -120,7 +120,8 @@ func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int, r
 		}
 		after = page[len(page)-1].ID
 	}
-	l.e.log.Warn("too much was stored since a lost connection to find its records, they may be stored twice", "entries", scanLimit)
+	l.e.log.Warn("too much was stored since a lost connection to find its records, they may be stored twice",
+		"entries", scanLimit)
 	return nil
 }
 

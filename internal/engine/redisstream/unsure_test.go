@@ -48,7 +48,8 @@ func TestStoreConnectionLostWithinTheBatch(t *testing.T) {
 				if command[0] == "XRANGE" && command[1] == testStream {
 					from.Store(command[2])
 				}
-				if !isXADD(command, testStream) && !isXADD(command, testStream+":dead") && !isXADD(command, testStream+":messages") {
+				if !isXADD(command, testStream) && !isXADD(command, testStream+":dead") &&
+					!isXADD(command, testStream+":messages") {
 					return "", false
 				}
 				return "", seen.Add(1) == cutAt
@@ -115,8 +116,8 @@ func TestStoreGivenUpOnSlowRedisIsStoredOnce(t *testing.T) {
 	wantPayloads(t, r, b)
 }
 
-// A batch that was given up is out of the way before another one is written: what Redis had not read of it by then must not
-// come behind the other one.
+// A batch that was given up is out of the way before another one is written: what Redis had not read of it by then must
+// not come behind the other one.
 func TestStoreOfAnotherBatchSettlesTheOneGivenUp(t *testing.T) {
 	r := testkit.StartRedis(t)
 	var seen atomic.Int64
@@ -163,7 +164,8 @@ func TestStoreRefusedItemFailsItsFollowers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, result := range b.Results {
-		if failed := i >= 2 && i < 5; failed != (result.Err != nil) || failed != engine.IsTransient(result.Err) || engine.IsAmbiguous(result.Err) != (i == 3 || i == 4) {
+		if failed := i >= 2 && i < 5; failed != (result.Err != nil) || failed != engine.IsTransient(result.Err) ||
+			engine.IsAmbiguous(result.Err) != (i == 3 || i == 4) {
 			t.Errorf("item %d: %+v", i, result)
 		}
 	}

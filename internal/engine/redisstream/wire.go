@@ -29,7 +29,9 @@ func newWords(stream string) words {
 		b = appendBulk(b, key)
 		return append(b, "$1\r\n*\r\n$2\r\nts\r\n"...)
 	}
-	return words{record: start(stream, 4), deadLetter: start(deadStream(stream), 6), message: start(messageStream(stream), 6)}
+	return words{
+		record: start(stream, 4), deadLetter: start(deadStream(stream), 6), message: start(messageStream(stream), 6),
+	}
 }
 
 // deadStream is the key of the dead letters' stream.

@@ -11,9 +11,9 @@ import (
 // restart without the newest entries, or at another server. A lane asks for the stream itself, behind its batch: for
 // the newest entry that was confirmed to it, before which Redis loses nothing as long as that is there, and for what
 // XINFO STREAM counts, by which it notices what was removed. What the engine's own trimming removes is not lost: the
-// oldest entries of a stream that is still as long as it is meant to be. If that took the newest confirmed entry, then as
-// many entries are gone as had been added with it; another stream under the same key lacks them. And the lane has been
-// connected since to the server that had it: nobody knows what another one had.
+// oldest entries of a stream that is still as long as it is meant to be. If that took the newest confirmed entry, then
+// as many entries are gone as had been added with it; another stream under the same key lacks them. And the lane has
+// been connected since to the server that had it: nobody knows what another one had.
 
 // checkEvery is how often a stream is looked at that is trimmed and written to: so seldom that it costs nothing, and
 // before it could be emptied by somebody and grow to its length again.

@@ -22,7 +22,8 @@ const (
 	childDeadBytes = 4096 // of dead letters, one in each batch
 )
 
-// runAsChild stores batches of records and a dead letter until it is killed, and prints the number of each confirmed one.
+// runAsChild stores batches of records and a dead letter until it is killed, and prints the number of each confirmed
+// one.
 func runAsChild() {
 	dir := os.Getenv(childDir)
 	if dir == "" {

@@ -41,23 +41,26 @@ var (
 const (
 	deadLetterBytes = `SELECT bytes FROM dead_letter_total`
 
-	// insertDeadLetter never gives a seq a second time, as SQLite itself would after the newest row is removed. A device is
-	// known by a record of it that is kept; a record's id begins with it and a dash, which is followed by a dot in ASCII.
+	// insertDeadLetter never gives a seq a second time, as SQLite itself would after the newest row is removed. A device
+	// is known by a record of it that is kept; a record's id begins with it and a dash, which is followed by a dot in
+	// ASCII.
 	insertDeadLetter = `INSERT INTO dead_letters (seq, ts, device_id, reason, codec, frame, transport, known)
 		VALUES (1 + (SELECT newest_seq FROM dead_letter_total), ?1, ?2, ?3, ?4, ?5, ?6,
 			EXISTS (SELECT 1 FROM records WHERE id > ?2 || '-' AND id < ?2 || '.'))`
 
-	// removeFirst removes the oldest dead letter of the device that has most of them, of one that was not known first: what
-	// floods removes its own. A row of another program may have no device; then the oldest of all goes.
-	removeFirst = `WITH most AS (SELECT device_id, unknown FROM dead_letter_devices ORDER BY unknown DESC, bytes DESC LIMIT 1)
+	// removeFirst removes the oldest dead letter of the device that has most of them, of one that was not known first:
+	// what floods removes its own. A row of another program may have no device; then the oldest of all goes.
+	removeFirst = `WITH most AS (SELECT device_id, unknown FROM dead_letter_devices
+		ORDER BY unknown DESC, bytes DESC LIMIT 1)
 		DELETE FROM dead_letters WHERE seq = coalesce(
 			(SELECT seq FROM dead_letters WHERE device_id = (SELECT device_id FROM most)
 				AND (known IS 0) = (SELECT unknown FROM most) ORDER BY seq LIMIT 1),
 			(SELECT min(seq) FROM dead_letters))`
 )
 
-// makeRoom removes dead letters until there is room for one more with such a frame. One that is larger than the limit is
-// then alone. Without a limit there is always room. What is removed is gone for whoever remembers that it was stored.
+// makeRoom removes dead letters until there is room for one more with such a frame. One that is larger than the limit
+// is then alone. Without a limit there is always room. What is removed is gone for whoever remembers that it was
+// stored.
 func (w *writer) makeRoom(frame string) error {
 	if w.maxDead == 0 {
 		return nil

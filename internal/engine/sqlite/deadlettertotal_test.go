@@ -40,14 +40,18 @@ func wantTotal(t *testing.T, e *Engine) {
 // wantBuried says how many dead letters of each device there are.
 func wantBuried(t *testing.T, e *Engine, want string) {
 	t.Helper()
-	got := query[string](t, e.path, "SELECT device_id || ' ' || count(*) FROM dead_letters GROUP BY device_id ORDER BY device_id")
+	got := query[string](
+		t,
+		e.path,
+		"SELECT device_id || ' ' || count(*) FROM dead_letters GROUP BY device_id ORDER BY device_id",
+	)
 	if is := strings.Join(got, ", "); is != want {
 		t.Errorf("there are dead letters of %q, want %q", is, want)
 	}
 }
 
-// TestDeadLettersAreBoundedAtTheWrite has strangers bury far more than there is room for. What they have buried goes first,
-// and what devices have that have records here only when nothing else is left.
+// TestDeadLettersAreBoundedAtTheWrite has strangers bury far more than there is room for. What they have buried goes
+// first, and what devices have that have records here only when nothing else is left.
 func TestDeadLettersAreBoundedAtTheWrite(t *testing.T) {
 	e := start(t)
 	const most = 10 * (2*1000 + rowOverhead)
@@ -161,8 +165,9 @@ func limit(e *Engine, most int64) (log *bytes.Buffer) {
 	return log
 }
 
-// TestRemovedDeadLetterIsNotRemembered: whoever remembers that a dead letter is stored has to hear when the engine itself
-// removes it, for a new one, by the retention or when it was replayed, or its resend is acknowledged and not there.
+// TestRemovedDeadLetterIsNotRemembered: whoever remembers that a dead letter is stored has to hear when the engine
+// itself removes it, for a new one, by the retention or when it was replayed, or its resend is acknowledged and not
+// there.
 func TestRemovedDeadLetterIsNotRemembered(t *testing.T) {
 	for name, remove := range map[string]func(t *testing.T, e *Engine){
 		"for a new one": func(t *testing.T, e *Engine) { bury(t, e, "stranger", 12, 1000) },
@@ -200,7 +205,9 @@ func TestRemovedDeadLetterIsNotRemembered(t *testing.T) {
 func TestDeadLetterRemovedByItsOwnBatchIsNotRemembered(t *testing.T) {
 	e := start(t)
 	limit(e, 1000)
-	b := &engine.Batch{DeadLetters: []engine.DeadLetter{enginetest.NewDeadLetter(device, 1), enginetest.NewDeadLetter(device, 2)}}
+	b := &engine.Batch{
+		DeadLetters: []engine.DeadLetter{enginetest.NewDeadLetter(device, 1), enginetest.NewDeadLetter(device, 2)},
+	}
 	b.DeadLetters[1].Frame = make([]byte, 400)
 	storeAll(t, e, enginetest.Sized(b))
 	wantBuried(t, e, device+" 1")

@@ -10,8 +10,9 @@ import (
 
 var (
 	errMoved      = errors.New("the database file was removed or replaced while it was open")
-	errMovedInUse = errors.New("the database file was removed or replaced and another process still reads the old one: end it")
-	errLowSpace   = errors.New("too little free disk space")
+	errMovedInUse = errors.New("the database file was removed or replaced " +
+		"and another process still reads the old one: end it")
+	errLowSpace = errors.New("too little free disk space")
 )
 
 // isBusy reports whether another client is all that is in the way.

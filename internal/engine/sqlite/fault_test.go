@@ -131,7 +131,15 @@ func TestLockBeyondContext(t *testing.T) {
 // process's own locks on it.
 func damage(t *testing.T, path string, from int) {
 	t.Helper()
-	dd := exec.Command("dd", "of="+path, "bs=1024", fmt.Sprintf("seek=%d", from), "count=200", "conv=notrunc", "status=none")
+	dd := exec.Command(
+		"dd",
+		"of="+path,
+		"bs=1024",
+		fmt.Sprintf("seek=%d", from),
+		"count=200",
+		"conv=notrunc",
+		"status=none",
+	)
 	dd.Stdin = bytes.NewReader(bytes.Repeat([]byte("garbage "), 200*128))
 	if out, err := dd.CombinedOutput(); err != nil {
 		t.Fatalf("dd: %v: %s", err, out)

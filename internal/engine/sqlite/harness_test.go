@@ -145,7 +145,10 @@ func readDeadLetters(t *testing.T, path string) (stored []enginetest.StoredDead)
 	if !hasTables(t, db) {
 		return nil
 	}
-	rows, err := db.QueryContext(t.Context(), "SELECT device_id, codec, reason, ts, frame, transport FROM dead_letters ORDER BY seq")
+	rows, err := db.QueryContext(
+		t.Context(),
+		"SELECT device_id, codec, reason, ts, frame, transport FROM dead_letters ORDER BY seq",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +176,10 @@ func readMessages(t *testing.T, path string) (stored []engine.Message) {
 	if !hasTables(t, db) {
 		return nil
 	}
-	rows, err := db.QueryContext(t.Context(), "SELECT device_id, codec, type, ts, sent, payload FROM messages ORDER BY seq")
+	rows, err := db.QueryContext(
+		t.Context(),
+		"SELECT device_id, codec, type, ts, sent, payload FROM messages ORDER BY seq",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

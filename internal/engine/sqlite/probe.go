@@ -57,7 +57,8 @@ func (w *writer) checkSpace() error {
 		errLowSpace, free>>20, dir, reserve>>20)}
 }
 
-// endProbe ends the transaction, with a write if one is due: the file's version number, unchanged, which costs one page.
+// endProbe ends the transaction, with a write if one is due: the file's version number, unchanged, which costs one
+// page.
 func (w *writer) endProbe() error {
 	if time.Since(w.proven) < provenFor {
 		return w.cancel()

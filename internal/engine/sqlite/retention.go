@@ -63,8 +63,8 @@ func logSize(path string) int64 {
 }
 
 // deleteOld deletes what has been kept for the retention. A record's own timestamp is the device's and may lie
-// anywhere, and the wall clock may be wrong; so a mark is made every minute of what is stored by now, with the time by the
-// file's own clock (package retention), and the newest mark that is old enough says how far to delete.
+// anywhere, and the wall clock may be wrong; so a mark is made every minute of what is stored by now, with the time by
+// the file's own clock (package retention), and the newest mark that is old enough says how far to delete.
 func (e *Engine) deleteOld(ctx context.Context) error {
 	now, err := e.mark(ctx)
 	if err != nil {
@@ -86,8 +86,8 @@ func (e *Engine) deleteOld(ctx context.Context) error {
 	return err
 }
 
-// tables are those that the retention goes for. A mark has a column for each, <name>_seq. newest is the table that keeps
-// the highest seq that one has given.
+// tables are those that the retention goes for. A mark has a column for each, <name>_seq. newest is the table that
+// keeps the highest seq that one has given.
 var tables = []struct{ name, newest string }{
 	{"records", "record_newest"}, {"dead_letters", "dead_letter_total"}, {"messages", "message_total"},
 }
@@ -119,11 +119,13 @@ const (
 	deleteMarks = `DELETE FROM marks WHERE in_use_ms < (SELECT max(in_use_ms) FROM marks WHERE in_use_ms <= ?)`
 )
 
-// convertMarks takes over the marks of an earlier version, which have the wall clock's time: in the order in which they were
-// made, and between two of them no more than the file's clock would have counted.
+// convertMarks takes over the marks of an earlier version, which have the wall clock's time: in the order in which they
+// were made, and between two of them no more than the file's clock would have counted.
 const convertMarks = `
-INSERT OR REPLACE INTO marks SELECT sum(gap) OVER (ORDER BY records_seq, dead_letters_seq), records_seq, dead_letters_seq, 0
-	FROM (SELECT *, max(0, min(3600000, coalesce(stored_at - lag(stored_at) OVER (ORDER BY records_seq, dead_letters_seq), 0))) AS gap
+INSERT OR REPLACE INTO marks SELECT sum(gap) OVER (ORDER BY records_seq, dead_letters_seq),
+	records_seq, dead_letters_seq, 0
+	FROM (SELECT *, max(0, min(3600000,
+		coalesce(stored_at - lag(stored_at) OVER (ORDER BY records_seq, dead_letters_seq), 0))) AS gap
 		FROM retention) ORDER BY records_seq, dead_letters_seq;
 UPDATE retention_clock SET in_use_ms = coalesce((SELECT max(in_use_ms) FROM marks), 0);
 DROP TABLE retention;`

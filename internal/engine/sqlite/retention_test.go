@@ -29,7 +29,10 @@ func TestRetention(t *testing.T) {
 		t.Helper()
 		up(after)
 		b := enginetest.NewBatch(device, first, 1200)
-		b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, first), enginetest.NewDeadLetter(device, first+1)}
+		b.DeadLetters = []engine.DeadLetter{
+			enginetest.NewDeadLetter(device, first),
+			enginetest.NewDeadLetter(device, first+1),
+		}
 		b.Messages = []engine.Message{enginetest.NewMessage(device, first), enginetest.NewMessage(device, first+1)}
 		storeAll(t, e, enginetest.Sized(b))
 		maintain(t, e)
@@ -94,7 +97,10 @@ func TestWrongWallClock(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(27 * 365 * 24 * time.Hour) // a bubble's clock begins in the year 2000
-				e := newEngine(filepath.Join(dir, FileName), Options{Retention: 720 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+				e := newEngine(
+					filepath.Join(dir, FileName),
+					Options{Retention: 720 * time.Hour, Logger: slog.New(slog.DiscardHandler)},
+				)
 				defer e.Close()
 				for i, step := range steps {
 					storeAll(t, e, enginetest.NewBatch(device, 1000*i, 1000))
@@ -182,8 +188,8 @@ func TestNothingIsDeletedTooEarly(t *testing.T) {
 	}
 }
 
-// TestRestartedDaily has a machine that is switched off at night, or a process that is killed every day: what is old goes all
-// the same.
+// TestRestartedDaily has a machine that is switched off at night, or a process that is killed every day: what is old
+// goes all the same.
 func TestRestartedDaily(t *testing.T) {
 	for _, reboots := range []bool{true, false} {
 		dir := t.TempDir()
@@ -288,8 +294,8 @@ func TestFreshRowsAreKeptAfterAClientRemovedTheNewest(t *testing.T) {
 	}
 }
 
-// TestFileInWhichSeqsWereGivenAgain was written by an earlier version, after a client had emptied its tables: nobody knows
-// how old its rows are, so they count as new.
+// TestFileInWhichSeqsWereGivenAgain was written by an earlier version, after a client had emptied its tables: nobody
+// knows how old its rows are, so they count as new.
 func TestFileInWhichSeqsWereGivenAgain(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)

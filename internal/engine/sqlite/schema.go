@@ -17,7 +17,8 @@ const schema = `
 CREATE TABLE IF NOT EXISTS records (
 	seq INTEGER PRIMARY KEY, id TEXT UNIQUE, device_id TEXT, ts INTEGER, codec TEXT, payload TEXT);
 CREATE TABLE IF NOT EXISTS dead_letters (
-	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, reason TEXT, codec TEXT, frame TEXT, transport TEXT, known INTEGER);
+	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, reason TEXT, codec TEXT, frame TEXT, transport TEXT,
+	known INTEGER);
 CREATE TABLE IF NOT EXISTS messages (
 	seq INTEGER PRIMARY KEY, ts INTEGER, device_id TEXT, codec TEXT, type INTEGER, sent INTEGER, payload TEXT);`
 

@@ -208,7 +208,10 @@ func TestMarksOfTheWallClock(t *testing.T) {
 	}
 	storeAll(t, startIn(t, dir), enginetest.NewBatch(device, 10, 1))
 	want := []string{"0 1", "1 2", "2 3", "3600002 5", "3600003 6", "7200003 7", "7260003 8"}
-	if got := query[string](t, path, "SELECT in_use_ms || ' ' || records_seq FROM marks ORDER BY 1 + in_use_ms"); !slices.Equal(got, want) {
+	if got := query[string](t, path, "SELECT in_use_ms || ' ' || records_seq FROM marks ORDER BY 1 + in_use_ms"); !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("the marks are %q, want %q", got, want)
 	}
 	if now := query[int64](t, path, "SELECT in_use_ms FROM retention_clock")[0]; now != 7260003 {

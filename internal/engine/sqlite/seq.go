@@ -3,9 +3,9 @@ package sqlite
 import "fmt"
 
 // A seq is given once. SQLite gives a new row the next one above the rows that are there, so after the newest rows are
-// removed, by whatever client, it would give theirs again. Then a mark of the retention that was made of the old rows would
-// date the new ones, and a reader that asks for what is above its place would miss them. So the highest seq that a
-// table has given is kept beside it. For dead letters and messages the triggers of their totals keep it; for records,
+// removed, by whatever client, it would give theirs again. Then a mark of the retention that was made of the old rows
+// would date the new ones, and a reader that asks for what is above its place would miss them. So the highest seq that
+// a table has given is kept beside it. For dead letters and messages the triggers of their totals keep it; for records,
 // which are many, each batch does.
 
 const recordNewestSchema = `
@@ -23,8 +23,8 @@ const (
 		ON CONFLICT (id) DO NOTHING`
 )
 
-// numberAboveMarks prepares a file of an earlier version, which gave a seq again. Where a mark covers more than there is,
-// nobody knows of when the rows are that are there now: they count as new.
+// numberAboveMarks prepares a file of an earlier version, which gave a seq again. Where a mark covers more than there
+// is, nobody knows of when the rows are that are there now: they count as new.
 func (d *database) numberAboveMarks() error {
 	for _, table := range tables {
 		_, err := d.exec(fmt.Sprintf(`UPDATE %[2]s SET newest_seq = max(newest_seq,

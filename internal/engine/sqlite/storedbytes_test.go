@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkStoredBytes sends what makes the most of the store from the fewest bytes: dead letters of 64 KiB of made-up
-// devices, without a bound and with one of 64 MiB, and records of 30 bytes, the least that one can have, 100 in a frame.
-// stored/sent is the size of the database for each byte sent.
+// devices, without a bound and with one of 64 MiB, and records of 30 bytes, the least that one can have, 100 in a
+// frame. stored/sent is the size of the database for each byte sent.
 func BenchmarkStoredBytes(b *testing.B) {
 	for name, limit := range map[string]int64{"dead letters": 0, "dead letters, 64 MiB at most": 64 << 20} {
 		b.Run(name, func(b *testing.B) {

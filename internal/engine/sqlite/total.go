@@ -5,9 +5,9 @@ import "fmt"
 // rowOverhead is what a dead letter or message counts for beside its bytes in hex.
 const rowOverhead = 128
 
-// totalSchema keeps in one row how many bytes a table's rows take, and the highest seq that one has had. Triggers keep it
-// right whoever adds and removes rows, and their SQL is such that older clients can run it. hex is the column with the
-// bytes.
+// totalSchema keeps in one row how many bytes a table's rows take, and the highest seq that one has had. Triggers keep
+// it right whoever adds and removes rows, and their SQL is such that older clients can run it. hex is the column with
+// the bytes.
 func totalSchema(table, total, hex string) string {
 	return fmt.Sprintf(`
 CREATE TABLE IF NOT EXISTS %[2]s (bytes INTEGER NOT NULL, newest_seq INTEGER NOT NULL);

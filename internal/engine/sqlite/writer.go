@@ -52,8 +52,8 @@ func (w *writer) open() error {
 	return nil
 }
 
-// announce says that the file is open, and who else may read it. It is not said again at every attempt while the disk is
-// full.
+// announce says that the file is open, and who else may read it. It is not said again at every attempt while the disk
+// is full.
 func (w *writer) announce() {
 	err := sqlitefile.Tighten(w.path)
 	if w.announced {
