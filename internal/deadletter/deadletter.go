@@ -38,7 +38,9 @@ var errEnough = errors.New("selection is complete")
 
 // Each calls fn with every dead letter selected, oldest first. It returns those of Refs that were not found: not
 // there, or of another device or reason.
-func (s Selection) Each(ctx context.Context, e engine.DeadLetterStore, fn func(Letter) error) (missing []string, err error) {
+func (s Selection) Each(
+	ctx context.Context, e engine.DeadLetterStore, fn func(Letter) error,
+) (missing []string, err error) {
 	missing = slices.Clone(s.Refs)
 	found := 0
 	err = e.EachDeadLetter(ctx, func(ref string, d engine.DeadLetter) error {

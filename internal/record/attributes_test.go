@@ -171,8 +171,8 @@ func TestManyElements(t *testing.T) {
 	}
 }
 
-// TestRepeatedIDsTakeLinearTime: an element of a record with very many, all ids sent twice, takes about as long as one of
-// a record with few.
+// TestRepeatedIDsTakeLinearTime: an element of a record with very many, all ids sent twice, takes about as long as one
+// of a record with few.
 func TestRepeatedIDsTakeLinearTime(t *testing.T) {
 	perElement := func(elements int) time.Duration {
 		var r teltonika.Record

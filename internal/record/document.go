@@ -1,10 +1,10 @@
 // Package record is what is published: one JSON document for each AVL record, and the id by which the same
 // record is known again when a device sends it a second time.
 //
-// The id is no integrity check. Its hash is xxHash64, which has no secret: whoever makes the bytes can make other bytes of
-// the same device and millisecond that have the same id. The publisher and the embedded engine take the second for the
-// first sent again, acknowledge it and do not store it; on Redis, once the publisher has forgotten the first, both are
-// stored under one id. A device can only lose records of its own by that, because its name is part of the id.
+// The id is no integrity check. Its hash is xxHash64, which has no secret: whoever makes the bytes can make other bytes
+// of the same device and millisecond that have the same id. The publisher and the embedded engine take the second for
+// the first sent again, acknowledge it and do not store it; on Redis, once the publisher has forgotten the first, both
+// are stored under one id. A device can only lose records of its own by that, because its name is part of the id.
 package record
 
 import (

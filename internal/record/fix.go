@@ -2,7 +2,7 @@ package record
 
 import "git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 
-// Fix says how far a record's position can be trusted, judged from the record alone.
+// Fix says how far a record's position can be trusted, told from the record alone.
 type Fix string
 
 const (
@@ -20,7 +20,7 @@ const (
 	maxLongitude = 180_0000000
 )
 
-// FixOf judges a record's position.
+// FixOf is how far a record's position can be trusted.
 func FixOf(r *teltonika.Record) Fix {
 	switch {
 	case !r.Has(teltonika.FieldCoordinates) || r.Latitude > maxLatitude || r.Latitude < -maxLatitude ||

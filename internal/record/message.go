@@ -13,7 +13,9 @@ const MaxMessages = 255
 
 // AppendMessages makes messages of a device's out of what it sent, behind those in messages. Their payloads are
 // copied to the end of buffer: the packet's bytes may be gone before they are stored.
-func AppendMessages(buffer []byte, messages []engine.Message, o Origin, sent []teltonika.Message) ([]byte, []engine.Message) {
+func AppendMessages(
+	buffer []byte, messages []engine.Message, o Origin, sent []teltonika.Message,
+) ([]byte, []engine.Message) {
 	size := 0
 	for i := range sent {
 		size += len(sent[i].Payload)

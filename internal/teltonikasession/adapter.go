@@ -101,7 +101,8 @@ func (s *session) leave(reason ingest.CloseReason) {
 	d.hangUp()
 	s.Commands.Disconnected(d.imei, d)
 	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
-		"duration", time.Since(d.loggedIn).Round(time.Millisecond), "frames", d.stats.frames.Load(), "records", d.stats.records.Load())
+		"duration", time.Since(d.loggedIn).Round(time.Millisecond),
+		"frames", d.stats.frames.Load(), "records", d.stats.records.Load())
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that

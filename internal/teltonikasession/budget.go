@@ -19,19 +19,19 @@ import (
 // address, whatever the others do.
 const (
 	largeFrameBudget = 64 << 20 // bytes of frames, and about three times that with what is made of them
-	budgetPatience   = 10 * time.Second
+	budgetTimeout    = 10 * time.Second
 )
 
-// While others wait for the budget, a frame ends for them of which in stallPatience less than stallBytes arrive, or
-// than would complete it in frameHaste. It ends only for those whose address has no more than its own.
+// While others wait for the budget, a frame ends for them of which in stallTimeout less than stallBytes arrive, or than
+// would complete it in frameHaste. It ends only for those whose address has no more than its own.
 const (
-	stallPatience = 3 * time.Second
-	stallBytes    = 1 << 10
-	stallCheck    = stallPatience / 6
-	frameHaste    = 20 * time.Second
+	stallTimeout = 3 * time.Second
+	stallBytes   = 1 << 10
+	stallCheck   = stallTimeout / 6
+	frameHaste   = 20 * time.Second
 )
 
-// errBudget: no memory for a large frame within budgetPatience, or it stalled while others waited for that.
+// errBudget: no memory for a large frame within budgetTimeout, or it stalled while others waited for that.
 var errBudget = errors.New("too many large frames at once")
 
 // budget is the memory of large frames.
@@ -58,7 +58,7 @@ type share struct {
 type claim struct {
 	*budget
 	conn     *ingest.Conn
-	pace     int    // bytes that have to arrive in stallPatience while others wait
+	pace     int    // bytes that have to arrive in stallTimeout while others wait
 	share    *share // nil before it has asked for any
 	inHeld   *list.Element
 	arrived  int          // bytes
@@ -81,7 +81,7 @@ func newBudget(bytes, maxFrameBytes int) *budget {
 
 // claim begins a large frame of so many bytes.
 func (b *budget) claim(conn *ingest.Conn, size int) *claim {
-	return &claim{budget: b, conn: conn, pace: max(stallBytes, int(int64(size)*int64(stallPatience)/int64(frameHaste)))}
+	return &claim{budget: b, conn: conn, pace: max(stallBytes, int(int64(size)*int64(stallTimeout)/int64(frameHaste)))}
 }
 
 // Read implements io.Reader.
@@ -110,8 +110,8 @@ func (c *claim) grow(bytes int) error {
 		return nil
 	}
 	defer c.withdraw()
-	patience, check := time.NewTimer(budgetPatience), time.NewTicker(stallCheck)
-	defer patience.Stop()
+	timeout, check := time.NewTimer(budgetTimeout), time.NewTicker(stallCheck)
+	defer timeout.Stop()
 	defer check.Stop()
 	for {
 		select {
@@ -119,7 +119,7 @@ func (c *claim) grow(bytes int) error {
 			return nil
 		case <-check.C:
 			c.endStalled()
-		case <-patience.C:
+		case <-timeout.C:
 			return errBudget
 		case <-c.conn.Draining():
 			return &partial{error: ingest.ErrDraining}
@@ -245,7 +245,7 @@ func (w *claim) endStalled() {
 	missing := w.share.wanted
 	for e := b.held.Front(); e != nil && missing > 0; e = e.Next() {
 		c := e.Value.(*claim)
-		if c.share.bytes < w.share.bytes || !c.reading.Load() || time.Duration(c.since.Load()) > now-stallPatience {
+		if c.share.bytes < w.share.bytes || !c.reading.Load() || time.Duration(c.since.Load()) > now-stallTimeout {
 			continue
 		}
 		missing -= c.bytes

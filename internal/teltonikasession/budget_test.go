@@ -82,7 +82,7 @@ func TestNoMemoryForALargeFrame(t *testing.T) {
 		large.send(largeFrame(t, 3000)[:firstFrame])
 		small.send(goodFrame(1))
 		small.expect("00000001")
-		large.closesAfter(budgetPatience)
+		large.closesAfter(budgetTimeout)
 		s.expectReason(ReasonOverload)
 	})
 }
@@ -92,7 +92,7 @@ func TestLargeFrameWaitsForMemory(t *testing.T) {
 		end := s.leave(1 << 10)
 		d := s.login()
 		go d.send(largeFrame(t, 3000)) // of which not all is read
-		pass(budgetPatience - time.Second)
+		pass(budgetTimeout - time.Second)
 		d.expect("")
 		end()
 		d.expect("00000001")

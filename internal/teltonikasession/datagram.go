@@ -12,12 +12,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// datagramParts says which part of the queue datagrams may take, one in so many. Anybody can send them under any name, so
-// they must not take the room of the devices that are connected.
+// datagramParts says which part of the queue datagrams may take, one in so many. Anybody can send them under any name,
+// so they must not take the room of the devices that are connected.
 const datagramParts = 4
 
-// What all datagrams together may bring, for as long as they come: whoever makes them up may have a name for each, so no
-// allowance of a device is a bound to what they fill the store with. The records are those of 100,000 devices that send
+// What all datagrams together may bring, for as long as they come: whoever makes them up may have a name for each, so
+// no quota of a device is a bound to what they fill the store with. The records are those of 100,000 devices that send
 // one every 5 s; dead letters are rare among devices, and each holds a whole datagram.
 var (
 	datagramRecordRate     = limit.PerSecond(20_000, 100_000)
@@ -101,9 +101,10 @@ func skipped(b []byte) bool {
 	return len(b) > 0
 }
 
-// submitDatagram takes the datagram through the steps of a frame up to its submission, and submits it as a dead letter if
-// the disposition says so. Nobody vouches for who sent it, so its messages answer no command, and of what is not answered
-// nothing is kept. A sender who is gone cannot be made to wait: messages that are not stored in time are lost, and counted.
+// submitDatagram takes the datagram through the steps of a frame up to its submission, and submits it as a dead letter
+// if the disposition says so. Nobody vouches for who sent it, so its messages answer no command, and of what is not
+// answered nothing is kept. A sender who is gone cannot be made to wait: messages that are not stored in time are lost,
+// and counted.
 func (a *Adapter) submitDatagram(w *frameContext) (*publish.Frame, error) {
 	f, err := a.submitItems(w)
 	if err == nil {

@@ -332,7 +332,8 @@ func TestDatagramsInHandWhenTheServiceStops(t *testing.T) {
 	})
 }
 
-// However many datagrams come, from however many addresses and devices: they leave the most of the queue to connections.
+// However many datagrams come, from however many addresses and devices: they leave the most of the queue to
+// connections.
 func TestDatagramsLeaveRoomForConnections(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		s.engine.Hold()
@@ -341,14 +342,14 @@ func TestDatagramsLeaveRoomForConnections(t *testing.T) {
 			s.socket.Send(datagramOf(spoofed(i), 1, goodFrame(1)), spoofedAddress(i))
 		}
 		s.expect()
-		const share = 255 // of a queue of 1,000: a fourth, but room for one frame at least
-		if n := s.publisher.Queued(); n != share {
-			t.Errorf("%d records queued, want %d", n, share)
+		const room = 255 // of a queue of 1,000: a fourth, but room for one frame at least
+		if n := s.publisher.Queued(); n != room {
+			t.Errorf("%d records queued, want %d", n, room)
 		}
 		d.send(goodFrame(200))
 		s.engine.Release()
 		d.expect(ack(200))
-		s.expectMetric(5000-share, "teltonika_records_refused_total", "reason=overflow")
+		s.expectMetric(5000-room, "teltonika_records_refused_total", "reason=overflow")
 	})
 }
 
@@ -366,7 +367,7 @@ func TestPanicInADatagramGivesTheQueuesRoomBack(t *testing.T) {
 		if n := s.publisher.Queued(); n != 0 {
 			t.Errorf("%d records queued", n)
 		}
-		for i := range byte(5) { // together more than the share, were the room not back
+		for i := range byte(5) { // together more than their part, were the room not back
 			s.send(datagramOf(imei, i, goodFrame(50)))
 			s.expect(answerTo(i, 50))
 		}

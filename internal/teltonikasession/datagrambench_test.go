@@ -49,9 +49,9 @@ func BenchmarkDatagrams(b *testing.B) {
 	}
 }
 
-// BenchmarkFlood is what BenchmarkSessions' devices notice of a flood of datagrams from many addresses, sent by a process of
-// its own as fast as it can: to a socket that nobody reads, which is what sending them costs on this machine, or to
-// the service.
+// BenchmarkFlood is what BenchmarkSessions' devices notice of a flood of datagrams from many addresses, sent by a
+// process of its own as fast as it can: to a socket that nobody reads, which is what sending them costs on this
+// machine, or to the service.
 func BenchmarkFlood(b *testing.B) {
 	for _, kind := range []string{"none", "unread", "records", "garbage", "malformed"} {
 		b.Run(kind, func(b *testing.B) {

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// Whoever makes up a name for each datagram has an allowance for each, but only one for all of them.
+// Whoever makes up a name for each datagram has a quota for each, but only one for all of them.
 func TestDeadLettersOfAllDatagramsAreBounded(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		burst := datagramDeadLetterRate.Burst
@@ -75,7 +75,7 @@ func TestLogOfAVerdictSaysWhereTheFrameCameFrom(t *testing.T) {
 	})
 }
 
-// What a device and what strangers send in datagrams do not mix in the figures.
+// What a device and what strangers send in datagrams do not mix in the metrics.
 func TestFiguresAreOfTheTransport(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		b, frame := datagramOf(imei, 1, goodFrame(2)), goodFrame(3)

@@ -7,8 +7,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// FuzzDatagram sends any two datagrams to an engine that works or fails. Whatever comes: no panic, no answer larger than the
-// datagram, none to what has no device's form, no acknowledged record that is not stored, and balanced books.
+// FuzzDatagram sends any two datagrams to an engine that works or fails. Whatever comes: no panic, no answer larger
+// than the datagram, none to what has no device's form, no acknowledged record that is not stored, and balanced books.
 func FuzzDatagram(f *testing.F) {
 	for _, v := range vectorsBy(f, isDatagram) {
 		f.Add(unhex(f, v.Hex), datagramOf(imei, 1, goodFrame(2)), byte(0))

@@ -11,8 +11,8 @@ import (
 
 func isDatagram(v vector) bool { return v.Transport == "udp" && v.Kind == "avl" }
 
-// Every recorded datagram is answered as recorded, over real sockets. The recorded answers leave one with a wrong number of
-// data 2 unanswered; the service keeps it as a dead letter and answers it.
+// Every recorded datagram is answered as recorded, over real sockets. The recorded answers leave one with a wrong
+// number of data 2 unanswered; the service keeps it as a dead letter and answers it.
 func TestVectorsInDatagrams(t *testing.T) {
 	all := vectorsBy(t, isDatagram)
 	if len(all) != 25+2 {

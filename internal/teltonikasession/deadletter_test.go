@@ -210,7 +210,7 @@ func TestDeadLetterOfATimestampThatCannotBeStored(t *testing.T) {
 	})
 }
 
-// One device cannot fill the dead letters. What is above its allowance is refused, and taken when it is sent again
+// One device cannot fill the dead letters. What is above its quota is refused, and taken when it is sent again
 // later; other devices do not notice.
 func TestDeadLettersOfOneDeviceAreBounded(t *testing.T) {
 	serve(t, func(s *service) {
@@ -247,8 +247,8 @@ func TestDeadLettersOfOneDeviceAreBounded(t *testing.T) {
 	})
 }
 
-// A stranger who has a name for each dead letter, and any number of addresses, fills the store no faster than all may; one
-// address has a part of that, and strangers take nothing of what devices on the list may.
+// A stranger who has a name for each dead letter, and any number of addresses, fills the store no faster than all may;
+// one address has a part of that, and strangers take nothing of what devices on the list may.
 func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 	const size, mib = 60_000, 1 << 20
 	fill := func(a *deadLetterQuota, address func(i int) netip.Addr, from, until time.Time) (bytes int) {
@@ -287,8 +287,8 @@ func TestDeadLettersOfStrangersLeaveTheDevicesTheirs(t *testing.T) {
 	}, listed)
 }
 
-// After an idle time the allowance is whole again and no more than that.
-func TestDeadLetterAllowanceRefills(t *testing.T) {
+// After an idle time the quota is whole again and no more than that.
+func TestDeadLetterQuotaRefills(t *testing.T) {
 	a, now := newDeadLetterQuota(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
 	for range 3 {
 		n := 0

@@ -7,8 +7,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
-// deadLetterRate is what one device may add to the dead letters. Its interval is the shortest time in which trackers send
-// a frame again.
+// deadLetterRate is what one device may add to the dead letters. Its interval is the shortest time in which trackers
+// send a frame again.
 var deadLetterRate = limit.Rate{Burst: deadLetterBurst, Interval: deadLetterInterval}
 
 const (
@@ -16,8 +16,8 @@ const (
 	deadLetterInterval = 5 * time.Second
 )
 
-// What all devices together may add, in bytes a second: who makes devices up has a quota for each. Devices that are
-// not on the list, if there is one, have their own, so that they do not use up the others'. One address has a part of it.
+// What all devices together may add, in bytes a second: who makes devices up has a quota for each. Devices that are not
+// on the list, if there is one, have their own, so that they do not use up the others'. One address has a part of it.
 const (
 	deadLetterBytes         = 1 << 20
 	strangerDeadLetterBytes = deadLetterBytes / 4
@@ -35,8 +35,8 @@ const (
 	addressCells = 1 << 14
 )
 
-// deadLetterQuota is what those who share it may still add to the dead letters: each device a number, each address and all
-// together bytes.
+// deadLetterQuota is what those who share it may still add to the dead letters: each device a number, each address and
+// all together bytes.
 type deadLetterQuota struct {
 	devices     *limit.Table[limit.Bucket]
 	addresses   *limit.Table[limit.Bucket]

@@ -94,8 +94,8 @@ var dispositions = []disposition{
 		level: slog.LevelWarn, log: "wrong crc, frame not acknowledged"},
 	{applies: as[*messageError], result: "malformed", deadLetter: "malformed",
 		level: slog.LevelWarn, log: "message cannot be decoded"},
-	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec, backoff: true,
-		level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
+	{applies: is(teltonika.ErrUnknownCodec), result: "unknown_codec", deadLetter: "unknown_codec",
+		close: ReasonUnknownCodec, backoff: true, level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
 	{applies: as[*teltonika.Error], result: "malformed", deadLetter: "malformed", answer: true,
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
 	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
@@ -134,8 +134,8 @@ func DeadLetterReasons() []string {
 	return slices.Compact(reasons)
 }
 
-// conclude does what follows from a frame's end and returns why the connection closes, or nothing.
-func (s *session) conclude(w *frameContext, err error) ingest.CloseReason {
+// dispose does what follows from a frame's end and returns why the connection closes, or nothing.
+func (s *session) dispose(w *frameContext, err error) ingest.CloseReason {
 	if err == nil {
 		s.wrongCRCs = 0
 		w.stats.frame(w.Codec, "ok")

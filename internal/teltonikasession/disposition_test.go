@@ -21,7 +21,7 @@ import (
 // decoding is how the protocol's errors arrive.
 func decoding(err error) error { return fmt.Errorf("frame: %w", &teltonika.Error{Err: err}) }
 
-// action is a verdict in short: what is counted, what is kept, what is answered, what is closed.
+// action is a disposition in short: what is counted, what is kept, what is answered, what is closed.
 type action struct {
 	result     string
 	refused    string

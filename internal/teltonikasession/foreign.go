@@ -14,7 +14,8 @@ var foreignProtocols = []struct {
 }{
 	{prefix("\x16\x03"), "TLS on the plain port: set TLS_DETECT or send it to TLS_PORT"},
 	{prefix("PROXY ", "\r\n\r\n\x00\r\nQ"), "a PROXY protocol header from an address that is not in PROXY_PROTOCOL_FROM"},
-	{isChannelPacket, "UDP packets in a TCP connection: set the device's protocol (parameter 2006) to TCP, or send it to UDP_PORT"},
+	{isChannelPacket, "UDP packets in a TCP connection: " +
+		"set the device's protocol (parameter 2006) to TCP, or send it to UDP_PORT"},
 	{isHexText, "hex digits as text: what sends them has to send bytes"},
 	{isFrame, "a frame before the login: the device did not wait for its login's answer, or a proxy keeps the login back"},
 	{isDualCam, "a DualCam camera: it speaks a protocol of its own and needs another server, on a port of its own"},

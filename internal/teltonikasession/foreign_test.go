@@ -99,8 +99,8 @@ func TestForeignProtocolOfWhichLittleHasArrived(t *testing.T) {
 	}
 }
 
-// Logins and frames of devices are not taken for anything else, as far as the table is asked about them at all: when they
-// are cut short.
+// Logins and frames of devices are not taken for anything else, as far as the table is asked about them at all: when
+// they are cut short.
 func TestLoginsAreNotForeign(t *testing.T) {
 	for _, id := range []string{imei, "1", "0000000000000", "00abcdef", "ImeiX"} {
 		login := loginOf(id)

@@ -32,14 +32,14 @@ func (s *session) next() ingest.CloseReason {
 	return s.takeFrame()
 }
 
-// takeFrame carries the frame whose header has arrived to its end. It is apart from next because the stack that next waits
-// on has to be small.
+// takeFrame carries the frame whose header has arrived to its end. It is apart from next because the stack that next
+// waits on has to be small.
 func (s *session) takeFrame() ingest.CloseReason {
 	w := s.frames.Get().(*frameContext)
 	defer s.putBack(w)
 	s.device.begin()
 	err := s.carry(w)
-	reason := s.conclude(w, err)
+	reason := s.dispose(w, err)
 	s.device.stats.add(w)
 	s.device.end(w.acknowledged >= 0)
 	came := w.Received.Sub(s.began)
@@ -56,8 +56,8 @@ func (s *session) rest(begun bool) {
 	s.conn.Renew()
 }
 
-// await waits for the next frame's header, or for the beginning of a login, and skips keep-alives. Whatever arrives counts
-// as a sign of life.
+// await waits for the next frame's header, or for the beginning of a login, and skips keep-alives. Whatever arrives
+// counts as a sign of life.
 func (s *session) await() error {
 	wait := s.IdleTimeout
 	if s.rested {
@@ -195,8 +195,8 @@ func (s *session) ack(w *frameContext, records int) error {
 	return nil
 }
 
-// prove makes the connection one that does not go when there is no room. Where there is a list, an ACK proves nothing: who
-// is on the list is proven by the login already, and anybody else may have made the IMEI up.
+// prove makes the connection one that does not go when there is no room. Where there is a list, an ACK proves nothing:
+// who is on the list is proven by the login already, and anybody else may have made the IMEI up.
 func (s *session) prove() {
 	s.proved = true
 	if !s.Listed {

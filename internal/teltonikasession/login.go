@@ -79,7 +79,8 @@ func (s *session) become(imei string, known bool) (uint64, error) {
 	}
 	s.device = &device{imei: imei, sender: sender{session: s, loggedIn: time.Now()}}
 	s.known, s.proved, s.wrongCRCs = known, false, 0
-	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "known", known)
+	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(),
+		"transport", s.conn.Transport(), "known", known)
 	return number, nil
 }
 
@@ -107,7 +108,8 @@ func (s *session) mayLogIn(imei string, until time.Time) (known bool, refused in
 	if known || !s.StrictAuth {
 		return known, ""
 	}
-	s.Logger.Log(context.Background(), s.refusalLevel(), "login refused, device is unknown", "imei", imei, "remote", remote)
+	s.Logger.Log(context.Background(), s.refusalLevel(), "login refused, device is unknown",
+		"imei", imei, "remote", remote)
 	if !s.conn.IsBalancers() { // whose health check comes again with the same one
 		s.backoff.grow(s.loginSource(imei, true), time.Now())
 	}

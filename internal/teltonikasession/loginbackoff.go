@@ -9,10 +9,10 @@ import (
 )
 
 // A device whose connections are closed again and again for what it sends, or that is refused, comes back at once and
-// for ever. Its logins are answered later: after firstLoginBackoff, and then after maxLoginBackoff, so that it comes back
-// once in two seconds and not at full speed. A longer wait would shut devices out: one that has waited for its answer too
-// long says its login again, or goes away. An acknowledged frame ends the backoff, and so does loginBackoffMemory without
-// another reason for it.
+// for ever. Its logins are answered later: after firstLoginBackoff, and then after maxLoginBackoff, so that it comes
+// back once in two seconds and not at full speed. A longer wait would shut devices out: one that has waited for its
+// answer too long says its login again, or goes away. An acknowledged frame ends the backoff, and so does
+// loginBackoffMemory without another reason for it.
 const (
 	firstLoginBackoff  = time.Second
 	maxLoginBackoff    = 2 * time.Second
@@ -42,8 +42,8 @@ func (s loginSource) key() string {
 // loginBackoff remembers the logins that are to wait, in a fixed memory and without a lock.
 type loginBackoff struct{ sources *limit.Table[atomic.Uint64] }
 
-// A cell is, from the top: 16 bits that tell the login from others of the cell, 8 bits that count the reasons to wait in
-// a row, and 40 bits of the last one's time in s since 1970.
+// A cell is, from the top: 16 bits that tell the login from others of the cell, 8 bits that count the reasons to wait
+// in a row, and 40 bits of the last one's time in s since 1970.
 const (
 	backoffTagShift   = 48
 	backoffCountShift = 40
@@ -62,7 +62,8 @@ func (b *loginBackoff) cell(source loginSource) (cell *atomic.Uint64, tag uint64
 // count is how many reasons to wait the cell counts for the login.
 func (b *loginBackoff) count(cell, tag uint64, now time.Time) uint64 {
 	age := now.Sub(time.Unix(int64(cell&backoffTimeMask), 0))
-	if cell>>backoffTagShift != tag || age >= loginBackoffMemory || age < -loginBackoffMemory { // or the clock has gone back
+	clockWentBack := age < -loginBackoffMemory
+	if cell>>backoffTagShift != tag || age >= loginBackoffMemory || clockWentBack {
 		return 0
 	}
 	return cell >> backoffCountShift & 0xff

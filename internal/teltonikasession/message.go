@@ -14,9 +14,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// message stores what a packet of Codec 12 to 15 says, apart from what answers a command. Nothing answers it, so nothing
-// makes the device send it again: the connection is not read on before all of it is stored. Then an ACK of a later frame
-// says that this is stored too.
+// message stores what a packet of Codec 12 to 15 says, apart from what answers a command. Nothing answers it, so
+// nothing makes the device send it again: the connection is not read on before all of it is stored. Then an ACK of a
+// later frame says that this is stored too.
 func (s *session) message(w *frameContext) error {
 	received := w.items
 	s.withoutAnswers(w)
@@ -35,8 +35,8 @@ func (s *session) message(w *frameContext) error {
 	return nil
 }
 
-// withoutAnswers leaves out the messages that answer a command. It waits a moment for the commands' store while a command
-// is in flight.
+// withoutAnswers leaves out the messages that answer a command. It waits a moment for the commands' store while a
+// command is in flight.
 func (s *session) withoutAnswers(w *frameContext) {
 	written := s.device.yield()
 	w.packet.Messages = slices.DeleteFunc(w.packet.Messages, func(m teltonika.Message) bool {
@@ -56,7 +56,7 @@ func (s *session) withoutAnswers(w *frameContext) {
 
 // allowUnlisted waits until a device that is on no list may store the messages.
 func (s *session) allowUnlisted(w *frameContext) error {
-	for !s.unlisted.spend(&w.source, min(len(w.packet.Messages), 2*maxRecords), time.Now()) {
+	for !s.unlisted.spend(&w.source, min(len(w.packet.Messages), 2*teltonika.MaxRecords), time.Now()) {
 		if !s.conn.Lasts() || s.conn.Pause(maxKeepPause) != nil {
 			return errUnlistedRate
 		}
@@ -74,8 +74,8 @@ const (
 	maxKeepPause = time.Second
 )
 
-// keep stores so many items of a packet that the device does not send again. It tries until they are stored, or until the
-// connection has ended. Then the publisher keeps what is on its way, and w has the items no more.
+// keep stores so many items of a packet that the device does not send again. It tries until they are stored, or until
+// the connection has ended. Then the publisher keeps what is on its way, and w has the items no more.
 func (s *session) keep(w *frameContext, items int) error {
 	for pause := minKeepPause; ; pause = min(2*pause, maxKeepPause) {
 		err := s.storeOrDetach(w, items)
@@ -85,8 +85,8 @@ func (s *session) keep(w *frameContext, items int) error {
 	}
 }
 
-// storeOrDetach submits the items and waits for them while the connection lasts. Nothing is read of a connection that does
-// not last, so nothing behind the items can be acknowledged before they are stored.
+// storeOrDetach submits the items and waits for them while the connection lasts. Nothing is read of a connection that
+// does not last, so nothing behind the items can be acknowledged before they are stored.
 func (s *session) storeOrDetach(w *frameContext, items int) error {
 	f, err := s.submit(w)
 	if f == nil {

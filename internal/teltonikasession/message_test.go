@@ -142,7 +142,7 @@ func TestUndecodableMessageWaitsForTheEngine(t *testing.T) {
 	})
 }
 
-// Who sends more than the allowance of dead letters loses them, counted: there is nothing in them that anybody
+// Who sends more than the quota of dead letters loses them, counted: there is nothing in them that anybody
 // can read, and holding back the records behind them would let a broken serial line stop the tracker.
 func TestUndecodableMessagesBeyondTheAllowance(t *testing.T) {
 	serve(t, func(s *service) {
@@ -392,7 +392,7 @@ func TestCommandIsSentWhileAMessageWaits(t *testing.T) {
 		s.engine.Hold()
 		d.send(messageFrame(t, teltonika.Codec12, 6, "a card"))
 		synctest.Wait()
-		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		done := sendLater(context.Background(), b.sender(), commandFrame(t))
 		d.expect(hex.EncodeToString(commandFrame(t)))
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -407,7 +407,7 @@ func TestMessageBeforeTheCommandIsWritten(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		ctx, cancel := context.WithCancel(context.Background())
-		done := sendLater(ctx, b.line(), commandFrame(t))
+		done := sendLater(ctx, b.sender(), commandFrame(t))
 		d.send(messageFrame(t, teltonika.Codec12, 6, "a card"))
 		s.expectMessages("a card")
 		if len(b.written) != 1 || b.written[0] {

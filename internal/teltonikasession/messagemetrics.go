@@ -6,7 +6,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// messageMetrics are the figures of what devices send in Codec 12 to 15.
+// messageMetrics are the metrics of what devices send in Codec 12 to 15.
 type messageMetrics struct{ received, stored, answers, deadLettered, refused *prometheus.CounterVec }
 
 func newMessageMetrics(r prometheus.Registerer) messageMetrics {

@@ -10,7 +10,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// Metrics are the sessions' figures. The ledger balances at any time at which no frame is in hand: records received =
+// Metrics are the sessions' metrics. The ledger balances at any time at which no frame is in hand: records received =
 // published + duplicate + dead-lettered + refused, messages received = stored + answers + dead-lettered + refused.
 type Metrics struct {
 	handshakes         *prometheus.CounterVec

@@ -40,8 +40,8 @@ func (s *session) begunWith(inside string) *partial {
 	return &partial{inside: inside, first: s.head[:s.have], have: int(s.have)}
 }
 
-// cutShort says why the connection ends inside a frame or login, and leaves a line on it, unless the end is our doing or
-// nothing had begun.
+// cutShort says why the connection ends inside a frame or login, and leaves a line on it, unless the end is our doing
+// or nothing had begun.
 func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 	reason := s.readReason(err)
 	if reason == ingest.ReasonIdleTimeout && p.have > 0 {
@@ -66,7 +66,8 @@ func (s *session) logPartial(p *partial, reason ingest.CloseReason, err error) {
 	}
 	s.Logger.Log(context.Background(), s.refusalLevel(), "connection ended inside a frame or login",
 		"imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "reason", string(reason),
-		"inside", p.inside, "have", p.have, "size", p.size, "first", firstBytes(p.first), "cause", p.cause(reason), "error", err)
+		"inside", p.inside, "have", p.have, "size", p.size, "first", firstBytes(p.first),
+		"cause", p.cause(reason), "error", err)
 }
 
 // cause is what most probably is behind it.
@@ -78,8 +79,8 @@ func (p *partial) cause(reason ingest.CloseReason) string {
 	case reason == ReasonFrameTimeout || reason == ingest.ReasonHandshakeTimeout:
 		return "the rest did not come in time: a link that loses large packets (its MTU), or a length that is too high"
 	case reason == ingest.ReasonPeerClosed:
-		return "the device or its link gave up; if it is always at the same byte: a link that loses large packets (its MTU), " +
-			"or a length that is too high"
+		return "the device or its link gave up; if it is always at the same byte: a link that loses large packets " +
+			"(its MTU), or a length that is too high"
 	}
 	return "the link broke"
 }

@@ -8,11 +8,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// What follows is the way of every packet, in a frame or a datagram: decode, submit, and settle once its outcome is known.
-// Where a step fails, classify says what follows. Who waits, and what is answered, is in session.carry and Adapter.Take.
+// What follows is the way of every packet, in a frame or a datagram: decode, submit, and settle once its outcome is
+// known. Where a step fails, classify says what follows. Who waits, and what is answered, is in session.carry and
+// Adapter.Take.
 
-// maxPriority is the highest priority that the protocol defines: panic. In Codec 7, whose priority has two bits, 3 is an
-// alarm.
+// maxPriority is the highest priority that the protocol defines: panic. In Codec 7, whose priority has two bits, 3 is
+// an alarm.
 const maxPriority = 2
 
 // decode reads what the packet brings, and counts it as received.
@@ -51,8 +52,8 @@ func (a *Adapter) store(w *frameContext) (publish.Outcome, error) {
 	return a.Publisher.Wait(f)
 }
 
-// toDeadLetter has the packet submitted as a dead letter, and counts it as received: as many records as it says if it is
-// to be acknowledged, and otherwise none.
+// toDeadLetter has the packet submitted as a dead letter, and counts it as received: as many records as it says if it
+// is to be acknowledged, and otherwise none.
 func (a *Adapter) toDeadLetter(w *frameContext, d *disposition) {
 	w.deadLetter, w.packet.DeadLetter = d.deadLetter, d.deadLetter
 	switch {

@@ -26,10 +26,10 @@ func TestSameLoginTwiceOnOneConnection(t *testing.T) {
 		d.expectAlive()
 		d.send(append(loginOf(imei), goodFrame(3)...))
 		d.expect("01" + ack(3))
-		if len(b.lines) != 1 || len(b.ended) != 0 {
-			t.Errorf("%d lines, %d ended, want the one line", len(b.lines), len(b.ended))
+		if len(b.senders) != 1 || len(b.ended) != 0 {
+			t.Errorf("%d senders, %d ended, want the one sender", len(b.senders), len(b.ended))
 		}
-		if got := b.line().Describe(); got.IMEI != imei || got.Frames != 2 {
+		if got := b.sender().Describe(); got.IMEI != imei || got.Frames != 2 {
 			t.Errorf("described as %+v", got)
 		}
 		s.expectMetric(3, "teltonika_handshake_total", "result=accepted", "known=known")
@@ -46,7 +46,7 @@ func TestSameLoginTwiceOnOneConnection(t *testing.T) {
 func TestSameLoginTwiceWhileACommandWaits(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
-		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		done := sendLater(context.Background(), b.sender(), commandFrame(t))
 		d.send(loginOf(imei))
 		d.expect("01")
 		d.send(goodFrame(1))
@@ -65,7 +65,7 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 		elsewhere := s.loginAs(otherIMEI)
 		d := s.login()
 		d.expectAlive()
-		first := b.line()
+		first := b.sender()
 
 		d.send(loginOf(otherIMEI))
 		d.expect("01")
@@ -76,9 +76,9 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 			t.Errorf("stored for %s", got[len(got)-1].DeviceID)
 		}
 
-		second := b.line()
-		if second == first || len(b.lines) != 3 || !slices.Contains(b.ended, first) {
-			t.Errorf("%d lines, %d ended", len(b.lines), len(b.ended))
+		second := b.sender()
+		if second == first || len(b.senders) != 3 || !slices.Contains(b.ended, first) {
+			t.Errorf("%d senders, %d ended", len(b.senders), len(b.ended))
 		}
 		if got := second.Describe(); got.IMEI != otherIMEI || got.Frames != 1 || got.Records != 3 {
 			t.Errorf("described as %+v", got)
@@ -113,7 +113,7 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 func TestAnotherLoginWhileACommandWaits(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
-		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		done := sendLater(context.Background(), b.sender(), commandFrame(t))
 		d.send(loginOf(otherIMEI))
 		if err := <-done; !errors.Is(err, errEnded) {
 			t.Errorf("the command: %v", err)
@@ -146,15 +146,15 @@ func TestAnotherLoginThatIsRefused(t *testing.T) {
 		d.expectClosed("00")
 		s.expectReason(ReasonRejected)
 		s.expectMetric(1, "teltonika_handshake_total", "result=rejected", "known=unknown")
-		if !slices.Equal(b.lines, b.ended) {
-			t.Errorf("%d lines, %d ended", len(b.lines), len(b.ended))
+		if !slices.Equal(b.senders, b.ended) {
+			t.Errorf("%d senders, %d ended", len(b.senders), len(b.ended))
 		}
 		s.loginAfter(0).expectAlive()
 	}, strict, func(o *Options) { o.Commands = b })
 }
 
-// One connection that logs in as one device after the other closes a few of their connections, and then one a second. No
-// login waits for longer, and the same one again does not wait.
+// One connection that logs in as one device after the other closes a few of their connections, and then one a second.
+// No login waits for longer, and the same one again does not wait.
 func TestManyLoginsOnOneConnectionArePaced(t *testing.T) {
 	serve(t, func(s *service) {
 		var fleet []*tracker
@@ -261,7 +261,8 @@ func TestGarbageBehindALogin(t *testing.T) {
 	}
 }
 
-// A login is told from a frame by its first bytes, however it is cut into segments and whatever follows in the same one.
+// A login is told from a frame by its first bytes, however it is cut into segments and whatever follows in the same
+// one.
 func TestLoginsInAnySegments(t *testing.T) {
 	for _, id := range []string{"1", "12", "12345", "123456", "1234567", imei} {
 		serve(t, func(s *service) {

@@ -28,8 +28,8 @@ func (noCommands) Connected(string, uint64, command.Sender) {}
 func (noCommands) Disconnected(string, command.Sender)      {}
 func (noCommands) Message(*command.Message, bool) bool      { return false }
 
-// firstACKTimeout is how long after the login a command waits for the device's first frame to be acknowledged: many devices
-// ignore commands before that.
+// firstACKTimeout is how long after the login a command waits for the device's first frame to be acknowledged: many
+// devices ignore commands before that.
 const firstACKTimeout = 5 * time.Second
 
 var (
@@ -37,8 +37,9 @@ var (
 	errBusy  = errors.New("another command waits for the connection")
 )
 
-// sender writes commands to the connection, from other goroutines. While a frame is in hand the socket is the session's;
-// otherwise a command may be written to it, so an ACK neither gets into a command nor waits behind one that waits.
+// sender writes commands to the connection, from other goroutines. While a frame is in hand the socket is the
+// session's; otherwise a command may be written to it, so an ACK neither gets into a command nor waits behind one that
+// waits.
 type sender struct {
 	session  *session
 	loggedIn time.Time

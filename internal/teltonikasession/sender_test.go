@@ -17,7 +17,7 @@ import (
 // switchboard keeps what sessions say to the command dispatcher.
 type switchboard struct {
 	mu       sync.Mutex
-	lines    []command.Sender
+	senders  []command.Sender
 	ended    []command.Sender
 	messages []*command.Message
 	written  []bool
@@ -25,7 +25,7 @@ type switchboard struct {
 }
 
 func (b *switchboard) Connected(_ string, _ uint64, l command.Sender) {
-	b.add(func() { b.lines = append(b.lines, l) })
+	b.add(func() { b.senders = append(b.senders, l) })
 }
 func (b *switchboard) Disconnected(_ string, l command.Sender) {
 	b.add(func() { b.ended = append(b.ended, l) })
@@ -41,12 +41,12 @@ func (b *switchboard) add(f func()) {
 	f()
 }
 
-// line is the one of the newest connection.
-func (b *switchboard) line() command.Sender {
+// sender is the one of the newest connection.
+func (b *switchboard) sender() command.Sender {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lines[len(b.lines)-1]
+	return b.senders[len(b.senders)-1]
 }
 
 // withCommands is serve with a switchboard.
@@ -81,7 +81,7 @@ func TestCommandIsSentToAWaitingDevice(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		d.expectAlive()
-		if _, err := b.line().Send(context.Background(), commandFrame(t)); err != nil {
+		if _, err := b.sender().Send(context.Background(), commandFrame(t)); err != nil {
 			t.Fatal(err)
 		}
 		d.expect("000000000000000f0c010500000007676574696e666f0100004312")
@@ -92,7 +92,7 @@ func TestCommandIsSentToAWaitingDevice(t *testing.T) {
 func TestCommandWaitsForTheFirstACK(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
-		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		done := sendLater(context.Background(), b.sender(), commandFrame(t))
 		d.expect("")
 		frame := goodFrame(2)
 		d.send(frame)
@@ -110,9 +110,9 @@ func TestCommandDoesNotWaitForEverForTheFirstACK(t *testing.T) {
 		asked := time.Now()
 		written := make(chan time.Time, 1)
 		done := make(chan error, 1)
-		line := b.line()
+		sender := b.sender()
 		go func() {
-			at, err := line.Send(context.Background(), commandFrame(t))
+			at, err := sender.Send(context.Background(), commandFrame(t))
 			written <- at
 			done <- err
 		}()
@@ -136,7 +136,7 @@ func TestCommandComesBehindTheACK(t *testing.T) {
 		d.expectAlive()
 		s.engine.Hold()
 		d.send(goodFrame(3))
-		done := sendLater(context.Background(), b.line(), commandFrame(t))
+		done := sendLater(context.Background(), b.sender(), commandFrame(t))
 		pass(time.Second)
 		d.expect("")
 		s.engine.Release()
@@ -156,7 +156,7 @@ func TestCommandTakenBackIsNotSent(t *testing.T) {
 		d.send(goodFrame(3))
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		if _, err := b.line().Send(ctx, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.sender().Send(ctx, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		s.engine.Release()
@@ -171,7 +171,7 @@ func TestCommandThatComesTooLate(t *testing.T) {
 		d.expectAlive()
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		if _, err := b.line().Send(over, commandFrame(t)); !errors.Is(err, context.Canceled) {
+		if _, err := b.sender().Send(over, commandFrame(t)); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 		d.expectAlive()
@@ -187,7 +187,7 @@ func TestCommandWhoseTimeIsJustOver(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		d.expectAlive()
-		if _, err := b.line().Send(unnoticed{context.Background()}, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.sender().Send(unnoticed{context.Background()}, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		d.expectAlive()
@@ -197,35 +197,35 @@ func TestCommandWhoseTimeIsJustOver(t *testing.T) {
 func TestCommandAfterTheEnd(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
-		waiting := sendLater(context.Background(), b.line(), commandFrame(t))
+		waiting := sendLater(context.Background(), b.sender(), commandFrame(t))
 		d.conn.Close()
 		if err := <-waiting; !errors.Is(err, errEnded) {
 			t.Errorf("the waiting command: %v", err)
 		}
-		if _, err := b.line().Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
+		if _, err := b.sender().Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
 			t.Errorf("a later command: %v", err)
 		}
-		if !slices.Equal(b.lines, b.ended) {
-			t.Errorf("%d lines, %d ended", len(b.lines), len(b.ended))
+		if !slices.Equal(b.senders, b.ended) {
+			t.Errorf("%d senders, %d ended", len(b.senders), len(b.ended))
 		}
 	})
 }
 
-// A device that takes over has a line of its own, and the older one's end is told too.
+// A device that takes over has a sender of its own, and the older one's end is told too.
 func TestLinesOfATakeOver(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		s.login()
-		older := b.line()
+		older := b.sender()
 		d := s.login()
-		if newer := b.line(); newer == older {
-			t.Error("the newer connection has the older one's line")
+		if newer := b.sender(); newer == older {
+			t.Error("the newer connection has the older one's sender")
 		}
 		d.expectAlive()
 		if _, err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
-			t.Errorf("sent on the older line: %v", err)
+			t.Errorf("sent on the older sender: %v", err)
 		}
 		if !slices.Equal(b.ended, []command.Sender{older}) {
-			t.Errorf("%d lines ended", len(b.ended))
+			t.Errorf("%d senders ended", len(b.ended))
 		}
 	})
 }
@@ -245,7 +245,7 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		}
 		pass(firstACKTimeout)
 		begun := time.Now()
-		if _, err := b.line().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
+		if _, err := b.sender().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
 			t.Errorf("error %v after %v", err, time.Since(begun))
 		}
 		synctest.Wait()
@@ -257,7 +257,7 @@ func TestDescribe(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		since := time.Now()
-		if got := b.line().Describe(); got.Codec != "" || got.Frames != 0 || !got.LastSeen.Equal(since) {
+		if got := b.sender().Describe(); got.Codec != "" || got.Frames != 0 || !got.LastSeen.Equal(since) {
 			t.Errorf("before the first frame: %+v", got)
 		}
 		pass(time.Minute)
@@ -266,7 +266,7 @@ func TestDescribe(t *testing.T) {
 		d.send(wrongCRC(goodFrame(1)))
 		d.send(malformed(2))
 		d.expect(ack(2))
-		got := b.line().Describe()
+		got := b.sender().Describe()
 		want := command.Device{IMEI: imei, Since: since, Remote: got.Remote, Transport: "tcp", Codec: "8",
 			Frames: 2, Records: 5, LastSeen: since.Add(time.Minute)}
 		if got != want {

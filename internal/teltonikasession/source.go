@@ -10,8 +10,8 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 )
 
-// source says whose a packet is, how it came, and what of it is not yet in the books: what is still known when its bytes
-// are gone. Its codec is 0 if the packet was not read to its end.
+// source says whose a packet is, how it came, and what of it is not yet in the books: what is still known when its
+// bytes are gone. Its codec is 0 if the packet was not read to its end.
 type source struct {
 	record.Origin
 	onList      bool         // the device is on the list

@@ -161,7 +161,8 @@ func TestFrameBegunMustEnd(t *testing.T) {
 	}
 }
 
-// A connection that ends inside a frame or login says so; one that ends between them, or that has said nothing, does not.
+// A connection that ends inside a frame or login says so; one that ends between them, or that has said nothing, does
+// not.
 func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
 	frame := goodFrame(1)
 	for name, c := range map[string]struct {

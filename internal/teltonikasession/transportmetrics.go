@@ -15,7 +15,7 @@ const (
 	transportUDP = "udp"
 )
 
-// transportMetrics are the figures of the frames that come by one transport.
+// transportMetrics are the metrics of the frames that come by one transport.
 type transportMetrics struct {
 	*Metrics
 	transport string
@@ -65,7 +65,7 @@ func (t *transportMetrics) beginAtZero() {
 	}
 }
 
-// of are the figures of the transport with that name.
+// of are the metrics of the transport with that name.
 func (m *Metrics) of(transport string) *transportMetrics {
 	switch transport {
 	case transportTLS:

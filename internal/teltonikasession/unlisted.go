@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // errUnlistedRate: a device that is on no list, or its address, sends more than the setting allows. A later resend is
@@ -40,13 +41,10 @@ func newUnlisted(o *Options) (u unlisted) {
 
 // unlistedRate lets a frame of any size through, also among many small ones.
 func unlistedRate(perSecond int) limit.Rate {
-	rate := limit.PerSecond(perSecond, max(2*maxRecords, perSecond*int(unlistedSaved/time.Second)))
-	rate.Debt = 2 * maxRecords
+	rate := limit.PerSecond(perSecond, max(2*teltonika.MaxRecords, perSecond*int(unlistedSaved/time.Second)))
+	rate.Debt = 2 * teltonika.MaxRecords
 	return rate
 }
-
-// maxRecords is the most that a frame has.
-const maxRecords = 255
 
 // spend reports whether o may store n records or messages, and notes them.
 func (u *unlisted) spend(o *source, n int, now time.Time) bool {

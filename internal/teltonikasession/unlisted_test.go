@@ -125,7 +125,7 @@ func TestSmallFramesOfAnAddressDoNotStarveLargeOnes(t *testing.T) {
 	large := 0
 	for i := range 10 * 3600 {
 		now = now.Add(100 * time.Millisecond)
-		if i%7 == 0 && u.spend(&o, maxRecords, now) {
+		if i%7 == 0 && u.spend(&o, teltonika.MaxRecords, now) {
 			large++
 		}
 		u.spend(&o, 1, now)
