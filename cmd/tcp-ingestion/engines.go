@@ -90,7 +90,8 @@ func openRedis(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	}
 	e, err := redisstream.New(redisstream.Options{
 		URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, DeadMaxBytes: c.DeadLetterMaxBytes,
-		Durability: durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
+		MessageMaxBytes: c.MessageMaxBytes,
+		Durability:      durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
 	})
 	if err != nil {
 		return nil, invalid("REDIS_URL", err)
@@ -100,7 +101,8 @@ func openRedis(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 
 func openEmbedded(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	return sqlite.New(sqlite.Options{
-		Dir: c.DataDir, Retention: c.EmbeddedRetention, DeadLetterMaxBytes: c.DeadLetterMaxBytes, Logger: logger,
+		Dir: c.DataDir, Retention: c.EmbeddedRetention, DeadLetterMaxBytes: c.DeadLetterMaxBytes,
+		MessageMaxBytes: c.MessageMaxBytes, Logger: logger,
 	})
 }
 
@@ -140,7 +142,7 @@ func proveEmbeddedCommands(ctx context.Context, c *config.Config, logger *slog.L
 // service's matter, which may have been given other limits.
 func withoutRetention(c *config.Config) *config.Config {
 	kept := *c
-	kept.RedisMaxLen, kept.EmbeddedRetention, kept.DeadLetterMaxBytes = 0, 0, 0
+	kept.RedisMaxLen, kept.EmbeddedRetention, kept.DeadLetterMaxBytes, kept.MessageMaxBytes = 0, 0, 0, 0
 	return &kept
 }
 

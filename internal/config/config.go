@@ -69,6 +69,7 @@ type Config struct {
 	RedisDurability   string // reply, fsync or replicas=N
 
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
+	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
 
 	PublishQueueCapacity int // records
 	PublishTimeout       time.Duration

@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, UDPPort: -1, TLSPort: -1, TLSClientAuth: "none", TLSMinVersion: "1.2", Engine: EngineEmbedded, DataDir: "./data",
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
-		RedisDurability: "reply", DeadLetterMaxBytes: 1 << 30, UnlistedAddressByteRate: 4 << 20, PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
+		RedisDurability: "reply", DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20, PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
 		AdminAddress: "127.0.0.1:9091", CommandQuarantine: time.Minute,
 		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
 		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
@@ -52,7 +52,7 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 	wrong := map[string]string{
 		"INSTANCE_ID": "a b", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "TELTONIKA_PORT": "65536",
 		"BIND_ADDRESS": "1.2.3.4:5", "ENGINE": "mysql", "EMBEDDED_RETENTION": "30", "REDIS_URL": "http://u:secret@h",
-		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "DEAD_LETTER_MAX_BYTES": "1GiB",
+		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "DEAD_LETTER_MAX_BYTES": "1GiB", "MESSAGE_MAX_BYTES": "-1",
 		"PUBLISH_QUEUE_CAPACITY": "254",
 		"PUBLISH_TIMEOUT":        "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060", "DEVICE_AUTHORITY_MODE": "nobody",
 		"ADMIN_ADDRESS": "127.0.0.1", "ADMIN_TOKEN": "too short", "COMMAND_QUARANTINE": "11m",

@@ -230,6 +230,10 @@ type Status struct {
 
 	DeadLetterBytes int64 // what all dead letters take in the engine, roughly; 0 = none, or not known
 	DeadLetterLimit int64 // above which the oldest are removed; 0 = no such limit
+
+	MessageBytes    int64 // what all messages take in the engine, roughly; 0 = none, or not known
+	MessageLimit    int64 // above which the oldest are removed; 0 = no such limit
+	MessagesRemoved int64 // how many this process has removed because of that limit
 }
 
 // Shard is a part of the store that fails by itself. Probe has no error while any shard stores.

@@ -41,12 +41,18 @@ var (
 	deadLetterBytes = gauge("dead_letter_bytes", "Bytes that all dead letters take in the engine.")
 	deadLetterLimit = gauge("dead_letter_limit_bytes",
 		"DEAD_LETTER_MAX_BYTES, above which the oldest dead letters are removed. Absent without it.")
+	messageBytes = gauge("message_bytes", "Bytes that all messages take in the engine.")
+	messageLimit = gauge("message_limit_bytes",
+		"MESSAGE_MAX_BYTES, above which the oldest messages are removed. Absent without it.")
+	messagesRemoved = gauge("messages_removed_total",
+		"Messages that this process has removed from the engine because of MESSAGE_MAX_BYTES.")
 )
 
 func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		engineReady, shardsUnavailable, streamLength, consumerLag, unread, oldestUnread, unreadBeyondLimit,
 		engineMemory, engineMemoryLimit, outOfMemory, memoryExhausted, deadLetterBytes, deadLetterLimit,
+		messageBytes, messageLimit, messagesRemoved,
 	} {
 		ch <- d
 	}
@@ -74,6 +80,11 @@ func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
 	if status.DeadLetterLimit > 0 {
 		show(deadLetterLimit, float64(status.DeadLetterLimit))
 	}
+	show(messageBytes, float64(status.MessageBytes))
+	if status.MessageLimit > 0 {
+		show(messageLimit, float64(status.MessageLimit))
+	}
+	ch <- prometheus.MustNewConstMetric(messagesRemoved, prometheus.CounterValue, float64(status.MessagesRemoved))
 	if status.Memory > 0 {
 		show(engineMemory, float64(status.Memory))
 		show(outOfMemory, number(status.OutOfMemory))

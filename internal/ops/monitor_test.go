@@ -33,7 +33,7 @@ func shown(t *testing.T, r *prometheus.Registry) string {
 			}
 			lines = append(
 				lines,
-				fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ", m.GetGauge().GetValue()),
+				fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ", m.GetGauge().GetValue()+m.GetCounter().GetValue()),
 			)
 		}
 	}
@@ -47,7 +47,7 @@ func TestFigures(t *testing.T) {
 	unreadable := "g\xff"
 	full := engine.Status{
 		Known: true, Length: 5000, Limit: 1000, Memory: 900, MemoryLimit: 800, OutOfMemory: true,
-		DeadLetterBytes: 70, DeadLetterLimit: 60,
+		DeadLetterBytes: 70, DeadLetterLimit: 60, MessageBytes: 50, MessageLimit: 40, MessagesRemoved: 30,
 		Groups: map[string]engine.Group{
 			"slow":     {Lag: 3000, Unread: 4500, Oldest: 90 * time.Second},
 			"through":  {},
@@ -63,7 +63,8 @@ func TestFigures(t *testing.T) {
 	}{
 		{"nothing known", engine.Status{}, errors.New("refused"), notReady},
 		{"small and embedded", engine.Status{Known: true, Length: 7}, nil,
-			"dead_letter_bytes[] 0\nengine_ready[] 1\nshards_unavailable[] 0\nstream_length[] 7\nunread_beyond_limit_records[] 0"},
+			"dead_letter_bytes[] 0\nengine_ready[] 1\nmessage_bytes[] 0\nmessages_removed_total[] 0\nshards_unavailable[] 0\n" +
+				"stream_length[] 7\nunread_beyond_limit_records[] 0"},
 		{"full", full, errors.New("OOM"), `consumer_lag[group=slow] 3000
 consumer_lag[group=through] 0
 dead_letter_bytes[] 70
@@ -73,6 +74,9 @@ engine_memory_limit_bytes[] 800
 engine_out_of_memory[] 1
 engine_ready[] 0
 memory_exhausted_in_seconds[] 0
+message_bytes[] 50
+message_limit_bytes[] 40
+messages_removed_total[] 30
 oldest_unread_seconds[group="g\xff"] 0
 oldest_unread_seconds[group=new] 1
 oldest_unread_seconds[group=slow] 90
@@ -142,7 +146,7 @@ func TestReadyWhileAShardStores(t *testing.T) {
 	if failed := m.Unavailable(); m.Err() != nil || len(failed) != 1 || !strings.Contains(failed[0].Error(), "shard 0") {
 		t.Errorf("one of three: %v, %v", m.Err(), failed)
 	}
-	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 1\nshards_unavailable[] 1\n") {
+	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 1\n") || !strings.Contains(got, "shards_unavailable[] 1\n") {
 		t.Errorf("one of three:\n%s", got)
 	}
 	for i := range status.Shards {
@@ -152,7 +156,7 @@ func TestReadyWhileAShardStores(t *testing.T) {
 	if failed := m.Unavailable(); !errors.Is(m.Err(), down) || len(failed) != 0 {
 		t.Errorf("three of three: %v, %v", m.Err(), failed)
 	}
-	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 0\nshards_unavailable[] 3\n") {
+	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 0\n") || !strings.Contains(got, "shards_unavailable[] 3\n") {
 		t.Errorf("three of three:\n%s", got)
 	}
 }

@@ -94,7 +94,7 @@ type findings struct {
 	cores     int
 	refusal   string // how Redis refuses to store now, if it does
 	blind     bool   // this user may not look at the stream
-	scaleless bool   // this user may not ask how much memory dead letters take
+	scaleless bool   // this user may not ask how much memory dead letters and messages take
 }
 
 // facts are what an operator wants to see of settings and state.
@@ -153,8 +153,8 @@ func (f findings) warnings() []string {
 	warn(f.blind, "this user may not look whether redis still has what it has stored, "+
 		"so all that devices send again is stored again: "+
 		"allow it +xinfo|stream and +xrange")
-	warn(f.scaleless, "this user may not ask how much memory dead letters take, "+
-		"so DEAD_LETTER_MAX_BYTES does not bound them: allow it +memory|usage")
+	warn(f.scaleless, "this user may not ask how much memory dead letters and messages take, "+
+		"so DEAD_LETTER_MAX_BYTES and MESSAGE_MAX_BYTES do not bound them: allow it +memory|usage")
 	if f.settings == nil {
 		warn(true, "the settings of redis could not be read: "+
 			"allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")

@@ -45,7 +45,7 @@ func newLane(e *Engine) *lane {
 		e:           e,
 		records:     position{key: stream, witness: kept},
 		deadLetters: position{key: deadStream(stream)},
-		messages:    position{key: messageStream(stream), witness: kept},
+		messages:    position{key: messageStream(stream), witness: witness{limit: e.opt.MaxLen, room: e.messages}},
 	}
 }
 
@@ -78,7 +78,7 @@ func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 		l.deadLetters.advance()
 		l.messages.advance()
 	}
-	written, err := l.e.dead.makeRoom(ctx, b)
+	written, err := l.e.makeRoom(ctx, b)
 	if err != nil {
 		return err
 	}

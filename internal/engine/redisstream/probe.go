@@ -23,6 +23,7 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	}
 	status := engine.Status{Known: q.length.Err() == nil, Length: q.length.Val(), Limit: e.opt.MaxLen,
 		DeadLetterBytes: e.dead.size.Load(), DeadLetterLimit: e.opt.DeadMaxBytes,
+		MessageBytes: e.messages.size.Load(), MessageLimit: e.opt.MessageMaxBytes, MessagesRemoved: e.messages.removed.Load(),
 	}
 	status.Memory, status.MemoryLimit = parseMemory(q.memory.Val())
 	if status.Groups, err = e.groups(ctx, q); err != nil {

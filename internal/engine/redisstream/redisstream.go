@@ -36,6 +36,9 @@ type Options struct {
 	// DeadMaxBytes is what the dead letters' stream may take of Redis' memory: the oldest are
 	// removed before it takes more. 0 = no bound.
 	DeadMaxBytes int64
+	// MessageMaxBytes is the same for the messages' stream. What a consumer group has not acknowledged is
+	// removed only if that alone takes more. 0 = no bound.
+	MessageMaxBytes int64
 	// Durability says when an entry counts as stored.
 	Durability Durability
 	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability.
@@ -57,7 +60,8 @@ type Engine struct {
 	secret   maphash.Seed // of the lanes' choice
 	words    words
 	log      *slog.Logger
-	dead     *deadRoom
+	dead     *room
+	messages *room
 	patience time.Duration // see answerPatience
 	down     atomic.Bool   // a lane's connection failed and none has been made since
 
@@ -104,11 +108,11 @@ func New(opt Options) (*Engine, error) {
 		log:      opt.Logger.With("engine", "redis", "address", target.Addr),
 		stop:     stop,
 	}
+	e.dead, e.messages = newDeadRoom(e), newMessageRoom(e)
 	for range opt.Lanes {
 		e.lanes = append(e.lanes, newLane(e))
 	}
-	e.dead = newDeadRoom(e)
-	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 {
+	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 || opt.MessageMaxBytes > 0 {
 		e.running.Go(func() { newTrimmer(e).run(ctx) })
 	}
 	return e, nil
@@ -124,6 +128,9 @@ func (o *Options) complete() error {
 	}
 	if o.DeadMaxBytes < 0 {
 		problems = append(problems, fmt.Errorf("the dead letters' %d bytes are negative", o.DeadMaxBytes))
+	}
+	if o.MessageMaxBytes < 0 {
+		problems = append(problems, fmt.Errorf("the messages' %d bytes are negative", o.MessageMaxBytes))
 	}
 	if o.Durability.Replicas < 0 || o.Durability.Replicas > maxReplicas {
 		problems = append(problems, fmt.Errorf("%d replicas are not from 0 to %d", o.Durability.Replicas, maxReplicas))

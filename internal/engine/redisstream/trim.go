@@ -25,7 +25,11 @@ type trimmer struct {
 	*Engine
 	streams []*readStream
 	failing bool
+	warned  time.Time // that dead letters were removed for their number
 }
+
+// leastDead is the number below which dead letters are never removed for their number.
+const leastDead = 10_000
 
 // readStream is a stream that consumer groups read: what one of them still needs is kept.
 type readStream struct {
@@ -45,7 +49,7 @@ func newTrimmer(e *Engine) *trimmer {
 // run trims until ctx ends.
 func (t *trimmer) run(ctx context.Context) {
 	for pause(ctx, trimEvery) {
-		err := t.dead.trim(ctx)
+		err := errors.Join(t.trimDead(ctx), t.dead.trim(ctx), t.messages.trim(ctx))
 		for _, s := range t.streams {
 			err = errors.Join(err, s.trim(ctx))
 		}
@@ -54,6 +58,25 @@ func (t *trimmer) run(ctx context.Context) {
 		}
 		t.failing = err != nil
 	}
+}
+
+// mostDead is about how many dead letters are kept.
+func (t *trimmer) mostDead() int64 { return max(t.opt.MaxLen/10, leastDead) }
+
+// trimDead removes dead letters for their number, read or not, because they come from devices.
+func (t *trimmer) trimDead(ctx context.Context) error {
+	limit := t.mostDead()
+	for t.opt.MaxLen > 0 && ctx.Err() == nil {
+		n, err := t.client.XTrimMaxLenApprox(ctx, deadStream(t.opt.Stream), limit, trimStep).Result()
+		if err != nil || n == 0 {
+			return err
+		}
+		if time.Since(t.warned) >= warnEvery {
+			t.warned = time.Now()
+			noteDeadRemoved(t.log, limit)
+		}
+	}
+	return nil
 }
 
 // trim removes the oldest entries above MaxLen that no consumer group needs any more.

@@ -214,9 +214,9 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	e.opt.MaxLen = 1000
-	room := newDeadRoom(e)
+	trim := newTrimmer(e)
 	for range 2 {
-		if err := room.trim(limited(t)); err != nil {
+		if err := trim.trimDead(limited(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +228,7 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 	}
 	for maxLen, want := range map[int64]int64{1: 10_000, 100_000: 10_000, 1_000_000: 100_000} {
 		e.opt.MaxLen = maxLen
-		if got := newDeadRoom(e).maxLen; got != want {
+		if got := newTrimmer(e).mostDead(); got != want {
 			t.Errorf("%d dead letters beside %d records, want %d", got, maxLen, want)
 		}
 	}

@@ -21,7 +21,8 @@ const checkEvery = time.Second
 
 // witness is what a lane knows of a stream.
 type witness struct {
-	limit   int64 // the length below which the engine does not trim; 0 = no trimming that is no loss
+	limit   int64 // the length below which the engine does not trim; 0 = no trimming by it that is no loss
+	room    *room // for whose bytes it trims as well; nil = not
 	epoch   uint64
 	seen    streamState // at the last check
 	checked time.Time
@@ -41,7 +42,7 @@ type streamState struct {
 
 // due reports whether the stream is to be looked at together with a batch.
 func (w *witness) due(known, written bool, now time.Time) bool {
-	return known || written && (w.seen.first == streamID{} || w.limit > 0 && now.Sub(w.checked) >= checkEvery)
+	return known || written && (w.seen.first == streamID{} || (w.limit > 0 || w.room != nil) && now.Sub(w.checked) >= checkEvery)
 }
 
 // appendCheck appends the questions.
@@ -93,7 +94,8 @@ func (w *witness) readCheck(r *bufio.Reader) error {
 // lost reports whether entries are gone that were there at the last check or have come since. newest says whether the
 // newest one that was confirmed is there.
 func (w *witness) lost(now streamState, newest bool) bool {
-	trimmed := w.limit > 0 && now.length >= w.limit && lower(w.seen.first, now.first) != now.first
+	meant := w.limit > 0 && now.length >= w.limit || w.room != nil && w.room.full()
+	trimmed := meant && lower(w.seen.first, now.first) != now.first
 	switch {
 	case now.added < w.seen.added || now.deleted != w.seen.deleted:
 		return true

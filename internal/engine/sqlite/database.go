@@ -42,6 +42,7 @@ type database struct {
 	deadBytes, removeFirst       *statement
 	dataVersion                  *statement
 	insertMessage, sinceMessages *statement
+	messageBytes, removeMessage  *statement
 	newestMessage, messagePage   *statement
 	statements                   []*statement
 }
@@ -106,6 +107,8 @@ func (d *database) prepareAll() error {
 			WHERE ts = ? AND device_id = ? AND reason = ? AND codec = ? AND frame = ? AND transport = ?`},
 		{&d.insertMessage, insertMessage},
 		{&d.sinceMessages, sinceMessages},
+		{&d.messageBytes, messageBytes},
+		{&d.removeMessage, removeOldestMessage},
 		{&d.newestMessage, "SELECT max(seq) FROM messages"},
 		{&d.messagePage, `SELECT seq, ts, device_id, codec, type, sent, payload FROM messages
 			WHERE seq > ? ORDER BY seq LIMIT ?`},

@@ -1,12 +1,6 @@
 package sqlite
 
-import (
-	"fmt"
-	"time"
-)
-
-// warnEvery is how often it is logged that dead letters are removed.
-const warnEvery = time.Minute
+import "fmt"
 
 // deadLetterTotalSchema also keeps how much each device has of them, apart for those that came when the device was not
 // known.
@@ -57,36 +51,3 @@ const (
 				AND (known IS 0) = (SELECT unknown FROM most) ORDER BY seq LIMIT 1),
 			(SELECT min(seq) FROM dead_letters))`
 )
-
-// makeRoom removes dead letters until there is room for one more with such a frame. One that is larger than the limit
-// is then alone. Without a limit there is always room. What is removed is gone for whoever remembers that it was
-// stored.
-func (w *writer) makeRoom(frame string) error {
-	if w.maxDead == 0 {
-		return nil
-	}
-	size := int64(len(frame) + rowOverhead)
-	for {
-		bytes, err := w.db.deadBytes.number()
-		if err != nil || bytes+size <= w.maxDead {
-			return err
-		}
-		result, err := w.db.removeFirst.exec()
-		if err != nil {
-			return err
-		}
-		if removed, err := result.RowsAffected(); err != nil || removed == 0 {
-			return err
-		}
-		w.removed = true
-	}
-}
-
-// noteRemoved warns, once in a while, that dead letters were removed for new ones.
-func (w *writer) noteRemoved() {
-	if !w.removed || time.Since(w.warned) < warnEvery {
-		return
-	}
-	w.warned = time.Now()
-	w.log.Warn("oldest dead letters removed to make room for new ones: replay or delete them in time", "limit", w.maxDead)
-}

@@ -160,7 +160,7 @@ func TestFloodOfAKnownDeviceRemovesItsOwn(t *testing.T) {
 func limit(e *Engine, most int64) (log *bytes.Buffer) {
 	log = new(bytes.Buffer)
 	w, _ := e.turns.Take(context.Background())
-	w.maxDead, w.log = most, slog.New(slog.NewTextHandler(log, nil))
+	w.dead.limit, w.log = most, slog.New(slog.NewTextHandler(log, nil))
 	e.turns.Give(w)
 	return log
 }

@@ -11,6 +11,12 @@ import (
 const insertMessage = `INSERT INTO messages (seq, ts, device_id, codec, type, sent, payload)
 	VALUES (1 + (SELECT newest_seq FROM message_total), ?,?,?,?,?,?)`
 
+const (
+	messageBytes = `SELECT bytes FROM message_total`
+
+	removeOldestMessage = `DELETE FROM messages WHERE seq = (SELECT min(seq) FROM messages)`
+)
+
 // sinceMessages are those of the newest messages that were received since then. A batch has fewer.
 const sinceMessages = `SELECT ts, device_id, codec, type, sent, payload FROM messages
 	WHERE seq > (SELECT max(seq) FROM messages) - 10000 AND ts >= ?`
@@ -29,6 +35,9 @@ func (w *writer) insertMessages(duplicates []bool) error {
 		if duplicates[i] = stored[m] > 0; duplicates[i] {
 			stored[m]--
 			continue
+		}
+		if err := w.messages.make(m.payload, w.db.messageBytes, w.db.removeMessage); err != nil {
+			return err
 		}
 		w.db.insertMessage.bind(m.received, m.device, m.codec, m.kind, m.sent, m.payload)
 		if _, err := w.db.insertMessage.exec(); err != nil {

@@ -39,7 +39,12 @@ func (w *writer) probe(ctx context.Context, e *Engine) (engine.Status, error) {
 	if err != nil {
 		return engine.Status{}, w.giveUp(err)
 	}
-	return engine.Status{Known: true, Length: length, DeadLetterBytes: dead, DeadLetterLimit: w.maxDead}, w.endProbe()
+	messages, err := w.db.messageBytes.number()
+	if err != nil {
+		return engine.Status{}, w.giveUp(err)
+	}
+	return engine.Status{Known: true, Length: length, DeadLetterBytes: dead, DeadLetterLimit: w.dead.limit,
+		MessageBytes: messages, MessageLimit: w.messages.limit, MessagesRemoved: w.messages.total}, w.endProbe()
 }
 
 // checkSpace ends the transaction when the disk is nearly full.

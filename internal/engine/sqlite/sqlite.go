@@ -33,6 +33,9 @@ type Options struct {
 	// DeadLetterMaxBytes bounds what all dead letters take: for new ones the oldest are removed, those of devices that
 	// had no record here first. 0 = no bound
 	DeadLetterMaxBytes int64
+
+	// MessageMaxBytes bounds what all messages take: for new ones the oldest are removed. 0 = no bound
+	MessageMaxBytes int64
 }
 
 // Engine is the embedded engine.
@@ -83,7 +86,8 @@ func newEngine(path string, options Options) *Engine {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	e.turns = sqlitefile.NewTurns(path, &writer{path: path, log: e.log, maxDead: options.DeadLetterMaxBytes})
+	e.turns = sqlitefile.NewTurns(path, &writer{path: path, log: e.log,
+		dead: room{limit: options.DeadLetterMaxBytes}, messages: room{limit: options.MessageMaxBytes}})
 	return e
 }
 

@@ -46,7 +46,7 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (done stored, er
 	if err := w.begin(ctx, wait); err != nil {
 		return done, err
 	}
-	w.removed = false
+	w.dead.removed, w.messages.removed = 0, 0
 	done.duplicates = make([]bool, w.staged.items())
 	if err := w.insert(done.duplicates); err != nil {
 		return done, w.giveUp(err)
@@ -70,7 +70,7 @@ func (w *writer) store(ctx context.Context, wait time.Duration) (done stored, er
 // epochs are those that the write at hand reports. When it has removed dead letters, some of its own may be among them,
 // which the caller remembers; so the next write reports another one.
 func (w *writer) epochs() [engine.Kinds]uint64 {
-	if w.removed {
+	if w.dead.removed > 0 {
 		w.buried++
 		defer func() { w.buried++ }()
 	}
@@ -215,7 +215,7 @@ func (w *writer) insertDeadLetters(duplicates []bool) error {
 				continue
 			}
 		}
-		if err := w.makeRoom(d.frame); err != nil {
+		if err := w.dead.make(d.frame, w.db.deadBytes, w.db.removeFirst); err != nil {
 			return err
 		}
 		w.db.insertDead.bind(d.received, d.device, d.reason, d.codec, d.frame, d.transport)

@@ -37,7 +37,7 @@ func BenchmarkStoredBytes(b *testing.B) {
 func storedBytes(b *testing.B, limit int64, next func(n int) (batch *engine.Batch, sent int)) {
 	e := start(b)
 	w, _ := e.turns.Take(b.Context())
-	w.maxDead = limit
+	w.dead.limit = limit
 	e.turns.Give(w)
 	total, n := 0, 0
 	for b.Loop() {

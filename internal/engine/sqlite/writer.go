@@ -13,18 +13,17 @@ import (
 // writer is the engine's one connection, and what it needs to get it back after a fault. Whoever
 // has taken the engine's turn may use it.
 type writer struct {
-	path    string
-	log     *slog.Logger
-	db      *database // nil while closed
-	staged  staged
-	proven  time.Time // when something was last written to this file; zero before that, and after a failure
-	maxDead int64     // bytes of all dead letters; 0 = no bound
-	removed bool      // dead letters, by the write at hand
-	warned  time.Time // that some were removed
-	replace int       // how often the file was found moved, so that a tail starts again
-	epoch   uint64    // changes when it is no longer certain that the file has all that was written
-	buried  uint64    // changes when the engine itself has removed dead letters
-	version int64     // the file's data_version: another connection's write changes it
+	path     string
+	log      *slog.Logger
+	db       *database // nil while closed
+	staged   staged
+	proven   time.Time // when something was last written to this file; zero before that, and after a failure
+	dead     room
+	messages room
+	replace  int    // how often the file was found moved, so that a tail starts again
+	epoch    uint64 // changes when it is no longer certain that the file has all that was written
+	buried   uint64 // changes when the engine itself has removed dead letters
+	version  int64  // the file's data_version: another connection's write changes it
 
 	announced bool // that this file is open
 }
