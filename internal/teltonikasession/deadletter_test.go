@@ -253,7 +253,7 @@ func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 	const size, mib = 60_000, 1 << 20
 	fill := func(a *deadLetterQuota, address func(i int) netip.Addr, from, until time.Time) (bytes int) {
 		for now, i := from, 0; !now.After(until); now, i = now.Add(time.Millisecond), i+1 {
-			if a.spend(&source{Origin: record.Origin{DeviceID: fmt.Sprint(i), Received: now}, network: address(i)}, size) {
+			if a.spend(&source{Origin: record.Origin{DeviceID: fmt.Sprint(i)}, network: address(i)}, size, now) {
 				bytes += size
 			}
 		}
@@ -271,7 +271,7 @@ func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 	within("one address", fill(newDeadLetterQuota(mib, maxFrameBytes), one, start, start.Add(time.Minute)), (64+60)*mib/deadLetterAddressPart)
 	within("all", fill(newDeadLetterQuota(mib, maxFrameBytes), many, start, start.Add(time.Minute)), (64+60)*mib)
 	a := newDeadLetterQuota(deadLetterAddressPart, 16<<20)
-	if !a.spend(&source{Origin: record.Origin{DeviceID: imei, Received: start}, network: one(0)}, 16<<20) {
+	if !a.spend(&source{Origin: record.Origin{DeviceID: imei}, network: one(0)}, 16<<20, start) {
 		t.Error("the largest frame is never taken")
 	}
 }
@@ -292,7 +292,7 @@ func TestDeadLetterQuotaRefills(t *testing.T) {
 	a, now := newDeadLetterQuota(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
 	for range 3 {
 		n := 0
-		for a.spend(&source{Origin: record.Origin{DeviceID: imei, Received: now}}, 1) {
+		for a.spend(&source{Origin: record.Origin{DeviceID: imei}}, 1, now) {
 			n++
 		}
 		if n != deadLetterBurst {

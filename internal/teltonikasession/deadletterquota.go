@@ -25,6 +25,10 @@ const (
 	deadLetterAddressPart   = 2
 )
 
+// deadLetterPatience is how long a frame that nobody sends again waits for its place among the dead letters: a device's next
+// one, even if there are others at its address. Longer would hold back the records behind it.
+const deadLetterPatience = 2 * deadLetterInterval
+
 // errDeadLetterLimit: the device, its address, or all together have used up the quota. There is more with time, so a
 // later resend is taken.
 var errDeadLetterLimit = errors.New("the allowance of dead letters is used up")
@@ -59,8 +63,8 @@ func newDeadLetterQuota(bytes, maxFrameBytes int) *deadLetterQuota {
 
 // spend reports whether o may cause one more dead letter of so many bytes, and notes it. What one of the limits refuses
 // is not taken from the others.
-func (q *deadLetterQuota) spend(o *source, bytes int) bool {
-	device, address, now := q.devices.OfSource(o.network, o.DeviceID), q.addresses.OfAddress(o.network), o.Received
+func (q *deadLetterQuota) spend(o *source, bytes int, now time.Time) bool {
+	device, address := q.devices.OfSource(o.network, o.DeviceID), q.addresses.OfAddress(o.network)
 	switch {
 	case !device.Has(1, now, deadLetterRate), !q.all.Has(bytes, now, q.allRate):
 		return false

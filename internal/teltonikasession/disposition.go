@@ -169,6 +169,7 @@ func (s *session) dispose(w *frameContext, err error) ingest.CloseReason {
 func (s *session) storeDeadLetter(w *frameContext, d *disposition) ingest.CloseReason {
 	s.toDeadLetter(w, d)
 	if w.Codec.IsMessage() {
+		s.awaitDeadLetter(w)
 		if err := s.keep(w, 1); err != nil {
 			s.settle(&w.source, publish.Outcome{}, err)
 		}

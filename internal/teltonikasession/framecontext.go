@@ -2,6 +2,7 @@ package teltonikasession
 
 import (
 	"slices"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -60,7 +61,7 @@ func (w *frameContext) hold(packet, body []byte, offset int) {
 // mayDeadLetter takes a dead letter from the quota.
 func (w *frameContext) mayDeadLetter(error) error {
 	if !w.quotaAsked {
-		w.quotaAsked, w.quotaGranted = true, w.deadLetters.spend(&w.source, w.packet.Bytes())
+		w.quotaAsked, w.quotaGranted = true, w.deadLetters.spend(&w.source, w.packet.Bytes(), time.Now())
 	}
 	if !w.quotaGranted {
 		return errDeadLetterLimit

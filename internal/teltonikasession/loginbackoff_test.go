@@ -46,15 +46,15 @@ func TestClockThatGoesBack(t *testing.T) {
 		t.Errorf("the login waits %v", d)
 	}
 	a := newDeadLetterQuota(deadLetterBytes, maxFrameBytes)
-	for a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: wrong}}, 1) {
+	for a.spend(&source{Origin: record.Origin{DeviceID: "a"}}, 1, wrong) {
 	}
-	if !a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: right}}, 1) {
+	if !a.spend(&source{Origin: record.Origin{DeviceID: "a"}}, 1, right) {
 		t.Error("no dead letter is taken")
 	}
 	for range deadLetterBurst - 1 {
-		a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: right}}, 1)
+		a.spend(&source{Origin: record.Origin{DeviceID: "a"}}, 1, right)
 	}
-	if a.spend(&source{Origin: record.Origin{DeviceID: "a", Received: right}}, 1) {
+	if a.spend(&source{Origin: record.Origin{DeviceID: "a"}}, 1, right) {
 		t.Error("more than the burst is taken")
 	}
 }

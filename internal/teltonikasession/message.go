@@ -64,6 +64,14 @@ func (s *session) allowUnlisted(w *frameContext) error {
 	return nil
 }
 
+// awaitDeadLetter waits until the frame at hand may become a dead letter, or for deadLetterPatience.
+func (s *session) awaitDeadLetter(w *frameContext) {
+	until := time.Now().Add(deadLetterPatience)
+	for w.mayDeadLetter(nil) != nil && time.Now().Before(until) && s.conn.Lasts() && s.conn.Pause(maxKeepPause) == nil {
+		w.quotaAsked = false
+	}
+}
+
 // detachedParts says which part of the queue what is left of connections that have ended may take, one in so many. It
 // takes it only while the engine stores nothing.
 const detachedParts = 2

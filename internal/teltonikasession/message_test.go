@@ -142,18 +142,23 @@ func TestUndecodableMessageWaitsForTheEngine(t *testing.T) {
 	})
 }
 
-// Who sends more than the quota of dead letters loses them, counted: there is nothing in them that anybody
-// can read, and holding back the records behind them would let a broken serial line stop the tracker.
-func TestUndecodableMessagesBeyondTheAllowance(t *testing.T) {
+// No device sends them again. Who sends more than the quota of dead letters is not read on for a moment, and loses none.
+func TestUndecodableMessagesBeyondTheQuotaWait(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
 		const more = 3
+		start := time.Now()
 		for n := range deadLetterBurst + more {
 			d.send(bodyFrame(0x0C, 1, 6, byte(n>>8), byte(n)))
 		}
-		d.expectAlive()
-		s.expectStored(2, deadLetterBurst)
-		s.expectMetric(more, "teltonika_messages_refused_total", "codec=12", "reason=dead_letters")
+		d.send(goodFrame(2)) // once they are read
+		pass(deadLetterInterval)
+		d.expect(ack(2))
+		if took := time.Since(start); took < more*deadLetterInterval {
+			t.Errorf("took %v", took)
+		}
+		s.expectStored(2, deadLetterBurst+more)
+		s.expectMetric(0, "teltonika_messages_refused_total")
 	})
 }
 

@@ -111,9 +111,9 @@ func TestNobodyUsesUpTheDeadLettersOfADevice(t *testing.T) {
 	for _, o := range []*source{&stranger, &device} {
 		o.DeviceID, o.Received = imei, now
 	}
-	for q.spend(&stranger, 100) {
+	for q.spend(&stranger, 100, now) {
 	}
-	if !q.spend(&device, 100) {
+	if !q.spend(&device, 100, now) {
 		t.Error("a stranger has used up the dead letters of the device")
 	}
 }
