@@ -13,9 +13,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// room bounds a stream of what devices can bring at line speed: dead letters, messages. Their bytes are bounded before a
-// batch is written, because a flood of large frames brings gigabytes in between. Redis is asked how much memory the stream
-// takes, which walks over all of it; so it is asked only when a part of the room that was left has been written.
+// room bounds a stream of what devices can bring at line speed: dead letters, messages. Their bytes are bounded before
+// a batch is written, because a flood of large frames brings gigabytes in between. Redis is asked how much memory the
+// stream takes, which walks over all of it; so it is asked only when a part of the room that was left has been written.
 type room struct {
 	client   *redis.Client
 	stream   string

@@ -114,8 +114,8 @@ func TestDeadLettersWithoutTheRightToMeasure(t *testing.T) {
 
 const testMessages = testStream + ":messages"
 
-// tell stores n messages of that many bytes, one in a batch, and returns the most memory that their stream took, and the
-// last batch's epoch of messages.
+// tell stores n messages of that many bytes, one in a batch, and returns the most memory that their stream took, and
+// the last batch's epoch of messages.
 func tell(t *testing.T, r *testkit.Redis, e *Engine, first, n, size int) (most int64, epoch uint64) {
 	t.Helper()
 	for i := range n {
@@ -147,7 +147,8 @@ func TestMessagesStayWithinTheirBytes(t *testing.T) {
 			e := use(t, r, Options{Lanes: 1, MessageMaxBytes: limit, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			_, before := tell(t, r, e, 0, 1, size)
 			if size == 30 { // thousands, quickly
-				r.Do("EVAL", "for i = 1, 20000 do redis.call('XADD', KEYS[1], '*', 'payload', string.rep('0', 60)) end", 1, testMessages)
+				r.Do("EVAL", "for i = 1, 20000 do redis.call('XADD', KEYS[1], '*', 'payload', string.rep('0', 60)) end",
+					1, testMessages)
 			}
 			stored := 3 * limit / (2*size + entryOverhead)
 			most, now := tell(t, r, e, 1, stored, size)
@@ -158,10 +159,12 @@ func TestMessagesStayWithinTheirBytes(t *testing.T) {
 				t.Errorf("epoch %d after %d: what goes for its bytes is taken for a loss", now, before)
 			}
 			status, err := e.Probe(limited(t))
-			if err != nil || status.MessageLimit != limit || status.MessageBytes < limit/4 || status.MessageBytes > limit+limit/8 || status.MessagesRemoved < 10 {
+			if err != nil || status.MessageLimit != limit || status.MessagesRemoved < 10 ||
+				status.MessageBytes < limit/4 || status.MessageBytes > limit+limit/8 {
 				t.Errorf("%+v, %v", status, err)
 			}
-			if removed := strings.Count(log.String(), "oldest messages removed"); removed != 1 || strings.Contains(log.String(), "unread=true") {
+			removed := strings.Count(log.String(), "oldest messages removed")
+			if removed != 1 || strings.Contains(log.String(), "unread=true") {
 				t.Errorf("logged:\n%s", log.String())
 			}
 		})

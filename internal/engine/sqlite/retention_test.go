@@ -302,7 +302,8 @@ func TestFileInWhichSeqsWereGivenAgain(t *testing.T) {
 	storeAll(t, startIn(t, dir), enginetest.NewBatch(device, 0, 10))
 	db := connect(t, path)
 	defer db.Close()
-	const asBefore = `DROP TABLE record_newest; DROP TABLE message_total; INSERT INTO marks VALUES (0, 1000, 0, 0); PRAGMA user_version = 3`
+	const asBefore = `DROP TABLE record_newest; DROP TABLE message_total;
+		INSERT INTO marks VALUES (0, 1000, 0, 0); PRAGMA user_version = 3`
 	if _, err := db.ExecContext(t.Context(), asBefore); err != nil {
 		t.Fatal(err)
 	}
