@@ -128,7 +128,8 @@ func TestFloodOfRecordsIsBounded(t *testing.T) {
 			}
 			t.Logf("%.0f records in %v, %d bytes sent, %d stored: %.1f bytes for each", published, took, acknowledged, info.Size(),
 				float64(info.Size())/float64(acknowledged))
-			if most := rate * (600 + took.Seconds()); name == "bounded" && published > most {
+			most := rate*(600+took.Seconds()) + 255 // the last frame's records may go beyond it
+			if name == "bounded" && published > most {
 				t.Errorf("more than %.0f records", most)
 			} else if name == "unbounded" && published < most {
 				t.Error("the flood is none")

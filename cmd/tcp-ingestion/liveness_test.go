@@ -62,7 +62,7 @@ func TestServiceManager(t *testing.T) {
 		awaitMessage(t, conn, "WATCHDOG=1")
 	}
 	testkit.Eventually(t, "the status counts connections", func() bool {
-		return strings.HasPrefix(awaitMessage(t, conn, "STATUS="), "STATUS=ready, 1 connections on "+s.devices)
+		return strings.HasPrefix(awaitMessage(t, conn, "STATUS="), "STATUS=ready, 1 connection on "+s.devices)
 	})
 	s.cmd.Process.Signal(syscall.SIGHUP)
 	awaitMessage(t, conn, "RELOADING=1\nMONOTONIC_USEC=")
