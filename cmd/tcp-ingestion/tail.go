@@ -21,7 +21,8 @@ func tailCommand() *cli.Command {
 		Name:  "tail",
 		Usage: "follow the published records, or the devices' messages, as JSON lines",
 		Description: "Needs the same engine settings as the server. Runs until Ctrl-C.\n" +
-			"Exit codes: 0 ended or enough, 1 the engine cannot be read, 2 wrong usage, 78 wrong settings.",
+			"Exit codes: 0 ended or enough, 1 the engine refuses to be read (one that is away is waited for),\n" +
+			"2 wrong usage, 78 wrong settings.",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "messages", Usage: "what devices send of their own accord beside their records"},
 			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest one kept instead of the next one"},
