@@ -175,6 +175,7 @@ func TestRestartUnderDatagrams(t *testing.T) {
 	f.awaitProgress(t, 200)
 	ledger := f.end(t)
 	t.Logf("%d frames, %d sent again", ledger.FramesSent, ledger.FramesResent)
+	s.awaitListening()
 	s.wantBalanceOf("udp")
 	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 		t.Errorf("exit code %d", code)

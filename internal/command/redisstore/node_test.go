@@ -28,7 +28,7 @@ var (
 type node struct {
 	*commandtest.Node
 	*Store
-	last uint64 // number of a connection
+	last atomic.Uint64 // number of a connection
 }
 
 // nodeOf is a store that does not run yet.
@@ -42,7 +42,7 @@ func start(t testing.TB, r *testkit.Redis, instance string) *node {
 func run(t testing.TB, s *Store) *node {
 	t.Helper()
 	n := nodeOf(s)
-	n.last = uint64(1_000_000 - 1000*lastNode.Add(1)) // numbers say nothing about those of other processes
+	n.last.Store(uint64(1_000_000 - 1000*lastNode.Add(1))) // numbers say nothing about those of other processes
 	n.Start()
 	t.Cleanup(n.stop)
 	return n
@@ -66,8 +66,7 @@ func (n *node) crash() {
 func (n *node) connect(imei string) command.Connection { return n.connectSince(imei, time.Now()) }
 
 func (n *node) connectSince(imei string, since time.Time) command.Connection {
-	n.last++
-	return n.Connect(command.Connection{IMEI: imei, Since: since, Number: n.last})
+	return n.Connect(command.Connection{IMEI: imei, Since: since, Number: n.last.Add(1)})
 }
 
 // wantReceived waits until the receiver was given the command.

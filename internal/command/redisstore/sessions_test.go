@@ -18,7 +18,7 @@ import (
 func TestLateCloseLeavesNewerSessionAlone(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a, b := alone(t, r, "a"), alone(t, r, "b")
-	a.last = 1000 // numbers say nothing about other processes' connections
+	a.last.Store(1000) // numbers say nothing about other processes' connections
 	want := func(what string, holder any) {
 		t.Helper()
 		for _, n := range []*node{a, b} {

@@ -19,7 +19,6 @@ type lane struct {
 	out     []byte       // the batch as it is written; reused
 	confirm confirmation // what stands behind the durability on this connection
 	stale   bool         // the connection is to be replaced after this batch
-	refused bool         // an item of this batch was
 	retry   backoff
 
 	batch uint64 // the ID of the latest one
@@ -129,10 +128,6 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	if interrupted || l.stale {
 		l.drop()
 	}
-	if l.refused {
-		l.refused = false
-		b.FailFollowers()
-	}
 	l.retry.reset()
 	l.e.noteUp()
 	l.tellEpochs(b)
@@ -228,7 +223,6 @@ func (l *lane) readIDs(results []engine.Result, p *position) error {
 
 // refuse makes an item's error of an error reply. The item is not stored: no ambiguity.
 func (l *lane) refuse(answer refusal) error {
-	l.refused = true
 	l.stale = l.stale || answer.staleConnection()
 	return l.e.classify(answer)
 }
