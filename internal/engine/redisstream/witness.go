@@ -120,6 +120,9 @@ func readState(r *bufio.Reader) (s streamState, known bool, err error) {
 		return s, false, err
 	}
 	if refused := answer.err(); refused != nil {
+		if r, _ := asRefusal(refused); r.transient() {
+			return s, false, refused // as while Redis loads its data: it is asked again, with the batch
+		}
 		return s, refused == refusal("ERR no such key"), nil
 	}
 	for range answer.n / 2 {
