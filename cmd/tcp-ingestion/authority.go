@@ -23,9 +23,9 @@ func newAllowList(c *config.Config, r prometheus.Registerer, logger *slog.Logger
 	case config.AuthorityFileList:
 		source = authority.NewFile(c.DeviceAllowList)
 	case config.AuthorityRedisList:
-		list, err := authority.NewRedis(c.RedisURL, c.DeviceAllowList, "tcp-ingestion-"+c.InstanceID)
+		list, err := authority.NewRedis(c.AllowListURL(), c.DeviceAllowList, "tcp-ingestion-"+c.InstanceID)
 		if err != nil {
-			return nil, fmt.Errorf("REDIS_URL: %w", err)
+			return nil, fmt.Errorf("the Redis of DEVICE_ALLOW_LIST: %w", err)
 		}
 		source = list
 	default:

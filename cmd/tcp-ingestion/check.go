@@ -63,19 +63,10 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	if err := checkEngine(ctx, c, e, out); err != nil {
 		return err
 	}
-	if err := checkCommands(ctx, c, logger); err != nil {
+	if err := checkCommands(ctx, c, logger, out); err != nil {
 		return err
 	}
 	return certificateErr
-}
-
-// checkCommands finds out whether a command would be kept.
-func checkCommands(ctx context.Context, c *config.Config, logger *slog.Logger) error {
-	entry, err := engineOf(c)
-	if err != nil || entry.proveCommands == nil {
-		return err
-	}
-	return entry.proveCommands(ctx, c, logger)
 }
 
 // checkDoors tries the settings that are more than values: what they name has to be there and be sound.

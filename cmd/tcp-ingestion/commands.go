@@ -38,11 +38,7 @@ const (
 func newCommands(
 	c *config.Config, policy *command.Policy, r prometheus.Registerer, logger *slog.Logger,
 ) (*commands, error) {
-	entry, err := engineOf(c)
-	if err != nil {
-		return nil, err
-	}
-	store, err := entry.commands(c, r, logger)
+	store, err := controlOf(c).open(c, r, logger)
 	if err != nil {
 		return nil, err
 	}

@@ -10,12 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/redisstore"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/redisstream"
@@ -30,12 +26,8 @@ type engineEntry struct {
 	// where is the engine by the setting that says where it is.
 	where func(*config.Config) string
 
-	// open makes the engine and commands the store of commands that goes with it. Neither need be reachable.
-	open     func(*config.Config, *slog.Logger) (engine.Engine, error)
-	commands func(*config.Config, prometheus.Registerer, *slog.Logger) (command.Store, error)
-
-	// proveCommands finds out whether a command would be kept; nil: they are where the records are.
-	proveCommands func(context.Context, *config.Config, *slog.Logger) error
+	// open makes the engine, which need not be reachable.
+	open func(*config.Config, *slog.Logger) (engine.Engine, error)
 }
 
 // engines are those that ENGINE may name.
@@ -43,12 +35,12 @@ var engines = []engineEntry{
 	{
 		name: config.EngineRedis, settings: []string{"REDIS_URL", "REDIS_TELEMETRY_STREAM"},
 		where: func(*config.Config) string { return "engine redis" },
-		open:  openRedis, commands: redisCommands,
+		open:  openRedis,
 	},
 	{
 		name: config.EngineEmbedded, settings: []string{"DATA_DIR"},
 		where: func(c *config.Config) string { return "engine embedded, DATA_DIR " + c.DataDir },
-		open:  openEmbedded, commands: embeddedCommands, proveCommands: proveEmbeddedCommands,
+		open:  openEmbedded,
 	},
 }
 
@@ -104,38 +96,6 @@ func openEmbedded(c *config.Config, logger *slog.Logger) (engine.Engine, error) 
 		Dir: c.DataDir, Retention: c.EmbeddedRetention, DeadLetterMaxBytes: c.DeadLetterMaxBytes,
 		MessageMaxBytes: c.MessageMaxBytes, Logger: logger,
 	})
-}
-
-// redisCommands keeps commands in the same Redis as the records.
-func redisCommands(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (command.Store, error) {
-	store, err := redisstore.New(redisstore.Options{URL: c.RedisURL, Instance: c.InstanceID, Logger: logger, Metrics: r})
-	if err != nil {
-		return nil, invalid("REDIS_URL", err)
-	}
-	return store, nil
-}
-
-// embeddedCommands keeps commands in a file of the same directory.
-func embeddedCommands(c *config.Config, _ prometheus.Registerer, logger *slog.Logger) (command.Store, error) {
-	return openCommandFile(c, logger)
-}
-
-func openCommandFile(c *config.Config, logger *slog.Logger) (*sqlitestore.Store, error) {
-	return sqlitestore.New(sqlitestore.Options{
-		Dir: c.DataDir, Instance: c.InstanceID, Retention: c.EmbeddedRetention, Logger: logger,
-	})
-}
-
-func proveEmbeddedCommands(ctx context.Context, c *config.Config, logger *slog.Logger) error {
-	store, err := openCommandFile(c, logger)
-	if err != nil {
-		return cli.Exit(err.Error(), exitSettings)
-	}
-	defer store.Close()
-	if err := store.Prove(ctx); err != nil {
-		return cli.Exit(fmt.Sprintf("commands cannot be kept: %v", err), exitFailure)
-	}
-	return nil
 }
 
 // withoutRetention are the settings of a command that runs beside the service: what is too old or too much is the

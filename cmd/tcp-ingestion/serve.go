@@ -75,7 +75,7 @@ func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
 	if err != nil {
 		return nil, cli.Exit(err.Error(), exitSettings)
 	}
-	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine)
+	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine, "commands", controlOf(c).where)
 	if err := s.start(ctx); err != nil {
 		return nil, cli.Exit(err.Error(), startExitCode(err))
 	}

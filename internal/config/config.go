@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
@@ -67,6 +68,11 @@ type Config struct {
 	RedisStream       string
 	RedisMaxLen       int64  // 0 = no trimming
 	RedisDurability   string // reply, fsync or replicas=N
+
+	// ControlRedisURL is the Redis of what is not records: commands, who holds which device, the allow-list. Without the
+	// setting it is RedisURL where the engine is Redis; empty: commands are in DataDir. It may hold a password: never
+	// log it.
+	ControlRedisURL string
 
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
 	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
@@ -166,9 +172,13 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, Problem{"REDIS_URL",
 			"not set, but ENGINE is redis; set it to redis://host:6379, or ENGINE to embedded"})
 	}
-	if c.DeviceAuthorityMode == AuthorityRedisList && c.RedisURL == "" {
-		problems = append(problems, Problem{"REDIS_URL",
-			"not set, but DEVICE_AUTHORITY_MODE is redis_allow_list; set it to the Redis that holds the list, or use file_allow_list"})
+	if c.ControlRedisURL == "" && c.Engine == EngineRedis {
+		c.ControlRedisURL = c.RedisURL
+	}
+	if c.DeviceAuthorityMode == AuthorityRedisList && c.AllowListURL() == "" {
+		problems = append(problems, Problem{"CONTROL_REDIS_URL",
+			"not set, nor REDIS_URL, but DEVICE_AUTHORITY_MODE is redis_allow_list; " +
+				"set it to the Redis that holds the list, or use file_allow_list"})
 	}
 	if c.DeviceAuthorityMode == AuthorityFileList && c.DeviceAllowList == defaultAllowList {
 		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",
@@ -191,6 +201,9 @@ func (c *Config) contradictions() []Problem {
 	}
 	return problems
 }
+
+// AllowListURL is the Redis of the allow-list: the control Redis, else REDIS_URL, which may be set for the list alone.
+func (c *Config) AllowListURL() string { return cmp.Or(c.ControlRedisURL, c.RedisURL) }
 
 // TLS reports whether any listener takes TLS.
 func (c *Config) TLS() bool { return c.TLSPort >= 0 || c.TLSDetect }

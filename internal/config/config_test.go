@@ -108,7 +108,8 @@ func TestContradictionsOfTheAllowList(t *testing.T) {
 		settings map[string]string
 		wrong    string // setting; empty if all is well
 	}{
-		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list"}, "REDIS_URL"},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list"}, "CONTROL_REDIS_URL"},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "CONTROL_REDIS_URL": "redis://h:1"}, ""},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1"}, ""},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1", "ENGINE": "embedded"}, ""},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list"}, "DEVICE_ALLOW_LIST"},
@@ -121,6 +122,23 @@ func TestContradictionsOfTheAllowList(t *testing.T) {
 			t.Errorf("%v: %+v, %v", c.settings, loaded, err)
 		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Setting != c.wrong):
 			t.Errorf("%v: %v, want one problem with %s", c.settings, err, c.wrong)
+		}
+	}
+}
+
+// TestControlRedis falls to REDIS_URL only where the records are there too.
+func TestControlRedis(t *testing.T) {
+	const records, own = "redis://records:1", "redis://control:2"
+	for _, c := range []struct{ engine, redis, control, want, list string }{
+		{"", "", "", "", ""},
+		{"", records, "", records, records},
+		{"", records, own, own, own},
+		{"embedded", "", own, own, own},
+		{"embedded", records, "", "", records},
+	} {
+		loaded, err := Load(from(map[string]string{"ENGINE": c.engine, "REDIS_URL": c.redis, "CONTROL_REDIS_URL": c.control}))
+		if err != nil || loaded.ControlRedisURL != c.want || loaded.AllowListURL() != c.list {
+			t.Errorf("%+v: %+v, %v", c, loaded, err)
 		}
 	}
 }
@@ -171,8 +189,11 @@ func TestAdminAddress(t *testing.T) {
 
 func TestPasswordsStaySecret(t *testing.T) {
 	for _, u := range []string{"http://u:hunter2@h", "redis://u:hunter2%zz@h:1", "redis://:hunter2@"} {
-		if _, err := Load(from(map[string]string{"REDIS_URL": u})); err == nil || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s: error %v", u, err)
+		for _, setting := range []string{"REDIS_URL", "CONTROL_REDIS_URL"} {
+			_, err := Load(from(map[string]string{setting: u}))
+			if err == nil || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s=%s: error %v", setting, u, err)
+			}
 		}
 	}
 }

@@ -76,8 +76,9 @@ var Settings = []Setting{
 			c.Engine = v
 			return oneOf(v, append([]string{""}, Engines...)...)
 		}},
-	{Name: "DATA_DIR", Default: "./data", Help: "directory of the embedded engine's telemetry.db",
-		set: func(c *Config, v string) error { c.DataDir = v; return nil }},
+	{Name: "DATA_DIR", Default: "./data",
+		Help: "directory of the embedded engine's telemetry.db, and of commands.db where no Redis keeps commands",
+		set:  func(c *Config, v string) error { c.DataDir = v; return nil }},
 	{Name: "EMBEDDED_RETENTION", Default: "720h", Help: "how long the embedded engine keeps records, counted while its machine is up; 0 keeps them for ever",
 		set: func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
 	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or rediss:// for TLS",
@@ -90,6 +91,10 @@ var Settings = []Setting{
 	{Name: "REDIS_DURABILITY", Default: "reply",
 		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always) or replicas=N",
 		set:  func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
+	{Name: "CONTROL_REDIS_URL", Secret: true,
+		Help: "one ordinary Redis for commands, who holds which device, and the allow-list (default REDIS_URL if " +
+			"ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",
+		set: func(c *Config, v string) error { return parseRedisURL(&c.ControlRedisURL, v) }},
 	{Name: "DEAD_LETTER_MAX_BYTES", Default: "1073741824",
 		Help: "bytes that all dead letters together may take in the engine; 0 sets no bound",
 		set:  func(c *Config, v string) error { return parseInt(&c.DeadLetterMaxBytes, v, 0, 1<<62) }},
@@ -122,7 +127,8 @@ var Settings = []Setting{
 	{Name: "PPROF_ADDRESS", Help: "loopback address and port for profiles at /debug/pprof/, such as 127.0.0.1:6060 (default off)",
 		set: func(c *Config, v string) error { return parseLoopback(&c.PprofAddress, v) }},
 	{Name: "DEVICE_AUTHORITY_MODE", Default: AuthorityAllowAll,
-		Help: "which devices are known: allow_all, redis_allow_list (a set in REDIS_URL) or file_allow_list",
+		Help: "which devices are known: allow_all, redis_allow_list (a set in CONTROL_REDIS_URL or REDIS_URL) " +
+			"or file_allow_list",
 		set: func(c *Config, v string) error {
 			c.DeviceAuthorityMode = v
 			return oneOf(v, AuthorityAllowAll, AuthorityRedisList, AuthorityFileList)
