@@ -85,6 +85,7 @@ func TestMessagesOfAFleetAreKept(t *testing.T) {
 		for i := range devices {
 			imei := fmt.Sprintf("35630704244%04d", i)
 			d := s.connect(imei)
+			d.Timeout = time.Minute // its ACK comes behind some 220 messages, stored one after the other
 			var payloads [][]byte
 			for n := i; n < messages; n += devices {
 				payloads = append(payloads, fmt.Appendf(nil, "card %d", n%7))
