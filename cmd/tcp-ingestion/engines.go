@@ -22,6 +22,7 @@ import (
 type engineEntry struct {
 	name     string   // the value of ENGINE
 	settings []string // its own that a command beside the service needs
+	shards   bool     // a lane that does not store says nothing of the others
 
 	// where is the engine by the setting that says where it is.
 	where func(*config.Config) string

@@ -86,7 +86,11 @@ func (s *service) build() (err error) {
 		return err
 	}
 	s.ends.add(s.endOps)
-	if s.engine, err = newEngine(c, logger); err != nil {
+	entry, err := engineOf(c)
+	if err != nil {
+		return err
+	}
+	if s.engine, err = entry.open(c, logger); err != nil {
 		return err
 	}
 	s.ends.add(s.endEngine)
@@ -95,7 +99,8 @@ func (s *service) build() (err error) {
 	}
 	s.ends.add(s.endAllowList)
 	s.publisher = publish.New(publish.Options{
-		Engine: s.engine, Capacity: c.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords, Timeout: c.PublishTimeout,
+		Engine: s.engine, Shards: entry.shards,
+		Capacity: c.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords, Timeout: c.PublishTimeout,
 		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
 	s.ends.add(func(context.Context) error { s.publisher.Close(); return nil })

@@ -7,7 +7,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -181,28 +180,6 @@ func (b *Batch) Len() int { return len(b.Records) + len(b.DeadLetters) + len(b.M
 func (b *Batch) ByKind() (records, deadLetters, messages []Result) {
 	n, m := len(b.Records), len(b.Records)+len(b.DeadLetters)
 	return b.Results[:n], b.Results[n:m], b.Results[m:]
-}
-
-// FailFollowers makes the items fail that stand behind a failed one of the same device and kind. It is for an engine
-// whose store takes or refuses each item by itself. Some of them may be stored all the same: their order was wrong.
-func (b *Batch) FailFollowers() {
-	records, deadLetters, messages := b.ByKind()
-	failFollowers(b.Records, records, func(r *Record) string { return r.DeviceID })
-	failFollowers(b.DeadLetters, deadLetters, func(d *DeadLetter) string { return d.DeviceID })
-	failFollowers(b.Messages, messages, func(m *Message) string { return m.DeviceID })
-}
-
-func failFollowers[T any](items []T, results []Result, device func(*T) string) {
-	failed := map[string]error{}
-	for i := range items {
-		d, r := device(&items[i]), &results[i]
-		if r.Err != nil {
-			failed[d] = r.Err
-		} else if err := failed[d]; err != nil {
-			err = fmt.Errorf("behind an item that failed: %w", err)
-			*r = Result{Err: &Error{Transient: IsTransient(err), Ambiguous: true, Err: err}}
-		}
-	}
 }
 
 // Result is one item's fate.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // shown are the figures as /metrics shows them, without help and type.
@@ -139,24 +140,29 @@ func TestFiguresDoNotWait(t *testing.T) {
 // Of three shards one fails, then all: as long as one stores the process gets new devices, and says which ones do not.
 func TestReadyWhileAShardStores(t *testing.T) {
 	down := errors.New("down")
-	status := engine.Status{Known: true, Shards: []engine.Shard{{Name: "0", Err: down}, {Name: "1"}, {Name: "2"}}}
+	e := testkit.NewShards(3)
 	r := prometheus.NewRegistry()
-	m := NewMonitor(func(context.Context) (engine.Status, error) { return status, nil }, r)
-	m.look(t.Context())
+	m := NewMonitor(e.Probe, r)
+	look := func(figures ...string) {
+		t.Helper()
+		m.look(t.Context())
+		for _, want := range figures {
+			if got := shown(t, r); !strings.Contains(got, want+"\n") {
+				t.Errorf("want %s, got\n%s", want, got)
+			}
+		}
+	}
+	e.FailShard(0, down)
+	look("engine_ready[] 1", "shards_unavailable[] 1")
 	if failed := m.Unavailable(); m.Err() != nil || len(failed) != 1 || !strings.Contains(failed[0].Error(), "shard 0") {
 		t.Errorf("one of three: %v, %v", m.Err(), failed)
 	}
-	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 1\n") || !strings.Contains(got, "shards_unavailable[] 1\n") {
-		t.Errorf("one of three:\n%s", got)
-	}
-	for i := range status.Shards {
-		status.Shards[i].Err = down
-	}
-	m.look(t.Context())
+	e.FailShard(1, down)
+	e.HoldLane(2)
+	look("engine_ready[] 0", "shards_unavailable[] 3")
 	if failed := m.Unavailable(); !errors.Is(m.Err(), down) || len(failed) != 0 {
 		t.Errorf("three of three: %v, %v", m.Err(), failed)
 	}
-	if got := shown(t, r); !strings.Contains(got, "engine_ready[] 0\n") || !strings.Contains(got, "shards_unavailable[] 3\n") {
-		t.Errorf("three of three:\n%s", got)
-	}
+	e.Release()
+	look("engine_ready[] 1", "shards_unavailable[] 2")
 }

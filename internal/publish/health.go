@@ -48,7 +48,7 @@ func (p *Publisher) noteLost(k engine.Kind) {
 const healthWindow = 8 * time.Second
 
 // failing is the latest recent failure of a lane that has not worked since, and whether another lane has worked
-// meanwhile.
+// meanwhile. Of shards, one that has nothing to write counts as working.
 func (p *Publisher) failing() (failed error, works bool) {
 	var last time.Time
 	for _, l := range p.lanes {
@@ -56,7 +56,7 @@ func (p *Publisher) failing() (failed error, works bool) {
 			if f.Last.After(last) {
 				failed, last = f.Err, f.Last
 			}
-		} else if time.Since(time.Unix(0, l.worked.Load())) < healthWindow {
+		} else if p.options.Shards || time.Since(time.Unix(0, l.worked.Load())) < healthWindow {
 			works = true
 		}
 	}

@@ -22,9 +22,10 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
-// Options are the publisher's settings. All fields are needed.
+// Options are the publisher's settings. All fields but Shards are needed.
 type Options struct {
 	Engine       engine.Engine
+	Shards       bool          // lanes write to parts of the engine that fail by themselves
 	Capacity     int           // items admitted and not yet stored, at least LargestFrame
 	LargestFrame int           // items that one frame may have; every quota has room for so many
 	Timeout      time.Duration // from admission to refusal of a frame that is not confirmed

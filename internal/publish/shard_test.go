@@ -58,12 +58,28 @@ func load(p *Publisher, devices []string, d time.Duration, first int) (took []ti
 	return took, refused
 }
 
-// One lane of eight hangs, and ten times the room that the queue has comes for it: the others' frames are all stored,
-// as fast as before, and the process gets new devices all the same.
+// One lane of eight hangs, or one shard fails, and ten times the room that the queue has comes for it: the others'
+// frames are all stored, as fast as before, and the process gets new devices all the same.
 func TestFrozenLaneHoldsOnlyItsQuota(t *testing.T) {
+	hang := func(e *testkit.Engine, lane int) { e.HoldLane(lane) }
+	fail := func(e *testkit.Engine, lane int) { e.FailShard(lane, errBusy) }
+	for _, c := range []struct {
+		name   string
+		engine func(int) *testkit.Engine
+		freeze func(e *testkit.Engine, lane int)
+	}{
+		{"a lane hangs", testkit.NewEngine, hang},
+		{"a shard hangs", testkit.NewShards, hang},
+		{"a shard fails", testkit.NewShards, fail},
+	} {
+		t.Run(c.name, func(t *testing.T) { testFrozenLane(t, c.engine, c.freeze) })
+	}
+}
+
+func testFrozenLane(t *testing.T, newEngine func(int) *testkit.Engine, freeze func(e *testkit.Engine, lane int)) {
 	synctest.Test(t, func(t *testing.T) {
 		const lanes, frozen, capacity = 8, 3, 8 * largestFrame
-		e := testkit.NewEngine(lanes)
+		e := newEngine(lanes)
 		e.Delay(5 * time.Millisecond)
 		p := newPublisher(t, e, capacity)
 		inLane, others := devicesOf(e, frozen, 200)
@@ -72,7 +88,7 @@ func TestFrozenLaneHoldsOnlyItsQuota(t *testing.T) {
 		if refused > 0 {
 			t.Fatalf("%d frames refused while all is well", refused)
 		}
-		e.HoldLane(frozen)
+		freeze(e, frozen)
 		stuck := publishing(p, inLane[0], 1)
 		time.Sleep(2 * stallTime)
 		var flooding sync.WaitGroup
@@ -94,6 +110,7 @@ func TestFrozenLaneHoldsOnlyItsQuota(t *testing.T) {
 			t.Errorf("p99 was %v and is %v", was, is)
 		}
 		e.Release()
+		e.FailShard(frozen, nil)
 		<-stuck
 		flooding.Wait()
 		if o, err := publish(p, inLane[0], 1000); err != nil || o.Published != 1 {
@@ -153,6 +170,27 @@ func TestReadyWhileAnyLaneStores(t *testing.T) {
 		}
 		if n := log.Count("engine stores again"); n != 1 {
 			t.Errorf("%d lines say that the engine works", n)
+		}
+	})
+}
+
+// One shard fails, and no other one has anything to write: that says nothing of them, so the process is ready.
+func TestReadyWhileOtherShardsHaveNothingToWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const frozen = 1
+		e := testkit.NewShards(3)
+		p := newPublisher(t, e, 3*largestFrame)
+		p.options.Shards = true
+		inLane, _ := devicesOf(e, frozen, 40)
+		e.FailShard(frozen, errBusy)
+		failing := publishing(p, inLane[0], 1)
+		time.Sleep(time.Second)
+		if err := p.Err(); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
+		e.FailShard(frozen, nil)
+		if r := <-failing; r.err != nil {
+			t.Error(r.err)
 		}
 	})
 }

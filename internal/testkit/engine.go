@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"reflect"
 	"slices"
@@ -16,8 +15,9 @@ import (
 // Engine is an engine in memory whose failures a test decides. It is for what real engines cannot be made to do
 // at a chosen moment, or in virtual time; that real engines work is tested with real engines.
 type Engine struct {
-	lanes  int
-	secret maphash.Seed // of the lanes' choice
+	lanes   int
+	sharded bool         // each lane is a shard
+	secret  maphash.Seed // of the lanes' choice
 
 	mu       sync.Mutex
 	changed  sync.Cond
@@ -27,6 +27,7 @@ type Engine struct {
 	forget   bool
 	epoch    uint64
 	fail     func(b *engine.Batch) error
+	failing  map[int]error // shards
 	stores   int
 	records  []Stored
 	messages []engine.Message
@@ -50,7 +51,7 @@ type buried struct {
 func NewEngine(lanes int) *Engine {
 	e := &Engine{
 		lanes: lanes, secret: maphash.MakeSeed(), epoch: 1,
-		held: map[int]bool{}, latest: map[int]uint64{}, known: map[string]bool{},
+		held: map[int]bool{}, latest: map[int]uint64{}, failing: map[int]error{}, known: map[string]bool{},
 	}
 	e.changed.L = &e.mu
 	return e
@@ -167,7 +168,10 @@ func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
 			return err
 		}
 	}
-	b.FailFollowers()
+	if err := e.failing[lane]; err != nil {
+		return err
+	}
+	failFollowers(b)
 	e.write(b, b.ID != 0 && b.ID == e.latest[lane])
 	e.latest[lane] = b.ID
 	e.tellEpochs(b)
@@ -247,19 +251,24 @@ func takeOut[T any](items *[]T, is func(T) bool) bool {
 	return i >= 0
 }
 
-// Probe implements engine.Engine. It fails while a lane is held, or what a Store would fail with.
+// Probe implements engine.Engine. It fails with what a Store would fail with, or because lanes are held: one of them,
+// or every shard.
 func (e *Engine) Probe(context.Context) (engine.Status, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.held) > 0 {
-		return engine.Status{}, &engine.Error{Transient: true, Err: errors.New("held")}
-	}
 	if e.fail != nil {
 		if err := e.fail(&engine.Batch{}); err != nil {
 			return engine.Status{}, err
 		}
 	}
-	return engine.Status{Known: true, Length: int64(len(e.records))}, nil
+	status := engine.Status{Known: true, Length: int64(len(e.records))}
+	if e.sharded {
+		return status, e.probeShards(&status)
+	}
+	if len(e.held) > 0 {
+		return engine.Status{}, errHeld
+	}
+	return status, nil
 }
 
 // EachDeadLetter implements engine.DeadLetterStore.

@@ -2,7 +2,6 @@ package testkit_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -11,13 +10,17 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// The engine in memory passes the suite of real ones, with one lane and with eight: the suite compares each device's
-// order and no other, and leaves out what an engine cannot do.
+// The engine in memory passes the suite of real ones, with one lane, with eight, and with shards: the suite compares
+// each device's order and no other, and leaves out what an engine cannot do.
 func TestEngine(t *testing.T) {
-	for _, lanes := range []int{1, 8} {
-		t.Run(fmt.Sprint(lanes, " lanes"), func(t *testing.T) {
+	for name, open := range map[string]func() *testkit.Engine{
+		"1 lane":   func() *testkit.Engine { return testkit.NewEngine(1) },
+		"8 lanes":  func() *testkit.Engine { return testkit.NewEngine(8) },
+		"8 shards": func() *testkit.Engine { return testkit.NewShards(8) },
+	} {
+		t.Run(name, func(t *testing.T) {
 			enginetest.Run(t, func(*testing.T) enginetest.Harness {
-				e := testkit.NewEngine(lanes)
+				e := open()
 				down := &engine.Error{Transient: true, Err: errors.New("down")}
 				return enginetest.Harness{
 					Open:            func(*testing.T) engine.Engine { return e },
@@ -33,6 +36,32 @@ func TestEngine(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Of two shards one fails, one hangs, and each does so by itself.
+func TestShards(t *testing.T) {
+	e := testkit.NewShards(2)
+	down := &engine.Error{Transient: true, Err: errors.New("down")}
+	e.FailShard(0, down)
+	if err := e.Store(t.Context(), 0, enginetest.Sized(&engine.Batch{})); !errors.Is(err, down) {
+		t.Errorf("the shard that fails: %v", err)
+	}
+	if err := e.Store(t.Context(), 1, enginetest.Sized(&engine.Batch{})); err != nil {
+		t.Errorf("the other one: %v", err)
+	}
+	status, err := e.Probe(t.Context())
+	if err != nil || len(status.Shards) != 2 || !errors.Is(status.Shards[0].Err, down) || status.Shards[1].Err != nil {
+		t.Errorf("one of two: %+v, %v", status.Shards, err)
+	}
+	e.HoldLane(1)
+	if status, err := e.Probe(t.Context()); !errors.Is(err, down) || status.Shards[1].Err == nil {
+		t.Errorf("both: %+v, %v", status.Shards, err)
+	}
+	e.FailShard(0, nil)
+	e.Release()
+	if _, err := e.Probe(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
