@@ -150,8 +150,8 @@ func TestStrictListWaitsForItsSource(t *testing.T) {
 // The source's directory is missing, so nothing but the file system and the bubble's clock is at work.
 func TestRetriesAndTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		missing := NewFile(t.TempDir() + "/none")
-		s := newSubject(t, missing, func(o *Options) { o.Refresh = 30 * time.Second })
+		path := t.TempDir() + "/none"
+		s := newSubject(t, NewFile(path), func(o *Options) { o.Refresh = 30 * time.Second })
 		ctx, stop := context.WithCancel(context.Background())
 		if err := s.Start(ctx); err != nil {
 			t.Fatalf("a list that is not strict starts without its source: %v", err)
@@ -176,7 +176,7 @@ func TestRetriesAndTheirEnd(t *testing.T) {
 		if age := s.Metrics.age(); age < 3600 {
 			t.Errorf("age %v s", age)
 		}
-		write(t, missing.path, imei(1))
+		write(t, path, imei(1))
 		time.Sleep(40 * time.Second)
 		synctest.Wait()
 		s.wantKnown(true, imei(1))
@@ -186,16 +186,6 @@ func TestRetriesAndTheirEnd(t *testing.T) {
 		stop()
 		run.Wait()
 	})
-}
-
-func TestJitter(t *testing.T) {
-	for _, d := range []time.Duration{1, 100 * time.Millisecond, 30 * time.Second, 1<<63 - 1} {
-		for range 100 {
-			if j, most := jitter(d), min(d, longestWait); j < most-most/10 || j > most+most/10+1 {
-				t.Fatalf("jitter(%v) is %v", d, j)
-			}
-		}
-	}
 }
 
 // Reload takes even a change that cannot be seen from outside.
