@@ -2,13 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
-	"net/url"
-	"strings"
-
-	_ "modernc.org/sqlite" // the driver
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
@@ -63,83 +56,11 @@ const rawResponses = `
 ALTER TABLE commands ADD COLUMN response_hex TEXT;
 ALTER TABLE events ADD COLUMN payload_hex TEXT;`
 
-// database is one open connection.
-type database struct{ pool *sql.DB }
-
 // transaction is what work is done in. Its errors are SQLite's.
-type transaction struct{ *sql.Tx }
+type transaction struct{ *sqlitefile.Tx }
 
-// open opens or creates the file. Commands may hold passwords: only the owner may read a new one.
-func open(path string) (_ *database, err error) {
-	if err := sqlitefile.Create(path, 0o600); err != nil {
-		return nil, err
-	}
-	const lockWait = "busy_timeout = 5000" // for another process's write lock, in ms
-	settings := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{lockWait}, sqlitefile.Pragmas...)}
-	name := url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}
-	pool, err := sql.Open("sqlite", name.String())
-	if err != nil {
-		return nil, err
-	}
-	pool.SetMaxOpenConns(1)
-	d := &database{pool}
-	if err := d.createSchema(); err != nil {
-		return nil, errors.Join(err, d.close())
-	}
-	return d, nil
-}
-
-func (d *database) close() error {
-	if d == nil {
-		return nil
-	}
-	return d.pool.Close()
-}
-
-// createSchema writes only to a file that is new, or was made by an older version of this program.
-func (d *database) createSchema() error {
-	_, err := inTransaction(d, func(tx *transaction) (struct{}, error) {
-		var found int
-		if err := tx.QueryRow("PRAGMA user_version").Scan(&found); err != nil {
-			return struct{}{}, err
-		}
-		switch {
-		case found == len(steps):
-			return struct{}{}, nil
-		case found > len(steps):
-			return struct{}{}, sqlitefile.NewerSchema(found, len(steps))
-		}
-		return struct{}{}, tx.do(fmt.Sprintf("%s PRAGMA user_version = %d", strings.Join(steps[found:], ""), len(steps)))
-	})
-	return err
-}
-
-// inTransaction commits what work did, unless it fails.
-func inTransaction[T any](d *database, work func(tx *transaction) (T, error)) (value T, err error) {
-	tx, err := d.pool.BeginTx(context.Background(), nil)
-	if err != nil {
-		return value, err
-	}
-	if value, err = work(&transaction{tx}); err == nil {
-		err = tx.Commit()
-	}
-	if err != nil {
-		_ = tx.Rollback() // fails when the commit has ended it
-	}
-	return value, err
-}
-
-// do runs SQL that returns nothing of interest.
-func (tx *transaction) do(query string, args ...any) error {
-	_, err := tx.Exec(query, args...)
-	return err
-}
-
-// change runs SQL and returns how many rows it changed.
-func (tx *transaction) change(query string, args ...any) (int64, error) {
-	result, err := tx.Exec(query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+// transact runs work as one transaction. When ctx ends it leaves the work behind; so work uses only what never changes.
+// Work that fails changes nothing.
+func transact[T any](ctx context.Context, s *Store, work func(tx *transaction) (T, error)) (T, error) {
+	return sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (T, error) { return work(&transaction{tx}) })
 }

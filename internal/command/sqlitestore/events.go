@@ -25,7 +25,7 @@ func (s *Store) Publish(ctx context.Context, e *command.Event) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, tx.do(`DELETE FROM events WHERE seq <= ?`, newest-s.maxEvents)
+		return struct{}{}, tx.Do(`DELETE FROM events WHERE seq <= ?`, newest-s.maxEvents)
 	})
 	return err
 }

@@ -61,7 +61,7 @@ func (s *Store) holdLease(tx *transaction, e *command.Entry, until time.Time) (w
 	if !errors.Is(err, sql.ErrNoRows) {
 		return 0, err
 	}
-	return 0, tx.do(`INSERT INTO turns (imei, id, since, until) VALUES (?, ?, ?, ?)
+	return 0, tx.Do(`INSERT INTO turns (imei, id, since, until) VALUES (?, ?, ?, ?)
 		ON CONFLICT (imei) DO UPDATE SET until = excluded.until, id = excluded.id,
 			since = CASE id WHEN excluded.id THEN since ELSE excluded.since END`,
 		e.IMEI, e.ID, now, until.UnixMilli())
@@ -81,7 +81,7 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 		r.run = ""
 		if r.Attempts--; r.Attempts == 0 {
 			r.State, r.SentAt, r.Deadline, r.Instance = command.Queued, time.Time{}, time.Time{}, ""
-			if err := tx.do(`DELETE FROM turns WHERE imei = ? AND id = ?`, r.IMEI, id); err != nil {
+			if err := tx.Do(`DELETE FROM turns WHERE imei = ? AND id = ?`, r.IMEI, id); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -154,5 +154,5 @@ func (s *Store) count(tx *transaction, r *row, now time.Time, p command.Timeouts
 	case r.answers > r.Attempts:
 		return nil
 	}
-	return tx.do(`UPDATE turns SET until = ? WHERE imei = ? AND id = ?`, until.UnixMilli(), r.IMEI, r.ID)
+	return tx.Do(`UPDATE turns SET until = ? WHERE imei = ? AND id = ?`, until.UnixMilli(), r.IMEI, r.ID)
 }

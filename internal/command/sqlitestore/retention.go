@@ -59,7 +59,7 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 	return transact(ctx, s, func(tx *transaction) (done marked, err error) {
 		done.now, err = s.advance(tx)
 		for _, query := range []string{markCommands, markEvents} {
-			changed, failed := tx.change(query, done.now, cleanPage)
+			changed, failed := tx.Change(query, done.now, cleanPage)
 			err, done.full = errors.Join(err, failed), done.full || changed == cleanPage
 		}
 		return done, err
@@ -69,7 +69,7 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 // remove deletes the rows that were marked by then, a page in each transaction.
 func (s *Store) remove(ctx context.Context, query string, before int64) error {
 	for {
-		removed, err := transact(ctx, s, func(tx *transaction) (int64, error) { return tx.change(query, before, cleanPage) })
+		removed, err := transact(ctx, s, func(tx *transaction) (int64, error) { return tx.Change(query, before, cleanPage) })
 		if err != nil || removed < cleanPage {
 			return err
 		}

@@ -93,7 +93,7 @@ func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
 // update keeps what has become of a command.
 func (tx *transaction) update(r *row) error {
 	response, encoding, raw := encodeResponse(r.Response)
-	return tx.do(`UPDATE commands SET state = ?, attempts = ?, sent_at = ?, deadline = ?, finished_at = ?, response = ?,
+	return tx.Do(`UPDATE commands SET state = ?, attempts = ?, sent_at = ?, deadline = ?, finished_at = ?, response = ?,
 		response_encoding = ?, response_hex = ?, reason = ?, instance = ?, run = ?, answers = ?,
 		heard = ?, heard_as = ? WHERE seq = ?`,
 		r.State, r.Attempts, toMillis(r.SentAt), toMillis(r.Deadline), toMillis(r.FinishedAt), response,

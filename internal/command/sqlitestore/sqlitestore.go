@@ -12,12 +12,10 @@
 package sqlitestore
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,12 +57,11 @@ type Store struct {
 	now       func() time.Time
 	uptime    func() (boot string, uptime time.Duration) // what commands' ages are counted by
 
-	turns   *sqlitefile.Turns[*connection]
-	devices devices
-	tokens  *command.Tokens
-	opened  sync.Once
-	health  health.Health // what Run has found out
-	tried   atomic.Bool   // Run has found out something
+	database *sqlitefile.Database
+	devices  devices
+	tokens   *command.Tokens
+	health   health.Health // what Run has found out
+	tried    atomic.Bool   // Run has found out something
 }
 
 var _ command.Store = (*Store)(nil)
@@ -93,10 +90,14 @@ func New(o Options) (*Store, error) {
 		log:       o.Logger,
 		now:       time.Now,
 		uptime:    retention.Uptime,
-		turns:     sqlitefile.NewTurns(path, &connection{}),
 		devices:   newDevices(),
 		tokens:    command.NewTokens(rand.Text()),
 	}
+	s.database = sqlitefile.NewDatabase(sqlitefile.DatabaseOptions{
+		Path: path, Steps: steps, Opened: s.announce, Reopened: s.devices.handOutAll,
+		Classify: func(err error) error { return classify(path, err) },
+		IsAnswer: func(err error) bool { return errors.Is(err, command.ErrUnknown) },
+	})
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -108,55 +109,12 @@ func New(o Options) (*Store, error) {
 
 // Close closes the database. It waits a few seconds for a transaction that is still running, and leaves it behind if
 // the disk does not answer.
-func (s *Store) Close() error {
-	return s.turns.Close(func(c *connection) error { return c.db.close() })
-}
+func (s *Store) Close() error { return s.database.Close() }
 
-// connection is to the file, or to none.
-type connection struct{ db *database }
-
-// transact runs work as one transaction. When ctx ends it leaves the work behind; so work uses only what never changes.
-// Work that fails changes nothing.
-func transact[T any](ctx context.Context, s *Store, work func(tx *transaction) (T, error)) (T, error) {
-	c, err := s.turns.Take(ctx)
-	if err != nil {
-		var none T
-		return none, err
+// announce says that the file is open, and whether others may read it.
+func (s *Store) announce(open error) {
+	s.log.Info("command database opened", "path", s.path)
+	if open != nil {
+		s.log.Warn("database is open to other users, its owner must restrict it", "path", s.path, "error", open)
 	}
-	return sqlitefile.Use(ctx, s.turns, c, func(c *connection) (T, error) { return inDatabase(s, c, work) })
-}
-
-// inDatabase opens the file if need be and runs work. After a fault it closes the file, so that the next use opens it
-// anew.
-func inDatabase[T any](s *Store, c *connection, work func(tx *transaction) (T, error)) (value T, err error) {
-	if c.db == nil {
-		if c.db, err = open(s.path); err != nil {
-			return value, classify(s.path, err)
-		}
-		s.announce()
-		s.devices.handOutAll() // it may be another file than before
-	}
-	value, err = inTransaction(c.db, work)
-	switch {
-	case err == nil || errors.Is(err, command.ErrUnknown):
-		return value, err
-	case sqlitefile.CauseOf(err) == sqlitefile.Locked:
-		return value, classify(s.path, err)
-	}
-	if closing := c.db.close(); closing != nil {
-		s.log.Debug("command database did not close cleanly", "path", s.path, "error", closing)
-	}
-	c.db = nil
-	return value, classify(s.path, err)
-}
-
-// announce says, the first time, that the file is open, and whether others may read it.
-func (s *Store) announce() {
-	err := sqlitefile.Tighten(s.path)
-	s.opened.Do(func() {
-		s.log.Info("command database opened", "path", s.path)
-		if err != nil {
-			s.log.Warn("database is open to other users, its owner must restrict it", "path", s.path, "error", err)
-		}
-	})
 }
