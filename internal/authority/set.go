@@ -6,15 +6,12 @@ import (
 	"maps"
 	"slices"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/identifier"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-const (
-	// imeiDigits is the length of an IMEI (3GPP TS 23.003).
-	imeiDigits = 15
-	// maxDevices bounds a list, and so the memory that a wrong source can take.
-	maxDevices = 20_000_000
-)
+// maxDevices bounds a list, and so the memory that a wrong source can take.
+const maxDevices = 20_000_000
 
 var (
 	errNotIdentifier  = errors.New("not 1 to 64 ASCII letters and digits")
@@ -31,7 +28,7 @@ type set struct {
 
 // has reports whether the identifier is in the set. It allocates nothing.
 func (s *set) has(id string) bool {
-	if n, ok := parseIMEI(id); ok {
+	if n, ok := identifier.IMEI(id); ok {
 		_, found := slices.BinarySearch(s.numbers, n)
 		return found
 	}
@@ -80,7 +77,7 @@ type builder struct {
 
 // add takes an identifier. It fails on what no device can log in with, and when there are too many.
 func add[T string | []byte](b *builder, id T) error {
-	if n, ok := parseIMEI(id); ok {
+	if n, ok := identifier.IMEI(id); ok {
 		b.numbers = append(b.numbers, n)
 	} else if !teltonika.ValidIdentifier(id) {
 		return errNotIdentifier
@@ -100,19 +97,4 @@ func add[T string | []byte](b *builder, id T) error {
 func (b *builder) build() *set {
 	slices.Sort(b.numbers)
 	return &set{numbers: slices.Clone(slices.Compact(b.numbers)), others: b.others, skipped: b.skipped}
-}
-
-// parseIMEI returns an identifier of exactly 15 digits as a number.
-func parseIMEI[T string | []byte](id T) (n uint64, ok bool) {
-	if len(id) != imeiDigits {
-		return 0, false
-	}
-	for i := range imeiDigits {
-		digit := id[i] - '0'
-		if digit > 9 {
-			return 0, false
-		}
-		n = 10*n + uint64(digit)
-	}
-	return n, true
 }
