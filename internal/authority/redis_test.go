@@ -164,7 +164,8 @@ func TestRedisFailures(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		if _, err := source.Read(ctx, false); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "hunter2") {
+		_, err := source.Read(ctx, false)
+		if err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("error %v, want %s", err, text)
 		}
 	}

@@ -79,11 +79,13 @@ func TestFileThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, pipe, large, filepath.Join(dir, "missing")} {
-		if _, err := newLinesFile(path).Read(context.Background(), false); err == nil || !strings.Contains(err.Error(), path) {
+		_, err := newLinesFile(path).Read(context.Background(), false)
+		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v", path, err)
 		}
 	}
-	if _, err := newLinesFile(filepath.Join(dir, "missing")).Read(context.Background(), false); !errors.Is(err, fs.ErrNotExist) {
+	missing := newLinesFile(filepath.Join(dir, "missing"))
+	if _, err := missing.Read(context.Background(), false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
 }
