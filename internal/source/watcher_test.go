@@ -10,7 +10,10 @@ func TestNearly(t *testing.T) {
 	for _, c := range []struct {
 		found, members int64
 		want           bool
-	}{{0, 0, true}, {0, 1, false}, {5, 5, true}, {99, 100, true}, {98, 100, false}, {500_000, 1_000_000, false}, {995_000, 1_000_000, true}, {2000, 1000, true}} {
+	}{
+		{0, 0, true}, {0, 1, false}, {5, 5, true}, {99, 100, true}, {98, 100, false}, {500_000, 1_000_000, false},
+		{995_000, 1_000_000, true}, {2000, 1000, true},
+	} {
 		if nearly(c.found, c.members) != c.want {
 			t.Errorf("%d of %d: %v", c.found, c.members, !c.want)
 		}
