@@ -1,0 +1,231 @@
+package meaning
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Reader says what one device's elements mean. It is immutable, safe for concurrent use, and shared between devices of
+// which the same is known.
+type Reader struct {
+	dictionary *Dictionary
+	table      *table
+	own        map[pair]*cell // overrides of the device or its model, laid over the table; nil without any
+	candidates []Family
+	identity   Identity
+	legacy     bool
+	tail       []byte
+}
+
+// readerKey is what readers without overrides of their own are shared by.
+type readerKey struct {
+	table tableKey
+	model string
+	by    By
+}
+
+// maxReaders bounds the readers that are shared: a device may say that it is of any model.
+const maxReaders = 4096
+
+// Resolve finds out what a device's elements mean. Its family is pinned by the identity, else told from the evidence.
+func Resolve(d *Dictionary, imei string, identity Identity, evidence *Evidence) *Reader {
+	identity = identity.normal()
+	candidates := d.candidates(identity, evidence)
+	key := tableKey{best: candidates[0], legacy: identity.legacy() && !evidence.newScale}
+	for _, f := range candidates {
+		key.candidates = key.candidates.with(f)
+	}
+	if identity.Family != 0 {
+		key.class = d.class(identity.Model)
+	}
+	t := d.table(key)
+	if rows := d.overrides.forDevice(imei, identity.Model); len(rows) > 0 {
+		r := d.newReader(t, key, identity, candidates)
+		r.lay(rows)
+		return r
+	}
+	return d.sharedReader(t, key, identity, candidates)
+}
+
+// candidates are the families that a device may be of, the most likely first.
+func (d *Dictionary) candidates(identity Identity, evidence *Evidence) []Family {
+	if identity.Family != 0 {
+		return []Family{identity.Family}
+	}
+	var all []Family
+	for _, s := range evidence.Scores(d) {
+		if s.Candidate {
+			all = append(all, s.Family)
+		}
+	}
+	return all
+}
+
+func (d *Dictionary) sharedReader(t *table, key tableKey, identity Identity, candidates []Family) *Reader {
+	shared := readerKey{key, identity.Model, identity.By}
+	d.cache.mu.Lock()
+	defer d.cache.mu.Unlock()
+	r := d.cache.readers[shared]
+	if r == nil {
+		r = d.newReader(t, key, identity, candidates)
+		if len(d.cache.readers) < maxReaders {
+			d.cache.readers[shared] = r
+		}
+	}
+	return r
+}
+
+func (d *Dictionary) newReader(t *table, key tableKey, identity Identity, candidates []Family) *Reader {
+	identity.Family = key.best
+	identity.Firmware = "" // devices of different ones share the reader
+	r := &Reader{dictionary: d, table: t, candidates: candidates, identity: identity, legacy: key.legacy}
+	r.tail = append(r.tail, `,"device":{"family":"`...)
+	r.tail = append(r.tail, key.best.String()...)
+	if identity.Model != "" {
+		r.tail = append(append(r.tail, `","model":"`...), identity.Model...)
+	}
+	r.tail = append(append(r.tail, `","by":"`...), identity.By.String()...)
+	r.tail = append(append(r.tail, `"},"dict":"`...), d.version...)
+	r.tail = append(r.tail, '"')
+	return r
+}
+
+// lay lays overrides over the table. What the table calls by a name of theirs is taken out: a name is there once.
+func (r *Reader) lay(rows []*override) {
+	r.own = map[pair]*cell{}
+	taken := map[string]uint16{}
+	for _, row := range rows { // the winner of a pair, and of a name, last
+		own := agree([]*rule{row.rule}, r.legacy)
+		def := row.rule.definition
+		r.own[newPair(def.ID, def.Width)] = &own
+		if !row.rule.silent {
+			taken[def.Name] = def.ID
+		}
+	}
+	for p, c := range r.own {
+		if id, isTaken := taken[c.first.name()]; isTaken && id != p.id() {
+			r.own[p] = &cell{first: c.first, why: Silenced}
+		}
+	}
+	for i := range r.table.cells[1:] {
+		c := &r.table.cells[1+i]
+		def := c.first.definition
+		if id, isTaken := taken[c.first.name()]; isTaken && id != def.ID {
+			if p := newPair(def.ID, def.Width); r.own[p] == nil {
+				r.own[p] = &cell{first: c.first, why: Silenced}
+			}
+		}
+	}
+}
+
+// name is the definition's, empty if it takes an element away.
+func (r *rule) name() string {
+	if r.silent {
+		return ""
+	}
+	return r.definition.Name
+}
+
+// cell is what there is for an element, nil if nothing.
+func (r *Reader) cell(id uint16, w Width) *cell {
+	if w >= widths {
+		return nil
+	}
+	if r.own != nil {
+		if c := r.own[newPair(id, w)]; c != nil {
+			return c
+		}
+	}
+	i := r.table.index[int(r.dictionary.places[id])*widths+int(w)]
+	if i == 0 {
+		return nil
+	}
+	return &r.table.cells[i]
+}
+
+// Append appends what an element means as a JSON member with a comma before it: its value to signals, or its fault to
+// faults, or nothing. number is the value of Width1 to Width8, unsigned; bytes that of WidthX. It allocates nothing but
+// to let the buffers grow. A name comes once if every id does.
+func (r *Reader) Append(signals, faults []byte, id uint16, w Width, number uint64, bytes []byte) (_, _ []byte) {
+	c := r.cell(id, w)
+	if c == nil || c.why != Named {
+		return signals, faults
+	}
+	if w == WidthX {
+		if len(bytes) > MaxBytes {
+			return signals, faults
+		}
+		signals, faults, _ = c.append(signals, faults, variable(bytes))
+		return signals, faults
+	}
+	signals, faults, _ = c.append(signals, faults, value{number: number, size: w.Size()})
+	return signals, faults
+}
+
+// MaxBytes is the longest value of WidthX that has a meaning. Longer ones would only make records large: as text of
+// control characters a byte takes six.
+const MaxBytes = 1024
+
+// AppendDevice appends the members device and dict, with a comma before each.
+func (r *Reader) AppendDevice(dst []byte) []byte { return append(dst, r.tail...) }
+
+// Decode is what an element means, or why nothing: raw are its bytes as sent. Unlike Append it is for people.
+func (r *Reader) Decode(id uint16, w Width, raw []byte) (Value, Why) {
+	c := r.cell(id, w)
+	switch {
+	case c == nil || w == WidthX && len(raw) > MaxBytes:
+		return Value{}, Unknown
+	case c.why != Named:
+		return Value{}, c.why
+	}
+	v := variable(raw)
+	if w != WidthX {
+		v = fixed(w, bigEndian(raw))
+	}
+	if _, _, named := c.append(nil, nil, v); !named {
+		return Value{}, Ambiguous
+	}
+	return c.first.value(v), Named
+}
+
+// Definitions are what the element may mean for the device: the most likely family's first, then those that differ.
+func (r *Reader) Definitions(id uint16, w Width) []*Definition {
+	c := r.cell(id, w)
+	if c == nil || c.first.silent {
+		return nil
+	}
+	all := []*Definition{c.first.definition}
+	for _, other := range c.others {
+		if !other.silent {
+			all = append(all, other.definition)
+		}
+	}
+	return all
+}
+
+// Family is the most likely family.
+func (r *Reader) Family() Family { return r.candidates[0] }
+
+// Candidates are the families that the device may be of, the most likely first.
+func (r *Reader) Candidates() []Family { return slices.Clone(r.candidates) }
+
+// Model is the device's model, empty if it is not known.
+func (r *Reader) Model() string { return r.identity.Model }
+
+// By is how the family is known.
+func (r *Reader) By() By { return r.identity.By }
+
+// Dictionary is the one that the reader is made from.
+func (r *Reader) Dictionary() *Dictionary { return r.dictionary }
+
+// Legacy reports whether temperatures of Bluetooth sensors have their old scale.
+func (r *Reader) Legacy() bool { return r.legacy }
+
+// String is for logs and tests: "fmx6 FMB640 by getver, 2026.11".
+func (r *Reader) String() string {
+	s := r.Family().String()
+	if r.Model() != "" {
+		s += " " + r.Model()
+	}
+	return s + " by " + r.By().String() + ", " + r.dictionary.version + ", of " + strconv.Itoa(len(r.candidates))
+}
