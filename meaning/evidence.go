@@ -41,8 +41,8 @@ func (l *penalties) spread() int8 { return slices.Max(l[FMB:]) - slices.Min(l[FM
 // MaxPairs is how many pairs of id and width an Evidence keeps.
 const MaxPairs = 64
 
-// Evidence is what a device's elements say of its family: the pairs of id and width that it has sent. What it keeps does
-// not depend on the order in which they came. The zero value is empty. It is not safe for concurrent use.
+// Evidence is what a device's elements say of its family: the pairs of id and width that it has sent. What it keeps
+// does not depend on the order in which they came. The zero value is empty. It is not safe for concurrent use.
 type Evidence struct {
 	pairs    []pair // in rising order, only those that tell families apart
 	newScale bool

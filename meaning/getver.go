@@ -26,5 +26,5 @@ func ParseGetver(answer string) (i Identity, imei string, ok bool) {
 }
 
 func isFirmware(s string) bool {
-	return s != "" && len(s) <= MaxModel && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+	return s != "" && len(s) <= MaxModel && isModel(strings.ReplaceAll(strings.ToUpper(s), ".", ""))
 }
