@@ -65,7 +65,9 @@ func TestReconnectStorm(t *testing.T) {
 		if l := f.end(t); l.LoginsRefused > 0 || l.GivenUp > 0 {
 			t.Errorf("%d logins refused, %d devices gave up", l.LoginsRefused, l.GivenUp)
 		}
-		testkit.Eventually(t, "all connections are gone", func() bool { return s.metric("teltonika_connections_active") == 0 })
+		testkit.Eventually(t, "all connections are gone", func() bool {
+			return s.metric("teltonika_connections_active") == 0
+		})
 		return s.metric("go_goroutines"), s.metric("process_resident_memory_bytes")
 	}
 	run()

@@ -23,7 +23,8 @@ import (
 func activated(t testing.TB, settings map[string]string, names string, sockets ...*os.File) *server {
 	t.Helper()
 	cmd := program(t, settings, "serve")
-	cmd.Env = append(cmd.Env, "TELTONIKA_PORT=1", "METRICS_PORT=0", "ADMIN_ADDRESS=127.0.0.1:0", // port 1 is another one than the sockets'
+	// port 1 is another one than the sockets'
+	cmd.Env = append(cmd.Env, "TELTONIKA_PORT=1", "METRICS_PORT=0", "ADMIN_ADDRESS=127.0.0.1:0",
 		fmt.Sprint("LISTEN_FDS=", len(sockets)), "LISTEN_FDNAMES="+names)
 	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)
 	cmd.ExtraFiles = sockets
@@ -151,7 +152,8 @@ func TestSocketUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	copied := []string{filepath.Join(dir, "tcp-ingestion.service")}
-	if err := os.WriteFile(copied[0], bytes.ReplaceAll(service, []byte("/usr/local/bin/tcp-ingestion"), []byte("/bin/true")), 0o644); err != nil {
+	if err := os.WriteFile(copied[0],
+		bytes.ReplaceAll(service, []byte("/usr/local/bin/tcp-ingestion"), []byte("/bin/true")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	names := regexp.MustCompile(`(?m)^FileDescriptorName=(.*)$`)

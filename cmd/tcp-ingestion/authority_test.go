@@ -90,7 +90,9 @@ func TestStrictAllowListInRedis(t *testing.T) {
 	login(t, s, second, teltonika.LoginRefuse).ExpectClosed()
 	sends(stays, 1)
 	r.Do("SADD", "devices:allowlist", third)
-	testkit.Eventually(t, "the new device is on the list", func() bool { return s.metric("teltonika_allow_list_devices") == 2 })
+	testkit.Eventually(t, "the new device is on the list", func() bool {
+		return s.metric("teltonika_allow_list_devices") == 2
+	})
 	login(t, s, third, teltonika.LoginAccept)
 	if n := s.metric(`teltonika_connections_closed_total{reason="revoked",transport="tcp"}`); n != 1 {
 		t.Errorf("%v connections revoked", n)
@@ -156,11 +158,14 @@ func TestStrictServerWaitsForItsAllowList(t *testing.T) {
 	r.Do("SADD", "devices:allowlist", first)
 	r.Kill()
 	s := launchServer(t, redisAllowList(t, r, "true"))
-	testkit.Eventually(t, "the failure is logged", func() bool { return s.logged("allow-list cannot be read, no device is known yet") })
+	testkit.Eventually(t, "the failure is logged", func() bool {
+		return s.logged("allow-list cannot be read, no device is known yet")
+	})
 	if status, _ := s.get("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz %d", status)
 	}
-	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "redis set devices:allowlist") {
+	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, "redis set devices:allowlist") {
 		t.Errorf("/readyz %d %s", status, body)
 	}
 	select {
@@ -182,7 +187,9 @@ func TestStopWhileWaitingForTheAllowList(t *testing.T) {
 	r := testkit.StartRedis(t)
 	r.Kill()
 	s := launchServer(t, redisAllowList(t, r, "true"))
-	testkit.Eventually(t, "the failure is logged", func() bool { return s.logged("allow-list cannot be read, no device is known yet") })
+	testkit.Eventually(t, "the failure is logged", func() bool {
+		return s.logged("allow-list cannot be read, no device is known yet")
+	})
 	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -255,7 +262,8 @@ func TestCheckReadsTheAllowList(t *testing.T) {
 	}
 	r := testkit.StartRedis(t)
 	r.Kill()
-	if code, out, errOut = execute(t, redisAllowList(t, r, "false"), "", "check"); code != exitFailure || !strings.Contains(errOut, "refused") {
+	if code, out, errOut = execute(t, redisAllowList(t, r, "false"), "", "check"); code != exitFailure ||
+		!strings.Contains(errOut, "refused") {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
 	}
 }

@@ -34,8 +34,10 @@ func TestCheckTLSOfAServer(t *testing.T) {
 		wantRun(t, nil, 0, []string{"CN=server", "90.0 days left", "TLS 1.2", "session resumption", "for localhost"},
 			"check", "tls", "--ca", root, "--server-name", "localhost", address)
 	}
-	wantRun(t, nil, 0, []string{"warning", "trackers.example.org"}, "check", "tls", "--ca", root, "--server-name", "trackers.example.org", secure)
-	wantRun(t, nil, 1, []string{"error", "CA file", "devices cannot get in"}, "check", "tls", secure) // this machine does not know the CA
+	wantRun(t, nil, 0, []string{"warning", "trackers.example.org"}, "check", "tls", "--ca", root, "--server-name",
+		"trackers.example.org", secure)
+	// this machine does not know the CA
+	wantRun(t, nil, 1, []string{"error", "CA file", "devices cannot get in"}, "check", "tls", secure)
 	wantRun(t, nil, 1, []string{"does not speak TLS"}, "check", "tls", s.http)
 	wantRun(t, nil, 1, []string{"no connection"}, "check", "tls", freeAddress(t))
 	ca.renew(-10)
@@ -43,7 +45,8 @@ func TestCheckTLSOfAServer(t *testing.T) {
 	wantRun(t, nil, 1, []string{"expired on", "renew it"}, "check", "tls", "--ca", root, expired.address("devices-tls"))
 
 	wantRun(t, nil, 2, []string{"missing.crt"}, "check", "tls", "--ca", filepath.Join(ca.dir, "missing.crt"), secure)
-	for _, wrong := range [][]string{{"localhost"}, {":5028"}, {secure, "again"}, {"--key", "x", secure}, {"--prot", secure}} {
+	for _, wrong := range [][]string{{"localhost"}, {":5028"}, {secure, "again"}, {"--key", "x", secure},
+		{"--prot", secure}} {
 		wantRun(t, nil, 2, []string{"check tls --help"}, append([]string{"check", "tls"}, wrong...)...)
 	}
 }
@@ -53,11 +56,14 @@ func TestCheckTLSOfDevicesWithCertificates(t *testing.T) {
 	t.Parallel()
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
-	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_CLIENT_CA_FILE", ca.path("ca.crt"), "TLS_CLIENT_AUTH", "require"))
+	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_CLIENT_CA_FILE", ca.path("ca.crt"),
+		"TLS_CLIENT_AUTH", "require"))
 	certificate, key := ca.writeDevice("356307042441013")
 	address := s.address("devices-tls")
-	wantRun(t, nil, 0, []string{"required", "give this check a device's certificate"}, "check", "tls", "--ca", ca.path("ca.crt"), address)
-	wantRun(t, nil, 0, []string{"is accepted"}, "check", "tls", "--ca", ca.path("ca.crt"), "--cert", certificate, "--key", key, address)
+	wantRun(t, nil, 0, []string{"required", "give this check a device's certificate"}, "check", "tls", "--ca",
+		ca.path("ca.crt"), address)
+	wantRun(t, nil, 0, []string{"is accepted"}, "check", "tls", "--ca", ca.path("ca.crt"), "--cert", certificate, "--key",
+		key, address)
 
 	certificate, key = newCertificateAuthority(t).writeDevice("356307042441013")
 	wantRun(t, nil, 1, []string{"does not accept the client certificate"},
@@ -72,7 +78,8 @@ func TestCheckOfTheFiles(t *testing.T) {
 	settings := ca.settings(embeddedStore(t), "TLS_PORT", "0")
 	root := ca.path("ca.crt")
 	wantRun(t, settings, 0, []string{"tls:", "CN=server", "90.0 days left", "localhost", "durability:"}, "check")
-	wantRun(t, settings, 0, []string{"90.0 days left", "leads to a trusted root", "for localhost"}, "check", "tls", "--ca", root, "--server-name", "localhost")
+	wantRun(t, settings, 0, []string{"90.0 days left", "leads to a trusted root", "for localhost"}, "check", "tls", "--ca",
+		root, "--server-name", "localhost")
 	wantRun(t, settings, 1, []string{"neither sent nor trusted"}, "check", "tls")
 	wantRun(t, settings, 78, []string{"missing.crt"}, "check", "tls", "--tls-cert-file", ca.path("missing.crt"))
 	wantRun(t, nil, 78, []string{"no TLS in the settings"}, "check", "tls")

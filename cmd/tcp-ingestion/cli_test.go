@@ -25,18 +25,23 @@ func TestExitCodes(t *testing.T) {
 		{"no command", nil, nil, 2, []string{"serve", "simulate"}},
 		{"unknown command", []string{"server"}, nil, 2, []string{`unknown command "server"`}},
 		{"unknown flag", []string{"serve", "--prot=1"}, nil, 2, []string{"prot", "--help"}},
-		{"stray argument", []string{"serve", "redis-url=redis://127.0.0.1:1"}, nil, 2, []string{"unexpected argument", "serve --help"}},
+		{"stray argument", []string{"serve", "redis-url=redis://127.0.0.1:1"}, nil, 2,
+			[]string{"unexpected argument", "serve --help"}},
 		{"stray argument of check", []string{"check", "now"}, nil, 2, []string{"unexpected argument"}},
 		{"negative count", []string{"tail", "--count", "-1"}, nil, 2, []string{"--count"}},
 		{"version flag", []string{"--version"}, nil, 0, []string{"tcp-ingestion"}},
 		{"help", []string{"serve", "--help"}, nil, 0, []string{"--redis-url", "REDIS_URL", "SHUTDOWN_TIMEOUT_MS"}},
 		{"version", []string{"version"}, nil, 0, []string{"tcp-ingestion", "commit", "go1."}},
-		{"serve with wrong settings", []string{"serve"}, wrong, 78, []string{"TELTONIKA_PORT", "PUBLISH_TIMEOUT", "REDIS_URL"}},
-		{"check with wrong settings", []string{"check"}, wrong, 78, []string{"TELTONIKA_PORT", "PUBLISH_TIMEOUT", "REDIS_URL"}},
-		{"a flag wins", []string{"check", "--teltonika-port=0", "--publish-timeout=20s", "--redis-url=redis://127.0.0.1:1"}, wrong, 1, []string{"redis"}},
+		{"serve with wrong settings", []string{"serve"}, wrong, 78,
+			[]string{"TELTONIKA_PORT", "PUBLISH_TIMEOUT", "REDIS_URL"}},
+		{"check with wrong settings", []string{"check"}, wrong, 78,
+			[]string{"TELTONIKA_PORT", "PUBLISH_TIMEOUT", "REDIS_URL"}},
+		{"a flag wins", []string{"check", "--teltonika-port=0", "--publish-timeout=20s", "--redis-url=redis://127.0.0.1:1"},
+			wrong, 1, []string{"redis"}},
 		{"a wrong flag", []string{"check", "--max-frame-bytes=5"}, nil, 78, []string{"MAX_FRAME_BYTES"}},
 		{"check without the engine", []string{"check"}, unreachable, 1, []string{"refused"}},
-		{"check of the embedded engine", []string{"check"}, map[string]string{"DATA_DIR": t.TempDir()}, 0, []string{"sqlite", "fsynced"}},
+		{"check of the embedded engine", []string{"check"}, map[string]string{"DATA_DIR": t.TempDir()}, 0,
+			[]string{"sqlite", "fsynced"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, errOut := execute(t, c.settings, "", c.args...)
@@ -67,7 +72,8 @@ func TestHelpNamesEverySetting(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir()})
 	_, used, _ := strings.Cut(s.devices, ":")
-	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": used, "METRICS_PORT": "0", "ADMIN_ADDRESS": ""}, "", "serve")
+	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": used, "METRICS_PORT": "0",
+		"ADMIN_ADDRESS": ""}, "", "serve")
 	if code != 1 || !strings.Contains(errOut, "TELTONIKA_PORT") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
@@ -118,7 +124,9 @@ func TestOperations(t *testing.T) {
 	f.end(t)
 	r.Do("XGROUP", "CREATE", "telemetry:teltonika", "readers", "0")
 	total := float64(len(f.acknowledged()))
-	testkit.EventuallyIn(t, "the group's lag is shown", 15*time.Second, func() bool { return s.metric("telemetry_consumer_lag") == total })
+	testkit.EventuallyIn(t, "the group's lag is shown", 15*time.Second, func() bool {
+		return s.metric("telemetry_consumer_lag") == total
+	})
 	if n := s.metric("telemetry_stream_length"); n != total {
 		t.Errorf("stream length %v, want %v", n, total)
 	}

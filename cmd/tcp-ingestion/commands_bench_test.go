@@ -91,7 +91,8 @@ func BenchmarkCommandsAwaited(b *testing.B) { benchmarkCommands(b, patience) }
 func benchmarkCommands(b *testing.B, wait time.Duration) {
 	eachCommanded(b, func(b *testing.B, c *commanded) {
 		const devices = 2000
-		fleet := program(b, nil, "simulate", "--address", c.devices, "--quiet", "--devices", fmt.Sprint(devices), "--rate", "100",
+		fleet := program(b, nil, "simulate", "--address", c.devices, "--quiet", "--devices", fmt.Sprint(devices), "--rate",
+			"100",
 			"--command-latency", "0")
 		if err := fleet.Start(); err != nil {
 			b.Fatal(err)
@@ -100,11 +101,15 @@ func benchmarkCommands(b *testing.B, wait time.Duration) {
 			fleet.Process.Kill()
 			fleet.Wait()
 		}()
-		testkit.Eventually(b, "the fleet is connected", func() bool { return c.metric("teltonika_connections_active") == devices })
+		testkit.Eventually(b, "the fleet is connected", func() bool {
+			return c.metric("teltonika_connections_active") == devices
+		})
 		all := func() {
 			before := c.finished()
 			c.order(b.Context(), b, devices, 0, wait)
-			testkit.EventuallyIn(b, "every command has its result", 4*patience, func() bool { return c.finished() == before+devices })
+			testkit.EventuallyIn(b, "every command has its result", 4*patience, func() bool {
+				return c.finished() == before+devices
+			})
 		}
 		all() // the first ones wait until the devices are ready for them
 		var rate, serverCPU, redisCPU []float64
@@ -139,7 +144,7 @@ func (c *commanded) redisSeconds(b *testing.B) float64 {
 // and without again. The figures are medians of the rounds; -benchtime 7x makes seven.
 //
 //	p99-ratio      p99 from a frame sent to its ACK received: with commands, over the geometric mean of the runs without
-//	noise-ratio    the same figure: the greater of the runs without, over the smaller. What p99-ratio says is not more certain
+//	noise-ratio    the same figure: the greater of the runs without, over the smaller; p99-ratio is no more certain
 //	rate-ratio     records/s: with commands, over the mean of the runs without
 //	p99-ms         without commands
 //	commands/s     that were finished while the fleet was sending

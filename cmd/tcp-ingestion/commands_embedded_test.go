@@ -80,7 +80,8 @@ func TestCommandIsAnswered(t *testing.T) {
 	send := func(args ...string) <-chan outcome {
 		ended := make(chan outcome, 1)
 		go func() {
-			code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": s.admin}, "", append([]string{"send", first}, args...)...)
+			code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": s.admin}, "",
+				append([]string{"send", first}, args...)...)
 			ended <- outcome{code, out, errOut}
 		}()
 		return ended
@@ -177,7 +178,8 @@ func TestKillBetweenSendAndAnswer(t *testing.T) {
 	for _, c := range []struct {
 		imei, id string
 		want     command.State
-	}{{first, "answered", command.Answered}, {first, "behind", command.Answered}, {second, "unknown", command.Failed}, {third, "again", command.Answered}} {
+	}{{first, "answered", command.Answered}, {first, "behind", command.Answered}, {second, "unknown",
+		command.Failed}, {third, "again", command.Answered}} {
 		s.result(c.imei, c.id, c.want)
 	}
 }

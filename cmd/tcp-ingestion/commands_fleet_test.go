@@ -176,7 +176,9 @@ func TestCommandsAmidKills(t *testing.T) {
 
 // runSimulateWithCommands runs simulate as a process for so long and returns what it printed and which commands were
 // executed.
-func runSimulateWithCommands(t *testing.T, s *server, seconds int, args ...string) (result commandedFleet, executed map[string][]time.Time) {
+func runSimulateWithCommands(
+	t *testing.T, s *server, seconds int, args ...string,
+) (result commandedFleet, executed map[string][]time.Time) {
 	t.Helper()
 	list := filepath.Join(t.TempDir(), "executed")
 	args = append([]string{"simulate", "--address", s.devices, "--json", "--quiet", "--command-ledger", list,
@@ -219,7 +221,8 @@ func TestFleetWithCommands(t *testing.T) {
 		args []string
 	}{
 		{"embedded", embeddedStore, 2, nil}, // every step of a command is fsynced
-		{"redis", func(t testing.TB) store { return redisStore(t) }, 4, []string{"--command-late", "0.1", "--command-late-by", "1500ms"}},
+		{"redis", func(t testing.TB) store { return redisStore(t) }, 4,
+			[]string{"--command-late", "0.1", "--command-late-by", "1500ms"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -229,9 +232,10 @@ func TestFleetWithCommands(t *testing.T) {
 			given, states := make(orders), make(map[string][]outcome)
 			var sending sync.WaitGroup
 			sending.Go(func() { orderForAll(t, s, c.each, given, states) })
-			fleet, executed := runSimulateWithCommands(t, s, 15, append([]string{"--devices", "200", "--rate", "400", "--reconnect", "0.03",
-				"--command-latency", "5ms-200ms", "--command-silence", "0.05", "--command-nack", "0.1", "--command-twice", "0.1",
-				"--command-carry", "0.5", "--messages", "6"}, c.args...)...)
+			fleet, executed := runSimulateWithCommands(t, s, 15,
+				append([]string{"--devices", "200", "--rate", "400", "--reconnect", "0.03",
+					"--command-latency", "5ms-200ms", "--command-silence", "0.05", "--command-nack", "0.1", "--command-twice", "0.1",
+					"--command-carry", "0.5", "--messages", "6"}, c.args...)...)
 			sending.Wait()
 			given.wantEach(t, states, executed)
 			t.Logf("%+v", fleet)

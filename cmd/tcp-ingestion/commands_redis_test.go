@@ -57,7 +57,9 @@ func (p platform) someTimeLater() {
 		return time.Unix(seconds, 1000*micros)
 	}
 	start := now()
-	testkit.EventuallyIn(p.t, "some time has passed", patience, func() bool { return now().Sub(start) > 300*time.Millisecond })
+	testkit.EventuallyIn(p.t, "some time has passed", patience, func() bool {
+		return now().Sub(start) > 300*time.Millisecond
+	})
 }
 
 // response is an entry of commands:responses, by field.
@@ -152,7 +154,8 @@ func TestOwnerKilledBetweenSendAndAnswer(t *testing.T) {
 	if r := p.response("sent-1", command.Answered); r["response"] != "sent again" || r["instance"] != "b" {
 		t.Errorf("%v", r)
 	}
-	if r := p.response("sent-2", command.Failed); r["reason"] != command.ReasonDeliveryUnknown || r["instance"] != "a" || r["sent_at"] == "" {
+	if r := p.response("sent-2", command.Failed); r["reason"] != command.ReasonDeliveryUnknown || r["instance"] != "a" ||
+		r["sent_at"] == "" {
 		t.Errorf("%v", r)
 	}
 	b.wantNothingMore(first, one)
@@ -203,7 +206,8 @@ func TestEntriesOfForeigners(t *testing.T) {
 	p := startPlatform(t)
 	p.order("commands:outbound:a", "before-a-was", first, "getparam 0")
 	a, b := p.start("a"), p.start("b")
-	p.order("commands:inbox", "expires", second, "getparam 1", "expires_at", time.Now().Add(300*time.Millisecond).UnixMilli())
+	p.order("commands:inbox", "expires", second, "getparam 1", "expires_at",
+		time.Now().Add(300*time.Millisecond).UnixMilli())
 	p.order("commands:inbox", "parked", first, "getparam 2")
 	p.order("commands:inbox", "taken-back", first, "getparam 3")
 	p.Do("XADD", "commands:inbox", "*", "id", "taken-back", "cancel", "true")

@@ -29,7 +29,8 @@ func frameOf(t testing.TB, first, n int, late bool) []byte {
 	data := teltonika.AVLData{Codec: teltonika.Codec8E}
 	for i := first; i < first+n; i++ {
 		at := buriedAt.Add(time.Duration(i) * time.Second)
-		data.Records = append(data.Records, teltonika.Record{Timestamp: uint64(at.UnixMilli()), Satellites: 9, Speed: uint16(i)})
+		data.Records = append(data.Records,
+			teltonika.Record{Timestamp: uint64(at.UnixMilli()), Satellites: 9, Speed: uint16(i)})
 	}
 	if late {
 		data.Records = append(data.Records, teltonika.Record{Timestamp: 253402300800000, Speed: uint16(first)})
@@ -158,22 +159,26 @@ func TestDeadLetters(t *testing.T) {
 func (s store) wantListed(t *testing.T, size int) []listed {
 	t.Helper()
 	all := s.listDeadLetters(t)
-	if len(all) != 5 || all[0].Reason != "malformed" || all[0].DeviceID != otherDevice || all[0].Claimed != 2 || all[1].Reason != "timestamp" ||
+	if len(all) != 5 || all[0].Reason != "malformed" || all[0].DeviceID != otherDevice || all[0].Claimed != 2 ||
+		all[1].Reason != "timestamp" ||
 		all[2] != (listed{all[2].Ref, "2026-03-01T08:30:00.250Z", buriedDevice, "malformed", "8E", size, 4}) {
 		t.Fatalf("listed %+v", all)
 	}
 	for _, c := range []struct {
 		args string
 		want int
-	}{{"--reason=malformed", 4}, {"--reason=timestamp", 1}, {"--device=" + buriedDevice, 3}, {"--limit=2", 2}, {"--device=1", 0}} {
+	}{{"--reason=malformed", 4}, {"--reason=timestamp", 1}, {"--device=" + buriedDevice, 3}, {"--limit=2",
+		2}, {"--device=1", 0}} {
 		if n := len(s.listDeadLetters(t, c.args)); n != c.want {
 			t.Errorf("list %s: %d dead letters, want %d", c.args, n, c.want)
 		}
 	}
-	if text := s.deadLetters(t, 0, "list"); strings.Count(text, "\n") != 5 || !strings.Contains(text, "2 records claimed") {
+	if text := s.deadLetters(t, 0, "list"); strings.Count(text, "\n") != 5 ||
+		!strings.Contains(text, "2 records claimed") {
 		t.Errorf("list:\n%s", text)
 	}
-	if text := s.deadLetters(t, 0, "show", all[0].Ref); !strings.Contains(text, "NOT OK") || !strings.Contains(text, "number of data 2") {
+	if text := s.deadLetters(t, 0, "show", all[0].Ref); !strings.Contains(text, "NOT OK") ||
+		!strings.Contains(text, "number of data 2") {
 		t.Errorf("show:\n%s", text)
 	}
 	return all
@@ -182,7 +187,8 @@ func (s store) wantListed(t *testing.T, size int) []listed {
 func (s store) wantDryRun(t *testing.T, all []listed) {
 	t.Helper()
 	before := s.payloads(t)
-	if text := s.deadLetters(t, 1, "replay", "--all", "--dry-run"); !strings.Contains(text, "3 can be replayed: 10 records") {
+	if text := s.deadLetters(t, 1, "replay", "--all", "--dry-run"); !strings.Contains(text,
+		"3 can be replayed: 10 records") {
 		t.Errorf("dry run:\n%s", text)
 	}
 	if !slices.Equal(s.payloads(t), before) || !slices.Equal(s.listDeadLetters(t), all) {
@@ -205,7 +211,8 @@ func (s store) wantReplayed(t *testing.T, all []listed) (left []listed) {
 		s.wantOnce(t, buriedDevice, 20, 23, "2026-03-01T08:30:00.250Z")
 		s.wantOnce(t, buriedDevice, 30, 31, "2026-03-01T08:30:00.250Z")
 		left = s.listDeadLetters(t)
-		if len(left) != 3 || left[0] != all[0] || left[1] != all[1] || left[2].Reason != "timestamp" || left[2].Received != all[4].Received {
+		if len(left) != 3 || left[0] != all[0] || left[1] != all[1] || left[2].Reason != "timestamp" ||
+			left[2].Received != all[4].Received {
 			t.Fatalf("left are %+v", left)
 		}
 	}
@@ -254,14 +261,16 @@ func TestDeadLettersOfCodec7(t *testing.T) {
 		data := teltonika.AVLData{Codec: teltonika.Codec7}
 		for i := range 3 {
 			at := buriedAt.Truncate(time.Second).Add(time.Duration(i) * time.Second)
-			data.Records = append(data.Records, teltonika.Record{Timestamp: uint64(at.UnixMilli()), Latitude: 54_5000000, Satellites: 9})
+			data.Records = append(data.Records,
+				teltonika.Record{Timestamp: uint64(at.UnixMilli()), Latitude: 54_5000000, Satellites: 9})
 		}
 		frame, err := data.AppendFrame(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.bury(t, "unknown_codec", frame)
-		if text := s.deadLetters(t, 0, "replay", "--all", "--reason=unknown_codec"); !strings.Contains(text, "3 records published") {
+		if text := s.deadLetters(t, 0, "replay", "--all", "--reason=unknown_codec"); !strings.Contains(text,
+			"3 records published") {
 			t.Errorf("replay:\n%s", text)
 		}
 		stored := s.payloads(t)
@@ -269,7 +278,8 @@ func TestDeadLettersOfCodec7(t *testing.T) {
 			t.Errorf("%d records, %d dead letters", len(stored), len(s.listDeadLetters(t)))
 		}
 		for _, p := range stored {
-			if !strings.Contains(p, `"latitude":54.5,`) || !strings.Contains(p, `"codec":"7","received_at":"2026-03-01T08:30:00.250Z"`) {
+			if !strings.Contains(p, `"latitude":54.5,`) ||
+				!strings.Contains(p, `"codec":"7","received_at":"2026-03-01T08:30:00.250Z"`) {
 				t.Errorf("stored %s", p)
 			}
 		}

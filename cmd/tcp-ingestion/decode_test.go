@@ -19,7 +19,8 @@ const (
 func runDecode(t *testing.T, stdin string, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = run(t.Context(), append([]string{"tcp-ingestion", "decode"}, args...), strings.NewReader(stdin), &stdout, &stderr)
+	code = run(t.Context(), append([]string{"tcp-ingestion", "decode"}, args...), strings.NewReader(stdin), &stdout,
+		&stderr)
 	return code, stdout.String(), stderr.String()
 }
 
@@ -66,14 +67,14 @@ func TestDecodeJSON(t *testing.T) {
 	want := []string{
 		`{"ok":true,"transport":"tcp","kind":"keepalive"}`,
 		`{"ok":true,"transport":"tcp","kind":"login","imei":"352093081452251","ack":"01"}`,
-		`{"ok":true,"transport":"tcp","codec":"8","crc_ok":true,"count":1,"ack":"00000001","records":[{"timestamp_ms":1700000000000,` +
-			`"priority":0,"lon_1e7":252797000,"lat_1e7":546870000,"altitude":120,"angle":90,"satellites":12,"speed":60,"event_id":0,` +
-			`"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]}`,
+		`{"ok":true,"transport":"tcp","codec":"8","crc_ok":true,"count":1,"ack":"00000001","records":[{` +
+			`"timestamp_ms":1700000000000,"priority":0,"lon_1e7":252797000,"lat_1e7":546870000,"altitude":120,"angle":90,` +
+			`"satellites":12,"speed":60,"event_id":0,"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]}`,
 		`{"ok":false,"error":"hex at character 9: \"g\" is not a hex digit","transport":null}`,
-		`{"ok":false,"error":"CRC at byte 46: wrong CRC: field is 0000a57f, the data's CRC is 0000a57e","transport":"tcp","codec":"8",` +
-			`"crc_ok":false,"count":1,"ack":null,"records":[{"timestamp_ms":1700000000000,"priority":0,"lon_1e7":252797000,` +
-			`"lat_1e7":546870000,"altitude":120,"angle":90,"satellites":12,"speed":60,"event_id":0,"generation_type":null,` +
-			`"io":[[239,1,"01"],[66,2,"3039"]]}]}`,
+		`{"ok":false,"error":"CRC at byte 46: wrong CRC: field is 0000a57f, the data's CRC is 0000a57e","transport":"tcp",` +
+			`"codec":"8","crc_ok":false,"count":1,"ack":null,"records":[{"timestamp_ms":1700000000000,"priority":0,` +
+			`"lon_1e7":252797000,"lat_1e7":546870000,"altitude":120,"angle":90,"satellites":12,"speed":60,` +
+			`"event_id":0,"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]}`,
 	}
 	if got := strings.TrimSuffix(out, "\n"); code != exitFailure || got != strings.Join(want, "\n") {
 		t.Errorf("exit %d\n got %s\nwant %s", code, got, strings.Join(want, "\n"))

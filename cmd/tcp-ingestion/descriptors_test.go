@@ -74,7 +74,8 @@ func TestDevicesLeaveDescriptorsForHealth(t *testing.T) {
 			defer idle(s.http, "127.0.0.66", 100)()
 			defer idle(s.admin, "127.0.0.66", 100)()
 			for range 50 {
-				if code, out, errOut := execute(t, map[string]string{"METRICS_PORT": portString(s.http)}, "", "healthcheck"); code != 0 {
+				if code, out, errOut := execute(t, map[string]string{"METRICS_PORT": portString(s.http)}, "",
+					"healthcheck"); code != 0 {
 					t.Fatalf("healthcheck: exit %d\n%s%s", code, out, errOut)
 				}
 			}
@@ -97,7 +98,8 @@ func TestMaxConnectionsThatLeavesTooFewDescriptors(t *testing.T) {
 		t.Errorf("not warned:\n%s", s.tail(20))
 	}
 	s = frontDoor(t, map[string]string{descriptorsVar: "128", "MAX_CONNECTIONS": ""})
-	if s.logged("few file descriptors are left beside devices, raise their limit or allow fewer connections") || !strings.Contains(s.tail(20), `"max_connections":96`) {
+	if s.logged("few file descriptors are left beside devices, raise their limit or allow fewer connections") ||
+		!strings.Contains(s.tail(20), `"max_connections":96`) {
 		t.Errorf("not 96 of 128:\n%s", s.tail(20))
 	}
 }

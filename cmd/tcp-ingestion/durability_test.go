@@ -40,14 +40,16 @@ func TestDurabilityNotToBeHad(t *testing.T) {
 	} {
 		settings := map[string]string{"REDIS_DURABILITY": c.durability, "REDIS_URL": everysec.settings["REDIS_URL"]}
 		code, out, errOut := execute(t, settings, "", "check")
-		if code != 1 || !strings.Contains(errOut, "REDIS_DURABILITY="+c.durability) || !strings.Contains(errOut, c.remedy) || !strings.Contains(out, "up to 1 s") {
+		if code != 1 || !strings.Contains(errOut, "REDIS_DURABILITY="+c.durability) || !strings.Contains(errOut, c.remedy) ||
+			!strings.Contains(out, "up to 1 s") {
 			t.Errorf("check with %s: exit code %d\n%s%s", c.durability, code, out, errOut)
 		}
 	}
 	settings := map[string]string{"REDIS_URL": everysec.settings["REDIS_URL"]}
 	code, out, _ := execute(t, settings, "", "check")
 	for _, text := range []string{
-		"(second)", "appendonly yes", "appendfsync everysec", "maxmemory-policy", "connected_slaves 0", "aof_last_write_status ok",
+		"(second)", "appendonly yes", "appendfsync everysec", "maxmemory-policy", "connected_slaves 0",
+		"aof_last_write_status ok",
 		"rdb_last_bgsave_status ok", "maxmemory is not set", "0 kept",
 	} {
 		if !strings.Contains(out, text) {
@@ -79,7 +81,9 @@ func TestReplicaThatComesLater(t *testing.T) {
 		r := s.readiness()
 		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "0 of 1 redis replicas have confirmed")
 	})
-	testkit.Eventually(t, "the reason in the log", func() bool { return s.logged("engine cannot store at the configured durability") })
+	testkit.Eventually(t, "the reason in the log", func() bool {
+		return s.logged("engine cannot store at the configured durability")
+	})
 	f := startFleet(t, s.devices, 10, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
 	testkit.Eventually(t, "refusals", func() bool { return s.metric("teltonika_publish_retries_total") > 0 })
 	if n := f.count(); n != 0 {
@@ -108,10 +112,13 @@ func TestDurabilityOfLateEngine(t *testing.T) {
 	}
 	f := startFleet(t, s.devices, 10, func(o *simulate.Options) { o.ResponseTimeout = time.Second })
 	store.redis.Restart()
-	testkit.Eventually(t, "the refusal is logged", func() bool { return s.logged("engine cannot store at the configured durability") })
+	testkit.Eventually(t, "the refusal is logged", func() bool {
+		return s.logged("engine cannot store at the configured durability")
+	})
 	testkit.Eventually(t, "the reason is shown", func() bool {
 		r := s.readiness()
-		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "set appendfsync always") && strings.HasPrefix(r.Durability, "up to 1 s")
+		return r.status == 503 && strings.Contains(strings.Join(r.Reasons, " "), "set appendfsync always") &&
+			strings.HasPrefix(r.Durability, "up to 1 s")
 	})
 	if n := f.count(); n != 0 {
 		t.Errorf("%d records acknowledged that were not fsynced", n)

@@ -43,8 +43,9 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
 	settings := map[string]string{
-		"DATA_DIR": filepath.Join(t.TempDir(), "data"), "METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0", "TELTONIKA_PORT": portText(free.Addr()),
-		"TLS_PORT": portText(taken.Addr()), "TLS_CERT_FILE": ca.path("server.crt"), "TLS_KEY_FILE": ca.path("server.key"),
+		"DATA_DIR": filepath.Join(t.TempDir(), "data"), "METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0",
+		"TELTONIKA_PORT": portText(free.Addr()), "TLS_PORT": portText(taken.Addr()),
+		"TLS_CERT_FILE": ca.path("server.crt"), "TLS_KEY_FILE": ca.path("server.key"),
 	}
 	c, err := config.Load(func(name string) string { return settings[name] })
 	if err != nil {

@@ -51,14 +51,17 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(settings["DATA_DIR"], "telemetry.db")); err != nil || info.Size() > limit*3/2 {
 		t.Errorf("the database has %d bytes, %v, for %d of dead letters", info.Size(), err, limit)
 	}
-	if code, out, errOut := execute(t, settings, "", "deadletters", "list"); code != 0 || strings.Count(out, "356307042441013") != 1 {
+	if code, out, errOut := execute(t, settings, "", "deadletters", "list"); code != 0 ||
+		strings.Count(out, "356307042441013") != 1 {
 		t.Errorf("deadletters list: exit code %d, the known device's is not there\n%s%s", code, out, errOut)
 	}
 }
 
 // flood has made-up devices of one address send frames as fast as they are acknowledged, for so long. It returns the
 // bytes sent that were acknowledged.
-func flood(s *server, frame func(worker, round int) (b []byte, ack string), duration time.Duration) (acknowledged int64) {
+func flood(
+	s *server, frame func(worker, round int) (b []byte, ack string), duration time.Duration,
+) (acknowledged int64) {
 	var sent atomic.Int64
 	end := attack(8, func(worker, round int) {
 		v := &visitor{address: s.devices, from: "127.0.0.66"}
@@ -102,7 +105,8 @@ func TestFloodOfDeadLettersIsBounded(t *testing.T) {
 // The smallest records take many times their size; UNLISTED_ADDRESS_RECORD_RATE bounds how many there are.
 func TestFloodOfRecordsIsBounded(t *testing.T) {
 	const rate = 20
-	for name, settings := range map[string]map[string]string{"unbounded": {}, "bounded": {"UNLISTED_ADDRESS_RECORD_RATE": fmt.Sprint(rate)}} {
+	for name, settings := range map[string]map[string]string{"unbounded": {},
+		"bounded": {"UNLISTED_ADDRESS_RECORD_RATE": fmt.Sprint(rate)}} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			settings["DATA_DIR"] = dir
@@ -126,7 +130,8 @@ func TestFloodOfRecordsIsBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%.0f records in %v, %d bytes sent, %d stored: %.1f bytes for each", published, took, acknowledged, info.Size(),
+			t.Logf("%.0f records in %v, %d bytes sent, %d stored: %.1f bytes for each", published, took, acknowledged,
+				info.Size(),
 				float64(info.Size())/float64(acknowledged))
 			most := rate*(600+took.Seconds()) + 255 // the last frame's records may go beyond it
 			if name == "bounded" && published > most {

@@ -50,7 +50,8 @@ func startFleet(t testing.TB, address string, devices int, change func(*simulate
 	o := simulate.Defaults()
 	o.Address, o.Devices, o.Acknowledged = address, devices, nil
 	o.Ramp, o.Retry, o.ResponseTimeout, o.Drain = 0, 20*time.Millisecond, 5*time.Second, patience
-	o.Codecs = simulate.Mix{{Codec: teltonika.Codec8, Weight: 2}, {Codec: teltonika.Codec8E, Weight: 2}, {Codec: teltonika.Codec16, Weight: 1}}
+	o.Codecs = simulate.Mix{{Codec: teltonika.Codec8, Weight: 2}, {Codec: teltonika.Codec8E, Weight: 2},
+		{Codec: teltonika.Codec16, Weight: 1}}
 	f := &fleet{done: make(chan struct{})}
 	o.Acknowledged, o.Confirmed = f, &f.confirmed
 	if change != nil {

@@ -32,7 +32,8 @@ func TestHeaderAndHandshakeTogether(t *testing.T) {
 	ca.renew(90)
 	synctest.Test(t, func(t *testing.T) {
 		c := &config.Config{
-			TLSPort: 0, TLSCertFile: ca.path("server.crt"), TLSKeyFile: ca.path("server.key"), TLSClientAuth: config.ClientAuthNone,
+			TLSPort: 0, TLSCertFile: ca.path("server.crt"), TLSKeyFile: ca.path("server.key"),
+			TLSClientAuth: config.ClientAuthNone,
 			TLSMinVersion: "1.2", ProxyProtocolFrom: "10.0.0.0/8", HandshakeTimeout: 30 * time.Second,
 		}
 		registry, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
@@ -52,7 +53,8 @@ func TestHeaderAndHandshakeTogether(t *testing.T) {
 		ours.SetDeadline(start.Add(c.HandshakeTimeout + transport.Margin)) // as the server does
 		var admitted net.Addr
 		admit := func(client net.Addr) error { admitted = client; return nil }
-		_, err := (&transport.Front{Balancers: balancers, TLS: secure, Timeout: c.HandshakeTimeout}).Open(t.Context(), &comingFrom{ours, net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}}, admit)
+		_, err := (&transport.Front{Balancers: balancers, TLS: secure, Timeout: c.HandshakeTimeout}).Open(t.Context(),
+			&comingFrom{ours, net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}}, admit)
 		var failed *tlsserver.HandshakeError
 		if !errors.As(err, &failed) || failed.Reason != tlsserver.ReasonTimeout {
 			t.Errorf("%v, want %s", err, tlsserver.ReasonTimeout)
@@ -71,17 +73,21 @@ func TestStopDuringHandshakes(t *testing.T) {
 	t.Parallel()
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
-	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM", "127.0.0.1"))
+	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM",
+		"127.0.0.1"))
 	secure := s.address("devices-tls")
 	var waiting []*testkit.Tracker
 	for _, address := range []string{s.devices, secure} {
-		for _, first := range [][]byte{nil, []byte("PROXY TCP4 "), proxyV1("203.0.113.9"), append(proxyV1("203.0.113.9"), 0x16, 3, 1)} {
+		for _, first := range [][]byte{nil, []byte("PROXY TCP4 "), proxyV1("203.0.113.9"),
+			append(proxyV1("203.0.113.9"), 0x16, 3, 1)} {
 			device := testkit.Dial(t, address)
 			device.Send(first)
 			waiting = append(waiting, device)
 		}
 	}
-	testkit.Eventually(t, "all are there", func() bool { return s.metric("teltonika_connections_active") == float64(len(waiting)) })
+	testkit.Eventually(t, "all are there", func() bool {
+		return s.metric("teltonika_connections_active") == float64(len(waiting))
+	})
 	if code := s.stop(syscall.SIGTERM, 8*time.Second); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -157,7 +157,9 @@ func holdPlaces(t *testing.T, s *server, login bool, from ...string) (end func()
 		}
 		time.Sleep(200 * time.Millisecond)
 	})
-	testkit.Eventually(t, "all places are taken", func() bool { return s.metric("teltonika_connections_active") >= frontDoorPlaces-10 })
+	testkit.Eventually(t, "all places are taken", func() bool {
+		return s.metric("teltonika_connections_active") >= frontDoorPlaces-10
+	})
 	return end
 }
 
@@ -177,11 +179,12 @@ func TestMadeUpLoginsKeepNobodyOut(t *testing.T) {
 		login    bool
 		from     []string
 	}{
-		"logins from one address":             {nil, true, []string{"127.0.0.66"}},
-		"logins from the devices' address":    {nil, true, []string{"127.0.0.2"}},
-		"logins from three addresses":         {nil, true, []string{"127.0.0.66", "127.0.0.67", "127.0.0.68"}},
-		"silence from one address":            {nil, false, []string{"127.0.0.66"}},
-		"logins from one address, and a list": {map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list", "DEVICE_ALLOW_LIST": list}, true, []string{"127.0.0.66"}},
+		"logins from one address":          {nil, true, []string{"127.0.0.66"}},
+		"logins from the devices' address": {nil, true, []string{"127.0.0.2"}},
+		"logins from three addresses":      {nil, true, []string{"127.0.0.66", "127.0.0.67", "127.0.0.68"}},
+		"silence from one address":         {nil, false, []string{"127.0.0.66"}},
+		"logins from one address, and a list": {map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list",
+			"DEVICE_ALLOW_LIST": list}, true, []string{"127.0.0.66"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := frontDoor(t, c.settings)
@@ -204,7 +207,8 @@ func TestBrokenDeviceLeavesItsAddressOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, first := range map[string][]byte{"silent": nil, "half a login": login[:9], "no login": []byte("GET / HTTP/1.1\r\n\r\n")} {
+	for name, first := range map[string][]byte{"silent": nil, "half a login": login[:9],
+		"no login": []byte("GET / HTTP/1.1\r\n\r\n")} {
 		t.Run(name, func(t *testing.T) {
 			s := frontDoor(t, nil)
 			broken := func(stay time.Duration) {

@@ -37,8 +37,10 @@ func TestHealthcheck(t *testing.T) {
 		says     string
 	}{
 		{"by setting", nil, map[string]string{"METRICS_PORT": port}, 0, "alive"},
-		{"by address", []string{"--url", "http://" + s.http + "/healthz"}, map[string]string{"METRICS_PORT": "0"}, 0, "alive"},
-		{"through no proxy", nil, map[string]string{"METRICS_PORT": port, "HTTP_PROXY": none, "http_proxy": none}, 0, "alive"},
+		{"by address", []string{"--url", "http://" + s.http + "/healthz"}, map[string]string{"METRICS_PORT": "0"}, 0,
+			"alive"},
+		{"through no proxy", nil, map[string]string{"METRICS_PORT": port, "HTTP_PROXY": none, "http_proxy": none}, 0,
+			"alive"},
 		{"any free port", nil, map[string]string{"METRICS_PORT": "0"}, 78, "--url"},
 		{"wrong setting", nil, map[string]string{"METRICS_PORT": "x"}, 78, "METRICS_PORT"},
 		{"nobody listens", []string{"--url", none}, nil, 1, "refused"},

@@ -21,7 +21,9 @@ func TestNothingGrows(t *testing.T) {
 		})
 		f.awaitProgress(t, 30_000)
 		f.end(t)
-		testkit.Eventually(t, "all connections are gone", func() bool { return s.metric("teltonika_connections_active") == 0 })
+		testkit.Eventually(t, "all connections are gone", func() bool {
+			return s.metric("teltonika_connections_active") == 0
+		})
 		testkit.Eventually(t, "the queue is empty", func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
 		return s.metric("go_goroutines"), s.metric("process_resident_memory_bytes")
 	}

@@ -97,7 +97,8 @@ func TestNotReadyWithoutListeners(t *testing.T) {
 // TestAliveNeedsAnAnswer: an HTTP listener to which only the kernel answers is no life.
 func TestAliveNeedsAnAnswer(t *testing.T) {
 	c, err := config.Load(func(name string) string {
-		return map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "off", "BIND_ADDRESS": "127.0.0.1"}[name]
+		return map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "off",
+			"BIND_ADDRESS": "127.0.0.1"}[name]
 	})
 	if err != nil {
 		t.Fatal(err)

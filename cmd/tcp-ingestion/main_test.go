@@ -59,7 +59,10 @@ const patience = 30 * time.Second
 func program(t testing.TB, settings map[string]string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = []string{reexec + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR")}
+	cmd.Env = []string{reexec + "=1", "GORACE=atexit_sleep_ms=0"}
+	for _, name := range []string{"PATH", "TMPDIR"} {
+		cmd.Env = append(cmd.Env, name+"="+os.Getenv(name))
+	}
 	for name, value := range settings {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -94,7 +97,8 @@ func startServer(t testing.TB, settings map[string]string) *server {
 // launchServer starts a server that may take its time to listen.
 func launchServer(t testing.TB, settings map[string]string) *server {
 	t.Helper()
-	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0", "BIND_ADDRESS": "127.0.0.1"}
+	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0",
+		"BIND_ADDRESS": "127.0.0.1"}
 	for name, value := range settings {
 		all[name] = value
 	}

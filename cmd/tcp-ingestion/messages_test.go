@@ -19,7 +19,8 @@ import (
 // serialFrame is a frame of one Codec 12 message of a serial port.
 func serialFrame(t testing.TB, payload []byte) []byte {
 	t.Helper()
-	m := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: payload}}}
+	m := teltonika.Messages{Codec: teltonika.Codec12,
+		Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: payload}}}
 	frame, err := m.AppendFrame(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -189,10 +190,12 @@ func TestMessageThatDoesNotDecodeIsADeadLetter(t *testing.T) {
 		if letter.Reason != "malformed" || letter.Codec != "12" || letter.Transport != "tcp" {
 			t.Errorf("dead letter %+v", letter)
 		}
-		if code, out, _ := execute(t, store.settings, "", "deadletters", "show", letter.Ref); code != 0 || !strings.Contains(out, "200 bytes") {
+		if code, out, _ := execute(t, store.settings, "", "deadletters", "show", letter.Ref); code != 0 ||
+			!strings.Contains(out, "200 bytes") {
 			t.Errorf("show: exit code %d: %s", code, out)
 		}
-		if code, out, _ := execute(t, store.settings, "", "deadletters", "replay", letter.Ref); code != 1 || !strings.Contains(out, "stays") {
+		if code, out, _ := execute(t, store.settings, "", "deadletters", "replay", letter.Ref); code != 1 ||
+			!strings.Contains(out, "stays") {
 			t.Errorf("replay: exit code %d: %s", code, out)
 		}
 		s.wantBalance()
@@ -219,7 +222,8 @@ func TestTailOfMessages(t *testing.T) {
 		}
 		for i, want := range []string{
 			`","device_id":"356307042441013","codec":"12","type":6,"sent":"","payload":"6361726400"}`,
-			`","device_id":"356307042441013","codec":"15","type":11,"sent":"2023-11-08T10:40:36.000Z","payload":"48656c6c6f210a"}`,
+			`","device_id":"356307042441013","codec":"15","type":11,"sent":"2023-11-08T10:40:36.000Z",` +
+				`"payload":"48656c6c6f210a"}`,
 		} {
 			if !strings.HasPrefix(lines[i], `{"ts":"20`) || !strings.HasSuffix(lines[i], want) {
 				t.Errorf("line %d: %s, want %s", i, lines[i], want)

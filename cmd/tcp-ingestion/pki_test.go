@@ -60,7 +60,9 @@ func (ca *certificateAuthority) sign(template, parent *x509.Certificate, key *ec
 	return certificate
 }
 
-func (ca *certificateAuthority) issue(name string, usage x509.ExtKeyUsage, days int) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (ca *certificateAuthority) issue(
+	name string, usage x509.ExtKeyUsage, days int,
+) (*x509.Certificate, *ecdsa.PrivateKey) {
 	ca.t.Helper()
 	ca.issued++
 	key := newKey(ca.t)

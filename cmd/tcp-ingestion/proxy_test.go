@@ -37,7 +37,8 @@ func haproxyCommand(t testing.TB, args ...string) *exec.Cmd {
 }
 
 func TestHaproxyTakesTheExample(t *testing.T) {
-	if out, err := haproxyCommand(t, "-c", "-f", haproxyConfig).CombinedOutput(); err != nil || bytes.Contains(out, []byte("WARNING")) {
+	if out, err := haproxyCommand(t, "-c", "-f", haproxyConfig).CombinedOutput(); err != nil ||
+		bytes.Contains(out, []byte("WARNING")) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -180,7 +181,8 @@ func TestHaproxyThatSpeaks(t *testing.T) {
 		"handshake, v1": {"send-proxy check check-send-proxy check-ssl verify none", ""},
 		"handshake, v2": {"send-proxy-v2 check check-send-proxy check-ssl verify none", ""},
 		"login": {"send-proxy-v2 check check-send-proxy check-ssl verify none",
-			" option tcp-check\n tcp-check connect default\n tcp-check send-binary 000f333536333037303432343431303133\n tcp-check expect binary 00\n"},
+			" option tcp-check\n tcp-check connect default\n tcp-check send-binary 000f333536333037303432343431303133\n " +
+				"tcp-check expect binary 00\n"},
 		"nonsense": {"send-proxy-v2 check check-send-proxy",
 			" option tcp-check\n tcp-check connect default\n tcp-check send-binary 2020\n"},
 	} {
@@ -192,17 +194,21 @@ func TestHaproxyThatSpeaks(t *testing.T) {
 			if err := os.WriteFile(list, []byte("356307042441014\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM", "127.0.0.1",
+			s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM",
+				"127.0.0.1",
 				"STRICT_DEVICE_AUTH", "true", "DEVICE_AUTHORITY_MODE", "file_allow_list", "DEVICE_ALLOW_LIST", list))
 			socket, front := listeningSocket(t)
-			output := runHaproxy(t, fmt.Sprintf("global\n log stdout format raw local0\ndefaults\n mode tcp\n log global\n option log-health-checks\n"+
-				" timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n"+
-				"frontend front\n bind fd@3\n default_backend back\nbackend back\n%s server-template one 20 %s %s inter 2s fall 1\n",
-				c.backend, s.devices, c.options), socket)
+			output := runHaproxy(t,
+				fmt.Sprintf("global\n log stdout format raw local0\ndefaults\n mode tcp\n log global\n option log-health-checks\n"+
+					" timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n"+
+					"frontend front\n bind fd@3\n default_backend back\nbackend back\n%s server-template one 20 %s %s inter 2s "+
+					"fall 1\n",
+					c.backend, s.devices, c.options), socket)
 			testkit.Eventually(t, "many checks", func() bool {
 				return s.series("teltonika_connections_closed_total", `reason="health_check"`) >= 20
 			})
-			if text := output.String(); strings.Contains(text, "DOWN") || strings.Contains(text, "failed") || !strings.Contains(text, "succeeded") {
+			if text := output.String(); strings.Contains(text, "DOWN") || strings.Contains(text, "failed") ||
+				!strings.Contains(text, "succeeded") {
 				t.Errorf("haproxy says: %s", text)
 			}
 			dialTLS(t, front, ca.trusting()).MustLogin("356307042441014")
@@ -256,7 +262,8 @@ func TestHeaderFromAStranger(t *testing.T) {
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
 	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "PROXY_PROTOCOL_FROM", "192.0.2.0/24"))
-	for address, reason := range map[string]string{s.devices: "malformed_login", s.address("devices-tls"): "tls_handshake"} {
+	for address, reason := range map[string]string{s.devices: "malformed_login",
+		s.address("devices-tls"): "tls_handshake"} {
 		liar := testkit.Dial(t, address)
 		liar.Send(proxyV1("203.0.113.9"))
 		liar.ExpectClosed()
@@ -264,10 +271,12 @@ func TestHeaderFromAStranger(t *testing.T) {
 			return s.series("teltonika_connections_closed_total", `reason="`+reason+`"`) == 1
 		})
 	}
-	if lines := s.lines("login malformed"); len(lines) != 1 || !strings.HasPrefix(lines[0]["remote"].(string), "127.0.0.1:") {
+	if lines := s.lines("login malformed"); len(lines) != 1 ||
+		!strings.HasPrefix(lines[0]["remote"].(string), "127.0.0.1:") {
 		t.Errorf("logged: %v", lines)
 	}
-	if lines := s.lines("tls handshake failed"); len(lines) != 1 || !strings.Contains(lines[0]["cause"].(string), "PROXY") {
+	if lines := s.lines("tls handshake failed"); len(lines) != 1 ||
+		!strings.Contains(lines[0]["cause"].(string), "PROXY") {
 		t.Errorf("logged: %v", lines)
 	}
 	testkit.Dial(t, s.devices).MustLogin("356307042441013")
@@ -278,7 +287,8 @@ func TestBalancerWithoutHeader(t *testing.T) {
 	t.Parallel()
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
-	s := startServer(t, ca.settings(embeddedStore(t), "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM", "127.0.0.1", "HANDSHAKE_TIMEOUT", "2s"))
+	s := startServer(t, ca.settings(embeddedStore(t), "TLS_DETECT", "true", "PROXY_PROTOCOL_FROM", "127.0.0.1",
+		"HANDSHAKE_TIMEOUT", "2s"))
 	slow := testkit.Dial(t, s.devices)
 	slow.Send([]byte("PROXY "))
 	refused := func(reason string) float64 {

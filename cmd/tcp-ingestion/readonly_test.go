@@ -72,7 +72,8 @@ func TestCommandsThatCannotBeKept(t *testing.T) {
 	s := startServer(t, settings)
 	testkit.EventuallyIn(t, "readyz warns of it", 10*time.Second, func() bool {
 		status, body := s.get("/readyz")
-		return status == http.StatusOK && strings.Contains(body, "commands cannot be kept") && strings.Contains(body, "not writable")
+		return status == http.StatusOK && strings.Contains(body, "commands cannot be kept") &&
+			strings.Contains(body, "not writable")
 	})
 	heal()
 	testkit.EventuallyIn(t, "readyz warns no more", 10*time.Second, func() bool {

@@ -27,7 +27,9 @@ func TestHangupReloadsTheLogLevel(t *testing.T) {
 
 	write("loud\n")
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	testkit.Eventually(t, "the wrong level is named", func() bool { return s.logged("log level not reloaded") && s.logged("reloaded in part") })
+	testkit.Eventually(t, "the wrong level is named", func() bool {
+		return s.logged("log level not reloaded") && s.logged("reloaded in part")
+	})
 	if len(s.lines("reloaded")) != 0 {
 		t.Error("called a success")
 	}

@@ -85,7 +85,9 @@ func TestLoginAfterManyRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	testkit.Eventually(t, "the list is read", func() bool { return strings.Contains(s.tail(50), `"devices":2,"before":1`) })
+	testkit.Eventually(t, "the list is read", func() bool {
+		return strings.Contains(s.tail(50), `"devices":2,"before":1`)
+	})
 	if took := answered(teltonika.LoginAccept); took > time.Second {
 		t.Errorf("let in after %v", took)
 	}

@@ -124,7 +124,8 @@ func (v *visitors) end() {
 func (v *visitors) settle(t testing.TB, restarts int) {
 	t.Helper()
 	v.end()
-	t.Logf("%d restarts: %d visits served, %d refused, %d cut short", restarts, v.served.Load(), v.refused.Load(), v.cut.Load())
+	t.Logf("%d restarts: %d visits served, %d refused, %d cut short", restarts, v.served.Load(), v.refused.Load(),
+		v.cut.Load())
 	v.first.Range(func(address, err any) bool {
 		t.Logf("the first failure at %v: %v", address, err)
 		return true
@@ -137,8 +138,9 @@ func TestPortsAreNotSharedByMistake(t *testing.T) {
 	store := redisStore(t)
 	s := startServer(t, store.settings)
 	_, port, _ := strings.Cut(s.devices, ":")
-	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": port, "METRICS_PORT": "0", "ADMIN_ADDRESS": "",
-		"BIND_ADDRESS": "127.0.0.1"}, "", "serve")
+	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "TELTONIKA_PORT": port, "METRICS_PORT": "0",
+		"ADMIN_ADDRESS": "",
+		"BIND_ADDRESS":  "127.0.0.1"}, "", "serve")
 	if code != 1 || !strings.Contains(errOut, "TELTONIKA_PORT") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}

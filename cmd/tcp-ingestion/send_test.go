@@ -21,7 +21,7 @@ import (
 
 // oracle is the dispatcher of a server on which every command ends the same way.
 type oracle struct {
-	end       func(command.Command) (command.Entry, error)
+	end       ending
 	connected []command.Device
 }
 
@@ -67,8 +67,11 @@ func serveAdmin(t *testing.T, o oracle, token string) string {
 	return l.Addr().String()
 }
 
+// ending is what becomes of a command.
+type ending func(command.Command) (command.Entry, error)
+
 // ends makes every command end in a state.
-func ends(state command.State, reason string, attempts int, response string) func(command.Command) (command.Entry, error) {
+func ends(state command.State, reason string, attempts int, response string) ending {
 	return func(c command.Command) (command.Entry, error) {
 		e := command.Entry{Command: c, State: state, Reason: reason, Attempts: attempts}
 		if response != "" {
@@ -78,7 +81,7 @@ func ends(state command.State, reason string, attempts int, response string) fun
 	}
 }
 
-func fails(err error) func(command.Command) (command.Entry, error) {
+func fails(err error) ending {
 	return func(command.Command) (command.Entry, error) { return command.Entry{}, err }
 }
 
@@ -88,7 +91,7 @@ func TestSend(t *testing.T) {
 	answered := ends(command.Answered, "", 1, "Ver:03.25.14")
 	for _, c := range []struct {
 		name string
-		end  func(command.Command) (command.Entry, error)
+		end  ending
 		args []string
 		code int
 		out  string
@@ -100,22 +103,30 @@ func TestSend(t *testing.T) {
 		{"bytes", ends(command.Answered, "", 1, "\x00\xff"), nil, 0, "00ff\n", nil},
 		{"nothing", ends(command.Answered, "", 1, ""), nil, 0, "\n", nil},
 		{"accepted", ends(command.Queued, "", 0, ""), []string{"--wait", "0", "--id", "a1"}, 0, "a1\n", nil},
-		{"queued", ends(command.Queued, "", 0, ""), []string{"--wait", "10ms", "--id", "a1"}, 1, "", []string{"a1 is queued", "--id a1", "devices"}},
-		{"sent", ends(command.Sent, "", 1, ""), []string{"--wait", "10ms", "--id", "a1"}, 1, "", []string{"a1 is sent", "--id a1"}},
+		{"queued", ends(command.Queued, "", 0, ""), []string{"--wait", "10ms", "--id", "a1"}, 1, "",
+			[]string{"a1 is queued", "--id a1", "devices"}},
+		{"sent", ends(command.Sent, "", 1, ""), []string{"--wait", "10ms", "--id", "a1"}, 1, "",
+			[]string{"a1 is sent", "--id a1"}},
 		{"nacked", ends(command.Nacked, "it has another IMEI", 1, ""), nil, 1, "", []string{"nacked: it has another IMEI"}},
-		{"timed out", ends(command.TimedOut, "no answer", 1, ""), nil, 1, "", []string{"timed_out: no answer", "may have executed"}},
+		{"timed out", ends(command.TimedOut, "no answer", 1, ""), nil, 1, "",
+			[]string{"timed_out: no answer", "may have executed"}},
 		{"expired", ends(command.Expired, "", 0, ""), nil, 1, "", []string{"is expired", "not sent"}},
-		{"failed", ends(command.Failed, command.ReasonDeliveryUnknown, 1, ""), nil, 1, "", []string{"failed: delivery unknown", "may have executed"}},
-		{"failed early", ends(command.Failed, "denied by policy", 0, ""), nil, 1, "", []string{"failed: denied by policy", "not sent"}},
+		{"failed", ends(command.Failed, command.ReasonDeliveryUnknown, 1, ""), nil, 1, "",
+			[]string{"failed: delivery unknown", "may have executed"}},
+		{"failed early", ends(command.Failed, "denied by policy", 0, ""), nil, 1, "",
+			[]string{"failed: denied by policy", "not sent"}},
 		{"cancelled", ends(command.Cancelled, "", 0, ""), nil, 1, "", []string{"is cancelled"}},
-		{"to be confirmed", fails(&command.RefusedError{Reason: command.RefusedConfirm, Text: "think twice"}), nil, 1, "", []string{"think twice", "--confirm"}},
-		{"denied", fails(&command.RefusedError{Reason: command.RefusedDenied, Text: "never"}), nil, 1, "", []string{"never", "COMMAND_POLICY"}},
+		{"to be confirmed", fails(&command.RefusedError{Reason: command.RefusedConfirm, Text: "think twice"}), nil, 1, "",
+			[]string{"think twice", "--confirm"}},
+		{"denied", fails(&command.RefusedError{Reason: command.RefusedDenied, Text: "never"}), nil, 1, "",
+			[]string{"never", "COMMAND_POLICY"}},
 		{"no store", fails(errors.New("refused")), []string{"--id", "a1"}, 1, "", []string{"store", "--id a1"}},
 		{"another's id", func(c command.Command) (command.Entry, error) {
 			c.IMEI = "1"
 			return command.Entry{Command: c}, nil
 		}, []string{"--id", "a1"}, 1, "", []string{"the id is another command's"}},
-		{"wrong values", answered, []string{"--codec", "13", "--timeout", "1ms", "--expires", "0", "--id", "a b"}, 2, "", []string{"--codec must", "--timeout in ms is 1", "--expires in ms is 0", "--id must"}},
+		{"wrong values", answered, []string{"--codec", "13", "--timeout", "1ms", "--expires", "0", "--id", "a b"}, 2, "",
+			[]string{"--codec must", "--timeout in ms is 1", "--expires in ms is 0", "--id must"}},
 		{"wrong wait", answered, []string{"--wait", "-1s"}, 2, "", []string{"--wait in ms is -1000"}},
 		{"wrong hex", answered, []string{"--hex"}, 2, "", []string{"COMMAND is not hex"}},
 		{"not quoted", answered, []string{"extra"}, 2, "", []string{"quoted"}},
@@ -153,14 +164,16 @@ func TestSendAsAsked(t *testing.T) {
 		return ends(command.TimedOut, "", 1, "")(c)
 	}}, "a-secret-of-the-test")
 	code, out, errOut = execute(t, map[string]string{"ADMIN_TOKEN": "a-secret-that-is-wrong"}, "", "send",
-		"--admin-address", address, "--admin-token", "a-secret-of-the-test", "--hex", oneIMEI, "0a0B", "--codec", "14", "--timeout", "90s",
+		"--admin-address", address, "--admin-token", "a-secret-of-the-test", "--hex", oneIMEI, "0a0B", "--codec", "14",
+		"--timeout", "90s",
 		"--expires", "1h", "--id", "a1", "--idempotent", "--confirm", "--json")
 	var e admin.Entry
 	if err := json.Unmarshal([]byte(out), &e); code != 1 || err != nil || e.State != command.TimedOut || e.ID != "a1" {
 		t.Errorf("exit code %d, %v: %s%s", code, err, out, errOut)
 	}
 	c := <-got
-	if string(c.Payload) != "\x0a\x0b" || c.Codec != teltonika.Codec14 || c.Timeout != 90*time.Second || c.ID != "a1" || !c.Idempotent ||
+	if string(c.Payload) != "\x0a\x0b" || c.Codec != teltonika.Codec14 || c.Timeout != 90*time.Second || c.ID != "a1" ||
+		!c.Idempotent ||
 		!c.Confirm || c.Expires != c.Created.Add(time.Hour) || c.IMEI != oneIMEI {
 		t.Errorf("submitted %+v", c)
 	}
@@ -203,22 +216,28 @@ func TestDevices(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 12, 1, 0, time.UTC)
 	address := serveAdmin(t, oracle{connected: []command.Device{
 		{IMEI: "9", Since: at, Remote: "198.51.100.7:40312", Transport: "tcp", LastSeen: at},
-		{IMEI: oneIMEI, Since: at, Remote: "[2001:db8::1]:1", Transport: "tcp", Codec: "8E", Frames: 120, Records: 371, LastSeen: at, Model: "FMB120"},
+		{IMEI: oneIMEI, Since: at, Remote: "[2001:db8::1]:1", Transport: "tcp", Codec: "8E", Frames: 120, Records: 371,
+			LastSeen: at, Model: "FMB120"},
 	}}, "")
 	for _, c := range []struct {
 		args []string
 		code int
 		out  string
 	}{
-		{nil, 0, `IMEI             SINCE                 REMOTE              TRANSPORT  CODEC  FRAMES  RECORDS  LAST SEEN             MODEL
-356307042441013  2026-11-22T10:12:01Z  [2001:db8::1]:1     tcp        8E     120     371      2026-11-22T10:12:01Z  FMB120
-9                2026-11-22T10:12:01Z  198.51.100.7:40312  tcp        -      0       0        2026-11-22T10:12:01Z  -
-`},
-		{[]string{"--imei", "9", "--json"}, 0, `{"imei":"9","since":"2026-11-22T10:12:01.000Z","remote":"198.51.100.7:40312","transport":"tcp","frames":0,"records":0,"last_seen":"2026-11-22T10:12:01.000Z"}` + "\n"},
+		{nil, 0, "IMEI             SINCE                 REMOTE              TRANSPORT  CODEC  FRAMES  RECORDS  " +
+			"LAST SEEN             MODEL\n" +
+			"356307042441013  2026-11-22T10:12:01Z  [2001:db8::1]:1     tcp        8E     120     371      " +
+			"2026-11-22T10:12:01Z  FMB120\n" +
+			"9                2026-11-22T10:12:01Z  198.51.100.7:40312  tcp        -      0       0        " +
+			"2026-11-22T10:12:01Z  -\n"},
+		{[]string{"--imei", "9", "--json"}, 0,
+			`{"imei":"9","since":"2026-11-22T10:12:01.000Z","remote":"198.51.100.7:40312","transport":"tcp",` +
+				`"frames":0,"records":0,"last_seen":"2026-11-22T10:12:01.000Z"}` + "\n"},
 		{[]string{"--imei", "8"}, 1, ""},
 		{[]string{"9"}, 2, ""},
 	} {
-		code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": address}, "", append([]string{"devices"}, c.args...)...)
+		code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": address}, "",
+			append([]string{"devices"}, c.args...)...)
 		if code != c.code || out != c.out {
 			t.Errorf("%v: exit code %d\n%s%s", c.args, code, out, errOut)
 		}

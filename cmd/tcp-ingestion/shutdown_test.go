@@ -22,7 +22,8 @@ func idleDevices(t *testing.T, address string, n int) []net.Conn {
 		t.Cleanup(func() { conn.Close() })
 		conn.SetDeadline(time.Now().Add(patience))
 		login := append([]byte{0, 15}, []byte("8600000000")...)
-		login = append(login, byte('0'+i/10000%10), byte('0'+i/1000%10), byte('0'+i/100%10), byte('0'+i/10%10), byte('0'+i%10))
+		login = append(login, byte('0'+i/10000%10), byte('0'+i/1000%10), byte('0'+i/100%10), byte('0'+i/10%10),
+			byte('0'+i%10))
 		if _, err := conn.Write(login); err != nil {
 			t.Fatal(err)
 		}

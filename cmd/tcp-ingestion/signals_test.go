@@ -65,14 +65,17 @@ func TestStopWhileAReloadHangs(t *testing.T) {
 		file  string
 		needs map[string]string
 	}{
-		"LOG_LEVEL_FILE":    {writeFile(t, "level", "info\n"), nil},
-		"COMMAND_POLICY":    {writeFile(t, "policy", "allow getinfo\n"), nil},
-		"DEVICE_ALLOW_LIST": {writeFile(t, "list", "356307042441013\n"), map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list"}},
-		"TLS_CERT_FILE":     {ca.path("server.crt"), map[string]string{"TLS_KEY_FILE": ca.path("server.key"), "TLS_PORT": "0"}},
+		"LOG_LEVEL_FILE": {writeFile(t, "level", "info\n"), nil},
+		"COMMAND_POLICY": {writeFile(t, "policy", "allow getinfo\n"), nil},
+		"DEVICE_ALLOW_LIST": {writeFile(t, "list", "356307042441013\n"),
+			map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list"}},
+		"TLS_CERT_FILE": {ca.path("server.crt"),
+			map[string]string{"TLS_KEY_FILE": ca.path("server.key"), "TLS_PORT": "0"}},
 	} {
 		t.Run(setting, func(t *testing.T) {
 			conn, socket := managerSocket(t)
-			settings := map[string]string{"DATA_DIR": t.TempDir(), "NOTIFY_SOCKET": socket, "WATCHDOG_USEC": "400000", setting: c.file}
+			settings := map[string]string{"DATA_DIR": t.TempDir(), "NOTIFY_SOCKET": socket, "WATCHDOG_USEC": "400000",
+				setting: c.file}
 			for name, value := range c.needs {
 				settings[name] = value
 			}
@@ -157,7 +160,8 @@ func TestPipeInPlaceOfAFile(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir(), "COMMAND_POLICY": policy}, "", "serve")
-	if code != exitSettings || !strings.Contains(errOut, "COMMAND_POLICY") || !strings.Contains(errOut, "not a regular file") {
+	if code != exitSettings || !strings.Contains(errOut, "COMMAND_POLICY") ||
+		!strings.Contains(errOut, "not a regular file") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
 }

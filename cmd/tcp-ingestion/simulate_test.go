@@ -98,7 +98,8 @@ func TestSimulate(t *testing.T) {
 	a := startAcknowledger(t, 0)
 	list := filepath.Join(t.TempDir(), "acknowledged")
 	code, out, errOut := execute(t, nil, "", "simulate", "--address", a.address, "--devices=20", "--records=3000",
-		"--records-per-frame=1-35", "--codec=8:1,8E:1,16:1", "--seed=5", "--imei-base=123456789012340", "--ledger", list, "--json")
+		"--records-per-frame=1-35", "--codec=8:1,8E:1,16:1", "--seed=5", "--imei-base=123456789012340", "--ledger", list,
+		"--json")
 	var ledger simulate.Ledger
 	if err := json.Unmarshal([]byte(out), &ledger); err != nil {
 		t.Fatalf("%v\n%s%s", err, out, errOut)
@@ -146,7 +147,8 @@ func TestSimulateCommands(t *testing.T) {
 	a := &acknowledger{command: command}
 	a.start(t, listenTCP(t))
 	list := filepath.Join(t.TempDir(), "executed")
-	cmd := program(t, nil, "simulate", "--address", a.address, "--devices=20", "--rate=20", "--records-per-frame=1", "--json", "--quiet",
+	cmd := program(t, nil, "simulate", "--address", a.address, "--devices=20", "--rate=20", "--records-per-frame=1",
+		"--json", "--quiet",
 		"--command-ledger", list, "--command-latency=1ms-2ms", "--command-twice=1")
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -162,7 +164,8 @@ func TestSimulateCommands(t *testing.T) {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	var ledger simulate.Ledger
-	if err := json.Unmarshal(out.Bytes(), &ledger); err != nil || ledger.CommandsAnswered < 20 || ledger.AnswersCopied < 19 {
+	if err := json.Unmarshal(out.Bytes(), &ledger); err != nil || ledger.CommandsAnswered < 20 ||
+		ledger.AnswersCopied < 19 {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	lines, err := os.ReadFile(list)
@@ -182,15 +185,18 @@ func TestSimulateExitCodes(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"all acknowledged", []string{"--address", good.address, "--devices=3", "--records=50"}, 0, []string{"50 sent, 50 acknowledged"}},
-		{"progress", []string{"--address", good.address, "--duration=1500ms", "--rate=100"}, 0, []string{"  1s  connected 100  records sent "}},
+		{"all acknowledged", []string{"--address", good.address, "--devices=3", "--records=50"}, 0,
+			[]string{"50 sent, 50 acknowledged"}},
+		{"progress", []string{"--address", good.address, "--duration=1500ms", "--rate=100"}, 0,
+			[]string{"  1s  connected 100  records sent "}},
 		{"wrong ACKs", []string{"--address", bad.address, "--devices=1", "--seed=1", "--duration=1s", "--retry=1m",
 			"--drain=0s"}, 1, []string{"wrong answers 1", "not everything"}},
 		{"nobody there", []string{"--address=127.0.0.1:1", "--duration=50ms"}, 1,
 			[]string{"nothing was sent", "connection refused"}},
 		{"wrong flag", []string{"--device=1"}, 2, []string{"device", "--help"}},
 		{"wrong values", []string{
-			"--address=x", "--devices=0", "--rate=-1", "--records-per-frame=0-256", "--codec=8:0", "--order=x", "--lose-ack=2", "--burst=1",
+			"--address=x", "--devices=0", "--rate=-1", "--records-per-frame=0-256", "--codec=8:0", "--order=x", "--lose-ack=2",
+			"--burst=1",
 			"--imei-base=1", "--source-addresses=255", "--response-timeout=0", "--keepalive=-1s",
 			"--command-silence=2", "--command-late-by=-1s", "--command-carry=-1", "--messages=-1",
 		}, 2, []string{
@@ -198,7 +204,8 @@ func TestSimulateExitCodes(t *testing.T) {
 			"imei-base:", "source-addresses:", "response-timeout:", "keepalive:",
 			"command-silence:", "command-late-by:", "command-carry:", "messages:",
 		}},
-		{"unreadable values", []string{"--records-per-frame=x", "--codec=9", "--devices=0", "--command-latency=x"}, 2, []string{"records-per-frame:", "codec:", "devices:", "command-latency:"}},
+		{"unreadable values", []string{"--records-per-frame=x", "--codec=9", "--devices=0", "--command-latency=x"}, 2,
+			[]string{"records-per-frame:", "codec:", "devices:", "command-latency:"}},
 		{"ledger in no directory", []string{"--ledger=/nonexistent/file"}, 2,
 			[]string{"ledger: ", "/nonexistent/file"}},
 	} {

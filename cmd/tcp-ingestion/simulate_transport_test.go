@@ -50,14 +50,16 @@ func startDatagramAcknowledger(t *testing.T) (address string) {
 
 func TestSimulateUDP(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "acknowledged")
-	code, out, errOut := execute(t, nil, "", "simulate", "--transport=udp", "--address", startDatagramAcknowledger(t), "--devices=20",
+	code, out, errOut := execute(t, nil, "", "simulate", "--transport=udp", "--address", startDatagramAcknowledger(t),
+		"--devices=20",
 		"--records=3000", "--loss=0.1", "--duplicate=0.1", "--reorder=0.1", "--reorder-delay=10ms", "--response-timeout=20ms",
 		"--ledger", list, "--json")
 	var ledger simulate.Ledger
 	if err := json.Unmarshal([]byte(out), &ledger); err != nil {
 		t.Fatalf("%v\n%s%s", err, out, errOut)
 	}
-	if code != 0 || ledger.RecordsAcknowledged != 3000 || ledger.DatagramsLost == 0 || ledger.DatagramsCopied == 0 || ledger.DatagramsDelayed == 0 {
+	if code != 0 || ledger.RecordsAcknowledged != 3000 || ledger.DatagramsLost == 0 || ledger.DatagramsCopied == 0 ||
+		ledger.DatagramsDelayed == 0 {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
 	}
 	lines, err := os.ReadFile(list)
@@ -96,7 +98,8 @@ func TestSimulateTLS(t *testing.T) {
 	a, strict := new(acknowledger), new(acknowledger)
 	a.start(t, tls.NewListener(listenTCP(t), &tls.Config{Certificates: []tls.Certificate{certificate}}))
 	strict.start(t, tls.NewListener(listenTCP(t), &tls.Config{
-		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10,
+		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS11,
+		MinVersion: tls.VersionTLS10,
 	}))
 	for _, c := range []struct {
 		name    string
@@ -108,13 +111,17 @@ func TestSimulateTLS(t *testing.T) {
 		{"CA", a.address, []string{"--tls-ca", certFile}, 0, "50 sent, 50 acknowledged"},
 		{"name", a.address, []string{"--tls-ca", certFile, "--tls-server-name=example.com"}, 0, "50 sent, 50 acknowledged"},
 		{"insecure", a.address, []string{"--tls-insecure", "--tls-resume=false"}, 0, "50 sent, 50 acknowledged"},
-		{"old with certificate", strict.address, []string{"--tls-ca", certFile, "--tls-cert", certFile, "--tls-key", keyFile, "--tls-max-version=1.1"}, 0, "50 sent, 50 acknowledged"},
-		{"not trusted", a.address, nil, 1, "TLS handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		{"old with certificate", strict.address,
+			[]string{"--tls-ca", certFile, "--tls-cert", certFile, "--tls-key", keyFile, "--tls-max-version=1.1"}, 0,
+			"50 sent, 50 acknowledged"},
+		{"not trusted", a.address, nil, 1,
+			"TLS handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
 		{"wrong name", a.address, []string{"--tls-ca", certFile, "--tls-server-name=x.example"}, 1, "not x.example"},
 		{"too old", a.address, []string{"--tls-ca", certFile, "--tls-max-version=1.1"}, 1, "protocol version"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			args := append([]string{"simulate", "--transport=tls", "--devices=3", "--records=50", "--address", c.address}, c.args...)
+			args := append([]string{"simulate", "--transport=tls", "--devices=3", "--records=50", "--address", c.address},
+				c.args...)
 			if c.code != 0 {
 				args = append(args, "--duration=100ms")
 			}
@@ -137,12 +144,16 @@ func TestSimulateTransportFlags(t *testing.T) {
 	}{
 		{[]string{"--transport=pigeon", "--loss=1", "--duplicate=2", "--reorder=-1", "--reorder-delay=-1s"},
 			[]string{"transport:", "loss:", "duplicate:", "reorder:", "reorder-delay:"}},
-		{[]string{"--loss=0.1", "--tls-insecure"}, []string{"loss: is of datagrams, and the transport is tcp", "tls-insecure:"}},
-		{[]string{"--transport=udp", "--tls-resume=true", "--command-ledger=/dev/null", "--command-latency=1s", "--messages=1", "--command-twice=1"},
+		{[]string{"--loss=0.1", "--tls-insecure"},
+			[]string{"loss: is of datagrams, and the transport is tcp", "tls-insecure:"}},
+		{[]string{"--transport=udp", "--tls-resume=true", "--command-ledger=/dev/null", "--command-latency=1s",
+			"--messages=1", "--command-twice=1"},
 			[]string{"tls-resume:", "command-ledger:", "command-latency:", "messages:", "command-twice:"}},
-		{[]string{"--transport=tls", "--reorder=0.1", "--tls-ca=/nonexistent", "--tls-insecure", "--tls-min-version=2", "--tls-cert=x"},
+		{[]string{"--transport=tls", "--reorder=0.1", "--tls-ca=/nonexistent", "--tls-insecure", "--tls-min-version=2",
+			"--tls-cert=x"},
 			[]string{"reorder:", "tls-ca: open /nonexistent", "tls-insecure:", "tls-min-version:", "tls-cert and tls-key:"}},
-		{[]string{"--transport=tls", "--tls-ca", empty, "--tls-min-version=1.3", "--tls-max-version=1.2", "--tls-cert", empty, "--tls-key", empty},
+		{[]string{"--transport=tls", "--tls-ca", empty, "--tls-min-version=1.3", "--tls-max-version=1.2", "--tls-cert", empty,
+			"--tls-key", empty},
 			[]string{"tls-ca: ", "no certificate", "tls-min-version: is above", "tls-cert and tls-key: tls: failed"}},
 	} {
 		code, out, errOut := execute(t, nil, "", append([]string{"simulate", "--devices=0"}, c.args...)...)

@@ -41,7 +41,8 @@ func streamPayloads(t testing.TB, r *testkit.Redis) (payloads []string) {
 
 func streamMessages(t testing.TB, r *testkit.Redis) (messages []string) {
 	t.Helper()
-	for _, e := range streamEntries(t, r, "telemetry:teltonika:messages", "ts", "device_id", "codec", "type", "sent", "payload") {
+	for _, e := range streamEntries(t, r, "telemetry:teltonika:messages", "ts", "device_id", "codec", "type", "sent",
+		"payload") {
 		messages = append(messages, e[1]+"-"+e[5])
 	}
 	return messages
@@ -142,7 +143,8 @@ func (s store) wantAll(t testing.TB, acknowledged []string, copiesAllowed bool) 
 	for _, n := range stored {
 		copies += n - 1
 	}
-	t.Logf("%s: %d records acknowledged, %d stored, %d missing, %d copies", s.name, len(acknowledged), len(stored), missing, copies)
+	t.Logf("%s: %d records acknowledged, %d stored, %d missing, %d copies", s.name, len(acknowledged), len(stored),
+		missing, copies)
 	if missing > 0 {
 		t.Errorf("%d acknowledged records are missing", missing)
 	}

@@ -155,7 +155,8 @@ func TestTLSBesidePlain(t *testing.T) {
 		acknowledged = append(acknowledged, f.acknowledged()...)
 	}
 	s.wantBalance()
-	if n := s.series("teltonika_tls_handshakes_total", `result="ok"`) + s.series("teltonika_tls_handshakes_total", `result="resumed"`); n != 42 {
+	if n := s.series("teltonika_tls_handshakes_total", `result="ok"`) +
+		s.series("teltonika_tls_handshakes_total", `result="resumed"`); n != 42 {
 		t.Errorf("%v handshakes", n)
 	}
 	for transport, want := range map[string]int{"tcp": 1 + plain.count(), "tls": 2 + detected.count() + apart.count()} {
@@ -177,7 +178,8 @@ func TestDoorsThatStayShut(t *testing.T) {
 	t.Parallel()
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
-	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "HANDSHAKE_TIMEOUT", "500ms", "LOG_LEVEL", "debug"))
+	s := startServer(t, ca.settings(embeddedStore(t), "TLS_PORT", "0", "TLS_DETECT", "true", "HANDSHAKE_TIMEOUT", "500ms",
+		"LOG_LEVEL", "debug"))
 	secure := s.address("devices-tls")
 	connect := func(address string, first []byte) {
 		conn := testkit.Dial(t, address)
@@ -196,9 +198,13 @@ func TestDoorsThatStayShut(t *testing.T) {
 	}{
 		{"silent on the TLS port", "timeout", "tls_handshake", func() { connect(secure, nil) }},
 		{"silent within the hello", "timeout", "tls_handshake", func() { connect(secure, []byte{0x16, 3, 1}) }},
-		{"silent within the hello on the common port", "timeout", "tls_handshake", func() { connect(s.devices, []byte{0x16, 3, 1}) }},
+		{"silent within the hello on the common port", "timeout", "tls_handshake", func() {
+			connect(s.devices, []byte{0x16, 3, 1})
+		}},
 		{"silent on the common port", "", "handshake_timeout", func() { connect(s.devices, nil) }},
-		{"plain on the TLS port", "plain_data", "tls_handshake", func() { connect(secure, []byte("\x00\x0f356307042441013")) }},
+		{"plain on the TLS port", "plain_data", "tls_handshake", func() {
+			connect(secure, []byte("\x00\x0f356307042441013"))
+		}},
 		{"does not trust us", "untrusted_ca", "tls_handshake", func() {
 			if conn, err := tls.Dial("tcp", secure, stranger.trusting()); err == nil {
 				conn.Close()
@@ -225,7 +231,8 @@ func TestDoorsThatStayShut(t *testing.T) {
 		if n := failed(); n != hadFailed+1 {
 			t.Errorf("%s: %v handshakes failed as %s, want one more than %v", c.name, n, c.handshake, hadFailed)
 		}
-		if lines := s.lines("tls handshake failed"); len(lines) == 0 || lines[len(lines)-1]["reason"] != c.handshake || lines[len(lines)-1]["cause"] == "" {
+		if lines := s.lines("tls handshake failed"); len(lines) == 0 || lines[len(lines)-1]["reason"] != c.handshake ||
+			lines[len(lines)-1]["cause"] == "" {
 			t.Errorf("%s: not said in the log: %v", c.name, lines)
 		}
 	}
@@ -250,7 +257,9 @@ func TestCertificateOfTheDevice(t *testing.T) {
 		t.Errorf("login as another device answered with %02x", answer)
 	}
 	intruder.ExpectClosed()
-	testkit.Eventually(t, "the refusal is logged", func() bool { return s.logged("login refused, the certificate is another device's") })
+	testkit.Eventually(t, "the refusal is logged", func() bool {
+		return s.logged("login refused, the certificate is another device's")
+	})
 
 	without := ca.trusting()
 	without.MaxVersion = tls.VersionTLS12 // in 1.3 the client is done before the server looks
@@ -280,7 +289,9 @@ func TestCertificateRenewedUnderLoad(t *testing.T) {
 	})
 	awaitSerial := func(want string) {
 		t.Helper()
-		testkit.Eventually(t, "new connections get the certificate "+want, func() bool { return serialAt(t, secure, ca.trusting()) == want })
+		testkit.Eventually(t, "new connections get the certificate "+want, func() bool {
+			return serialAt(t, secure, ca.trusting()) == want
+		})
 		steady.awaitProgress(t, 100)
 		moving.awaitProgress(t, 20)
 	}
@@ -302,14 +313,18 @@ func TestCertificateRenewedUnderLoad(t *testing.T) {
 		said := len(s.lines("tls certificate not reloaded"))
 		spoil()
 		s.cmd.Process.Signal(syscall.SIGHUP)
-		testkit.Eventually(t, "the log says what is wrong", func() bool { return len(s.lines("tls certificate not reloaded")) > said })
+		testkit.Eventually(t, "the log says what is wrong", func() bool {
+			return len(s.lines("tls certificate not reloaded")) > said
+		})
 		awaitSerial(good)
 	}
 	if n := s.series("teltonika_tls_certificate_reloads_total", `result="failed"`); n < 3 {
 		t.Errorf("%v failed reloads", n)
 	}
 	// The files are watched as well.
-	testkit.Eventually(t, "the watch says so too", func() bool { return s.logged("tls certificate not usable, the one in use stays") })
+	testkit.Eventually(t, "the watch says so too", func() bool {
+		return s.logged("tls certificate not usable, the one in use stays")
+	})
 	awaitSerial(good)
 	awaitSerial(ca.renew(90))
 

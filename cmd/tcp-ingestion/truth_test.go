@@ -59,13 +59,16 @@ func TestResendAfterRedisLostIt(t *testing.T) {
 		once    bool // nothing is lost
 	}{
 		"nothing": {happens: func(*testing.T, *testkit.Redis) {}, once: true},
-		"restart with everything": {[]string{"--appendonly", "yes", "--appendfsync", "always"}, func(_ *testing.T, r *testkit.Redis) {
-			r.Kill()
-			r.Restart()
-		}, true},
-		"connection lost": {happens: func(_ *testing.T, r *testkit.Redis) { r.Do("CLIENT", "KILL", "TYPE", "normal") }, once: true},
-		"FLUSHALL":        {happens: func(_ *testing.T, r *testkit.Redis) { r.Do("FLUSHALL") }},
-		"DEL":             {happens: func(_ *testing.T, r *testkit.Redis) { r.Do("DEL", records, dead) }},
+		"restart with everything": {[]string{"--appendonly", "yes", "--appendfsync", "always"},
+			func(_ *testing.T, r *testkit.Redis) {
+				r.Kill()
+				r.Restart()
+			}, true},
+		"connection lost": {happens: func(_ *testing.T, r *testkit.Redis) {
+			r.Do("CLIENT", "KILL", "TYPE", "normal")
+		}, once: true},
+		"FLUSHALL": {happens: func(_ *testing.T, r *testkit.Redis) { r.Do("FLUSHALL") }},
+		"DEL":      {happens: func(_ *testing.T, r *testkit.Redis) { r.Do("DEL", records, dead) }},
 		"RENAME": {happens: func(_ *testing.T, r *testkit.Redis) {
 			r.Do("RENAME", records, "x")
 			r.Do("RENAME", dead, "y")
@@ -90,17 +93,18 @@ func TestResendAfterRedisLostIt(t *testing.T) {
 			r.Kill()
 			r.Restart()
 		}},
-		"restart from an older state": {[]string{"--appendonly", "yes", "--appendfsync", "always"}, func(t *testing.T, r *testkit.Redis) {
-			r.Kill()
-			if err := os.RemoveAll(filepath.Join(r.Dir(), "appendonlydir")); err != nil {
-				t.Fatal(err)
-			}
-			older := filepath.Join(r.Dir(), "older")
-			if err := os.Rename(older, filepath.Join(r.Dir(), "appendonlydir")); err != nil {
-				t.Fatal(err)
-			}
-			r.Restart()
-		}, false},
+		"restart from an older state": {[]string{"--appendonly", "yes", "--appendfsync", "always"},
+			func(t *testing.T, r *testkit.Redis) {
+				r.Kill()
+				if err := os.RemoveAll(filepath.Join(r.Dir(), "appendonlydir")); err != nil {
+					t.Fatal(err)
+				}
+				older := filepath.Join(r.Dir(), "older")
+				if err := os.Rename(older, filepath.Join(r.Dir(), "appendonlydir")); err != nil {
+					t.Fatal(err)
+				}
+				r.Restart()
+			}, false},
 		"evicted": {happens: func(t *testing.T, r *testkit.Redis) {
 			r.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
 			r.Do("CONFIG", "SET", "maxmemory", 1)
@@ -115,7 +119,8 @@ func TestResendAfterRedisLostIt(t *testing.T) {
 			if name == "restart from an older state" {
 				store.redis.Do("XADD", records, "*", "ts", "", "device_id", "x", "codec", "8", "payload", `{"id":"x"}`)
 				store.redis.Kill()
-				if err := os.CopyFS(filepath.Join(store.redis.Dir(), "older"), os.DirFS(filepath.Join(store.redis.Dir(), "appendonlydir"))); err != nil {
+				if err := os.CopyFS(filepath.Join(store.redis.Dir(), "older"),
+					os.DirFS(filepath.Join(store.redis.Dir(), "appendonlydir"))); err != nil {
 					t.Fatal(err)
 				}
 				store.redis.Restart()

@@ -140,7 +140,8 @@ func exchangeDatagram(t *testing.T, to netip.AddrPort, imei string) (port int) {
 		if err != nil {
 			continue
 		}
-		if from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()); from != to || !bytes.Equal(b[:n], d.AppendAnswer(nil, 1)) {
+		if from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()); from != to ||
+			!bytes.Equal(b[:n], d.AppendAnswer(nil, 1)) {
 			t.Errorf("answer % x from %v, want it from %v", b[:n], from, to)
 		}
 		return conn.LocalAddr().(*net.UDPAddr).Port

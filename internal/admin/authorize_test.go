@@ -31,7 +31,8 @@ func TestToken(t *testing.T) {
 	} {
 		a := s.ask("GET", "/v1/devices", "", "Authorization", c.authorization, "Host", "tracker-1.example")
 		a.want(t, c.status)
-		if challenge := a.Header.Get("WWW-Authenticate"); (challenge != "") != (c.status == 401) || strings.Contains(string(a.body), token) {
+		if challenge := a.Header.Get("WWW-Authenticate"); (challenge != "") != (c.status == 401) ||
+			strings.Contains(string(a.body), token) {
 			t.Errorf("%q: WWW-Authenticate %q: %s", c.authorization, challenge, a.body)
 		}
 	}
@@ -51,8 +52,9 @@ func TestHosts(t *testing.T) {
 	s := start(t, Options{})
 	for host, status := range map[string]int{
 		"localhost": 200, "LOCALHOST:9091": 200, "127.0.0.1": 200, "127.1.2.3:9091": 200, "[::1]": 200, "[::1]:9091": 200,
-		"evil.example": 403, "evil.example:9091": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "192.0.2.1": 403,
-		"0.0.0.0": 403, "[::]": 403, "192.0.2.1:9091": 403,
+		"evil.example": 403, "evil.example:9091": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403,
+		"192.0.2.1": 403,
+		"0.0.0.0":   403, "[::]": 403, "192.0.2.1:9091": 403,
 	} {
 		if a := s.ask("GET", "/v1/devices", "", "Host", host); a.StatusCode != status {
 			t.Errorf("%s: %s, want %d", host, a.Status, status)
@@ -72,7 +74,8 @@ func TestHosts(t *testing.T) {
 // TestWebPages sends what a page in a browser on this machine can send without asking, and a little more.
 func TestWebPages(t *testing.T) {
 	s := start(t, Options{})
-	s.ask("POST", commandsOf(absent), `{"command":"getver","id":"p1","wait_ms":0}`, "Content-Type", "application/json; charset=utf-8").want(t, 202)
+	s.ask("POST", commandsOf(absent), `{"command":"getver","id":"p1","wait_ms":0}`, "Content-Type",
+		"application/json; charset=utf-8").want(t, 202)
 	for _, c := range []struct {
 		method, path string
 		header       []string
@@ -137,7 +140,9 @@ func TestUnauthorizedBodyIsNotWaitedFor(t *testing.T) {
 	s := start(t, Options{Token: token})
 	c := s.dial()
 	begun := time.Now()
-	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", commandsOf(present))
+	fmt.Fprintf(c,
+		"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+		commandsOf(present))
 	b, err := io.ReadAll(c)
 	if took := time.Since(begun); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 401") || took > bodyTimeout/2 {
 		t.Errorf("%q, %v after %v", b, err, took)
@@ -151,7 +156,8 @@ func TestTooManyRequestsWithoutTheToken(t *testing.T) {
 	for range unauthenticatedRate.Burst + 20 {
 		statuses[s.ask("GET", "/v1/devices", "", "Authorization", "Bearer wrong").StatusCode]++
 	}
-	if statuses[401] < unauthenticatedRate.Burst || statuses[401] > unauthenticatedRate.Burst+5 || statuses[401]+statuses[429] != unauthenticatedRate.Burst+20 {
+	if statuses[401] < unauthenticatedRate.Burst || statuses[401] > unauthenticatedRate.Burst+5 ||
+		statuses[401]+statuses[429] != unauthenticatedRate.Burst+20 {
 		t.Errorf("answers: %v", statuses)
 	}
 	s.ask("GET", "/v1/devices", "", "Authorization", "Bearer "+token).want(t, 200)

@@ -46,13 +46,16 @@ func TestClient(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 	var p *Problem
-	if _, err = c.Submit(t.Context(), present, &Request{Command: new("defaultcfg")}); !errors.As(err, &p) || p.Reason != command.RefusedConfirm {
+	if _, err = c.Submit(t.Context(), present, &Request{Command: new("defaultcfg")}); !errors.As(err, &p) ||
+		p.Reason != command.RefusedConfirm {
 		t.Errorf("%v", err)
 	}
-	if _, err = c.Submit(t.Context(), present, &Request{Codec: new(13)}); !errors.As(err, &p) || len(p.Fields) != 2 || p.Status != 400 {
+	if _, err = c.Submit(t.Context(), present, &Request{Codec: new(13)}); !errors.As(err, &p) || len(p.Fields) != 2 ||
+		p.Status != 400 {
 		t.Errorf("%v", err)
 	}
-	if _, err = c.Cancel(t.Context(), present, e.ID); !errors.As(err, &p) || p.Status != 409 || p.Entry.State != command.Answered {
+	if _, err = c.Cancel(t.Context(), present, e.ID); !errors.As(err, &p) || p.Status != 409 ||
+		p.Entry.State != command.Answered {
 		t.Errorf("%v", err)
 	}
 	found := 0

@@ -19,7 +19,8 @@ func TestDefaults(t *testing.T) {
 	s := start(t, Options{})
 	e := s.ask("POST", commandsOf(present), `{"command":"getinfo"}`).entry(t, 200)
 	kept := s.memory.kept[e.ID]
-	if len(e.ID) < 16 || kept.Codec != teltonika.Codec12 || kept.Timeout != 30*time.Second || kept.Idempotent || kept.Confirm ||
+	if len(e.ID) < 16 || kept.Codec != teltonika.Codec12 || kept.Timeout != 30*time.Second || kept.Idempotent ||
+		kept.Confirm ||
 		kept.Expires != kept.Created.Add(10*time.Minute) || time.Since(kept.Created) > time.Minute || kept.IMEI != present {
 		t.Errorf("submitted %+v", kept)
 	}
@@ -33,7 +34,8 @@ func TestDefaults(t *testing.T) {
 
 func TestEverythingGiven(t *testing.T) {
 	s := start(t, Options{})
-	body := `{"id":"a b","hex":"00FFff","codec":14,"timeout_ms":100,"expires_in_ms":86400000,"idempotent":true,"confirm":true,"wait_ms":0}`
+	body := `{"id":"a b","hex":"00FFff","codec":14,"timeout_ms":100,"expires_in_ms":86400000,` +
+		`"idempotent":true,"confirm":true,"wait_ms":0}`
 	s.ask("POST", commandsOf(present), body).want(t, 400) // an id has no spaces
 	e := s.ask("POST", commandsOf(present), strings.Replace(body, "a b", "a~b", 1)).entry(t, 200)
 	kept := s.memory.kept["a~b"]
@@ -44,7 +46,8 @@ func TestEverythingGiven(t *testing.T) {
 	if got := fmt.Sprintf("%+v", kept.Command); got != fmt.Sprintf("%+v", want) {
 		t.Errorf("submitted\n%s\nwant\n%+v", got, want)
 	}
-	if e.Payload != "00ffff" || e.Encoding != command.Hex || *e.Response != "RTC:2026/11/22" || e.ResponseEncoding != command.Text ||
+	if e.Payload != "00ffff" || e.Encoding != command.Hex || *e.Response != "RTC:2026/11/22" ||
+		e.ResponseEncoding != command.Text ||
 		e.Codec != 14 || e.TimeoutMS != 100 || !e.Idempotent || e.Attempts != 1 || e.Instance != "one" {
 		t.Errorf("entry %+v", e)
 	}
@@ -90,8 +93,11 @@ func TestWrongFields(t *testing.T) {
 		{present, `{"command":"a","expires_in_ms":1,"expires_at":"2026-01-01T00:00:00Z"}`, []string{"expires_at"}},
 		{present, `{"command":"a","wait_ms":60001}`, []string{"wait_ms"}},
 		{present, `{"command":"a","wait_ms":-1}`, []string{"wait_ms"}},
-		{"a-b", `{"codec":"12","timeout_ms":-1,"expires_at":1,"expires_in_ms":1.5,"idempotent":1,"confirm":"yes","wait_ms":[],"what":0}`,
-			[]string{"codec", "command", "confirm", "expires_at", "expires_in_ms", "idempotent", "imei", "timeout_ms", "wait_ms", "what"}},
+		{"a-b",
+			`{"codec":"12","timeout_ms":-1,"expires_at":1,"expires_in_ms":1.5,"idempotent":1,"confirm":"yes",` +
+				`"wait_ms":[],"what":0}`,
+			[]string{"codec", "command", "confirm", "expires_at", "expires_in_ms", "idempotent", "imei", "timeout_ms", "wait_ms",
+				"what"}},
 	} {
 		p := s.ask("POST", commandsOf(c.imei), c.body).want(t, 400)
 		if got := slices.Sorted(maps.Keys(p.Fields)); !slices.Equal(got, c.wrong) {
@@ -142,7 +148,8 @@ func TestNotWaiting(t *testing.T) {
 	s := start(t, Options{})
 	for _, wait := range []string{"0", "1"} {
 		a := s.ask("POST", commandsOf(absent), `{"command":"getver","id":"n/`+wait+`","wait_ms":`+wait+`}`)
-		if e := a.entry(t, 202); e.State != command.Queued || e.Response != nil || strings.Contains(string(a.body), "_at\":\"0001") {
+		if e := a.entry(t, 202); e.State != command.Queued || e.Response != nil ||
+			strings.Contains(string(a.body), "_at\":\"0001") {
 			t.Errorf("entry %s", a.body)
 		}
 		if e := s.ask("GET", a.Header.Get("Location"), "").entry(t, 200); e.ID != "n/"+wait {
@@ -200,7 +207,8 @@ func TestRefusals(t *testing.T) {
 	} {
 		s.memory.refuse = fmt.Errorf("wrapped: %w", &command.RefusedError{Reason: c.reason, Text: "because"})
 		a := s.ask("POST", commandsOf(present), `{"command":"getver"}`)
-		if p := a.want(t, c.status); p.Reason != c.reason || p.Text != "because" || a.Header.Get("Retry-After") != c.retryAfter {
+		if p := a.want(t, c.status); p.Reason != c.reason || p.Text != "because" ||
+			a.Header.Get("Retry-After") != c.retryAfter {
 			t.Errorf("%s: %s, Retry-After %q", c.reason, a.body, a.Header.Get("Retry-After"))
 		}
 	}
@@ -245,7 +253,8 @@ func TestOddIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	for _, id := range []string{".", "..", "a/../b", "a//b", "//", "%2F", "a?b=c#d", "a+b&c;d", `"<>\^` + "`{|}~", strings.Repeat("x", 128)} {
+	ids := []string{".", "..", "a/../b", "a//b", "//", "%2F", "a?b=c#d", "a+b&c;d", `"<>\^` + "`{|}~"}
+	for _, id := range append(ids, strings.Repeat("x", 128)) {
 		submitted, err := client.Submit(t.Context(), absent, &Request{ID: &id, Command: new("getver"), WaitMS: new(int64(0))})
 		if err != nil || submitted.ID != id {
 			t.Fatalf("%q: %+v, %v", id, submitted, err)

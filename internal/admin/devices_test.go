@@ -21,7 +21,8 @@ func TestDevices(t *testing.T) {
 	const rest = `"since":"2026-11-22T10:12:01.512Z","remote":"198.51.100.7:40312","transport":"tcp",`
 	const end = `"last_seen":"2026-11-22T11:12:01.512Z"`
 	shown := func(imei string) string {
-		return `{"imei":"` + imei + `",` + rest + `"codec":"8E","frames":120,"records":371,` + end + `,"model":"FMB120"}` + "\n"
+		return `{"imei":"` + imei + `",` + rest + `"codec":"8E","frames":120,"records":371,` + end + `,"model":"FMB120"}` +
+			"\n"
 	}
 	nothing := `{"imei":"9",` + rest + `"frames":0,"records":0,` + end + `}` + "\n"
 	for path, want := range map[string]string{

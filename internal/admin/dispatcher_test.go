@@ -82,7 +82,8 @@ func TestWithDispatcher(t *testing.T) {
 	dispatcher.Connected(present, 1, &tracker{dispatcher: dispatcher, Device: device(present)})
 	for _, codec := range []int{12, 14} {
 		e, err := c.Submit(t.Context(), present, &Request{Command: new("getver"), Codec: &codec, WaitMS: wait})
-		if err != nil || e.State != command.Answered || *e.Response != "answer to getver" || e.Attempts != 1 || e.Instance != "one" ||
+		if err != nil || e.State != command.Answered || *e.Response != "answer to getver" || e.Attempts != 1 ||
+			e.Instance != "one" ||
 			e.FinishedAt.Before(e.SentAt.Time) || e.SentAt.Before(e.CreatedAt.Time) {
 			t.Fatalf("codec %d: %+v, %v", codec, e, err)
 		}
@@ -91,7 +92,8 @@ func TestWithDispatcher(t *testing.T) {
 			t.Errorf("again %+v, %v", again, err)
 		}
 	}
-	if _, err := c.Submit(t.Context(), present, &Request{Command: new("defaultcfg"), WaitMS: wait}); err == nil || err.(*Problem).Status != 428 {
+	if _, err := c.Submit(t.Context(), present, &Request{Command: new("defaultcfg"), WaitMS: wait}); err == nil ||
+		err.(*Problem).Status != 428 {
 		t.Errorf("%v", err)
 	}
 	for d, err := range c.Devices(t.Context(), "") {
@@ -113,12 +115,14 @@ func TestWithDispatcherAndNoDevice(t *testing.T) {
 	if e, err = c.Cancel(t.Context(), absent, e.ID); err != nil || e.State != command.Cancelled {
 		t.Errorf("cancelled twice: %+v, %v", e, err)
 	}
-	e, err = c.Submit(t.Context(), absent, &Request{Command: new("getver"), ExpiresInMS: new(int64(1)), WaitMS: new(int64(20_000))})
+	e, err = c.Submit(t.Context(), absent,
+		&Request{Command: new("getver"), ExpiresInMS: new(int64(1)), WaitMS: new(int64(20_000))})
 	if err != nil || e.State != command.Expired || e.Attempts != 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
 	dispatcher.Connected(absent, 2, &tracker{dispatcher: dispatcher, Device: device(absent), silent: true})
-	e, err = c.Submit(t.Context(), absent, &Request{Command: new("getver"), TimeoutMS: new(int64(100)), WaitMS: new(int64(20_000))})
+	e, err = c.Submit(t.Context(), absent,
+		&Request{Command: new("getver"), TimeoutMS: new(int64(100)), WaitMS: new(int64(20_000))})
 	if err != nil || e.State != command.TimedOut || e.Attempts != 1 {
 		t.Errorf("%+v, %v", e, err)
 	}

@@ -82,7 +82,8 @@ func TestFieldsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filled := `{"id":"x","command":"x","hex":"x","codec":12,"timeout_ms":1,"expires_at":"x","expires_in_ms":1,"idempotent":true,"confirm":true,"wait_ms":1}`
+	filled := `{"id":"x","command":"x","hex":"x","codec":12,"timeout_ms":1,"expires_at":"x","expires_in_ms":1,` +
+		`"idempotent":true,"confirm":true,"wait_ms":1}`
 	r, wrong, err := readRequest([]byte(filled))
 	if err != nil || len(wrong) > 0 {
 		t.Fatal(wrong, err)

@@ -109,7 +109,8 @@ func TestStrictListRefusesToStart(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSubject(t, c.source, strict)
 			err := s.Start(context.Background())
-			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.source.String()) {
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) ||
+				!strings.Contains(err.Error(), c.source.String()) {
 				t.Errorf("error %v", err)
 			}
 			if s.Ready() == nil {

@@ -122,7 +122,9 @@ func TestRedisWhileTheSetChanges(t *testing.T) {
 }
 
 // swap exchanges the set with the one of another key at once.
-const swap = `redis.call('RENAME', KEYS[1], 'between'); redis.call('RENAME', KEYS[2], KEYS[1]); redis.call('RENAME', 'between', KEYS[2])`
+const swap = `redis.call('RENAME', KEYS[1], 'between')
+	redis.call('RENAME', KEYS[2], KEYS[1])
+	redis.call('RENAME', 'between', KEYS[2])`
 
 // A set that is replaced while it is read comes out as the old or the new one, never as some of both.
 func TestRedisWhileTheSetIsReplaced(t *testing.T) {
@@ -211,7 +213,8 @@ func TestRedisTLS(t *testing.T) {
 }
 
 func TestRedisURLs(t *testing.T) {
-	for _, url := range []string{"", "localhost:6379", "http://u:hunter2@h", "redis://u:hunter2%zz@h", "redis://u:hunter2@h/zero", "unix://u:hunter2@/s"} {
+	for _, url := range []string{"", "localhost:6379", "http://u:hunter2@h", "redis://u:hunter2%zz@h",
+		"redis://u:hunter2@h/zero", "unix://u:hunter2@/s"} {
 		if _, err := NewRedis(url, key, "x"); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: error %v", url, err)
 		}

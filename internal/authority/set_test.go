@@ -76,7 +76,8 @@ func TestSetTellsTextsApart(t *testing.T) {
 }
 
 func TestSetRefusesWhatNoDeviceCanBe(t *testing.T) {
-	for _, id := range []string{"", " ", "356307042441013 ", "3563-0704", "é", "35630704244101\x00", strings.Repeat("9", 65), "35630704244101:"} {
+	for _, id := range []string{"", " ", "356307042441013 ", "3563-0704", "é", "35630704244101\x00",
+		strings.Repeat("9", 65), "35630704244101:"} {
 		var b builder
 		if err := add(&b, id); !errors.Is(err, errNotIdentifier) {
 			t.Errorf("%q: %v", id, err)

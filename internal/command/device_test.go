@@ -62,7 +62,8 @@ func newDispatcher(t *testing.T, dir string, wrap func(command.Store) command.St
 	}
 	d.store = store
 	d.Dispatcher = command.NewDispatcher(command.Options{
-		Store: wrap(store), Policy: command.DefaultPolicy(), Timeouts: patience, Metrics: command.NewMetrics(d.registry), Logger: logger,
+		Store: wrap(store), Policy: command.DefaultPolicy(), Timeouts: patience, Metrics: command.NewMetrics(d.registry),
+		Logger: logger,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

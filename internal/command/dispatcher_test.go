@@ -123,7 +123,8 @@ func TestSameIDIsExecutedOnce(t *testing.T) {
 		dev := d.newDevice(imei)
 		d.submit(newCommand(imei, "once"))
 		d.result("once")
-		if e, created, err := d.Submit(context.Background(), newCommand(imei, "once"), "test"); err != nil || created || e.State != command.Answered {
+		if e, created, err := d.Submit(context.Background(), newCommand(imei, "once"), "test"); err != nil || created ||
+			e.State != command.Answered {
 			d.Errorf("created %v, %s, %v", created, e.State, err)
 		}
 		if len(dev.got["once"]) != 1 {
@@ -164,7 +165,8 @@ func TestPolicyIsAskedTwice(t *testing.T) {
 		c := newCommand(imei, "reset")
 		c.Payload = []byte("deleterecords")
 		var refused *command.RefusedError
-		if _, _, err := d.Submit(context.Background(), c, "test"); !errors.As(err, &refused) || refused.Reason != command.RefusedConfirm {
+		if _, _, err := d.Submit(context.Background(), c, "test"); !errors.As(err, &refused) ||
+			refused.Reason != command.RefusedConfirm {
 			d.Errorf("submitted: %v", err)
 		}
 		// What came another way than Submit is not looked at before it is to be sent.
@@ -192,7 +194,8 @@ func TestQueueIsBounded(t *testing.T) {
 			}
 		}
 		var refused *command.RefusedError
-		if _, _, err := d.Submit(context.Background(), newCommand(imei, "more"), "test"); !errors.As(err, &refused) || refused.Reason != command.RefusedQueue {
+		if _, _, err := d.Submit(context.Background(), newCommand(imei, "more"), "test"); !errors.As(err, &refused) ||
+			refused.Reason != command.RefusedQueue {
 			d.Errorf("submitted: %v", err)
 		}
 	})

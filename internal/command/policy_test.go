@@ -20,7 +20,8 @@ func policyOf(t testing.TB, text string) *Policy {
 func TestDefaultPolicy(t *testing.T) {
 	p := DefaultPolicy()
 	for payload, rule := range map[string]string{
-		"getinfo": "", "getver": "", "getgps": "", "getio": "", "readio 21": "", "getparam 2004": "", "getparam 2001;2004": "",
+		"getinfo": "", "getver": "", "getgps": "", "getio": "", "readio 21": "", "getparam 2004": "",
+		"getparam 2001;2004":   "",
 		"setparam 1000:259200": "", "setparam 1001:30;1003:60": "", "setparam 1000:2004": "", "setparam 1245 2004": "",
 		"setparam 11000:1": "", "setparam 20041:1": "", "countrecs": "", "web": "", "": "", "\r\n": "", "  ": "",
 		"deleterecords":                      "confirm deleterecords",
@@ -102,7 +103,8 @@ func TestHiddenInBinary(t *testing.T) {
 
 // TestAllowList has a policy that allows only what it names: nothing that it names is refused for one of its arguments.
 func TestAllowList(t *testing.T) {
-	p := policyOf(t, "allow getinfo\nallow getparam 1*\nallow setparam 1000\nallow setparam 1001:30\nconfirm readio *\ndeny *")
+	p := policyOf(t,
+		"allow getinfo\nallow getparam 1*\nallow setparam 1000\nallow setparam 1001:30\nconfirm readio *\ndeny *")
 	for payload, want := range map[string]Effect{
 		"getinfo\r\n":                   Allow,
 		"GETINFO":                       Allow,
@@ -134,7 +136,9 @@ func TestAllowList(t *testing.T) {
 }
 
 func TestFirstRuleDecides(t *testing.T) {
-	p := policyOf(t, "# outputs\n\nallow setdigout 0* # off is harmless\n\tDENY  setdigout\r\nconfirm *reset*\nDeny setparam 02004:*.example\n")
+	p := policyOf(t,
+		"# outputs\n\nallow setdigout 0* # off is harmless\n\tDENY  setdigout\r\nconfirm *reset*\nDeny setparam "+
+			"02004:*.example\n")
 	for payload, want := range map[string]struct {
 		verdict Effect
 		rule    string

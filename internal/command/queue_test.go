@@ -36,7 +36,9 @@ func (b *bent) Begin(ctx context.Context, id string, p command.Timeouts) (comman
 	return b.Store.Begin(ctx, id, p)
 }
 
-func (b *bent) Settle(ctx context.Context, m *command.Message, p command.Timeouts) (command.Match, command.Entry, error) {
+func (b *bent) Settle(
+	ctx context.Context, m *command.Message, p command.Timeouts,
+) (command.Match, command.Entry, error) {
 	if b.settled != nil {
 		b.settled()
 	}
@@ -95,7 +97,8 @@ func TestDeviceThatIsElsewhereForAWhile(t *testing.T) {
 		if !slices.Equal(returned, []string{"behind"}) {
 			d.Errorf("given back: %v", returned)
 		}
-		m := command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte("yes"), Received: time.Now()}
+		m := command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte("yes"),
+			Received: time.Now()}
 		if match, _, err := b.Settle(context.Background(), &m, patience); match != command.MatchAnswer || err != nil {
 			d.Fatalf("%s, %v", match, err)
 		}

@@ -23,9 +23,11 @@ func TestDefaults(t *testing.T) {
 	}
 	c.InstanceID = ""
 	want := Config{
-		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, UDPPort: -1, TLSPort: -1, TLSClientAuth: "none", TLSMinVersion: "1.2", Engine: EngineEmbedded, DataDir: "./data",
+		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, UDPPort: -1, TLSPort: -1, TLSClientAuth: "none", TLSMinVersion: "1.2",
+		Engine: EngineEmbedded, DataDir: "./data",
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
-		RedisDurability: "reply", DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20, PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
+		RedisDurability: "reply", DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
+		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
 		AdminAddress: "127.0.0.1:9091", CommandQuarantine: time.Minute,
 		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
 		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
@@ -52,10 +54,12 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 	wrong := map[string]string{
 		"INSTANCE_ID": "a b", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "TELTONIKA_PORT": "65536",
 		"BIND_ADDRESS": "1.2.3.4:5", "ENGINE": "mysql", "EMBEDDED_RETENTION": "30", "REDIS_URL": "http://u:secret@h",
-		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "DEAD_LETTER_MAX_BYTES": "1GiB", "MESSAGE_MAX_BYTES": "-1",
+		"REDIS_STREAM_MAXLEN": "-1", "REDIS_DURABILITY": "replicas=0", "DEAD_LETTER_MAX_BYTES": "1GiB",
+		"MESSAGE_MAX_BYTES":      "-1",
 		"PUBLISH_QUEUE_CAPACITY": "254",
-		"PUBLISH_TIMEOUT":        "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060", "DEVICE_AUTHORITY_MODE": "nobody",
-		"ADMIN_ADDRESS": "127.0.0.1", "ADMIN_TOKEN": "too short", "COMMAND_QUARANTINE": "11m",
+		"PUBLISH_TIMEOUT":        "soon", "METRICS_PORT": "x", "PPROF_ADDRESS": "0.0.0.0:6060",
+		"DEVICE_AUTHORITY_MODE": "nobody",
+		"ADMIN_ADDRESS":         "127.0.0.1", "ADMIN_TOKEN": "too short", "COMMAND_QUARANTINE": "11m",
 		"DEVICE_ALLOW_LIST_REFRESH": "10ms", "STRICT_DEVICE_AUTH": "maybe",
 		"HANDSHAKE_TIMEOUT": "0s", "IDLE_TIMEOUT": "-1s", "WRITE_TIMEOUT": "1", "MAX_CONNECTIONS": "0",
 		"MAX_FRAME_BYTES": "100", "DRAIN_TIMEOUT_MS": "10s", "SHUTDOWN_TIMEOUT_MS": "0", "RECORD_RAW": "2",
@@ -80,7 +84,8 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 }
 
 func TestShortRetentionIsRefused(t *testing.T) {
-	if _, err := Load(from(map[string]string{"EMBEDDED_RETENTION": "1ns"})); err == nil || !strings.Contains(err.Error(), "1m") {
+	if _, err := Load(from(map[string]string{"EMBEDDED_RETENTION": "1ns"})); err == nil ||
+		!strings.Contains(err.Error(), "1m") {
 		t.Errorf("error %v", err)
 	}
 	if c, err := Load(from(map[string]string{"EMBEDDED_RETENTION": "0"})); err != nil || c.EmbeddedRetention != 0 {
@@ -89,7 +94,8 @@ func TestShortRetentionIsRefused(t *testing.T) {
 }
 
 func TestLongValuesAreCut(t *testing.T) {
-	if _, err := Load(from(map[string]string{"INSTANCE_ID": strings.Repeat("x", 5000)})); err == nil || len(err.Error()) > 300 {
+	if _, err := Load(from(map[string]string{"INSTANCE_ID": strings.Repeat("x", 5000)})); err == nil ||
+		len(err.Error()) > 300 {
 		t.Errorf("error %v", err)
 	}
 }
@@ -111,7 +117,8 @@ func TestContradictionsOfTheAllowList(t *testing.T) {
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list"}, "CONTROL_REDIS_URL"},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "CONTROL_REDIS_URL": "redis://h:1"}, ""},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1"}, ""},
-		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1", "ENGINE": "embedded"}, ""},
+		{map[string]string{"DEVICE_AUTHORITY_MODE": "redis_allow_list", "REDIS_URL": "redis://h:1", "ENGINE": "embedded"},
+			""},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list"}, "DEVICE_ALLOW_LIST"},
 		{map[string]string{"DEVICE_AUTHORITY_MODE": "file_allow_list", "DEVICE_ALLOW_LIST": "/etc/devices"}, ""},
 	} {
@@ -120,7 +127,8 @@ func TestContradictionsOfTheAllowList(t *testing.T) {
 		switch {
 		case c.wrong == "" && (err != nil || loaded.DeviceAuthorityMode != c.settings["DEVICE_AUTHORITY_MODE"]):
 			t.Errorf("%v: %+v, %v", c.settings, loaded, err)
-		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Setting != c.wrong):
+		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 ||
+			invalid.Problems[0].Setting != c.wrong):
 			t.Errorf("%v: %v, want one problem with %s", c.settings, err, c.wrong)
 		}
 	}
@@ -175,7 +183,8 @@ func TestAdminAddress(t *testing.T) {
 		switch {
 		case c.wrong == "" && (err != nil || loaded.AdminAddress != c.want):
 			t.Errorf("%q %q: %+v, %v, want %q", c.address, c.token, loaded, err, c.want)
-		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Setting != c.wrong):
+		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 ||
+			invalid.Problems[0].Setting != c.wrong):
 			t.Errorf("%q %q: %v, want one problem with %s", c.address, c.token, err, c.wrong)
 		case c.wrong != "" && c.token != "" && strings.Contains(err.Error(), c.token):
 			t.Errorf("%q: the token is shown: %v", c.address, err)
@@ -203,7 +212,8 @@ func TestPlainPortOff(t *testing.T) {
 	load := func(values map[string]string) (*Config, error) {
 		return Load(func(name string) string { return values[name] })
 	}
-	if c, err := load(map[string]string{"TELTONIKA_PORT": "off", "UDP_PORT": "5027"}); err != nil || c.TeltonikaPort >= 0 || c.UDPPort != 5027 {
+	if c, err := load(map[string]string{"TELTONIKA_PORT": "off", "UDP_PORT": "5027"}); err != nil ||
+		c.TeltonikaPort >= 0 || c.UDPPort != 5027 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := load(map[string]string{"TELTONIKA_PORT": "OFF"}); err == nil || !strings.Contains(err.Error(), "or off") {
@@ -214,12 +224,15 @@ func TestPlainPortOff(t *testing.T) {
 		wrong  string
 	}{
 		{map[string]string{"TELTONIKA_PORT": "off"}, "TELTONIKA_PORT"},
-		{map[string]string{"TELTONIKA_PORT": "off", "TLS_DETECT": "true", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "UDP_PORT": "1"}, "TLS_DETECT"},
+		{map[string]string{"TELTONIKA_PORT": "off", "TLS_DETECT": "true", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k",
+			"UDP_PORT": "1"}, "TLS_DETECT"},
 		{map[string]string{"TLS_PORT": "5028"}, "TLS_CERT_FILE"},
 		{map[string]string{"TLS_CERT_FILE": "c"}, "TLS_CERT_FILE"},
 		{map[string]string{"TLS_PORT": "5027", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k"}, "TLS_PORT"},
-		{map[string]string{"TLS_PORT": "5028", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_CLIENT_AUTH": "require"}, "TLS_CLIENT_CA_FILE"},
-		{map[string]string{"TLS_PORT": "5028", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_BIND_IMEI": "true"}, "TLS_CLIENT_AUTH"},
+		{map[string]string{"TLS_PORT": "5028", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_CLIENT_AUTH": "require"},
+			"TLS_CLIENT_CA_FILE"},
+		{map[string]string{"TLS_PORT": "5028", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_BIND_IMEI": "true"},
+			"TLS_CLIENT_AUTH"},
 	} {
 		_, err := load(c.values)
 		var invalid *Error

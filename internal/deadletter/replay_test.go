@@ -46,8 +46,9 @@ func replayer(t *testing.T) (*Replayer, *testkit.Engine) {
 	t.Helper()
 	e := testkit.NewEngine(1)
 	p := publish.New(publish.Options{
-		Engine: e, Capacity: 300, LargestFrame: teltonika.MaxRecords, Timeout: 5 * time.Second, Metrics: publish.NewMetrics(prometheus.NewRegistry()),
-		Logger: slog.New(slog.DiscardHandler),
+		Engine: e, Capacity: 300, LargestFrame: teltonika.MaxRecords, Timeout: 5 * time.Second,
+		Metrics: publish.NewMetrics(prometheus.NewRegistry()),
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(p.Close)
 	return &Replayer{Publisher: p}, e
@@ -62,14 +63,16 @@ func TestReplay(t *testing.T) {
 	}
 	first := e.Records()[0]
 	if len(e.Records()) != 2 || first.Codec != "8" || first.Time != "1970-01-01T00:00:01.000Z" ||
-		!strings.Contains(first.Payload, `"received_at":"2025-10-09T08:53:20.000Z"`) || strings.Contains(first.Payload, `"raw"`) {
+		!strings.Contains(first.Payload, `"received_at":"2025-10-09T08:53:20.000Z"`) ||
+		strings.Contains(first.Payload, `"raw"`) {
 		t.Errorf("stored %+v", e.Records())
 	}
 	if outcome, err = r.Replay(l); err != nil || outcome != (publish.Outcome{Duplicates: 2}) {
 		t.Errorf("again: %+v, %v", outcome, err)
 	}
 	r.Raw = true
-	if _, err = r.Replay(letter("malformed", frame(t, 3000))); err != nil || !strings.Contains(e.Records()[2].Payload, `"raw"`) {
+	if _, err = r.Replay(letter("malformed", frame(t, 3000))); err != nil ||
+		!strings.Contains(e.Records()[2].Payload, `"raw"`) {
 		t.Errorf("stored %+v, %v", e.Records(), err)
 	}
 	if outcome, err = r.Replay(letter("malformed", frame(t))); err != nil || outcome != (publish.Outcome{}) {
@@ -81,7 +84,8 @@ func TestReplay(t *testing.T) {
 func TestReplayOfADatagram(t *testing.T) {
 	for id, padded := range map[uint16]bool{0xCAFE: false, 0xBEEF: true, 0: false} {
 		r, e := replayer(t)
-		d := teltonika.Datagram{PacketID: id, Type: 1, IMEI: "356307042441013", Body: teltonika.Frame(frame(t, 1000, 2000)).Body()}
+		d := teltonika.Datagram{PacketID: id, Type: 1, IMEI: "356307042441013",
+			Body: teltonika.Frame(frame(t, 1000, 2000)).Body()}
 		b, err := d.Append(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -134,7 +138,8 @@ func TestReplayOfMessages(t *testing.T) {
 	r, e := replayer(t)
 	m := teltonika.Messages{Codec: teltonika.Codec13}
 	for n := range 600 {
-		m.Messages = append(m.Messages, teltonika.Message{Type: 6, Timestamp: uint32(n), Payload: []byte{byte(n), byte(n >> 8)}})
+		m.Messages = append(m.Messages,
+			teltonika.Message{Type: 6, Timestamp: uint32(n), Payload: []byte{byte(n), byte(n >> 8)}})
 	}
 	body := []byte{0x0D, 1}
 	for _, one := range m.Messages {
@@ -155,13 +160,15 @@ func TestReplayOfMessages(t *testing.T) {
 	}
 	for n, g := range got[:600] {
 		want := m.Messages[n]
-		if g.DeviceID != l.DeviceID || g.Codec != "13" || g.Type != 6 || g.Sent.Unix() != int64(n) || !bytes.Equal(g.Payload, want.Payload) ||
+		if g.DeviceID != l.DeviceID || g.Codec != "13" || g.Type != 6 || g.Sent.Unix() != int64(n) ||
+			!bytes.Equal(g.Payload, want.Payload) ||
 			!g.Received.Equal(l.Received) {
 			t.Fatalf("message %d is %+v", n, g)
 		}
 	}
 	r.Publisher = nil
-	if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Messages: 600}) || len(e.Messages()) != 1200 {
+	if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Messages: 600}) ||
+		len(e.Messages()) != 1200 {
 		t.Errorf("tried: %+v, %v", outcome, err)
 	}
 }
@@ -205,7 +212,8 @@ func TestReplayTimestamps(t *testing.T) {
 		t.Errorf("decodable by now: %+v, %v", outcome, err)
 	}
 	dead := e.DeadLetters()
-	if len(dead) != 1 || dead[0].Reason != "timestamp" || !dead[0].Received.Equal(l.Received) || !bytes.Equal(dead[0].Frame, l.Frame) {
+	if len(dead) != 1 || dead[0].Reason != "timestamp" || !dead[0].Received.Equal(l.Received) ||
+		!bytes.Equal(dead[0].Frame, l.Frame) {
 		t.Errorf("dead letters %+v", dead)
 	}
 	records := []teltonika.Record{{Timestamp: 5}, {Timestamp: late}, {Timestamp: late - 1}, {Timestamp: 1 << 63}}

@@ -23,7 +23,8 @@ func TestHealthTellsTheBeginningAndTheEnd(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		f, due := h.Failed(errSecond)
-		if due || f.Err != errSecond || f.Count != 2 || !f.Since.Equal(start) || !f.Last.Equal(time.Now()) || f != h.Failure() {
+		if due || f.Err != errSecond || f.Count != 2 || !f.Since.Equal(start) || !f.Last.Equal(time.Now()) ||
+			f != h.Failure() {
 			t.Errorf("the second failure: %+v, due = %v", f, due)
 		}
 		if ended := h.Worked(); ended != f || ended.Lasted() != time.Hour {

@@ -95,7 +95,8 @@ func (r *running) expectWell(from string) {
 // Whatever others hold without a request, a new one is answered: from their address and from another.
 func TestConnectionsThatWaitMakeRoom(t *testing.T) {
 	for name, begun := range map[string]string{
-		"nothing sent": "", "half a request": "GET / HTTP/1.1\r\nHost:", "kept alive": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"nothing sent": "", "half a request": "GET / HTTP/1.1\r\nHost:",
+		"kept alive": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)

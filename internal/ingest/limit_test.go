@@ -137,7 +137,9 @@ func TestAcceptWithoutDescriptors(t *testing.T) {
 	if err := syscall.Connect(client, to); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(s, "the failure is logged", func() bool { return s.log.Has("cannot accept connections", "too many open files") })
+	testkit.Eventually(s, "the failure is logged", func() bool {
+		return s.log.Has("cannot accept connections", "too many open files")
+	})
 	restore()
 	if _, err := syscall.Write(client, []byte("hi\n")); err != nil {
 		t.Fatal(err)

@@ -36,8 +36,10 @@ func TestDatagramIsAnsweredFromItsDestination(t *testing.T) {
 	both := s.listenEverywhere("udp", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO)
 	ipv4 := s.listenEverywhere("udp4", unix.IPPROTO_IP, unix.IP_PKTINFO)
 	for _, to := range []netip.AddrPort{
-		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), ipv4), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), ipv4),
-		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), both), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), both),
+		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), ipv4),
+		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), ipv4),
+		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), both),
+		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), both),
 		netip.AddrPortFrom(netip.MustParseAddr("::1"), both),
 	} {
 		device, err := net.ListenUDP("udp", nil) // takes answers from anywhere

@@ -17,7 +17,8 @@ func TestPanicEndsItsConnectionOnly(t *testing.T) {
 		d.expectEnd()
 	}
 	s.expectClosed(ReasonPanic, 3)
-	if !s.log.Has("session panicked", `panic="a bug in the adapter"`, "lineSession", "server_test.go", "remote=127.0.0.1:") {
+	if !s.log.Has("session panicked", `panic="a bug in the adapter"`, "lineSession", "server_test.go",
+		"remote=127.0.0.1:") {
 		t.Errorf("logged: %s", s.log)
 	}
 	other.say("unharmed")

@@ -65,8 +65,10 @@ func TestBucketToTheNanosecond(t *testing.T) {
 		n     int
 		want  bool
 	}{
-		{0, 11, false}, {0, 10, true}, {0, 1, false}, {time.Second - 1, 1, false}, {time.Second, 1, true}, {4 * time.Second, 4, false},
-		{4 * time.Second, 3, true}, {time.Hour, 10, true}, {time.Hour, 1, false}, {-time.Hour, 10, true}, {-time.Hour, 1, false},
+		{0, 11, false}, {0, 10, true}, {0, 1, false}, {time.Second - 1, 1, false}, {time.Second, 1, true},
+		{4 * time.Second, 4, false},
+		{4 * time.Second, 3, true}, {time.Hour, 10, true}, {time.Hour, 1, false}, {-time.Hour, 10, true},
+		{-time.Hour, 1, false},
 	} {
 		if got := b.Take(c.n, start.Add(c.after), r); got != c.want {
 			t.Errorf("%d after %v: %v, want %v", c.n, c.after, got, c.want)
@@ -94,7 +96,8 @@ func TestBucketWithDebtStarvesNobody(t *testing.T) {
 	if b = (Bucket{}); b.Take(101, start, r) || !b.Take(9, start, r) || !b.Take(100, start, r) || b.Take(1, start, r) {
 		t.Error("not one debt")
 	}
-	if wait := b.Wait(100, start, r); wait != 100*time.Second || b.Take(100, start.Add(wait-1), r) || !b.Take(100, start.Add(wait), r) {
+	if wait := b.Wait(100, start, r); wait != 100*time.Second || b.Take(100, start.Add(wait-1), r) ||
+		!b.Take(100, start.Add(wait), r) {
 		t.Errorf("waits for %v", wait)
 	}
 }
@@ -160,8 +163,9 @@ func index(t *Table[Bucket], cell *Bucket) int {
 
 func TestNetwork(t *testing.T) {
 	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::", "2001:db8:0:1::1": "2001:db8:0:1::",
-		"fe80::1%eth0": "fe80::",
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::",
+		"2001:db8:0:1::1": "2001:db8:0:1::",
+		"fe80::1%eth0":    "fe80::",
 	} {
 		if got := Network(netip.MustParseAddr(address)); got.String() != want {
 			t.Errorf("%s: %v, want %s", address, got, want)

@@ -34,7 +34,8 @@ func shown(t *testing.T, r *prometheus.Registry) string {
 			}
 			lines = append(
 				lines,
-				fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ", m.GetGauge().GetValue()+m.GetCounter().GetValue()),
+				fmt.Sprint(strings.TrimPrefix(f.GetName(), "telemetry_"), labels, " ",
+					m.GetGauge().GetValue()+m.GetCounter().GetValue()),
 			)
 		}
 	}

@@ -173,7 +173,8 @@ func TestNumbersAsSent(t *testing.T) {
 	}
 	r := teltonika.Record{Altitude: -420, Priority: 7}
 	doc := encode(t, &Encoder{}, origin(teltonika.Codec8), &r)
-	if altitude, priority := valueOf(t, doc, "altitude"), valueOf(t, doc, "priority"); altitude != "-420" || priority != "7" {
+	if altitude, priority := valueOf(t, doc, "altitude"), valueOf(t, doc, "priority"); altitude != "-420" ||
+		priority != "7" {
 		t.Errorf("altitude %s, priority %s, expected -420 and 7", altitude, priority)
 	}
 }
@@ -371,7 +372,8 @@ func TestCodec7CoordinateThatIsNoNumber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"device_id":"356307042441013","timestamp":"2026-01-05T10:40:00.000Z","priority":0,"attributes":{},"fix":"none","codec":"7",`
+	const want = `{"device_id":"356307042441013","timestamp":"2026-01-05T10:40:00.000Z","priority":0,"attributes":{},` +
+		`"fix":"none","codec":"7",`
 	if !strings.HasPrefix(string(doc.Payload), want) || !json.Valid(doc.Payload) {
 		t.Errorf("got %s\nwant %s", doc.Payload, want)
 	}

@@ -28,7 +28,8 @@ func FuzzRecord(f *testing.F) {
 			Raw: elements,
 		}
 		if codec%4 == 3 {
-			r.Lacks, r.LAC, r.CID, r.Signal, r.Operator = teltonika.Fields(event), event, ^event, generation, uint32(event)*uint32(event)
+			r.Lacks, r.LAC, r.CID, r.Signal = teltonika.Fields(event), event, ^event, generation
+			r.Operator = uint32(event) * uint32(event)
 		}
 		addElements(&r, elements)
 		codecs := []teltonika.Codec{teltonika.Codec8, teltonika.Codec8E, teltonika.Codec16, teltonika.Codec7}

@@ -39,7 +39,8 @@ func TestDevicesOfDatagrams(t *testing.T) {
 		first := time.Now()
 		s.send(datagramOf(imei, 1, goodFrame(2)))
 		s.expect(answerTo(1, 2))
-		a := command.Device{IMEI: imei, Since: first, LastSeen: first, Remote: home.String(), Transport: "udp", Codec: "8", Frames: 1, Records: 2}
+		a := command.Device{IMEI: imei, Since: first, LastSeen: first, Remote: home.String(), Transport: "udp", Codec: "8",
+			Frames: 1, Records: 2}
 		s.expectDevices(a)
 
 		pass(time.Minute)
@@ -52,7 +53,8 @@ func TestDevicesOfDatagrams(t *testing.T) {
 		// What is not acknowledged is a sign of life and no more.
 		s.send(datagramOf(spoofed(1), 1, bodyFrame(0x61, 1, 1)))
 		s.expect()
-		b := command.Device{IMEI: spoofed(1), Since: time.Now(), LastSeen: time.Now(), Remote: home.String(), Transport: "udp"}
+		b := command.Device{IMEI: spoofed(1), Since: time.Now(), LastSeen: time.Now(), Remote: home.String(),
+			Transport: "udp"}
 		s.expectDevices(b, a)
 
 		pass(idleTimeout - time.Second + 1)

@@ -69,7 +69,8 @@ func TestLogOfAVerdictSaysWhereTheFrameCameFrom(t *testing.T) {
 		d := s.login()
 		d.send(malformed(1))
 		d.expect(ack(1))
-		if s.log.Count(`msg="frame cannot be decoded" imei=`+imei+` remote=`) != 2 || s.log.Count("transport=tcp error=") != 1 {
+		if s.log.Count(`msg="frame cannot be decoded" imei=`+imei+` remote=`) != 2 ||
+			s.log.Count("transport=tcp error=") != 1 {
 			t.Errorf("logged: %s", s.log)
 		}
 	})

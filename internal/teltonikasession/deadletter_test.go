@@ -268,7 +268,8 @@ func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	one := func(int) netip.Addr { return netip.MustParseAddr("192.0.2.1") }
 	many := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
-	within("one address", fill(newDeadLetterQuota(mib, maxFrameBytes), one, start, start.Add(time.Minute)), (64+60)*mib/deadLetterAddressPart)
+	within("one address", fill(newDeadLetterQuota(mib, maxFrameBytes), one, start, start.Add(time.Minute)),
+		(64+60)*mib/deadLetterAddressPart)
 	within("all", fill(newDeadLetterQuota(mib, maxFrameBytes), many, start, start.Add(time.Minute)), (64+60)*mib)
 	a := newDeadLetterQuota(deadLetterAddressPart, 16<<20)
 	if !a.spend(&source{Origin: record.Origin{DeviceID: imei}, network: one(0)}, 16<<20, start) {
@@ -278,7 +279,8 @@ func TestDeadLettersOfAllAreBoundedInBytes(t *testing.T) {
 
 func TestDeadLettersOfStrangersLeaveTheDevicesTheirs(t *testing.T) {
 	serve(t, func(s *service) {
-		s.adapter.strangersDeadLetters.all.Take(s.adapter.strangersDeadLetters.allRate.Burst, time.Now(), s.adapter.strangersDeadLetters.allRate)
+		s.adapter.strangersDeadLetters.all.Take(s.adapter.strangersDeadLetters.allRate.Burst, time.Now(),
+			s.adapter.strangersDeadLetters.allRate)
 		stranger, device := s.loginAs("350000000000000"), s.login()
 		stranger.send(malformed(1))
 		stranger.expect("")

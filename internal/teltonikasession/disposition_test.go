@@ -35,20 +35,23 @@ var actions = map[string]struct {
 	err  error
 	want action
 }{
-	"teltonika.ErrLogin":        {decoding(teltonika.ErrLogin), action{result: "malformed", close: ReasonBadFrame}},
-	"teltonika.ErrPreamble":     {decoding(teltonika.ErrPreamble), action{result: "malformed", close: ReasonBadFrame}},
-	"teltonika.ErrLength":       {decoding(teltonika.ErrLength), action{result: "malformed", close: ReasonBadFrame}},
-	"teltonika.ErrCRC":          {decoding(teltonika.ErrCRC), action{result: "crc_fail", close: ReasonCRC}},
-	"teltonika.ErrUnknownCodec": {decoding(teltonika.ErrUnknownCodec), action{result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec}},
-	"teltonika.ErrOverrun":      {decoding(teltonika.ErrOverrun), kept},
-	"teltonika.ErrTrailing":     {decoding(teltonika.ErrTrailing), kept},
-	"teltonika.ErrCount":        {decoding(teltonika.ErrCount), kept},
+	"teltonika.ErrLogin":    {decoding(teltonika.ErrLogin), action{result: "malformed", close: ReasonBadFrame}},
+	"teltonika.ErrPreamble": {decoding(teltonika.ErrPreamble), action{result: "malformed", close: ReasonBadFrame}},
+	"teltonika.ErrLength":   {decoding(teltonika.ErrLength), action{result: "malformed", close: ReasonBadFrame}},
+	"teltonika.ErrCRC":      {decoding(teltonika.ErrCRC), action{result: "crc_fail", close: ReasonCRC}},
+	"teltonika.ErrUnknownCodec": {decoding(teltonika.ErrUnknownCodec),
+		action{result: "unknown_codec", deadLetter: "unknown_codec", close: ReasonUnknownCodec}},
+	"teltonika.ErrOverrun":  {decoding(teltonika.ErrOverrun), kept},
+	"teltonika.ErrTrailing": {decoding(teltonika.ErrTrailing), kept},
+	"teltonika.ErrCount":    {decoding(teltonika.ErrCount), kept},
 	// These do not come from a frame that is whole. If one ever does, the frame is kept and the device not stuck.
 	"teltonika.ErrIncomplete": {decoding(teltonika.ErrIncomplete), kept},
 	"teltonika.ErrEncode":     {decoding(teltonika.ErrEncode), kept},
 
-	"a message's ErrOverrun": {&messageError{decoding(teltonika.ErrOverrun)}, action{result: "malformed", deadLetter: "malformed"}},
-	"a message's ErrCount":   {&messageError{decoding(teltonika.ErrCount)}, action{result: "malformed", deadLetter: "malformed"}},
+	"a message's ErrOverrun": {&messageError{decoding(teltonika.ErrOverrun)},
+		action{result: "malformed", deadLetter: "malformed"}},
+	"a message's ErrCount": {&messageError{decoding(teltonika.ErrCount)},
+		action{result: "malformed", deadLetter: "malformed"}},
 
 	"publish.ErrOverflow": {publish.ErrOverflow, action{result: "overflow", refused: "overflow"}},
 	"datagram rate":       {errDatagramRate, action{result: "overflow", refused: "overflow"}},
@@ -91,7 +94,8 @@ func TestDispositionOfEveryError(t *testing.T) {
 
 // An error that is added to one of the packages below needs a line above.
 func TestDispositionTableKnowsEveryError(t *testing.T) {
-	for pkg, dir := range map[string]string{"teltonika": "../../teltonika", "publish": "../publish", "engine": "../engine"} {
+	for pkg, dir := range map[string]string{"teltonika": "../../teltonika", "publish": "../publish",
+		"engine": "../engine"} {
 		for _, name := range exportedErrors(t, dir) {
 			if _, ok := actions[pkg+"."+name]; !ok {
 				t.Errorf("%s.%s has no line in this test: only %v", pkg, name, slices.Sorted(maps.Keys(actions)))

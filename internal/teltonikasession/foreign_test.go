@@ -13,7 +13,8 @@ var foreignExamples = []struct{ first, cause string }{
 	{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS on the plain port"},
 	{"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "not in PROXY_PROTOCOL_FROM"},
 	{"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c", "not in PROXY_PROTOCOL_FROM"},
-	{unhexed("003dcafe0105000f33353230393330383634303336353508010000016b4f815b30010000"), "UDP packets in a TCP connection"},
+	{unhexed("003dcafe0105000f33353230393330383634303336353508010000016b4f815b30010000"),
+		"UDP packets in a TCP connection"},
 	{unhexed("01e4cafe0128000f333530303030303030303030313137"), "UDP packets in a TCP connection"},
 	{unhexed("005b0000015b000f333532303934303839333937343634"), "UDP packets in a TCP connection"},
 	{"000F333536333037303432343431303133", "hex digits as text"},
@@ -86,7 +87,8 @@ func TestForeignProtocolsAreNamed(t *testing.T) {
 
 // Naming waits for nothing: two bytes are enough to see that there is no login.
 func TestForeignProtocolOfWhichLittleHasArrived(t *testing.T) {
-	for first, cause := range map[string]string{"GE": "HTTP", "\x16\x03": "TLS on the plain port", "PR": "PROXY", "\x16\x01": "", "zz": ""} {
+	for first, cause := range map[string]string{"GE": "HTTP", "\x16\x03": "TLS on the plain port", "PR": "PROXY",
+		"\x16\x01": "", "zz": ""} {
 		serve(t, func(s *service) {
 			d := s.dial()
 			d.send([]byte(first))

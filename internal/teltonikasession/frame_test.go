@@ -214,7 +214,8 @@ func TestFrameRecordRaw(t *testing.T) {
 			d.expect(ack(1))
 			record := base64.StdEncoding.EncodeToString(frame[10 : len(frame)-5])
 			payload := s.engine.Records()[0].Payload
-			if has := strings.HasSuffix(payload, `,"raw":"`+record+`"}`); has != raw || strings.Contains(payload, `"raw"`) != raw {
+			if has := strings.HasSuffix(payload, `,"raw":"`+record+`"}`); has != raw ||
+				strings.Contains(payload, `"raw"`) != raw {
 				t.Errorf("RecordRaw %v: %s", raw, payload)
 			}
 		}, func(o *Options) { o.RecordRaw = raw })

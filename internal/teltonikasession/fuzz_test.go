@@ -20,10 +20,13 @@ func FuzzSession(f *testing.F) {
 		f.Add(unhex(f, v.Hex), true, byte(3), byte(0))
 	}
 	f.Add(slices.Concat(keepAlives(9), loginOf(imei), goodFrame(2), malformed(3), goodFrame(1)), false, byte(1), byte(0))
-	f.Add(slices.Concat(goodFrame(2), goodFrame(3), wrongCRC(goodFrame(1)), bodyFrame(0x61, 1, 1)), true, byte(20), byte(1))
+	f.Add(slices.Concat(goodFrame(2), goodFrame(3), wrongCRC(goodFrame(1)), bodyFrame(0x61, 1, 1)), true, byte(20),
+		byte(1))
 	f.Add(slices.Concat(goodFrame(2), malformed(3)), true, byte(20), byte(2))
-	f.Add(slices.Concat(loginOf(imei), goodFrame(2), loginOf(otherIMEI), keepAlives(1), goodFrame(1)), true, byte(5), byte(0))
-	f.Add(slices.Concat(goodFrame(1), loginOf("1"), loginOf("12"), goodFrame(2), []byte("\x00\x05abc")), true, byte(30), byte(0))
+	f.Add(slices.Concat(loginOf(imei), goodFrame(2), loginOf(otherIMEI), keepAlives(1), goodFrame(1)), true, byte(5),
+		byte(0))
+	f.Add(slices.Concat(goodFrame(1), loginOf("1"), loginOf("12"), goodFrame(2), []byte("\x00\x05abc")), true, byte(30),
+		byte(0))
 	for _, c := range foreignExamples {
 		f.Add([]byte(c.first), true, byte(200), byte(0))
 		f.Add([]byte(c.first), false, byte(2), byte(0))

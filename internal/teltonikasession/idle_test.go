@@ -190,7 +190,8 @@ func newIdleService() *ingest.Server {
 	logger := logging.New(io.Discard, slog.LevelInfo, false)
 	e := testkit.NewEngine(2)
 	e.Forget()
-	publisher := publish.New(publish.Options{Engine: e, Capacity: 10_000, LargestFrame: teltonika.MaxRecords, Timeout: publishTimeout,
+	publisher := publish.New(publish.Options{Engine: e, Capacity: 10_000, LargestFrame: teltonika.MaxRecords,
+		Timeout: publishTimeout,
 		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger})
 	adapter := New(Options{Publisher: publisher, Authority: known(imei), HandshakeTimeout: handshakeTimeout,
 		IdleTimeout: idleTimeout, WriteTimeout: writeTimeout, MaxFrameBytes: maxFrameBytes,

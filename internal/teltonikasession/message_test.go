@@ -56,8 +56,10 @@ func (s *service) expectMessages(want ...string) {
 // Frames of Codec 12 to 15 get no answer of 4 bytes, and what follows them is read.
 func TestMessagesAreNotAnswered(t *testing.T) {
 	for codec, frames := range map[string][]string{
-		"12": {"000000000000000f0c010500000007676574696e666f0100004312", "000000000000000e0c010500000006676574766572010000a4c2"},
-		"14": {"00000000000000160e01050000000e0352093081452251676574766572010000d2c1", "00000000000000100e011100000008035209308145225101000032ac"},
+		"12": {"000000000000000f0c010500000007676574696e666f0100004312",
+			"000000000000000e0c010500000006676574766572010000a4c2"},
+		"14": {"00000000000000160e01050000000e0352093081452251676574766572010000d2c1",
+			"00000000000000100e011100000008035209308145225101000032ac"},
 		"15": {"000000000000001b0f010b00000013654b65a4012345678912345648656c6c6f210a01000093d6"},
 	} {
 		t.Run(codec, func(t *testing.T) {
@@ -84,7 +86,8 @@ func TestMessageIsStoredWithAllThatIsKnownOfIt(t *testing.T) {
 		synctest.Wait()
 		got := s.engine.Messages()
 		want := []engine.Message{
-			{DeviceID: imei, Codec: "15", Type: 0x0b, Sent: time.Unix(0x654b65a4, 0), Received: time.Now(), Payload: []byte("Hello!\n")},
+			{DeviceID: imei, Codec: "15", Type: 0x0b, Sent: time.Unix(0x654b65a4, 0), Received: time.Now(),
+				Payload: []byte("Hello!\n")},
 			{DeviceID: imei, Codec: "12", Type: 0x0d, Received: time.Now(), Payload: []byte{0, 0xff}},
 		}
 		for i := range want {
@@ -142,7 +145,8 @@ func TestUndecodableMessageWaitsForTheEngine(t *testing.T) {
 	})
 }
 
-// No device sends them again. Who sends more than the quota of dead letters is not read on for a moment, and loses none.
+// No device sends them again. Who sends more than the quota of dead letters is not read on for a moment, and loses
+// none.
 func TestUndecodableMessagesBeyondTheQuotaWait(t *testing.T) {
 	serve(t, func(s *service) {
 		d := s.login()
@@ -356,7 +360,8 @@ func TestMessageOfADeviceThatHasGone(t *testing.T) {
 	}
 	for n, reset := range []bool{false, true} {
 		gone(reset)
-		for deadline := time.Now().Add(10 * time.Second); s.total("teltonika_messages_refused_total", "reason=engine") != float64(n+1); {
+		for deadline := time.Now().Add(10 * time.Second); s.total("teltonika_messages_refused_total",
+			"reason=engine") != float64(n+1); {
 			if time.Now().After(deadline) {
 				t.Fatal("the session waits for a device that has gone")
 			}
@@ -382,7 +387,8 @@ func TestAnswersAreNoData(t *testing.T) {
 			t.Fatalf("%d messages reached the dispatcher, written %v", len(b.messages), b.written)
 		}
 		m := b.messages[1]
-		if m.IMEI != imei || m.Codec != teltonika.Codec12 || m.Type != teltonika.TypeResponse || m.Claimed || !m.Received.Equal(time.Now()) {
+		if m.IMEI != imei || m.Codec != teltonika.Codec12 || m.Type != teltonika.TypeResponse || m.Claimed ||
+			!m.Received.Equal(time.Now()) {
 			t.Errorf("the dispatcher got %+v", m)
 		}
 	})

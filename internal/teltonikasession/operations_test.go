@@ -16,7 +16,8 @@ var update = flag.Bool("update", false, "write the table of docs/reference/error
 // TestDocsActions: the page of errors says what follows from each as dispositions does.
 func TestDocsActions(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("| log message | level | errors | `frames_total` result | records refused as | dead letter | answer | connection |\n" +
+	b.WriteString("| log message | level | errors | `frames_total` result | records refused as | dead letter | " +
+		"answer | connection |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
 	for i := range dispositions {
 		v := &dispositions[i]

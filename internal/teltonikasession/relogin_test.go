@@ -266,7 +266,8 @@ func TestGarbageBehindALogin(t *testing.T) {
 func TestLoginsInAnySegments(t *testing.T) {
 	for _, id := range []string{"1", "12", "12345", "123456", "1234567", imei} {
 		serve(t, func(s *service) {
-			stream := slices.Concat(loginOf(id), goodFrame(1), keepAlives(2), loginOf("x"), loginOf(id), goodFrame(2), loginOf("9"))
+			stream := slices.Concat(loginOf(id), goodFrame(1), keepAlives(2), loginOf("x"), loginOf(id), goodFrame(2),
+				loginOf("9"))
 			want := "01" + ack(1) + "0101" + ack(2) + "01"
 			d := s.dial()
 			d.send(stream)

@@ -187,7 +187,8 @@ func TestCommandWhoseTimeIsJustOver(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		d.expectAlive()
-		if _, err := b.sender().Send(unnoticed{context.Background()}, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
+		_, err := b.sender().Send(unnoticed{context.Background()}, commandFrame(t))
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		d.expectAlive()

@@ -119,7 +119,8 @@ func (s *service) checkLedger() {
 	for _, transport := range []string{transportTCP, transportTLS, transportUDP} {
 		by := "transport=" + transport
 		received := s.total("teltonika_records_received_total", by)
-		published, duplicate := s.total("teltonika_records_published_total", by), s.total("teltonika_records_duplicate_total", by)
+		published, duplicate := s.total("teltonika_records_published_total", by), s.total("teltonika_records_duplicate_total",
+			by)
 		dead, refused := s.total("teltonika_records_dead_lettered_total", by), s.total("teltonika_records_refused_total", by)
 		if received != published+duplicate+dead+refused {
 			s.Errorf("%s: %v records received, but %v published + %v duplicate + %v dead-lettered + %v refused",
@@ -142,13 +143,15 @@ func (s *service) checkMessages() {
 	for _, transport := range []string{transportTCP, transportTLS, transportUDP} {
 		by := "transport=" + transport
 		received, stored := s.total("teltonika_messages_received_total", by), s.total("teltonika_messages_stored_total", by)
-		answers, dead := s.total("teltonika_messages_answers_total", by), s.total("teltonika_messages_dead_lettered_total", by)
+		answers, dead := s.total("teltonika_messages_answers_total", by), s.total("teltonika_messages_dead_lettered_total",
+			by)
 		if refused := s.total("teltonika_messages_refused_total", by); received != stored+answers+dead+refused {
 			s.Errorf("%s: %v messages received, but %v stored + %v answers + %v dead-lettered + %v refused",
 				by, received, stored, answers, dead, refused)
 		}
 	}
-	if stored := s.total("teltonika_messages_stored_total"); !s.storesInPart && float64(len(s.engine.Messages())) < stored {
+	if stored := s.total("teltonika_messages_stored_total"); !s.storesInPart &&
+		float64(len(s.engine.Messages())) < stored {
 		s.Errorf("%d messages in the engine, %v counted as stored", len(s.engine.Messages()), stored)
 	}
 }

@@ -126,13 +126,15 @@ func TestFrameBegunMustEnd(t *testing.T) {
 		sent   []byte
 		logged []string
 	}{
-		"one byte":             {goodFrame(1)[:1], []string{"inside=frame", "have=1", "first=00"}},
-		"half a header":        {goodFrame(1)[:5], []string{"inside=frame", "have=5", "first=0000000000"}},
-		"a header":             {goodFrame(1)[:8], []string{"inside=frame", "have=8", "size=55", "first=000000000000002b "}},
-		"a frame but one byte": {goodFrame(1)[:54], []string{"inside=frame", "have=54", "size=55", "first=000000000000002b "}},
-		"half a large frame":   {large[:5000], []string{"inside=frame", "have=5000", "first=000000000000273d "}},
-		"one byte of a login":  {[]byte{1}, []string{"inside=frame", "have=1", "first=01"}},
-		"half a login":         {loginOf(imei)[:9], []string{"inside=login", "have=9", "size=17", "first=000f33353633303730 "}},
+		"one byte":      {goodFrame(1)[:1], []string{"inside=frame", "have=1", "first=00"}},
+		"half a header": {goodFrame(1)[:5], []string{"inside=frame", "have=5", "first=0000000000"}},
+		"a header":      {goodFrame(1)[:8], []string{"inside=frame", "have=8", "size=55", "first=000000000000002b "}},
+		"a frame but one byte": {goodFrame(1)[:54],
+			[]string{"inside=frame", "have=54", "size=55", "first=000000000000002b "}},
+		"half a large frame":  {large[:5000], []string{"inside=frame", "have=5000", "first=000000000000273d "}},
+		"one byte of a login": {[]byte{1}, []string{"inside=frame", "have=1", "first=01"}},
+		"half a login": {loginOf(imei)[:9],
+			[]string{"inside=login", "have=9", "size=17", "first=000f33353633303730 "}},
 	} {
 		for _, trickles := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -170,13 +172,15 @@ func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
 		sent   []byte
 		logged string
 	}{
-		"nothing":             {false, nil, ""},
-		"keep-alives":         {false, keepAlives(3), ""},
-		"half a login":        {false, loginOf(imei)[:10], "reason=peer_closed inside=login have=10 size=17 first=000f3335363330373034"},
+		"nothing":     {false, nil, ""},
+		"keep-alives": {false, keepAlives(3), ""},
+		"half a login": {false, loginOf(imei)[:10],
+			"reason=peer_closed inside=login have=10 size=17 first=000f3335363330373034"},
 		"one byte of a login": {false, loginOf(imei)[:1], "reason=peer_closed inside=login have=1 size=0 first=00"},
 		"a whole frame":       {true, frame, ""},
 		"keep-alives later":   {true, keepAlives(2), ""},
-		"half a header":       {true, frame[:4], "imei=" + imei + " remote=pipe transport=tcp reason=peer_closed inside=frame have=4 size=0 first=00000000"},
+		"half a header": {true, frame[:4], "imei=" + imei +
+			" remote=pipe transport=tcp reason=peer_closed inside=frame have=4 size=0 first=00000000"},
 		"a frame but one byte": {true, frame[:len(frame)-1],
 			"reason=peer_closed inside=frame have=54 size=55 first=000000000000002b"},
 		"half another login": {true, loginOf("12345")[:4], "reason=peer_closed inside=login have=4 size=7 first=00053132"},
@@ -192,7 +196,8 @@ func TestConnectionEndsInsideAFrameOrLogin(t *testing.T) {
 				d.conn.Close()
 				d.answers()
 				s.expectReason(ingest.ReasonPeerClosed)
-				if n := s.log.Count("connection ended inside"); n != min(1, len(c.logged)) || n > 0 && s.log.Count(c.logged+" ") == 0 {
+				if n := s.log.Count("connection ended inside"); n != min(1, len(c.logged)) || n > 0 &&
+					s.log.Count(c.logged+" ") == 0 {
 					t.Errorf("%d lines, want %q:\n%s", n, c.logged, s.log)
 				}
 			})

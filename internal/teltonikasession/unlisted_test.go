@@ -82,7 +82,8 @@ func TestRecordsOfAnAddressAreBounded(t *testing.T) {
 	}
 }
 
-// Whoever uses a device's name at another address, or in datagrams from any, uses up nothing of what the device may store.
+// Whoever uses a device's name at another address, or in datagrams from any, uses up nothing of what the device may
+// store.
 func TestNobodyUsesUpTheRateOfAnUnlistedDevice(t *testing.T) {
 	servePackets(t, func(s *packetService) {
 		elsewhere := s.dialFrom("192.0.2.1")
@@ -107,7 +108,8 @@ func TestNobodyUsesUpTheRateOfAnUnlistedDevice(t *testing.T) {
 // Nor does the dead letters' number of one address leave any less to the device at another.
 func TestNobodyUsesUpTheDeadLettersOfADevice(t *testing.T) {
 	q, now := newDeadLetterQuota(deadLetterBytes, maxFrameBytes), time.Unix(1_800_000_000, 0)
-	stranger, device := source{network: netip.MustParseAddr("192.0.2.1")}, source{network: netip.MustParseAddr("192.0.2.2")}
+	stranger := source{network: netip.MustParseAddr("192.0.2.1")}
+	device := source{network: netip.MustParseAddr("192.0.2.2")}
 	for _, o := range []*source{&stranger, &device} {
 		o.DeviceID, o.Received = imei, now
 	}
@@ -151,9 +153,9 @@ func TestMessagesOfAnUnlistedDeviceWait(t *testing.T) {
 	}, rates(1, 0))
 }
 
-// One connection that sends messages as fast as it can stores no more than the rate of its address; so do records with far
-// more than usual in them. Nothing is lost. A device of another address, one on the list, and ordinary records are not
-// held up.
+// One connection that sends messages as fast as it can stores no more than the rate of its address; so do records with
+// far more than usual in them. Nothing is lost. A device of another address, one on the list, and ordinary records are
+// not held up.
 func TestBulkOfAnAddressIsDelayed(t *testing.T) {
 	const rate = 1000
 	bulky := func(o *Options) { o.UnlistedAddressBytes = rate }

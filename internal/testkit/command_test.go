@@ -43,7 +43,8 @@ func TestTrackerObeys(t *testing.T) {
 			go c.answer(tracker, got)
 			var m teltonika.Messages
 			err := m.Decode(server.ReadFrame().Body())
-			if err != nil || m.Codec != c.codec || len(m.Messages) != 1 || m.Messages[0].Type != c.kind || m.Messages[0].IMEI != c.imei {
+			if err != nil || m.Codec != c.codec || len(m.Messages) != 1 || m.Messages[0].Type != c.kind ||
+				m.Messages[0].IMEI != c.imei {
 				t.Errorf("answered with %+v, %v", m, err)
 			}
 		})

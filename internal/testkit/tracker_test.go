@@ -42,7 +42,8 @@ func TestTrackerConversation(t *testing.T) {
 		tracker := NewTracker(t, near)
 		login, _ := teltonika.AppendLogin(nil, "356307042441013")
 		frame := tracker.Frame(teltonika.Codec8E, record, record)
-		packet := teltonika.Messages{Codec: teltonika.Codec12, Messages: []teltonika.Message{{Type: 5, Payload: []byte("getinfo")}}}
+		packet := teltonika.Messages{Codec: teltonika.Codec12,
+			Messages: []teltonika.Message{{Type: 5, Payload: []byte("getinfo")}}}
 		command, _ := packet.AppendFrame(nil)
 		server := make(chan error, 1)
 		go func() {

@@ -23,7 +23,8 @@ func TestBegunWhereTheDeviceIsNot(t *testing.T) {
 	queued, granted := newCommand(deviceA), newCommand(deviceA)
 	a.submit(t, queued)
 	a.submit(t, granted)
-	if err := scriptBegin.Load(ctx, a.client).Err(); err != nil { // one that is not known has no effect before it has answered
+	// one that is not known has no effect before it has answered
+	if err := scriptBegin.Load(ctx, a.client).Err(); err != nil {
 		t.Fatal(err)
 	}
 	unanswered(t, r, func(ctx context.Context) error { _, err := a.Begin(ctx, granted.ID, patient); return err })
@@ -33,12 +34,14 @@ func TestBegunWhereTheDeviceIsNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{queued.ID, granted.ID, queued.ID} {
-		if lease, err := a.Begin(ctx, id, patient); err != nil || lease.Granted || lease.Wait != 0 || lease.Ended || lease.Entry.State != command.Queued {
+		if lease, err := a.Begin(ctx, id, patient); err != nil || lease.Granted || lease.Wait != 0 || lease.Ended ||
+			lease.Entry.State != command.Queued {
 			t.Errorf("begin: %+v, %v", lease, err)
 		}
 		wantAt(t, r, id, "commands:outbound:b")
 	}
-	if here, there := r.Do("XLEN", "commands:outbound:a"), r.Do("XLEN", "commands:outbound:b"); here != int64(0) || there != int64(2) {
+	if here, there := r.Do("XLEN", "commands:outbound:a"), r.Do("XLEN", "commands:outbound:b"); here != int64(0) ||
+		there != int64(2) {
 		t.Errorf("%v entries are left, %v are there", here, there)
 	}
 	b.grant(t, queued.ID, patient)

@@ -27,13 +27,16 @@ func parse(pairs ...string) inbound {
 
 func TestEntrySaysOnlyWhatItMust(t *testing.T) {
 	in := parse("imei", deviceA, "payload", "getinfo")
-	want := command.Command{ID: entryID, IMEI: deviceA, Codec: 12, Payload: []byte("getinfo"), Timeout: command.DefaultTimeout,
+	want := command.Command{ID: entryID, IMEI: deviceA, Codec: 12, Payload: []byte("getinfo"),
+		Timeout: command.DefaultTimeout,
 		Created: entryAt, Expires: entryAt.Add(command.DefaultExpiry)}
 	if in.err != nil || in.cancel {
 		t.Fatalf("%+v", in)
 	}
-	if got := in.Command; string(got.Payload) != "getinfo" || got.ID != want.ID || got.IMEI != want.IMEI || got.Codec != want.Codec ||
-		got.Timeout != want.Timeout || !got.Created.Equal(want.Created) || !got.Expires.Equal(want.Expires) || got.Idempotent || got.Confirm {
+	if got := in.Command; string(got.Payload) != "getinfo" || got.ID != want.ID || got.IMEI != want.IMEI ||
+		got.Codec != want.Codec ||
+		got.Timeout != want.Timeout || !got.Created.Equal(want.Created) || !got.Expires.Equal(want.Expires) ||
+		got.Idempotent || got.Confirm {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -41,12 +44,15 @@ func TestEntrySaysOnlyWhatItMust(t *testing.T) {
 func TestEntryWithEverything(t *testing.T) {
 	in := parse("id", "x", "imei", deviceA, "codec", "14", "payload", "0001ff", "encoding", "hex", "timeout_ms", "5000",
 		"expires_at", "1795345260000", "idempotent", "yes", "confirm", "1", "colour", "blue")
-	if in.err != nil || in.ID != "x" || in.Codec != teltonika.Codec14 || string(in.Payload) != "\x00\x01\xff" || in.Timeout != 5*time.Second ||
+	if in.err != nil || in.ID != "x" || in.Codec != teltonika.Codec14 || string(in.Payload) != "\x00\x01\xff" ||
+		in.Timeout != 5*time.Second ||
 		!in.Expires.Equal(entryAt.Add(time.Minute)) || !in.Idempotent || !in.Confirm {
 		t.Errorf("%+v", in)
 	}
-	in = parse("imei", deviceA, "payload", "x", "expires_at", "2026-11-22T12:00:00.5+01:00", "idempotent", "NO", "confirm", "0")
-	if want := time.Date(2026, 11, 22, 11, 0, 0, 5e8, time.UTC); in.err != nil || !in.Expires.Equal(want) || in.Idempotent || in.Confirm {
+	in = parse("imei", deviceA, "payload", "x", "expires_at", "2026-11-22T12:00:00.5+01:00", "idempotent", "NO", "confirm",
+		"0")
+	if want := time.Date(2026, 11, 22, 11, 0, 0, 5e8, time.UTC); in.err != nil || !in.Expires.Equal(want) ||
+		in.Idempotent || in.Confirm {
 		t.Errorf("%+v", in)
 	}
 }
@@ -134,7 +140,8 @@ func TestForeignSender(t *testing.T) {
 	}
 	a.wantEnd(t, r, "direct", command.Answered)
 	m := stream(t, r, "commands:responses")[0]
-	for field, want := range map[string]string{"id": "direct", "imei": deviceA, "status": "answered", "response": "INI:2026/11/22",
+	for field, want := range map[string]string{"id": "direct", "imei": deviceA, "status": "answered",
+		"response": "INI:2026/11/22",
 		"encoding": "text", "reason": "", "instance": "a"} {
 		if got := text(t, m, field); got != want {
 			t.Errorf("%s is %q, want %q", field, got, want)

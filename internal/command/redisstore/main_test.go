@@ -20,8 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.AfterDials(m)) }
 
 // quick is a hundred times as fast as usual, and slow enough for a busy machine.
 var quick = Timing{
-	Heartbeat: 300 * time.Millisecond, Stabilization: 500 * time.Millisecond, Sweep: 20 * time.Millisecond, Grace: 100 * time.Millisecond,
-	Janitor: 50 * time.Millisecond, Claim: 300 * time.Millisecond, Ended: 500 * time.Millisecond, MaxRetry: 200 * time.Millisecond,
+	Heartbeat: 300 * time.Millisecond, Stabilization: 500 * time.Millisecond, Sweep: 20 * time.Millisecond,
+	Grace:   100 * time.Millisecond,
+	Janitor: 50 * time.Millisecond, Claim: 300 * time.Millisecond, Ended: 500 * time.Millisecond,
+	MaxRetry: 200 * time.Millisecond,
 }
 
 // takeover is how long after a crash the other instances have noticed it.

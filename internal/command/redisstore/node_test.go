@@ -21,7 +21,8 @@ const (
 // patient lets nothing end by itself while a test goes on, hasty lets everything end soon.
 var (
 	patient = command.Timeouts{Send: 10 * time.Second, Quarantine: time.Minute, Gap: time.Minute}
-	hasty   = command.Timeouts{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond, Gap: 100 * time.Millisecond}
+	hasty   = command.Timeouts{Send: 50 * time.Millisecond, Quarantine: 200 * time.Millisecond,
+		Gap: 100 * time.Millisecond}
 )
 
 // node is a store that runs.
@@ -179,5 +180,6 @@ func brief(imei string) command.Command {
 }
 
 func answer(imei, text string) *command.Message {
-	return &command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte(text), Received: time.Now()}
+	return &command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte(text),
+		Received: time.Now()}
 }

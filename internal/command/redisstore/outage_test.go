@@ -64,7 +64,8 @@ func TestRedisLosesEverything(t *testing.T) {
 	if _, err := a.Lookup(context.Background(), c.ID); !errors.Is(err, command.ErrUnknown) {
 		t.Errorf("lookup: %v", err)
 	}
-	if _, err := a.Finish(context.Background(), e.Finished(command.TimedOut, "no answer", time.Now()), patient); err != nil {
+	if _, err := a.Finish(context.Background(), e.Finished(command.TimedOut, "no answer", time.Now()),
+		patient); err != nil {
 		t.Fatal(err)
 	}
 	a.wantEnd(t, r, c.ID, command.TimedOut)
@@ -143,7 +144,8 @@ func TestRedisOutOfMemory(t *testing.T) {
 	if err := a.writeSessions(ctx); err != nil {
 		t.Fatal(err)
 	}
-	begun, cancelled, finished, given, over := newCommand(deviceA), newCommand(deviceA), newCommand(deviceA), newCommand(deviceA), newCommand(deviceA)
+	begun, cancelled, finished := newCommand(deviceA), newCommand(deviceA), newCommand(deviceA)
+	given, over := newCommand(deviceA), newCommand(deviceA)
 	over.Expires = over.Created
 	for _, c := range []command.Command{begun, cancelled, finished, given, over} {
 		a.submit(t, c)
@@ -205,7 +207,8 @@ func TestTwoProcessesOfOneName(t *testing.T) {
 	if log.String() != "" {
 		t.Errorf("logged: %s", log.String())
 	}
-	if err := hearts[0].beat(context.Background()); err != nil || !strings.Contains(log.String(), "another process uses this instance id") {
+	if err := hearts[0].beat(context.Background()); err != nil ||
+		!strings.Contains(log.String(), "another process uses this instance id") {
 		t.Errorf("logged: %s, %v", log.String(), err)
 	}
 }
@@ -258,7 +261,8 @@ func TestWarnsOfARedisThatForgets(t *testing.T) {
 			r := testkit.StartRedis(t, "--appendonly", c.appendonly)
 			r.Do(append([]any{"ACL", "SETUSER", "u", "on", ">p", "~*"}, c.user...)...)
 			var log testkit.Log
-			s, err := New(Options{URL: "redis://u:p@" + r.Addr(), Instance: "a", Logger: slog.New(slog.NewTextHandler(&log, nil)), Timing: quick})
+			s, err := New(Options{URL: "redis://u:p@" + r.Addr(), Instance: "a",
+				Logger: slog.New(slog.NewTextHandler(&log, nil)), Timing: quick})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -385,7 +389,8 @@ func TestMessageOfBeforeIsNoAnswer(t *testing.T) {
 	if match, _, err := a.Settle(context.Background(), old, patient); err != nil || match != command.MatchNone {
 		t.Errorf("it is %q, %v", match, err)
 	}
-	if match, _, err := a.Settle(context.Background(), answer(deviceA, "yes"), patient); err != nil || match != command.MatchAnswer {
+	if match, _, err := a.Settle(context.Background(), answer(deviceA, "yes"), patient); err != nil ||
+		match != command.MatchAnswer {
 		t.Errorf("the answer is %q, %v", match, err)
 	}
 }

@@ -22,11 +22,14 @@ func TestTimesOfResults(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	iso := redis.NewScript(source("prelude") + "return iso(ARGV[3])")
 	times := []time.Time{
-		time.UnixMilli(0), time.UnixMilli(1), time.UnixMilli(951782399999), time.UnixMilli(951782400000), time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
-		time.Date(2100, 2, 28, 23, 59, 59, 0, time.UTC), time.Date(2100, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2000, 12, 31, 0, 0, 0, 0, time.UTC),
+		time.UnixMilli(0), time.UnixMilli(1), time.UnixMilli(951782399999), time.UnixMilli(951782400000),
+		time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
+		time.Date(2100, 2, 28, 23, 59, 59, 0, time.UTC), time.Date(2100, 3, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2000, 12, 31, 0, 0, 0, 0, time.UTC),
 	}
 	for day := range 1500 { // every one of four years, and what is odd about a day
-		times = append(times, time.Date(2023, 12, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, day).Add(time.Duration(day)*61_001*time.Millisecond))
+		at := time.Date(2023, 12, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, day)
+		times = append(times, at.Add(time.Duration(day)*61_001*time.Millisecond))
 	}
 	for _, at := range times {
 		got, err := s.eval(context.Background(), iso, milliseconds(at))
@@ -58,7 +61,8 @@ func aclOf(t *testing.T) []any {
 	return all
 }
 
-// TestRightsInTheReadmeAreEnough uses everything with no right more. Each of the calls fails if a right is taken away that it needs.
+// TestRightsInTheReadmeAreEnough uses everything with no right more. Each of the calls fails if a right is taken away
+// that it needs.
 func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	r := testkit.StartRedis(t)
 	r.Do(append([]any{"ACL", "SETUSER", "tcp-ingestion", "reset", "on", ">secret"}, aclOf(t)...)...)
@@ -68,7 +72,8 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 		timing := quick
 		timing.Retire = time.Second
 		s, err := New(Options{URL: "redis://tcp-ingestion:secret@" + r.Addr(), Instance: instance, Timing: timing,
-			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})), Metrics: prometheus.NewRegistry()})
+			Logger:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			Metrics: prometheus.NewRegistry()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +119,9 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	soon.Expires = soon.Created.Add(100 * time.Millisecond)
 	a.submit(t, soon)
 	a.wantEnd(t, r, soon.ID, command.Expired)
-	testkit.Eventually(t, "the dead instance being forgotten", func() bool { return r.Do("ZSCORE", "commands:instances", "dead") == nil })
+	testkit.Eventually(t, "the dead instance being forgotten", func() bool {
+		return r.Do("ZSCORE", "commands:instances", "dead") == nil
+	})
 	a.stop()
 	if strings.Contains(log.String(), "NOPERM") {
 		t.Errorf("rights are missing:\n%s", log.String())
@@ -143,7 +150,9 @@ func TestMetricsOfFailures(t *testing.T) {
 	s := open(t, r, "a")
 	s.metrics = newMetrics(prometheus.NewRegistry())
 	run(t, s)
-	testkit.Eventually(t, "a failure being counted", func() bool { return testutil.ToFloat64(s.metrics.failures.WithLabelValues(workBeat)) > 0 })
+	testkit.Eventually(t, "a failure being counted", func() bool {
+		return testutil.ToFloat64(s.metrics.failures.WithLabelValues(workBeat)) > 0
+	})
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

@@ -81,7 +81,8 @@ func runAsChild() {
 }
 
 func answer(imei string) *command.Message {
-	return &command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte("yes"), Received: time.Now()}
+	return &command.Message{IMEI: imei, Codec: teltonika.Codec12, Type: teltonika.TypeResponse, Payload: []byte("yes"),
+		Received: time.Now()}
 }
 
 // killChild lets a child do its work and kills it.
@@ -124,7 +125,8 @@ func TestKilledProcess(t *testing.T) {
 		if lease, err := n.Begin(t.Context(), "sent-"+name, long); err != nil || lease.Granted || lease.Wait != 0 {
 			t.Errorf("begin of what was sent: %v, %+v", err, lease)
 		}
-		if e := n.wantEnd(t, "sent-"+name); e.State != command.Failed || e.Reason != command.ReasonDeliveryUnknown || e.Instance != "child" {
+		if e := n.wantEnd(t, "sent-"+name); e.State != command.Failed || e.Reason != command.ReasonDeliveryUnknown ||
+			e.Instance != "child" {
 			t.Errorf("what was sent: %+v", e)
 		}
 		if e := n.wantEnd(t, "answered-"+name); e.State != command.Answered || string(e.Response) != "yes" {
@@ -135,7 +137,8 @@ func TestKilledProcess(t *testing.T) {
 			if err != nil || !lease.Granted || lease.Entry.Attempts != attempts {
 				t.Errorf("begin of %s: %v, %+v", id, err, lease)
 			}
-			if match, e, err := n.Settle(t.Context(), answer(lease.Entry.IMEI), long); err != nil || match != command.MatchAnswer || e.ID != id {
+			if match, e, err := n.Settle(t.Context(), answer(lease.Entry.IMEI), long); err != nil ||
+				match != command.MatchAnswer || e.ID != id {
 				t.Errorf("settle of %s: %v, %v of %s", id, err, match, e.ID)
 			}
 		}

@@ -72,7 +72,8 @@ func TestOptions(t *testing.T) {
 func TestNewFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "data")
 	submit(t, start(t, dir), "first")
-	for name, want := range map[string]os.FileMode{"": os.ModeDir | 0o750, FileName: 0o600, FileName + "-wal": 0o600, FileName + "-shm": 0o600} {
+	for name, want := range map[string]os.FileMode{"": os.ModeDir | 0o750, FileName: 0o600, FileName + "-wal": 0o600,
+		FileName + "-shm": 0o600} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want {
 			t.Errorf("%q is %v, %v, want %v", name, info, err, want)
 		}
@@ -106,7 +107,9 @@ func TestDirectoryInTheWay(t *testing.T) {
 	n.log = slog.New(slog.NewTextHandler(&log, nil))
 	n.runUntilEnd(t)
 	wantFailure(t, n.Store, "not a directory")
-	testkit.Eventually(t, "command database cannot be used, trying again", func() bool { return log.Has("command database cannot be used, trying again") })
+	testkit.Eventually(t, "command database cannot be used, trying again", func() bool {
+		return log.Has("command database cannot be used, trying again")
+	})
 	for range 3 { // the third one is taken after two rounds in which there was nothing to hand out
 		n.devices.wake <- struct{}{}
 	}
@@ -119,7 +122,9 @@ func TestDirectoryInTheWay(t *testing.T) {
 	}
 	submit(t, n, "first")
 	n.wantTaken(t, "first", 0)
-	testkit.Eventually(t, "command database can be used again", func() bool { return log.Has("command database can be used again") })
+	testkit.Eventually(t, "command database can be used again", func() bool {
+		return log.Has("command database can be used again")
+	})
 	if failures := strings.Count(log.String(), "cannot be used"); failures != 1 {
 		t.Errorf("the failure is logged %d times", failures)
 	}
@@ -143,7 +148,8 @@ func TestFullDisk(t *testing.T) {
 	}
 	ballast := fill(t, dir)
 	kept := []string{"first"}
-	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() error { // until the pages that the log has left are used up
+	// until the pages that the log has left are used up
+	testkit.Succeeds(t, "what the store does in its own time", testkit.Timeout, func() error {
 		id := fmt.Sprint("filler-", len(kept))
 		c := newCommand(id)
 		c.Payload = bytes.Repeat([]byte{'x'}, command.MaxPayload)
@@ -160,7 +166,8 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if match, e, err := n.Settle(t.Context(), answer(deviceA), command.Timeouts{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
+	if match, e, err := n.Settle(t.Context(), answer(deviceA), command.Timeouts{}); err != nil ||
+		match != command.MatchAnswer || e.ID != "first" {
 		t.Errorf("settle after the cure: %v, %v of %q", err, match, e.ID)
 	}
 	submit(t, n, "last")

@@ -34,7 +34,8 @@ func TestStore(t *testing.T) {
 // openStore returns a store that ends forgotten commands soon. The caller closes it.
 func openStore(t testing.TB, dir, instance string) *Store {
 	t.Helper()
-	s, err := New(Options{Dir: dir, Instance: instance, Logger: slog.New(slog.DiscardHandler), Sweep: 20 * time.Millisecond})
+	s, err := New(Options{Dir: dir, Instance: instance, Logger: slog.New(slog.DiscardHandler),
+		Sweep: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,8 +91,8 @@ func each(t testing.TB, dir, query string, row func(scan func(into ...any))) {
 
 func readResults(t testing.TB, dir string) (all []command.Entry) {
 	t.Helper()
-	const query = `SELECT id, imei, state, response, response_encoding, response_hex, reason, sent_at, finished_at, instance FROM commands
-		WHERE finished_at IS NOT NULL ORDER BY seq`
+	const query = `SELECT id, imei, state, response, response_encoding, response_hex, reason, sent_at, finished_at,
+			instance FROM commands WHERE finished_at IS NOT NULL ORDER BY seq`
 	each(t, dir, query, func(scan func(into ...any)) {
 		var e command.Entry
 		var response, encoding, raw *string

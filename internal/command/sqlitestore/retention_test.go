@@ -95,7 +95,8 @@ func TestManyAreRemoved(t *testing.T) {
 		s.uptime = func() (string, time.Duration) { return "boot", uptime }
 		if day == 0 {
 			fill := `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-				INSERT INTO commands SELECT NULL, i, '', 12, '', '', 0, 0, 0, 0, 0, 'expired', 0, NULL, NULL, 0, NULL, NULL, '', '', '', 0, '', '', NULL, NULL FROM n`
+				INSERT INTO commands SELECT NULL, i, '', 12, '', '', 0, 0, 0, 0, 0, 'expired', 0, NULL, NULL, 0, NULL, NULL,
+					'', '', '', 0, '', '', NULL, NULL FROM n`
 			if _, err := transact(t.Context(), s, func(tx *transaction) (none struct{}, err error) {
 				return none, tx.Do(fill, 2*cleanPage+7)
 			}); err != nil {
@@ -148,8 +149,10 @@ func TestOlderFile(t *testing.T) {
 	db := connect(t, dir)
 	script := schema + `PRAGMA journal_mode = WAL; PRAGMA user_version = 1;
 		INSERT INTO turns VALUES ('` + deviceA + `', 'gone', 0, 0);
-		INSERT INTO events (received_at, imei, kind, command, codec, type, named, sent, payload, encoding, size) VALUES (0, '', '', '', 12, 6, '', 0, '', '', 0);
-		INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm, state, attempts, finished_at, reason, instance, run)
+		INSERT INTO events (received_at, imei, kind, command, codec, type, named, sent, payload, encoding, size)
+			VALUES (0, '', '', '', 12, 6, '', 0, '', '', 0);
+		INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm,
+				state, attempts, finished_at, reason, instance, run)
 			VALUES ('old', '` + deviceA + `', 12, '', 'text', 0, 0, 0, 0, 0, 'expired', 0, 0, '', '', '')`
 	if _, err := db.Exec(script); err != nil {
 		t.Fatal(err)

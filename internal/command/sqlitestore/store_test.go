@@ -156,7 +156,8 @@ func TestLeaseIsOver(t *testing.T) {
 	submit(t, s, "first")
 	begin(t, s, "first")
 	e := command.Entry{Command: newCommand("first")}
-	if _, err := s.Finish(t.Context(), e.Finished(command.TimedOut, "no answer", now), command.Timeouts{Quarantine: time.Minute}); err != nil {
+	if _, err := s.Finish(t.Context(), e.Finished(command.TimedOut, "no answer", now),
+		command.Timeouts{Quarantine: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
@@ -174,10 +175,12 @@ func TestAskedLater(t *testing.T) {
 	message.Received = time.Now().Add(-time.Second)
 	submit(t, s, "first")
 	begin(t, s, "first")
-	if match, e, err := s.Settle(t.Context(), message, command.Timeouts{}); err != nil || match != command.MatchNone || e.ID != "" {
+	if match, e, err := s.Settle(t.Context(), message, command.Timeouts{}); err != nil || match != command.MatchNone ||
+		e.ID != "" {
 		t.Errorf("a message from before the command is %v of %q, %v", match, e.ID, err)
 	}
-	if match, e, err := s.Settle(t.Context(), answer(deviceA), command.Timeouts{}); err != nil || match != command.MatchAnswer || e.ID != "first" {
+	if match, e, err := s.Settle(t.Context(), answer(deviceA), command.Timeouts{}); err != nil ||
+		match != command.MatchAnswer || e.ID != "first" {
 		t.Errorf("the answer is %v of %q, %v", match, e.ID, err)
 	}
 }
@@ -281,7 +284,8 @@ func TestNotFinal(t *testing.T) {
 	submit(t, s, "first")
 	for _, state := range []command.State{command.Queued, command.Sent, ""} {
 		e := command.Entry{Command: newCommand("first")}
-		if _, err := s.Finish(t.Context(), e.Finished(state, "", time.Now()), command.Timeouts{}); !errors.Is(err, errNotFinal) {
+		_, err := s.Finish(t.Context(), e.Finished(state, "", time.Now()), command.Timeouts{})
+		if !errors.Is(err, errNotFinal) {
 			t.Errorf("finish as %q: %v", state, err)
 		}
 	}

@@ -20,7 +20,8 @@ func TestParseDurability(t *testing.T) {
 			t.Errorf("%q: %+v (%q), %v", text, got, got, err)
 		}
 	}
-	for _, text := range []string{"", "Reply", "replicas", "replicas=", "replicas=0", "replicas=-1", "replicas=101", "replicas=2x", "fsync "} {
+	for _, text := range []string{"", "Reply", "replicas", "replicas=", "replicas=0", "replicas=-1", "replicas=101",
+		"replicas=2x", "fsync "} {
 		if got, err := ParseDurability(text); err == nil {
 			t.Errorf("%q is taken for %+v", text, got)
 		} else if !strings.Contains(err.Error(), "replicas=N") {

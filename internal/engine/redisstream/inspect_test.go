@@ -54,7 +54,8 @@ func TestInspectClasses(t *testing.T) {
 			if !strings.HasPrefix(d.Engine, "Redis ") && !strings.HasPrefix(d.Engine, "Valkey ") {
 				t.Errorf("the engine calls itself %q", d.Engine)
 			}
-			for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy", "connected_slaves", "aof_last_write_status", "rdb_last_bgsave_status"} {
+			for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy", "connected_slaves",
+				"aof_last_write_status", "rdb_last_bgsave_status"} {
 				if !slices.ContainsFunc(d.Facts, func(f engine.Fact) bool { return f.Name == name && f.Value != "" }) {
 					t.Errorf("%s is not among the facts %v", name, d.Facts)
 				}

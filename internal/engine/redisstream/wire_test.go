@@ -30,8 +30,8 @@ func TestAppendDeadLetter(t *testing.T) {
 		Received: time.Date(2026, 11, 22, 12, 0, 0, 5999999, time.FixedZone("", 3600)),
 	})
 	const want = "*15\r\n$4\r\nXADD\r\n$6\r\ns:dead\r\n$1\r\n*\r\n$2\r\nts\r\n$24\r\n2026-11-22T11:00:00.005Z\r\n" +
-		"$9\r\ndevice_id\r\n$3\r\n356\r\n$6\r\nreason\r\n$9\r\nmalformed\r\n$5\r\ncodec\r\n$1\r\n8\r\n$5\r\nframe\r\n$4\r\n00ab\r\n" +
-		"$9\r\ntransport\r\n$3\r\nudp\r\n"
+		"$9\r\ndevice_id\r\n$3\r\n356\r\n$6\r\nreason\r\n$9\r\nmalformed\r\n$5\r\ncodec\r\n$1\r\n8\r\n" +
+		"$5\r\nframe\r\n$4\r\n00ab\r\n$9\r\ntransport\r\n$3\r\nudp\r\n"
 	if string(got) != want {
 		t.Errorf("got\n%q, want\n%q", got, want)
 	}
@@ -46,7 +46,8 @@ func TestAppendMessage(t *testing.T) {
 	const want = "*15\r\n$4\r\nXADD\r\n$10\r\ns:messages\r\n$1\r\n*\r\n$2\r\nts\r\n$24\r\n2026-11-22T11:00:00.005Z\r\n" +
 		"$9\r\ndevice_id\r\n$3\r\n356\r\n$5\r\ncodec\r\n$2\r\n13\r\n$4\r\ntype\r\n$1\r\n6\r\n" +
 		"$4\r\nsent\r\n%s$7\r\npayload\r\n$4\r\n00ab\r\n"
-	if got, want := string(w.appendMessage(nil, &m)), fmt.Sprintf(want, "$24\r\n2023-11-14T22:13:20.000Z\r\n"); got != want {
+	if got, want := string(w.appendMessage(nil, &m)), fmt.Sprintf(want,
+		"$24\r\n2023-11-14T22:13:20.000Z\r\n"); got != want {
 		t.Errorf("got\n%q, want\n%q", got, want)
 	}
 	m.Sent = time.Time{}
@@ -89,7 +90,8 @@ func TestReadReply(t *testing.T) {
 
 func TestReadReplyBroken(t *testing.T) {
 	for _, text := range []string{
-		"", "\r\n", "\n", "+\n", "+OK", ":\r\n", ":x\r\n", "$x\r\n", "$5\r\nabc", "$3\r\n", "%2\r\n", "HTTP/1.1 400 Bad Request\r\n",
+		"", "\r\n", "\n", "+\n", "+OK", ":\r\n", ":x\r\n", "$x\r\n", "$5\r\nabc", "$3\r\n", "%2\r\n",
+		"HTTP/1.1 400 Bad Request\r\n",
 		"$9223372036854775807\r\n", "$16383\r\n" + strings.Repeat("x", 20_000), "+" + strings.Repeat("x", 20_000) + "\r\n",
 	} {
 		got, err := readReply(bufio.NewReaderSize(strings.NewReader(text), replyBuffer))

@@ -19,7 +19,8 @@ func bury(t testing.TB, e *Engine, device string, count, size int) {
 	b := &engine.Batch{}
 	for range count {
 		b.DeadLetters = append(b.DeadLetters, engine.DeadLetter{
-			DeviceID: device, Codec: "8", Reason: "malformed", Received: time.Now(), Frame: bytes.Repeat([]byte{0xee}, size), Transport: "tcp",
+			DeviceID: device, Codec: "8", Reason: "malformed", Received: time.Now(), Frame: bytes.Repeat([]byte{0xee}, size),
+			Transport: "tcp",
 		})
 	}
 	storeAll(t, e, enginetest.Sized(b))
@@ -32,7 +33,8 @@ func wantTotal(t *testing.T, e *Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := query[int64](t, e.path, "SELECT coalesce(sum(length(frame) + 128), 0) FROM dead_letters")[0]; status.DeadLetterBytes != want {
+	if want := query[int64](t, e.path,
+		"SELECT coalesce(sum(length(frame) + 128), 0) FROM dead_letters")[0]; status.DeadLetterBytes != want {
 		t.Errorf("dead letters take %d bytes, and are counted as %d", want, status.DeadLetterBytes)
 	}
 }
@@ -98,7 +100,8 @@ func TestTotalOfDeadLetters(t *testing.T) {
 	defer db.Close()
 	for _, sql := range []string{
 		"DELETE FROM dead_letters WHERE seq = 3", "UPDATE dead_letters SET frame = 'ab' WHERE seq = 4",
-		"INSERT INTO dead_letters (ts, device_id) VALUES ('no', 'dead letter')", "UPDATE dead_letters SET frame = NULL WHERE seq = 5",
+		"INSERT INTO dead_letters (ts, device_id) VALUES ('no', 'dead letter')",
+		"UPDATE dead_letters SET frame = NULL WHERE seq = 5",
 		"UPDATE dead_letters SET reason = 'other'",
 	} {
 		if _, err := db.ExecContext(t.Context(), sql); err != nil {

@@ -52,7 +52,8 @@ func TestFileOfAnotherUser(t *testing.T) {
 	if err := os.Chmod(first.path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_REMOUNT | syscall.MS_BIND | syscall.MS_RDONLY} { // for root too
+	// for root too
+	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_REMOUNT | syscall.MS_BIND | syscall.MS_RDONLY} {
 		if err := syscall.Mount(first.path, first.path, "", flags, ""); err != nil {
 			t.Fatalf("bind mount (the tests need root): %v", err)
 		}

@@ -113,7 +113,8 @@ func TestFileWithoutItsVersionIsCompleted(t *testing.T) {
 // wantSameTables compares the columns with those of a new file.
 func wantSameTables(t *testing.T, path string) {
 	t.Helper()
-	const columns = `SELECT m.name || '.' || c.name || ' ' || c.type FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY m.name, c.cid`
+	const columns = `SELECT m.name || '.' || c.name || ' ' || c.type
+		FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY m.name, c.cid`
 	fresh := start(t)
 	storeAll(t, fresh, enginetest.NewBatch(device, 0, 1))
 	if got, want := query[string](t, path, columns), query[string](t, fresh.path, columns); !slices.Equal(got, want) {
@@ -202,13 +203,15 @@ func TestMarksOfTheWallClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, at := range []int64{1, 2, 31*day + 3, 4, 5, 3600_005, 3660_005} {
-		if _, err := db.ExecContext(t.Context(), "INSERT INTO retention VALUES (?, ?, 8)", 1790000000000+at, 2+i); err != nil {
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO retention VALUES (?, ?, 8)", 1790000000000+at,
+			2+i); err != nil {
 			t.Fatal(err)
 		}
 	}
 	storeAll(t, startIn(t, dir), enginetest.NewBatch(device, 10, 1))
 	want := []string{"0 1", "1 2", "2 3", "3600002 5", "3600003 6", "7200003 7", "7260003 8"}
-	if got := query[string](t, path, "SELECT in_use_ms || ' ' || records_seq FROM marks ORDER BY 1 + in_use_ms"); !slices.Equal(
+	if got := query[string](t, path,
+		"SELECT in_use_ms || ' ' || records_seq FROM marks ORDER BY 1 + in_use_ms"); !slices.Equal(
 		got,
 		want,
 	) {

@@ -47,7 +47,8 @@ func storedBytes(b *testing.B, limit int64, next func(n int) (batch *engine.Batc
 			b.Fatal(err)
 		}
 	}
-	if _, err := inTurn(b.Context(), e, func(w *writer) (any, error) { return w.db.ask("PRAGMA wal_checkpoint(TRUNCATE)") }); err != nil {
+	if _, err := inTurn(b.Context(), e,
+		func(w *writer) (any, error) { return w.db.ask("PRAGMA wal_checkpoint(TRUNCATE)") }); err != nil {
 		b.Fatal(err)
 	}
 	info, err := os.Stat(e.path)

@@ -30,9 +30,11 @@ func TestTables(t *testing.T) {
 			"transport TEXT", "known INTEGER"},
 		"SELECT name || ' ' || type FROM pragma_table_info('messages')": {
 			"seq INTEGER", "ts INTEGER", "device_id TEXT", "codec TEXT", "type INTEGER", "sent INTEGER", "payload TEXT"},
-		"SELECT ts || ' ' || device_id || ' ' || codec || ' ' || type || ' ' || ifnull(sent, 'none') || ' ' || payload FROM messages": {
+		"SELECT ts || ' ' || device_id || ' ' || codec || ' ' || type || ' ' || ifnull(sent, 'none') || ' ' || " +
+			"payload FROM messages": {
 			fmt.Sprintf("%d %s 12 13 none %x", b.Messages[0].Received.UnixMilli(), device, b.Messages[0].Payload),
-			fmt.Sprintf("%d %s 13 13 %d %x", b.Messages[1].Received.UnixMilli(), device, b.Messages[1].Sent.UnixMilli(), b.Messages[1].Payload)},
+			fmt.Sprintf("%d %s 13 13 %d %x", b.Messages[1].Received.UnixMilli(), device, b.Messages[1].Sent.UnixMilli(),
+				b.Messages[1].Payload)},
 		`SELECT DISTINCT typeof(seq) || ' ' || typeof(id) || ' ' || typeof(device_id) || ' ' || typeof(ts) || ' ' ||
 			typeof(codec) || ' ' || typeof(payload) FROM records`: {"integer text text integer text text"},
 		"SELECT DISTINCT typeof(ts) || ' ' || typeof(frame) || ' ' || frame FROM dead_letters": {

@@ -83,7 +83,8 @@ func handOver(t *testing.T, fdNames, ports string, lines int, files ...*os.File)
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, binary)
-	cmd.Env = append(os.Environ(), childVariable+"="+ports, "LISTEN_FDNAMES="+fdNames, fmt.Sprint("LISTEN_FDS=", len(files)))
+	cmd.Env = append(os.Environ(), childVariable+"="+ports, "LISTEN_FDNAMES="+fdNames,
+		fmt.Sprint("LISTEN_FDS=", len(files)))
 	cmd.ExtraFiles = files
 	return run(t, cmd, lines)
 }
@@ -153,7 +154,8 @@ func TestActivation(t *testing.T) {
 	datagrams, datagramsAddress := udpFile(t)
 	said := handOver(t, "devices:devices:tcp-ingestion.socket:devices-udp", fmt.Sprintf("1,%d", metricsAddress.Port), 4,
 		first, second, metrics, datagrams)
-	want := []string{"tcp " + firstAddress.String(), "tcp " + secondAddress.String(), "tcp " + metricsAddress.String(), "udp " + datagramsAddress.String()}
+	want := []string{"tcp " + firstAddress.String(), "tcp " + secondAddress.String(), "tcp " + metricsAddress.String(),
+		"udp " + datagramsAddress.String()}
 	if strings.Join(said, "\n") != strings.Join(want, "\n") {
 		t.Fatalf("the process says %q, want %q", said, want)
 	}
@@ -188,7 +190,8 @@ func TestActivationMistakes(t *testing.T) {
 		file  *os.File
 		want  string
 	}{
-		{"device", tcp, `systemd socket "device" (tcp ` + address.String() + `): unknown name; use FileDescriptorName= with one of devices, devices-udp, metrics`},
+		{"device", tcp, `systemd socket "device" (tcp ` + address.String() +
+			`): unknown name; use FileDescriptorName= with one of devices, devices-udp, metrics`},
 		{"devices", udp, `systemd socket "devices" (udp ` + udpAddress.String() + `): devices needs a tcp socket`},
 		{"unknown", tcp, `systemd socket "" (tcp ` + address.String() + `): nothing uses it`},
 		{"", udp, `nothing uses it`},

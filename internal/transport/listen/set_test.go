@@ -114,7 +114,8 @@ func TestPortInUse(t *testing.T) {
 	if !ok || !errors.Is(err, syscall.EADDRINUSE) || want.Name != "devices" {
 		t.Fatalf("error %v", err)
 	}
-	for _, part := range []string{"for devices on tcp " + taken.Addr().String(), "stop that process or take another port"} {
+	for _, part := range []string{"for devices on tcp " + taken.Addr().String(),
+		"stop that process or take another port"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("nothing of %q in %v", part, err)
 		}

@@ -28,7 +28,8 @@ func FuzzHeader(f *testing.F) {
 		}
 		if err != nil {
 			refused, ok := errors.AsType[*Error](err)
-			if !ok || !slices.Contains(Reasons, refused.Reason) || refused.Offset < 0 || refused.Offset > len(data) || refused.Err == nil {
+			if !ok || !slices.Contains(Reasons, refused.Reason) || refused.Offset < 0 || refused.Offset > len(data) ||
+				refused.Err == nil {
 				t.Fatalf("refused by %#v", err)
 			}
 			return

@@ -33,7 +33,8 @@ func selfSigned(tb testing.TB) tls.Certificate {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		tb.Fatal(err)
@@ -137,7 +138,8 @@ func startHaproxy(t *testing.T, server net.Addr, options string) string {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	config := fmt.Sprintf("defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n"+
+	config := fmt.Sprintf("defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n "+
+		"timeout check 5s\n"+
 		"frontend front\n bind fd@3\n default_backend back\nbackend back\n server one %s %s\n", server, options)
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

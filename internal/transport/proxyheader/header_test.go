@@ -23,8 +23,10 @@ func v2(command, family byte, rest ...byte) []byte {
 
 var (
 	client4 = []byte{198, 51, 100, 7, 192, 0, 2, 1, 0x9c, 0x40, 0x13, 0xa3} // 198.51.100.7:40000 to 192.0.2.1:5027
-	client6 = append(append(append([]byte{}, net.ParseIP("2001:db8::7")...), net.ParseIP("2001:db8::1")...), 0x9c, 0x40, 0x13, 0xa3)
-	mapped6 = append(append(append([]byte{}, net.ParseIP("198.51.100.7").To16()...), net.ParseIP("192.0.2.1").To16()...), 0x9c, 0x40, 0x13, 0xa3)
+	client6 = append(append(append([]byte{}, net.ParseIP("2001:db8::7")...), net.ParseIP("2001:db8::1")...), 0x9c, 0x40,
+		0x13, 0xa3)
+	mapped6 = append(append(append([]byte{}, net.ParseIP("198.51.100.7").To16()...), net.ParseIP("192.0.2.1").To16()...),
+		0x9c, 0x40, 0x13, 0xa3)
 )
 
 // with puts pieces together.
@@ -48,11 +50,15 @@ var good = []struct {
 	{"v1 IPv4", []byte("PROXY TCP4 198.51.100.7 192.0.2.1 40000 5027\r\n"), "198.51.100.7:40000"},
 	{"v1 shortest", []byte("PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n"), "1.1.1.1:1"},
 	{"v1 IPv6", []byte("PROXY TCP6 2001:db8::7 2001:db8::1 40000 5027\r\n"), "[2001:db8::7]:40000"},
-	{"v1 IPv6 longest", []byte("PROXY TCP6 2001:1db8:1111:2222:3333:4444:5555:7777 2001:1db8:1111:2222:3333:4444:5555:6666 40000 65535\r\n"), "[2001:1db8:1111:2222:3333:4444:5555:7777]:40000"},
+	{"v1 IPv6 longest",
+		[]byte("PROXY TCP6 2001:1db8:1111:2222:3333:4444:5555:7777 2001:1db8:1111:2222:3333:4444:5555:6666 40000 65535\r\n"),
+		"[2001:1db8:1111:2222:3333:4444:5555:7777]:40000"},
 	{"v1 IPv4 mapped", []byte("PROXY TCP6 ::ffff:198.51.100.7 ::ffff:192.0.2.1 40000 5027\r\n"), "198.51.100.7:40000"},
 	{"v1 IPv4 as IPv6, as nginx does", []byte("PROXY TCP6 198.51.100.7 192.0.2.1 40000 5027\r\n"), "198.51.100.7:40000"},
 	{"v1 unknown", []byte("PROXY UNKNOWN\r\n"), ""},
-	{"v1 unknown, longest", []byte("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"), ""},
+	{"v1 unknown, longest",
+		[]byte("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 " +
+			"65535\r\n"), ""},
 	{"v2 IPv4", v2(0x21, 0x11, client4...), "198.51.100.7:40000"},
 	{"v2 IPv6", v2(0x21, 0x21, client6...), "[2001:db8::7]:40000"},
 	{"v2 IPv4 mapped", v2(0x21, 0x21, mapped6...), "198.51.100.7:40000"},

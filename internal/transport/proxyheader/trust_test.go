@@ -37,7 +37,8 @@ func TestTrustInNobody(t *testing.T) {
 }
 
 func TestTrustErrorsNameEachEntry(t *testing.T) {
-	_, err := ParseTrust("10.0.0.1/8, balancer.local, 192.0.2.77, 10.0.0.0/33, 0.0.0.0/0, fe80::1%eth0, ::/0, 1.2.3.4:80, ::ffff:10.0.0.0/104")
+	_, err := ParseTrust("10.0.0.1/8, balancer.local, 192.0.2.77, 10.0.0.0/33, 0.0.0.0/0, fe80::1%eth0, ::/0, " +
+		"1.2.3.4:80, ::ffff:10.0.0.0/104")
 	if err == nil {
 		t.Fatal("no error")
 	}

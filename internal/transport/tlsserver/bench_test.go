@@ -32,7 +32,8 @@ func BenchmarkHandshake(b *testing.B) {
 			root, dir := newRoot(b, "root"), b.TempDir()
 			writePair(b, dir, root.issue(b, "server", c.key()))
 			s := startService(b, dir)
-			device := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", MaxVersion: c.version, CurvePreferences: []tls.CurveID{tls.CurveP256}}
+			device := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", MaxVersion: c.version,
+				CurvePreferences: []tls.CurveID{tls.CurveP256}}
 			if c.suite != 0 {
 				device.CipherSuites = []uint16{c.suite}
 			}
@@ -63,7 +64,8 @@ func BenchmarkServerFlight(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			root, dir := newRoot(b, "root"), b.TempDir()
 			writePair(b, dir, root.issue(b, "server", key()))
-			s, err := New(Options{CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: newTestMetrics(), Logger: discard})
+			s, err := New(Options{CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: newTestMetrics(),
+				Logger: discard})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -89,7 +91,8 @@ func BenchmarkStorm(b *testing.B) {
 		device net.Conn
 		storm  []time.Duration
 	}
-	all := []*contender{{name: "bounded"}, {name: "all-processors", handshakes: runtime.GOMAXPROCS(0)}, {name: "unbounded", handshakes: 1 << 20}}
+	all := []*contender{{name: "bounded"}, {name: "all-processors", handshakes: runtime.GOMAXPROCS(0)},
+		{name: "unbounded", handshakes: 1 << 20}}
 	for _, c := range all {
 		c.service = startService(b, dir, func(_ *service, o *Options) { o.Handshakes, o.Logger = c.handshakes, discard })
 		conn, err := c.dial(b, trusting(root))

@@ -59,8 +59,9 @@ func (i *issuer) issue(t testing.TB, name string, key crypto.Signer, change ...f
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true,
 	}
 	for _, c := range change {
 		c(template)
@@ -130,7 +131,8 @@ func write(t testing.TB, name string, data []byte) string {
 // writePair writes a chain and its first certificate's key into the folder.
 func writePair(t testing.TB, dir string, chain ...*issuer) (certFile, keyFile string) {
 	t.Helper()
-	return write(t, filepath.Join(dir, "tls.crt"), certificatePEM(chain...)), write(t, filepath.Join(dir, "tls.key"), chain[0].keyPEM(t))
+	return write(t, filepath.Join(dir, "tls.crt"), certificatePEM(chain...)), write(t, filepath.Join(dir, "tls.key"),
+		chain[0].keyPEM(t))
 }
 
 func dnsName(name string) func(*x509.Certificate) {

@@ -16,7 +16,8 @@ import (
 // checked returns the report on the service, by what devices know that trust the root.
 func (s *service) checked(t *testing.T, root *issuer, change ...func(*CheckOptions)) *Report {
 	t.Helper()
-	o := CheckOptions{CAFile: write(t, filepath.Join(t.TempDir(), "root.crt"), certificatePEM(root)), Timeout: patienceOfTests}
+	o := CheckOptions{CAFile: write(t, filepath.Join(t.TempDir(), "root.crt"), certificatePEM(root)),
+		Timeout: patienceOfTests}
 	for _, c := range change {
 		c(&o)
 	}
@@ -46,7 +47,8 @@ func TestCheckOfAGoodServer(t *testing.T) {
 		t.Error("problems with a good server")
 	}
 	text := r.String()
-	for _, want := range []string{"leads to a trusted root", "the handshake proves it", "the certificate is for 127.0.0.1", "TLS 1.2, TLS 1.3",
+	for _, want := range []string{"leads to a trusted root", "the handshake proves it", "the certificate is for 127.0.0.1",
+		"TLS 1.2, TLS 1.3",
 		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA",
 		"3DES or RC4        no", "session resumption     yes", "not asked for", "RSA-2048", "2 certificates"} {
 		if !strings.Contains(text, want) {
@@ -67,19 +69,33 @@ func TestCheckFindsProblems(t *testing.T) {
 		want    string
 		ok      bool
 	}{
-		"missing issuer":  {chain: []*issuer{middle.issue(t, "server", ecdsaKey())}, want: CodeChainGap},
-		"root sent":       {chain: []*issuer{middle.issue(t, "server", ecdsaKey()), middle, root}, want: CodeRootSent, ok: true},
-		"another root":    {chain: []*issuer{newRoot(t, "x").issue(t, "server", ecdsaKey())}, want: CodeChainGap},
-		"self-signed":     {chain: []*issuer{(&issuer{key: rsaKey()}).issue(t, "server", rsaKey())}, want: CodeUntrusted},
-		"expired":         {chain: []*issuer{root.issue(t, "server", ecdsaKey(), validFor(-2*time.Hour, -time.Hour))}, want: CodeExpired},
-		"expired root":    {chain: []*issuer{oldRoot.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) { o.CAFile = write(t, o.CAFile, certificatePEM(oldRoot)) }, want: CodeExpired},
-		"not yet valid":   {chain: []*issuer{root.issue(t, "server", ecdsaKey(), validFor(time.Hour, 1e4*time.Hour))}, want: CodeNotYetValid},
-		"expires soon":    {chain: []*issuer{root.issue(t, "server", ecdsaKey(), validFor(-1e4*time.Hour, 48*time.Hour))}, want: CodeExpiresSoon, ok: true},
-		"another name":    {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) { o.ServerName = "gw.example" }, want: CodeName, ok: true},
-		"only TLS 1.3":    {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, options: []serviceOption{minVersion(tls.VersionTLS13)}, want: CodeVersion, ok: true},
-		"also TLS 1.0":    {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, options: []serviceOption{minVersion(tls.VersionTLS10)}, want: CodeVersion, ok: true},
-		"no CA file":      {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) { o.CAFile += "x" }, want: CodeFile},
-		"no device's key": {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) { o.CertFile = o.CAFile }, want: CodeFile},
+		"missing issuer": {chain: []*issuer{middle.issue(t, "server", ecdsaKey())}, want: CodeChainGap},
+		"root sent": {chain: []*issuer{middle.issue(t, "server", ecdsaKey()), middle, root}, want: CodeRootSent,
+			ok: true},
+		"another root": {chain: []*issuer{newRoot(t, "x").issue(t, "server", ecdsaKey())}, want: CodeChainGap},
+		"self-signed":  {chain: []*issuer{(&issuer{key: rsaKey()}).issue(t, "server", rsaKey())}, want: CodeUntrusted},
+		"expired": {chain: []*issuer{root.issue(t, "server", ecdsaKey(), validFor(-2*time.Hour, -time.Hour))},
+			want: CodeExpired},
+		"expired root": {chain: []*issuer{oldRoot.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) {
+			o.CAFile = write(t, o.CAFile, certificatePEM(oldRoot))
+		}, want: CodeExpired},
+		"not yet valid": {chain: []*issuer{root.issue(t, "server", ecdsaKey(), validFor(time.Hour, 1e4*time.Hour))},
+			want: CodeNotYetValid},
+		"expires soon": {chain: []*issuer{root.issue(t, "server", ecdsaKey(), validFor(-1e4*time.Hour, 48*time.Hour))},
+			want: CodeExpiresSoon, ok: true},
+		"another name": {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) {
+			o.ServerName = "gw.example"
+		}, want: CodeName, ok: true},
+		"only TLS 1.3": {chain: []*issuer{root.issue(t, "server", ecdsaKey())},
+			options: []serviceOption{minVersion(tls.VersionTLS13)}, want: CodeVersion, ok: true},
+		"also TLS 1.0": {chain: []*issuer{root.issue(t, "server", ecdsaKey())},
+			options: []serviceOption{minVersion(tls.VersionTLS10)}, want: CodeVersion, ok: true},
+		"no CA file": {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) {
+			o.CAFile += "x"
+		}, want: CodeFile},
+		"no device's key": {chain: []*issuer{root.issue(t, "server", ecdsaKey())}, change: func(o *CheckOptions) {
+			o.CertFile = o.CAFile
+		}, want: CodeFile},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -151,7 +167,8 @@ func TestCheckOfAServerThatEnds(t *testing.T) {
 	defer l.Close()
 	device := root.issue(t, "356307042441013", ecdsaKey(), asClient)
 	o := CheckOptions{CAFile: write(t, filepath.Join(dir, "root.crt"), certificatePEM(root)), Timeout: patienceOfTests,
-		CertFile: write(t, filepath.Join(dir, "device.crt"), certificatePEM(device)), KeyFile: write(t, filepath.Join(dir, "device.key"), device.keyPEM(t))}
+		CertFile: write(t, filepath.Join(dir, "device.crt"), certificatePEM(device)),
+		KeyFile:  write(t, filepath.Join(dir, "device.key"), device.keyPEM(t))}
 	if r := Check(t.Context(), l.Addr().String(), o); !r.OK() || !strings.Contains(r.String(), "did not say whether") {
 		t.Error(r)
 	}
@@ -162,8 +179,11 @@ func TestCheckOfWhatIsNoTLSServer(t *testing.T) {
 		answer func(net.Conn)
 		want   string
 	}{
-		"closes":  {func(net.Conn) {}, "closes the connection at a TLS hello"},
-		"plain":   {func(c net.Conn) { io.WriteString(c, "220 hello\r\n"); c.Read(make([]byte, 4096)) }, "does not speak TLS"},
+		"closes": {func(net.Conn) {}, "closes the connection at a TLS hello"},
+		"plain": {func(c net.Conn) {
+			io.WriteString(c, "220 hello\r\n")
+			c.Read(make([]byte, 4096))
+		}, "does not speak TLS"},
 		"silence": {func(c net.Conn) { io.Copy(io.Discard, c) }, "does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -199,7 +219,8 @@ func TestCheckFiles(t *testing.T) {
 	root, dir := newPKI(t)
 	ca := write(t, filepath.Join(dir, "ca"), certificatePEM(root))
 	check := func() *Report {
-		return CheckFiles(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), ca, CheckOptions{CAFile: ca, ServerName: "localhost"})
+		return CheckFiles(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), ca,
+			CheckOptions{CAFile: ca, ServerName: "localhost"})
 	}
 	if r := check(); !r.OK() || len(r.Problems) > 0 || !strings.Contains(r.String(), "belongs to the certificate") {
 		t.Errorf("good files:\n%s", r)
@@ -221,7 +242,8 @@ func TestCheckFiles(t *testing.T) {
 }
 
 func ExampleReport() {
-	r := &Report{Facts: []Fact{{"versions", "TLS 1.2, TLS 1.3"}}, Problems: []Problem{{Error, CodeExpired, "certificate \"CN=gw\" expired on 2026-11-01", "renew it"}}}
+	r := &Report{Facts: []Fact{{"versions", "TLS 1.2, TLS 1.3"}},
+		Problems: []Problem{{Error, CodeExpired, "certificate \"CN=gw\" expired on 2026-11-01", "renew it"}}}
 	var b strings.Builder
 	r.WriteTo(&b)
 	fmt.Print(b.String())

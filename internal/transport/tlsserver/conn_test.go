@@ -281,7 +281,8 @@ func TestBindIMEI(t *testing.T) {
 				device := trusting(root)
 				device.MaxVersion, device.ClientSessionCache = version, tls.NewLRUClientSessionCache(1)
 				if c.certificate != nil {
-					device.Certificates = []tls.Certificate{{Certificate: [][]byte{c.certificate.certificate.Raw}, PrivateKey: c.certificate.key}}
+					device.Certificates = []tls.Certificate{{Certificate: [][]byte{c.certificate.certificate.Raw},
+						PrivateKey: c.certificate.key}}
 				}
 				for range 2 { // the second session is resumed
 					conn, err := s.dial(t, device)

@@ -58,7 +58,8 @@ func clientAuth(auth ClientAuth, ca string) serviceOption {
 // startService serves with the certificate files in dir until the test ends.
 func startService(t testing.TB, dir string, change ...serviceOption) *service {
 	t.Helper()
-	s := &service{log: testkit.NewLog(t), timeout: patienceOfTests, results: make(chan error, 1024), conns: make(chan *Conn, 1024)}
+	s := &service{log: testkit.NewLog(t), timeout: patienceOfTests, results: make(chan error, 1024),
+		conns: make(chan *Conn, 1024)}
 	o := Options{
 		CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: NewMetrics(prometheus.NewRegistry()),
 		Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

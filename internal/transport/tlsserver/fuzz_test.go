@@ -45,7 +45,8 @@ func FuzzDetect(f *testing.F) {
 	f.Add(hello, 7)
 	f.Add(append(hello, 0x15, 3, 3, 0, 2, 2, 48), 1000)
 	_, dir := newPKI(f)
-	s, err := New(Options{CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: newTestMetrics(), Logger: discard, Handshakes: 1})
+	s, err := New(Options{CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", Metrics: newTestMetrics(),
+		Logger: discard, Handshakes: 1})
 	if err != nil {
 		f.Fatal(err)
 	}

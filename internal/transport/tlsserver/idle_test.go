@@ -43,14 +43,17 @@ func BenchmarkIdleConnection(b *testing.B) {
 	for _, c := range []struct {
 		name, server string
 		config       *tls.Config
-	}{{"plain", "detect", nil}, {"tls1.2", "wrap", client}, {"tls1.3", "wrap", latest}, {"tls1.2-client-certificate", "wrap", named},
+	}{{"plain", "detect", nil}, {"tls1.2", "wrap", client}, {"tls1.3", "wrap", latest}, {"tls1.2-client-certificate",
+		"wrap", named},
 		{"crypto-tls1.2", "bare", client}, {"crypto-tls1.3", "bare", latest}} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
 				server := startIdleServer(b, c.server, certFile, keyFile, ca)
 				before := server.measure(b)
 				conns := server.connect(b, c.config)
-				testkit.Eventually(b, "all wait for another frame", func() bool { return server.measure(b).idle == idleConnections })
+				testkit.Eventually(b, "all wait for another frame", func() bool {
+					return server.measure(b).idle == idleConnections
+				})
 				after := server.measure(b)
 				perConn := func(name string, kib int) { b.ReportMetric(float64(kib)/idleConnections, name) }
 				perConn("KiB/conn", after.settled-before.settled)
@@ -157,8 +160,9 @@ func serveIdle() bool {
 	if err != nil {
 		panic(err)
 	}
-	go acceptIdle(l, idleHandshake(args[0], Options{CertFile: args[1], KeyFile: args[2], ClientCAFile: args[3], ClientAuth: ClientAuthOptional,
-		Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler)}))
+	go acceptIdle(l, idleHandshake(args[0],
+		Options{CertFile: args[1], KeyFile: args[2], ClientCAFile: args[3], ClientAuth: ClientAuthOptional,
+			Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler)}))
 	fmt.Println(l.Addr())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		debug.FreeOSMemory()

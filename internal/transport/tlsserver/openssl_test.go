@@ -20,8 +20,9 @@ func (s *service) sClient(t *testing.T, ca string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patienceOfTests)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "openssl", append([]string{"s_client", "-connect", s.address, "-CAfile", ca, "-noservername",
-		"-verify_return_error", "-quiet", "-no_ign_eof"}, args...)...)
+	cmd := exec.CommandContext(ctx, "openssl",
+		append([]string{"s_client", "-connect", s.address, "-CAfile", ca, "-noservername",
+			"-verify_return_error", "-quiet", "-no_ign_eof"}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,8 @@ func TestDeviceThatDoesNotTrust(t *testing.T) {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			_, dir := newPKI(t)
 			s := startService(t, dir)
-			if _, err := s.dial(t, &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost", MaxVersion: version}); err == nil {
+			if _, err := s.dial(t, &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost",
+				MaxVersion: version}); err == nil {
 				t.Fatal("the device trusts the server")
 			}
 			s.fails(t, ReasonUntrustedCA, "lacks our CA")
@@ -189,8 +190,9 @@ func TestClientCertificateRefused(t *testing.T) {
 			certificate func(*issuer) *issuer
 			cause       string
 		}{
-			"missing":    {func(*issuer) *issuer { return nil }, "has no certificate"},
-			"unknown CA": {func(*issuer) *issuer { return newRoot(t, "other").issue(t, "1", ecdsaKey(), asClient) }, "unknown authority"},
+			"missing": {func(*issuer) *issuer { return nil }, "has no certificate"},
+			"unknown CA": {func(*issuer) *issuer { return newRoot(t, "other").issue(t, "1", ecdsaKey(), asClient) },
+				"unknown authority"},
 			"expired": {func(root *issuer) *issuer {
 				return root.issue(t, "1", ecdsaKey(), asClient, validFor(-2*time.Hour, -time.Hour))
 			}, "expired"},
@@ -264,10 +266,12 @@ func TestAfterTheHandshake(t *testing.T) {
 		ReasonClosed: io.EOF,
 		ReasonReset:  &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
 		ReasonIO:     &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)},
-		ReasonOther:  errors.New("tls: received unexpected handshake message of type *tls.clientHelloMsg when waiting for *tls.serverHelloMsg"),
+		ReasonOther: errors.New("tls: received unexpected handshake message of type *tls.clientHelloMsg when waiting " +
+			"for *tls.serverHelloMsg"),
 	} {
 		e := afterHandshake(err)
-		if blamed := strings.Contains(e.Cause, "does not trust"); e.Reason != reason || blamed != (reason == ReasonClosed || reason == ReasonReset) {
+		if blamed := strings.Contains(e.Cause, "does not trust"); e.Reason != reason ||
+			blamed != (reason == ReasonClosed || reason == ReasonReset) {
 			t.Errorf("%v: %s, %q", err, e.Reason, e.Cause)
 		}
 	}
@@ -303,9 +307,13 @@ func TestDeviceThatIsSilent(t *testing.T) {
 		begin func(*service)
 		cause string
 	}{
-		"from the start":     {func(s *service) { s.connect(t) }, "sent nothing"},
-		"after one byte":     {func(s *service) { s.connect(t).Write(clientHello(t)[:1]) }, "first message did not come to its end in time"},
-		"in the hello":       {func(s *service) { s.connect(t).Write(clientHello(t)[:30]) }, "first message did not come to its end in time"},
+		"from the start": {func(s *service) { s.connect(t) }, "sent nothing"},
+		"after one byte": {func(s *service) {
+			s.connect(t).Write(clientHello(t)[:1])
+		}, "first message did not come to its end in time"},
+		"in the hello": {func(s *service) {
+			s.connect(t).Write(clientHello(t)[:30])
+		}, "first message did not come to its end in time"},
 		"at the certificate": {func(s *service) { s.hello(t) }, "not done in time when it had seen our certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {

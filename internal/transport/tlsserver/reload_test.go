@@ -75,7 +75,9 @@ func TestRotationUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testkit.Eventually(t, "the devices are at work", func() bool { return messages.Load() > 1000 && sessions.Load() > 20 || t.Failed() })
+	testkit.Eventually(t, "the devices are at work", func() bool {
+		return messages.Load() > 1000 && sessions.Load() > 20 || t.Failed()
+	})
 	stop.Store(true)
 	all.Wait()
 }
@@ -139,12 +141,13 @@ func badFiles(t *testing.T, root *issuer) map[string]struct {
 		cert, key []byte
 		want      string
 	}{
-		"empty":            {nil, leaf.keyPEM(t), "tls.crt: is empty"},
-		"not PEM":          {[]byte("hello"), leaf.keyPEM(t), "tls.crt: is not PEM"},
-		"cut":              {certificatePEM(leaf)[:200], leaf.keyPEM(t), "tls.crt: is not PEM"},
-		"DER":              {leaf.certificate.Raw, leaf.keyPEM(t), "openssl x509 -inform der"},
-		"swapped":          {leaf.keyPEM(t), certificatePEM(leaf), "are the two files swapped?"},
-		"other key":        {certificatePEM(leaf, middle), other.keyPEM(t), "tls.key: the key does not belong to the certificate in"},
+		"empty":   {nil, leaf.keyPEM(t), "tls.crt: is empty"},
+		"not PEM": {[]byte("hello"), leaf.keyPEM(t), "tls.crt: is not PEM"},
+		"cut":     {certificatePEM(leaf)[:200], leaf.keyPEM(t), "tls.crt: is not PEM"},
+		"DER":     {leaf.certificate.Raw, leaf.keyPEM(t), "openssl x509 -inform der"},
+		"swapped": {leaf.keyPEM(t), certificatePEM(leaf), "are the two files swapped?"},
+		"other key": {certificatePEM(leaf, middle), other.keyPEM(t),
+			"tls.key: the key does not belong to the certificate in"},
 		"encrypted key":    {certificatePEM(leaf, middle), encrypted, "tls.key: the key is encrypted"},
 		"issuer first":     {certificatePEM(middle, leaf), leaf.keyPEM(t), "the key belongs to certificate 2"},
 		"chain disordered": {certificatePEM(leaf, root, middle), leaf.keyPEM(t), "is not right behind it"},
@@ -153,7 +156,8 @@ func badFiles(t *testing.T, root *issuer) map[string]struct {
 		"client's":         {certificatePEM(root.issue(t, "c", leaf.key, asClient)), leaf.keyPEM(t), "lacks serverAuth"},
 		"expired": {certificatePEM(root.issue(t, "old", leaf.key, validFor(-2*time.Hour, -time.Hour))), leaf.keyPEM(t),
 			"and the certificate in use has not"},
-		"not yet valid": {certificatePEM(root.issue(t, "new", leaf.key, validFor(time.Hour, 1e5*time.Hour))), leaf.keyPEM(t), "not valid before"},
+		"not yet valid": {certificatePEM(root.issue(t, "new", leaf.key, validFor(time.Hour, 1e5*time.Hour))), leaf.keyPEM(t),
+			"not valid before"},
 	}
 }
 
@@ -220,7 +224,8 @@ func TestExpiryIsThatOfTheEarliest(t *testing.T) {
 	if err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if days := s.options.Metrics.daysLeft(); days < 89.9 || days > 90 || !s.current.Load().notAfter.Equal(s.current.Load().leaf.NotAfter) {
+	if days := s.options.Metrics.daysLeft(); days < 89.9 || days > 90 ||
+		!s.current.Load().notAfter.Equal(s.current.Load().leaf.NotAfter) {
 		t.Errorf("%v days left after the reload", days)
 	}
 }
@@ -249,7 +254,9 @@ func TestWatchOfFilesWrittenInPlace(t *testing.T) {
 	s.watching(t)
 	next := root.issue(t, "next", ecdsaKey())
 	os.WriteFile(filepath.Join(dir, "tls.crt"), certificatePEM(next), 0o600)
-	testkit.Eventually(t, "the half of the pair is refused", func() bool { return strings.Contains(s.log.String(), "the one in use stays") })
+	testkit.Eventually(t, "the half of the pair is refused", func() bool {
+		return strings.Contains(s.log.String(), "the one in use stays")
+	})
 	os.WriteFile(filepath.Join(dir, "tls.key"), next.keyPEM(t), 0o600)
 	s.becomes(t, next.certificate)
 	if n := strings.Count(s.log.String(), "the one in use stays"); n != 1 {
@@ -311,10 +318,11 @@ func TestNoDeviceNeedsANameOrALPN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"mqtt"}, VerifyConnection: func(state tls.ConnectionState) error {
-		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: root.pool()})
-		return err
-	}})
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"mqtt"},
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: root.pool()})
+			return err
+		}})
 	defer conn.Close()
 	echo(t, conn, "login")
 }
