@@ -6,10 +6,13 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS   = -s -w -X main.buildVersion=$(VERSION) -X main.buildCommit=$(COMMIT)
 FUZZTIME ?= 30s
+# Programs that tests run and no package manager has, by version; internal/testkit looks for them here.
+TOOLS     = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tcp-ingestion-tools
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+NATS_SERVER = github.com/nats-io/nats-server/v2@$(shell sed -nE 's/^const natsVersion = "(.*)"/\1/p' internal/testkit/nats.go)
 COMPOSELINT = github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
 .PHONY: help
@@ -37,6 +40,8 @@ tools:
 	@command -v promtool >/dev/null || { apt-get update && apt-get install -y --no-install-recommends prometheus && { systemctl disable --now prometheus 2>/dev/null || true; }; } # for promtool; its service is not wanted
 	@command -v systemd-analyze >/dev/null || { apt-get update && apt-get install -y --no-install-recommends systemd; }
 	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { apt-get update && apt-get install -y --no-install-recommends haproxy && { systemctl disable --now haproxy 2>/dev/null || true; }; } # tests run their own
+	@tool="$(TOOLS)/nats-server-$(lastword $(subst @, ,$(NATS_SERVER)))"; test -x "$$tool" || { \
+		GOBIN="$(TOOLS)" $(GO) install -trimpath $(NATS_SERVER) && mv "$(TOOLS)/nats-server" "$$tool"; }
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 
 .PHONY: lint

@@ -3,14 +3,12 @@
 package testkit
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,14 +28,7 @@ type Redis struct {
 	dir  string
 	port int
 	args []string
-	run  *redisProcess // nil while killed
-}
-
-// redisProcess is one life of a redis-server.
-type redisProcess struct {
-	pid    int
-	out    bytes.Buffer  // what it printed; read after exited only
-	exited chan struct{} // closed when it has ended
+	run  *process // nil while killed
 }
 
 // StartRedis starts a redis-server and waits until it answers. The arguments follow the defaults
@@ -69,12 +60,21 @@ func StartRedis(tb testing.TB, args ...string) *Redis {
 // FreePort returns a TCP port on the loopback address that nobody listens on at the moment.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("find a free port: %v", err)
+	return freePorts(tb, 1)[0]
+}
+
+// freePorts are several different ones.
+func freePorts(tb testing.TB, n int) (ports []int) {
+	tb.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatalf("find a free port: %v", err)
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return ports
 }
 
 // Addr is the server's host and port.
@@ -92,12 +92,7 @@ func (r *Redis) PID() int { return r.run.pid }
 // Kill ends the server at once, as kill -9 does, and waits until it is gone.
 func (r *Redis) Kill() {
 	r.tb.Helper()
-	r.signal(syscall.SIGKILL)
-	select {
-	case <-r.run.exited:
-	case <-time.After(redisTimeout):
-		r.tb.Errorf("redis-server %d survives kill -9", r.run.pid)
-	}
+	r.run.kill(r.tb)
 	r.run = nil
 }
 
@@ -115,10 +110,10 @@ func (r *Redis) Restart(args ...string) {
 }
 
 // Freeze stops the server's process: its sockets stay open and nothing answers.
-func (r *Redis) Freeze() { r.tb.Helper(); r.signal(syscall.SIGSTOP) }
+func (r *Redis) Freeze() { r.tb.Helper(); r.run.signal(r.tb, syscall.SIGSTOP) }
 
 // Thaw lets a frozen server go on.
-func (r *Redis) Thaw() { r.tb.Helper(); r.signal(syscall.SIGCONT) }
+func (r *Redis) Thaw() { r.tb.Helper(); r.run.signal(r.tb, syscall.SIGCONT) }
 
 // Do sends one command as the default user and returns its answer: string, int64, []any or nil.
 // An error of any kind fails the test.
@@ -145,22 +140,13 @@ func (r *Redis) TryDo(args ...any) (any, error) {
 	return v, err
 }
 
-func (r *Redis) signal(s syscall.Signal) {
-	r.tb.Helper()
-	if err := syscall.Kill(r.run.pid, s); err != nil {
-		r.tb.Errorf("signal redis-server: %v", err)
-	}
-}
-
 func (r *Redis) start() error {
 	args := append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
 		"--save", "", "--appendonly", "no",
 	}, r.args...)
-	p := &redisProcess{exited: make(chan struct{})}
-	started := make(chan error)
-	go p.live(args, started)
-	if err := <-started; err != nil {
+	p, err := startProcess("redis-server", args...)
+	if err != nil {
 		return err
 	}
 	if err := r.awaitAnswer(p); err != nil {
@@ -172,26 +158,8 @@ func (r *Redis) start() error {
 	return nil
 }
 
-// live runs the server from start to end on one thread, because the death signal is sent when the
-// thread that started the process ends, not when the test's process does.
-func (p *redisProcess) live(args []string, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd := exec.Command("redis-server", args...)
-	cmd.Stdout, cmd.Stderr = &p.out, &p.out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		started <- err
-		return
-	}
-	p.pid = cmd.Process.Pid
-	started <- nil
-	_ = cmd.Wait()
-	close(p.exited)
-}
-
 // awaitAnswer waits until the server says something other than that it is loading its data.
-func (r *Redis) awaitAnswer(p *redisProcess) error {
+func (r *Redis) awaitAnswer(p *process) error {
 	deadline := time.Now().Add(redisTimeout)
 	for time.Now().Before(deadline) {
 		if answer := r.ping(); answer != "" && !strings.HasPrefix(answer, "-LOADING") {
@@ -208,7 +176,7 @@ func (r *Redis) awaitAnswer(p *redisProcess) error {
 
 // ours makes sure that the answer came from the server just started and not from another one that
 // won the port.
-func (r *Redis) ours(p *redisProcess) error {
+func (r *Redis) ours(p *process) error {
 	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(p.pid), "cwd"))
 	if err != nil || cwd != r.dir {
 		return fmt.Errorf("port %d belongs to another server", r.port)
