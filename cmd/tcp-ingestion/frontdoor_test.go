@@ -122,7 +122,7 @@ func attack(workers int, act func(worker, round int)) (end func()) {
 			}
 		})
 	}
-	return func() { close(stop); all.Wait() }
+	return sync.OnceFunc(func() { close(stop); all.Wait() })
 }
 
 const frontDoorPlaces = 400
