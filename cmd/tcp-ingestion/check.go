@@ -27,8 +27,8 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "validate the settings and say how durable the engine is; check tls looks at a server as a device does",
-		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the durability asked for, or\n" +
-			"commands cannot be kept, or the TLS certificate keeps devices out.",
+		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the\n" +
+			"durability asked for, or commands cannot be kept, or the TLS certificate keeps devices out.",
 		Flags:    settingFlagsWith(besideTheService),
 		Commands: []*cli.Command{checkTLSCommand()},
 		Action:   withoutArguments(check),

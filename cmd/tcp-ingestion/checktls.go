@@ -24,10 +24,12 @@ func checkTLSCommand() *cli.Command {
 		Name:      "tls",
 		Usage:     "look at a server's TLS as a device does, or at the files of the settings",
 		ArgsUsage: "[HOST:PORT]",
-		Description: "With an address it connects about ten times, logs nobody in, and says what chain, dates, names, versions and suites a device\n" +
-			"finds there. Without, it looks at TLS_CERT_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE. Devices trust what is uploaded to them,\n" +
-			"mostly a CA of one's own: give it as --ca.\n" +
-			"Exit codes: 0 devices can get in, perhaps with warnings, 1 they cannot, 2 wrong usage, 78 wrong settings.",
+		Description: "With an address it connects about ten times, logs nobody in, and says what chain, dates, names,\n" +
+			"versions and suites a device finds there. Without, it looks at TLS_CERT_FILE, TLS_KEY_FILE and\n" +
+			"TLS_CLIENT_CA_FILE. Devices trust what is uploaded to them, mostly a CA of one's own: give it as\n" +
+			"--ca.\n" +
+			"Exit codes: 0 devices can get in, perhaps with warnings, 1 they cannot, 2 wrong usage, 78 wrong\n" +
+			"settings.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "server-name", Usage: "what the certificate has to be for (default the address's host)"},
 			&cli.StringFlag{Name: "ca", Usage: "PEM file of what the devices trust (default this machine's authorities)"},
@@ -41,7 +43,8 @@ func checkTLSCommand() *cli.Command {
 
 func checkTLS(ctx context.Context, cmd *cli.Command) error {
 	o := tlsserver.CheckOptions{
-		ServerName: cmd.String("server-name"), CAFile: cmd.String("ca"), CertFile: cmd.String("cert"), KeyFile: cmd.String("key"),
+		ServerName: cmd.String("server-name"), CAFile: cmd.String("ca"), CertFile: cmd.String("cert"),
+		KeyFile: cmd.String("key"),
 	}
 	if err := checkTLSUsage(cmd, o); err != nil {
 		return usageError(ctx, cmd, err, true)

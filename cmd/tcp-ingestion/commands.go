@@ -111,8 +111,10 @@ func (s *service) startAdmin(ctx context.Context) error {
 		return err
 	}
 	s.commands.address = listeners[0].Addr()
-	s.commands.admin = admin.NewServer(admin.Options{Commands: s.commands.dispatcher, Devices: s, Token: s.config.AdminToken,
-		MaxConnections: httpConnections(s.config, admin.MaxConnections), Logger: s.logger})
+	s.commands.admin = admin.NewServer(admin.Options{
+		Commands: s.commands.dispatcher, Devices: s, Token: s.config.AdminToken,
+		MaxConnections: httpConnections(s.config, admin.MaxConnections), Logger: s.logger,
+	})
 	for _, l := range listeners {
 		s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
 		go func() {
@@ -130,7 +132,8 @@ func (s *service) mayServe(listeners []net.Listener) error {
 	for _, l := range listeners {
 		if address := l.Addr().(*net.TCPAddr); s.config.AdminToken == "" && !address.IP.IsLoopback() {
 			closeAll(listeners)
-			return invalid("ADMIN_TOKEN", fmt.Errorf("not set, but the API's socket is %v, which other machines reach; set it, or use a loopback address", address))
+			return invalid("ADMIN_TOKEN", fmt.Errorf("not set, but the API's socket is %v, which other machines reach; "+
+				"set it, or use a loopback address", address))
 		}
 	}
 	return nil

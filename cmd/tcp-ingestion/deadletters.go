@@ -26,8 +26,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-const deadLettersDescription = `Frames that could not be published were acknowledged and kept as dead letters. Once this program can decode
-them, replay publishes their records as received at that time, and removes them. REF is the first column of list.
+const deadLettersDescription = `Frames that could not be published were acknowledged and kept as dead letters. Once
+this program can decode them, replay publishes their records as received at that time, and removes them. REF is the
+first column of list.
 The service may run meanwhile, and replay may be run again: what is stored is removed. If it is killed between the
 two, Redis gets the records of one dead letter a second time; the embedded engine recognises them. Messages, which
 have no id, are stored a second time by both.
@@ -55,7 +56,8 @@ func deadLettersCommand() *cli.Command {
 				&cli.BoolFlag{Name: "json", Usage: "one JSON object each"},
 				&cli.IntFlag{Name: "limit", Usage: "so many at the most (0: all)"}),
 			sub("show", "explain frames byte by byte", "REF...", showDeadLetters),
-			sub("replay", "publish the records of frames that can be decoded now", "[REF...]", replayDeadLetters, device, reason, all,
+			sub("replay", "publish the records of frames that can be decoded now", "[REF...]", replayDeadLetters, device, reason,
+				all,
 				&cli.BoolFlag{Name: "dry-run", Usage: "say what would happen and change nothing"}),
 			sub("delete", "delete without publishing", "[REF...]", deleteDeadLetters, device, reason, all,
 				&cli.BoolFlag{Name: "yes", Usage: "really delete"}),
@@ -102,7 +104,8 @@ func onDeadLetters(action deadLettersAction) cli.ActionFunc {
 		}
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		job := &deadLettersJob{cmd: cmd, config: c, engine: e, letters: letters, logger: logger, out: cmd.Root().Writer, selection: selection}
+		job := &deadLettersJob{cmd: cmd, config: c, engine: e, letters: letters, logger: logger, out: cmd.Root().Writer,
+			selection: selection}
 		if err := action(ctx, job); err != nil {
 			return cli.Exit(err.Error(), exitFailure)
 		}
@@ -222,7 +225,8 @@ func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	if !j.cmd.Bool("dry-run") {
 		verb = "replayed"
 		r.Publisher = publish.New(publish.Options{
-			Engine: j.engine, Capacity: j.config.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords, Timeout: j.config.PublishTimeout,
+			Engine: j.engine, Capacity: j.config.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords,
+			Timeout: j.config.PublishTimeout,
 			Metrics: publish.NewMetrics(prometheus.NewRegistry()), Logger: j.logger,
 		})
 		defer r.Publisher.Close()

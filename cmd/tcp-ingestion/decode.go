@@ -13,9 +13,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/explain"
 )
 
-const decodeDescription = `Takes packets of Teltonika devices apart, byte by byte, and says what the server answers. Packets are given
-in hex as arguments, or one a line on standard input, where blank lines and lines that start with # are
-skipped. White space, colons and 0x within a packet are ignored. A TCP packet may be a whole capture:
+const decodeDescription = `Takes packets of Teltonika devices apart, byte by byte, and says what the server answers.
+Packets are given in hex as arguments, or one a line on standard input, where blank lines and lines that start with #
+are skipped. White space, colons and 0x within a packet are ignored. A TCP packet may be a whole capture:
 keep-alive bytes, login and frames back to back.
 
 Exit codes: 0 all packets are ok, 1 at least one is not, 2 wrong usage.`
@@ -29,7 +29,8 @@ func decodeCommand() *cli.Command {
 		Description:     decodeDescription,
 		HideHelpCommand: true, // "h" and "help" are arguments, if bad ones
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "transport", Value: string(explain.Auto), Usage: "how the packets travelled: tcp, udp or auto"},
+			&cli.StringFlag{Name: "transport", Value: string(explain.Auto),
+				Usage: "how the packets travelled: tcp, udp or auto"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a packet"},
 		},
 		Action: decode,

@@ -23,10 +23,10 @@ func demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
 		Usage: "see it work: a server, a fleet of simulated trackers, and their records as they are stored",
-		Description: "Runs the real server on the embedded engine, until --duration is over or Ctrl-C: on free ports of this machine\n" +
-			"and in a temporary folder, unless the settings below say otherwise. Trackers send their newest record first, so times\n" +
-			"jump back. At the end it compares what the fleet was promised with what is stored. Nothing is left behind unless\n" +
-			"--data-dir is given.",
+		Description: "Runs the real server on the embedded engine, until --duration is over or Ctrl-C: on free ports\n" +
+			"of this machine and in a temporary folder, unless the settings below say otherwise. Trackers\n" +
+			"send their newest record first, so times jump back. At the end it compares what the fleet was\n" +
+			"promised with what is stored. Nothing is left behind unless --data-dir is given.",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "devices", Value: 20, Usage: "simulated trackers"},
 			&cli.FloatFlag{Name: "rate", Value: 10, Usage: "records a second of the whole fleet"},

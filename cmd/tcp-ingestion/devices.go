@@ -61,8 +61,9 @@ func devices(ctx context.Context, cmd *cli.Command) error {
 }
 
 func printDevice(table *tabwriter.Writer, d *admin.Device) error {
-	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", d.IMEI, d.Since.Format(time.RFC3339), d.Remote, d.Transport,
-		known(d.Codec), d.Frames, d.Records, d.LastSeen.Format(time.RFC3339), known(d.Model))
+	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+		d.IMEI, d.Since.Format(time.RFC3339), d.Remote, d.Transport, known(d.Codec), d.Frames, d.Records,
+		d.LastSeen.Format(time.RFC3339), known(d.Model))
 	return err
 }
 

@@ -48,7 +48,8 @@ func healthcheck(ctx context.Context, cmd *cli.Command) error {
 			return err
 		}
 		if c.MetricsPort == 0 {
-			return cli.Exit("METRICS_PORT is 0, any free port: give the server's with --url http://127.0.0.1:PORT/healthz", exitSettings)
+			return cli.Exit("METRICS_PORT is 0, any free port: give the server's with --url http://127.0.0.1:PORT/healthz",
+				exitSettings)
 		}
 		url = healthURL(c.MetricsPort)
 	}

@@ -31,7 +31,9 @@ func newSockets(c *config.Config) (*listen.Set, error) {
 	return listen.New(listen.Options{Names: []string{forDevices, forTLS, forUDP, forHTTP, forAdmin}})
 }
 
-var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+var tlsVersions = map[string]uint16{
+	"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13,
+}
 
 // newBalancers reads whose headers are believed.
 func newBalancers(c *config.Config, r prometheus.Registerer, logger *slog.Logger) (*transport.Balancers, error) {

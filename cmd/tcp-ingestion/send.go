@@ -26,15 +26,18 @@ func sendCommand() *cli.Command {
 		Name:      "send",
 		Usage:     "send a command to a device and print its answer",
 		ArgsUsage: "IMEI 'COMMAND'",
-		Description: "Asks a running server through its API at --admin-address. The answer goes to standard output, in hex if it is no\n" +
-			"text. What could do something to the terminal is escaped, such as \\r and \\u001b. Where the answer is not all text,\n" +
-			"--json has response_hex, the bytes as they came.\n" +
-			"Exit codes: 0 answered (with --wait 0: accepted), 1 not, as standard error says, 2 wrong usage, 78 wrong settings.\n" +
+		Description: "Asks a running server through its API at --admin-address. The answer goes to standard output, in\n" +
+			"hex if it is no text. What could do something to the terminal is escaped, such as \\r and\n" +
+			"\\u001b. Where the answer is not all text, --json has response_hex, the bytes as they came.\n" +
+			"Exit codes: 0 answered (with --wait 0: accepted), 1 not, as standard error says, 2 wrong usage,\n" +
+			"78 wrong settings.\n" +
 			"The same --id is executed once: with it, what was sent before is asked for again.",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "codec", Value: 12, Usage: "12, or 14: the device confirms that it is the one meant"},
-			&cli.DurationFlag{Name: "timeout", Value: command.DefaultTimeout, Usage: "how long the answer may take once the command is sent"},
-			&cli.DurationFlag{Name: "expires", Value: command.DefaultExpiry, Usage: "the command is not sent later than after this time"},
+			&cli.DurationFlag{Name: "timeout", Value: command.DefaultTimeout,
+				Usage: "how long the answer may take once the command is sent"},
+			&cli.DurationFlag{Name: "expires", Value: command.DefaultExpiry,
+				Usage: "the command is not sent later than after this time"},
 			&cli.DurationFlag{Name: "wait", Usage: "how long the result is waited for; 0: print the id and end",
 				DefaultText: fmt.Sprintf("--timeout and %v more", sendMargin)},
 			&cli.BoolFlag{Name: "hex", Usage: "COMMAND is bytes in hex"},
@@ -126,7 +129,8 @@ func sequel(e *admin.Entry) string {
 	again := "with --id " + e.ID + " its result is asked for again"
 	switch e.State {
 	case command.Queued:
-		return fmt.Sprintf("it is sent when the device can take it, until %s (tcp-ingestion devices shows who is connected); %s",
+		return fmt.Sprintf("it is sent when the device can take it, until %s (tcp-ingestion devices shows who is "+
+			"connected); %s",
 			e.ExpiresAt.Format(time.RFC3339), again)
 	case command.Sent:
 		return "its answer may still come; " + again
@@ -145,7 +149,8 @@ func sequel(e *admin.Entry) string {
 
 // sendFlags are where the fields of a command come from.
 var sendFlags = map[string]string{
-	"imei": "IMEI", "command": "COMMAND", "hex": "COMMAND", "id": "--id", "codec": "--codec", "timeout_ms": "--timeout in ms",
+	"imei": "IMEI", "command": "COMMAND", "hex": "COMMAND", "id": "--id", "codec": "--codec",
+	"timeout_ms": "--timeout in ms",
 	"expires_at": "--expires", "expires_in_ms": "--expires in ms", "wait_ms": "--wait in ms",
 }
 
@@ -172,7 +177,8 @@ func sendFailed(client *admin.Client, err error, id string) error {
 	case p.Reason != "":
 		return cli.Exit(p.Text+"; try again later", exitFailure)
 	case p.ID != "":
-		return cli.Exit(fmt.Sprintf("%s; it is not known whether the command was accepted: with --id %s it can be sent again, it is executed once", p.Text, id), exitFailure)
+		return cli.Exit(fmt.Sprintf("%s; it is not known whether the command was accepted: with --id %s it can be "+
+			"sent again, it is executed once", p.Text, id), exitFailure)
 	}
 	return askFailed(client, err)
 }
@@ -184,11 +190,13 @@ func adminClient(cmd *cli.Command) (*admin.Client, error) {
 		return nil, err
 	}
 	if c.AdminAddress == "" {
-		return nil, cli.Exit("ADMIN_ADDRESS is off: without the API nobody can be asked; set it as the server has it", exitSettings)
+		return nil, cli.Exit("ADMIN_ADDRESS is off: without the API nobody can be asked; set it as the server has it",
+			exitSettings)
 	}
 	client, err := admin.NewClient(c.AdminAddress, c.AdminToken)
 	if err != nil {
-		return nil, cli.Exit(fmt.Sprintf("ADMIN_ADDRESS %q: %v; give the server's, which it logs at its start", c.AdminAddress, err), exitSettings)
+		return nil, cli.Exit(fmt.Sprintf("ADMIN_ADDRESS %q: %v; give the server's, which it logs at its start",
+			c.AdminAddress, err), exitSettings)
 	}
 	return client, nil
 }
@@ -198,7 +206,8 @@ func askFailed(client *admin.Client, err error) error {
 	var p *admin.Problem
 	switch {
 	case !errors.As(err, &p):
-		return cli.Exit(fmt.Sprintf("no good answer from %s: %v; the server must run, with the same ADMIN_ADDRESS", client.URL(), err), exitFailure)
+		return cli.Exit(fmt.Sprintf("no good answer from %s: %v; the server must run, with the same ADMIN_ADDRESS",
+			client.URL(), err), exitFailure)
 	case p.Status == http.StatusUnauthorized:
 		return cli.Exit(fmt.Sprintf("%s asks for a token: set ADMIN_TOKEN as the server has it", client.URL()), exitFailure)
 	}

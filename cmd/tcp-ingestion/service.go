@@ -73,7 +73,8 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 func (s *service) build() (err error) {
 	c, logger := s.config, s.logger
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(c.InstanceID))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo(c.InstanceID))
 
 	if s.sockets, err = newSockets(c); err != nil {
 		return err
@@ -110,7 +111,8 @@ func (s *service) build() (err error) {
 	s.ends.add(s.endWatching)
 	s.ends.add(func(ctx context.Context) error { s.commands.stop(ctx, logger); return nil })
 	s.sessions = teltonikasession.New(teltonikasession.Options{
-		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Listed: s.allowList != nil,
+		StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		UnlistedAddressBytes: c.UnlistedAddressByteRate,
 		HandshakeTimeout:     c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,

@@ -26,8 +26,9 @@ func simulateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "simulate",
 		Usage: "drive a fleet of simulated trackers against an address",
-		Description: "Prints what the fleet was promised: how many records were sent and acknowledged, how fast, and what went wrong.\n" +
-			"Runs until --duration is over, --records are acknowledged, or SIGINT or SIGTERM.",
+		Description: "Prints what the fleet was promised: how many records were sent and acknowledged, how fast, and\n" +
+			"what went wrong. Runs until --duration is over, --records are acknowledged, or SIGINT or\n" +
+			"SIGTERM.",
 		Flags:  slices.Concat(simulateFlags(), simulatedTransportFlags(), simulatedCommandFlags()),
 		Action: runSimulate,
 	}
@@ -42,7 +43,8 @@ func simulateFlags() []cli.Flag {
 		&cli.Int64Flag{Name: "records", Usage: "end after this many acknowledged records (0: no limit)"},
 		&cli.FloatFlag{Name: "rate",
 			Usage: "records a second of the whole fleet (0: as fast as the ACKs allow, with records of the past week)"},
-		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(), Usage: "number or `range` like 1-35, at most 255 (udp: as far as 1300 bytes hold them)"},
+		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(),
+			Usage: "number or `range` like 1-35, at most 255 (udp: as far as 1300 bytes hold them)"},
 		&cli.StringFlag{Name: "codec", Value: d.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
 		&cli.StringFlag{Name: "order", Value: string(d.Order), Usage: "newest-first or oldest-first"},
 		&cli.FloatFlag{Name: "reconnect", Usage: "`probability` that a device drops its connection after an ACK"},
@@ -50,14 +52,18 @@ func simulateFlags() []cli.Flag {
 		&cli.FloatFlag{Name: "lose-ack", Usage: "`probability` that the connection is lost between a frame and its ACK"},
 		&cli.IntFlag{Name: "backlog", Value: d.Backlog, Usage: "most records that a device keeps before it sends them"},
 		&cli.DurationFlag{Name: "keepalive", Usage: "an idle device sends FF this often (0: never)"},
-		&cli.DurationFlag{Name: "response-timeout", Value: d.ResponseTimeout, Usage: "without an answer for so long a device reconnects (udp: does not) and sends again"},
-		&cli.DurationFlag{Name: "retry", Value: d.Retry, Usage: "pause after a failed connection; doubles up to 8 times that"},
+		&cli.DurationFlag{Name: "response-timeout", Value: d.ResponseTimeout,
+			Usage: "without an answer for so long a device reconnects (udp: does not) and sends again"},
+		&cli.DurationFlag{Name: "retry", Value: d.Retry,
+			Usage: "pause after a failed connection; doubles up to 8 times that"},
 		&cli.DurationFlag{Name: "drain", Value: d.Drain, Usage: "how long the ended run waits for the ACKs of what was sent"},
 		&cli.FloatFlag{Name: "ramp", Value: d.Ramp, Usage: "connections a second at the start (0: all at once)"},
-		&cli.IntFlag{Name: "source-addresses", Usage: "connect from 127.0.0.1 and so many addresses from there (0: as needed)"},
+		&cli.IntFlag{Name: "source-addresses",
+			Usage: "connect from 127.0.0.1 and so many addresses from there (0: as needed)"},
 		&cli.Uint64Flag{Name: "seed", HideDefault: true,
 			Usage: "everything random follows from it (default another one each time, which is printed)"},
-		&cli.Uint64Flag{Name: "imei-base", Value: d.IMEIBase, Usage: "the first device's `IMEI`; the others count up from it"},
+		&cli.Uint64Flag{Name: "imei-base", Value: d.IMEIBase,
+			Usage: "the first device's `IMEI`; the others count up from it"},
 		&cli.StringFlag{Name: "ledger", Usage: "append the id of every acknowledged record to this `file`"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
 		&cli.BoolFlag{Name: "quiet", Usage: "no progress lines on stderr"},
@@ -68,18 +74,21 @@ func simulateFlags() []cli.Flag {
 func simulatedCommandFlags() []cli.Flag {
 	d := simulate.Defaults()
 	return []cli.Flag{
-		&cli.StringFlag{Name: "command-latency", Value: d.CommandLatency.String(), Usage: "a command is answered after this time, a duration or a `range` like 50ms-2s"},
+		&cli.StringFlag{Name: "command-latency", Value: d.CommandLatency.String(),
+			Usage: "a command is answered after this time, a duration or a `range` like 50ms-2s"},
 		&cli.FloatFlag{Name: "command-silence", Usage: "`share` of commands that are executed and never answered"},
 		&cli.FloatFlag{Name: "command-late", Usage: "`share` of commands that are answered late"},
 		&cli.DurationFlag{Name: "command-late-by", Value: d.CommandLateBy, Usage: "after this time"},
 		&cli.FloatFlag{Name: "command-nack", Usage: "`share` of Codec 14 commands that are refused with a nACK"},
 		&cli.FloatFlag{Name: "command-twice", Usage: "`share` of commands that are answered twice"},
-		&cli.FloatFlag{Name: "command-carry", Value: d.CommandCarry, Usage: "`probability` that an answer goes out on the next connection if this one ends before it"},
+		&cli.FloatFlag{Name: "command-carry", Value: d.CommandCarry,
+			Usage: "`probability` that an answer goes out on the next connection if this one ends before it"},
 		&cli.BoolFlag{Name: "command-ignore-unknown", Usage: "do not answer commands that a device does not know"},
-		&cli.StringFlag{Name: "command-ledger", Usage: "append every command that a device has executed to this `file`, as JSON"},
+		&cli.StringFlag{Name: "command-ledger",
+			Usage: "append every command that a device has executed to this `file`, as JSON"},
 		&cli.FloatFlag{Name: "messages", Usage: "messages that each device sends of its own accord, a minute"},
 		&cli.StringFlag{Name: "messages-ledger",
-			Usage: "append IMEI and payload of every message before an acknowledged frame, which must be stored, to this `file`"},
+			Usage: "append to this `file` IMEI and payload of every message before an acknowledged frame: it must be stored"},
 	}
 }
 

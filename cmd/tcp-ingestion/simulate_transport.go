@@ -24,12 +24,15 @@ func simulatedTransportFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "reorder-delay", Value: d.ReorderDelay, Usage: "by up to this time"},
 		&cli.StringFlag{Name: "tls-ca", Usage: "trust the CAs in this PEM `file` (default: the system's)"},
 		&cli.BoolFlag{Name: "tls-insecure", Usage: "trust any certificate"},
-		&cli.StringFlag{Name: "tls-server-name", Usage: "`name` that the certificate must have (default: the address's host)"},
-		&cli.StringFlag{Name: "tls-min-version", Usage: "1.0, 1.1, 1.2 or 1.3 (default: 1.2, or tls-max-version if that is lower)"},
+		&cli.StringFlag{Name: "tls-server-name",
+			Usage: "`name` that the certificate must have (default: the address's host)"},
+		&cli.StringFlag{Name: "tls-min-version",
+			Usage: "1.0, 1.1, 1.2 or 1.3 (default: 1.2, or tls-max-version if that is lower)"},
 		&cli.StringFlag{Name: "tls-max-version", Usage: "1.0, 1.1, 1.2 or 1.3 (default: 1.3)"},
 		&cli.StringFlag{Name: "tls-cert", Usage: "all trackers' certificate, a PEM `file`"},
 		&cli.StringFlag{Name: "tls-key", Usage: "and its key, a PEM `file`"},
-		&cli.BoolFlag{Name: "tls-resume", Value: true, Usage: "a tracker resumes its TLS session when it reconnects; =false: every handshake is a full one"},
+		&cli.BoolFlag{Name: "tls-resume", Value: true,
+			Usage: "a tracker resumes its TLS session when it reconnects; =false: every handshake is a full one"},
 	}
 }
 

@@ -51,9 +51,10 @@ func commit() string {
 // buildInfo is a metric that is always 1 and tells by its labels what runs.
 func buildInfo(instance string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "tcp_ingestion_build_info",
-		Help:        "What runs, as labels: always 1.",
-		ConstLabels: prometheus.Labels{"version": version(), "commit": commit(), "go_version": runtime.Version(), "instance_id": instance},
+		Name: "tcp_ingestion_build_info",
+		Help: "What runs, as labels: always 1.",
+		ConstLabels: prometheus.Labels{"version": version(), "commit": commit(), "go_version": runtime.Version(),
+			"instance_id": instance},
 	})
 	g.Set(1)
 	return g

@@ -51,7 +51,8 @@
 //
 // In the path an id is percent-encoded; one that is a single slash cannot be asked for.
 //
-//	$ curl --json '{"command":"setdigout 1","id":"door/7","wait_ms":0}' http://127.0.0.1:9091/v1/devices/356307042441014/commands
+//	$ curl --json '{"command":"setdigout 1","id":"door/7","wait_ms":0}' \
+//	    http://127.0.0.1:9091/v1/devices/356307042441014/commands
 //	202 {"id":"door/7","imei":"356307042441014","state":"queued",…}
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441014/commands/door%2F7
@@ -87,7 +88,8 @@
 //
 //	$ curl http://127.0.0.1:9091/v1/devices
 //	200 {"devices":[{"imei":"356307042441013","since":"2026-11-22T10:12:01.512Z","remote":"198.51.100.7:40312",
-//	     "transport":"tcp","codec":"8E","frames":120,"records":371,"last_seen":"2026-11-22T10:59:58.020Z","model":"FMB120"}]}
+//	     "transport":"tcp","codec":"8E","frames":120,"records":371,
+//	     "last_seen":"2026-11-22T10:59:58.020Z","model":"FMB120"}]}
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441014
 //	404 {"error":"the device is not connected to this instance"}

@@ -12,13 +12,14 @@ var example = regexp.MustCompile(`(?m)^//\t\$ curl (.*)\n//\t(\d+) (.*(?:\n//\t 
 
 // TestExamples does what the package's documentation shows, and compares with what it says comes of it.
 func TestExamples(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
+	text, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
+	doc := strings.ReplaceAll(string(text), " \\\n//\t   ", "") // lines that go on
 	s := start(t, Options{})
-	examples := example.FindAllStringSubmatch(string(doc), -1)
-	if n := strings.Count(string(doc), "\t$ curl "); len(examples) != n || n < 10 {
+	examples := example.FindAllStringSubmatch(doc, -1)
+	if n := strings.Count(doc, "\t$ curl "); len(examples) != n || n < 10 {
 		t.Fatalf("%d examples found of %d", len(examples), n)
 	}
 	for _, e := range examples {

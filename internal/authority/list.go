@@ -135,7 +135,8 @@ func (l *List) use(next *set, announce bool) error {
 func (l *List) announce(next, before *set) {
 	l.Logger.Info("allow-list read", "devices", next.size(), "before", before.size())
 	if next.skipped.count > 0 {
-		l.Logger.Warn("allow-list entries skipped, they are not identifiers", "count", next.skipped.count, "first", next.skipped.first)
+		l.Logger.Warn("allow-list entries skipped, they are not identifiers", "count", next.skipped.count,
+			"first", next.skipped.first)
 	}
 	if next.size() == 0 {
 		l.Logger.Warn("allow-list is empty, all devices are unknown")

@@ -50,7 +50,8 @@ func (s *set) emptiness() error {
 	if s.skipped.count == 0 {
 		return ErrEmpty
 	}
-	return fmt.Errorf("%w: it has %d entries that are not identifiers, such as %s", ErrEmpty, s.skipped.count, s.skipped.first[0])
+	return fmt.Errorf("%w: it has %d entries that are not identifiers, such as %s", ErrEmpty, s.skipped.count,
+		s.skipped.first[0])
 }
 
 // skipped are the entries of a source that are no identifiers.

@@ -187,11 +187,13 @@ func (c *Config) contradictions() []Problem {
 	problems = append(problems, c.samePorts()...)
 	problems = append(problems, c.tlsContradictions()...)
 	if c.TeltonikaPort < 0 && c.TLSPort < 0 && c.UDPPort < 0 {
-		problems = append(problems, Problem{"TELTONIKA_PORT", "is off, and so are TLS_PORT and UDP_PORT; set one of them, or no device can come in"})
+		problems = append(problems, Problem{"TELTONIKA_PORT",
+			"is off, and so are TLS_PORT and UDP_PORT; set one of them, or no device can come in"})
 	}
 	if host, _, err := net.SplitHostPort(c.AdminAddress); err == nil && !isLoopback(host) && c.AdminToken == "" {
 		problems = append(problems, Problem{"ADMIN_TOKEN", fmt.Sprintf(
-			"not set, but ADMIN_ADDRESS is %q, which other machines reach; set it to at least %d random characters, or use a loopback address such as 127.0.0.1:9091",
+			"not set, but ADMIN_ADDRESS is %q, which other machines reach; set it to at least %d random characters, or "+
+				"use a loopback address such as 127.0.0.1:9091",
 			c.AdminAddress, minToken)})
 	}
 	if c.DrainTimeout > c.ShutdownTimeout {
@@ -211,7 +213,8 @@ func (c *Config) TLS() bool { return c.TLSPort >= 0 || c.TLSDetect }
 func (c *Config) tlsContradictions() []Problem {
 	var problems []Problem
 	wrong := func(setting, text string) { problems = append(problems, Problem{setting, text}) }
-	for _, file := range []struct{ setting, path string }{{"TLS_CERT_FILE", c.TLSCertFile}, {"TLS_KEY_FILE", c.TLSKeyFile}} {
+	files := []struct{ setting, path string }{{"TLS_CERT_FILE", c.TLSCertFile}, {"TLS_KEY_FILE", c.TLSKeyFile}}
+	for _, file := range files {
 		switch {
 		case c.TLS() && file.path == "":
 			wrong(file.setting, "not set, but TLS_PORT or TLS_DETECT is; set it to the path of a PEM file")
@@ -222,7 +225,8 @@ func (c *Config) tlsContradictions() []Problem {
 	switch {
 	case c.TLSClientAuth == "": // wrong itself
 	case c.TLSClientAuth != ClientAuthNone && c.TLSClientCAFile == "":
-		wrong("TLS_CLIENT_CA_FILE", "not set, but TLS_CLIENT_AUTH asks for certificates; set it to the PEM file of the CA that issues them")
+		wrong("TLS_CLIENT_CA_FILE",
+			"not set, but TLS_CLIENT_AUTH asks for certificates; set it to the PEM file of the CA that issues them")
 	case c.TLSClientAuth == ClientAuthNone && c.TLSClientCAFile != "":
 		wrong("TLS_CLIENT_AUTH", "is none, so TLS_CLIENT_CA_FILE has no effect; set it to optional or require")
 	}

@@ -183,7 +183,8 @@ func parseAdminToken(dst *string, v string) error {
 	}
 	visible := !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' })
 	if len(v) < minToken || !visible {
-		return fmt.Errorf("use at least %d random characters of visible ASCII, such as those of: openssl rand -hex 32", minToken)
+		return fmt.Errorf("use at least %d random characters of visible ASCII, such as those of: openssl rand -hex 32",
+			minToken)
 	}
 	*dst = v
 	return nil
@@ -202,7 +203,8 @@ func parseRedisURL(dst *string, v string) error {
 	switch {
 	case err != nil:
 		// The parser's error quotes the URL, and with it the password.
-		return errors.New("not a URL; use redis://user:password@host:6379/0, with special characters in the password percent-encoded")
+		return errors.New("not a URL; use redis://user:password@host:6379/0, with special characters in the password " +
+			"percent-encoded")
 	case u.Scheme != "redis" && u.Scheme != "rediss":
 		return errors.New("use the scheme redis:// or, for TLS, rediss://")
 	case u.Hostname() == "":

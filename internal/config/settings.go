@@ -34,8 +34,9 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error { return parseInstanceID(&c.InstanceID, v) }},
 	{Name: "LOG_LEVEL", Default: "info", Help: "fatal, error, warn, info or debug",
 		set: func(c *Config, v string) error { return parseLevel(&c.LogLevel, v) }},
-	{Name: "LOG_LEVEL_FILE", Help: "file with the log level in its first line, read at start and at SIGHUP; wins over LOG_LEVEL",
-		set: func(c *Config, v string) error { c.LogLevelFile = v; return nil }},
+	{Name: "LOG_LEVEL_FILE",
+		Help: "file with the log level in its first line, read at start and at SIGHUP; wins over LOG_LEVEL",
+		set:  func(c *Config, v string) error { c.LogLevelFile = v; return nil }},
 	{Name: "LOG_FORMAT", Default: "json", Help: "json or text",
 		set: func(c *Config, v string) error {
 			c.LogText = v == "text"
@@ -45,31 +46,38 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error { return parseOptionalPort(&c.TeltonikaPort, v) }},
 	{Name: "BIND_ADDRESS", Help: "addresses to listen on for devices, IPv4 or IPv6, separated by commas (default all)",
 		set: func(c *Config, v string) error { return parseAddresses(&c.BindAddress, v) }},
-	{Name: "UDP_PORT", Help: "UDP port for devices, may be the number of TELTONIKA_PORT; 0 takes any free port (default off)",
-		set: func(c *Config, v string) error { return parseOptionalPort(&c.UDPPort, v) }},
+	{Name: "UDP_PORT",
+		Help: "UDP port for devices, may be the number of TELTONIKA_PORT; 0 takes any free port (default off)",
+		set:  func(c *Config, v string) error { return parseOptionalPort(&c.UDPPort, v) }},
 	{Name: "TLS_PORT", Help: "TCP port for devices that speak TLS; 0 takes any free port (default off)",
 		set: func(c *Config, v string) error { return parseOptionalPort(&c.TLSPort, v) }},
-	{Name: "TLS_DETECT", Default: "false", Bool: true, Help: "take TLS on TELTONIKA_PORT too, by a connection's first byte",
-		set: func(c *Config, v string) error { return parseBool(&c.TLSDetect, v) }},
-	{Name: "TLS_CERT_FILE", Help: "PEM file with the server's certificate and then its issuers; read again at SIGHUP and when it changes",
-		set: func(c *Config, v string) error { c.TLSCertFile = v; return nil }},
+	{Name: "TLS_DETECT", Default: "false", Bool: true,
+		Help: "take TLS on TELTONIKA_PORT too, by a connection's first byte",
+		set:  func(c *Config, v string) error { return parseBool(&c.TLSDetect, v) }},
+	{Name: "TLS_CERT_FILE",
+		Help: "PEM file with the server's certificate and then its issuers; read again at SIGHUP and when it changes",
+		set:  func(c *Config, v string) error { c.TLSCertFile = v; return nil }},
 	{Name: "TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
 		set: func(c *Config, v string) error { c.TLSKeyFile = v; return nil }},
 	{Name: "TLS_CLIENT_CA_FILE", Help: "PEM file with the CA that issues the devices' certificates",
 		set: func(c *Config, v string) error { c.TLSClientCAFile = v; return nil }},
-	{Name: "TLS_CLIENT_AUTH", Default: ClientAuthNone, Help: "whether devices show a certificate: none, optional or require",
+	{Name: "TLS_CLIENT_AUTH", Default: ClientAuthNone,
+		Help: "whether devices show a certificate: none, optional or require",
 		set: func(c *Config, v string) error {
 			c.TLSClientAuth = v
 			return oneOf(v, ClientAuthNone, ClientAuthOptional, ClientAuthRequire)
 		}},
-	{Name: "TLS_BIND_IMEI", Default: "false", Bool: true, Help: "a device's certificate must name the IMEI that it logs in with",
-		set: func(c *Config, v string) error { return parseBool(&c.TLSBindIMEI, v) }},
+	{Name: "TLS_BIND_IMEI", Default: "false", Bool: true,
+		Help: "a device's certificate must name the IMEI that it logs in with",
+		set:  func(c *Config, v string) error { return parseBool(&c.TLSBindIMEI, v) }},
 	{Name: "TLS_MIN_VERSION", Default: "1.2", Help: "oldest TLS version that is spoken: 1.0, 1.1, 1.2 or 1.3",
 		set: func(c *Config, v string) error {
 			c.TLSMinVersion = v
 			return oneOf(v, "1.0", "1.1", "1.2", "1.3")
 		}},
-	{Name: "PROXY_PROTOCOL_FROM", Help: "balancers whose PROXY protocol header is required and believed: addresses and networks, separated by commas (default none)",
+	{Name: "PROXY_PROTOCOL_FROM",
+		Help: "balancers whose PROXY protocol header is required and believed: addresses and networks, separated by " +
+			"commas (default none)",
 		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
 	{Name: "ENGINE", Help: "where records go: redis or embedded (default redis if REDIS_URL is set, else embedded)",
 		set: func(c *Config, v string) error {
@@ -79,15 +87,17 @@ var Settings = []Setting{
 	{Name: "DATA_DIR", Default: "./data",
 		Help: "directory of the embedded engine's telemetry.db, and of commands.db where no Redis keeps commands",
 		set:  func(c *Config, v string) error { c.DataDir = v; return nil }},
-	{Name: "EMBEDDED_RETENTION", Default: "720h", Help: "how long the embedded engine keeps records, counted while its machine is up; 0 keeps them for ever",
-		set: func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
+	{Name: "EMBEDDED_RETENTION", Default: "720h",
+		Help: "how long the embedded engine keeps records, counted while its machine is up; 0 keeps them for ever",
+		set:  func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
 	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or rediss:// for TLS",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.RedisURL, v) }},
 	{Name: "REDIS_TELEMETRY_STREAM", Default: "telemetry:teltonika", Help: "key of the stream of records",
 		set: func(c *Config, v string) error { c.RedisStream = v; return nil }},
 	{Name: "REDIS_STREAM_MAXLEN", Default: "1000000",
-		Help: "approximate length that the stream is trimmed to, never beyond what every consumer group has acknowledged; 0 keeps all",
-		set:  func(c *Config, v string) error { return parseInt(&c.RedisMaxLen, v, 0, 1<<62) }},
+		Help: "approximate length that the stream is trimmed to, never beyond what every consumer group has " +
+			"acknowledged; 0 keeps all",
+		set: func(c *Config, v string) error { return parseInt(&c.RedisMaxLen, v, 0, 1<<62) }},
 	{Name: "REDIS_DURABILITY", Default: "reply",
 		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always) or replicas=N",
 		set:  func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
@@ -117,15 +127,18 @@ var Settings = []Setting{
 	{Name: "ADMIN_TOKEN", Secret: true,
 		Help: "who uses that API must send it, at least 16 characters; needed if ADMIN_ADDRESS is not a loopback address",
 		set:  func(c *Config, v string) error { return parseAdminToken(&c.AdminToken, v) }},
-	{Name: "COMMAND_POLICY", Help: "file of rules which commands may be sent, read again at SIGHUP (default: destructive ones need confirmation)",
-		set: func(c *Config, v string) error { c.CommandPolicy = v; return nil }},
+	{Name: "COMMAND_POLICY",
+		Help: "file of rules which commands may be sent, read again at SIGHUP (default: destructive ones need confirmation)",
+		set:  func(c *Config, v string) error { c.CommandPolicy = v; return nil }},
 	{Name: "COMMAND_QUARANTINE", Default: "60s",
-		Help: "how long after a command's timeout its answer may still come: no other command is sent to the device meanwhile",
+		Help: "how long after a command's timeout its answer may still come: no other command is sent to the device " +
+			"meanwhile",
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.CommandQuarantine, v, 0, 10*time.Minute)
 		}},
-	{Name: "PPROF_ADDRESS", Help: "loopback address and port for profiles at /debug/pprof/, such as 127.0.0.1:6060 (default off)",
-		set: func(c *Config, v string) error { return parseLoopback(&c.PprofAddress, v) }},
+	{Name: "PPROF_ADDRESS",
+		Help: "loopback address and port for profiles at /debug/pprof/, such as 127.0.0.1:6060 (default off)",
+		set:  func(c *Config, v string) error { return parseLoopback(&c.PprofAddress, v) }},
 	{Name: "DEVICE_AUTHORITY_MODE", Default: AuthorityAllowAll,
 		Help: "which devices are known: allow_all, redis_allow_list (a set in CONTROL_REDIS_URL or REDIS_URL) " +
 			"or file_allow_list",
@@ -133,14 +146,16 @@ var Settings = []Setting{
 			c.DeviceAuthorityMode = v
 			return oneOf(v, AuthorityAllowAll, AuthorityRedisList, AuthorityFileList)
 		}},
-	{Name: "DEVICE_ALLOW_LIST", Default: defaultAllowList, Help: "key of the Redis set of IMEIs, or path of the file with one IMEI a line",
-		set: func(c *Config, v string) error { c.DeviceAllowList = v; return nil }},
+	{Name: "DEVICE_ALLOW_LIST", Default: defaultAllowList,
+		Help: "key of the Redis set of IMEIs, or path of the file with one IMEI a line",
+		set:  func(c *Config, v string) error { c.DeviceAllowList = v; return nil }},
 	{Name: "DEVICE_ALLOW_LIST_REFRESH", Default: "30s", Help: "how often the allow-list is read again",
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.DeviceAllowListRefresh, v, 100*time.Millisecond, forever)
 		}},
-	{Name: "STRICT_DEVICE_AUTH", Default: "false", Bool: true, Help: "refuse unknown devices instead of only labelling them, and disconnect those taken off the list",
-		set: func(c *Config, v string) error { return parseBool(&c.StrictDeviceAuth, v) }},
+	{Name: "STRICT_DEVICE_AUTH", Default: "false", Bool: true,
+		Help: "refuse unknown devices instead of only labelling them, and disconnect those taken off the list",
+		set:  func(c *Config, v string) error { return parseBool(&c.StrictDeviceAuth, v) }},
 	{Name: "UNLISTED_RECORD_RATE", Default: "0",
 		Help: "records a second that a device may store that is on no list, with 10 minutes' worth at once; 0 sets no bound",
 		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedRecordRate, v, 0, maxRecordRate) }},
@@ -148,8 +163,9 @@ var Settings = []Setting{
 		Help: "the same for all such devices of one address (IPv6: one /64)",
 		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedAddressRecordRate, v, 0, maxRecordRate) }},
 	{Name: "UNLISTED_ADDRESS_BYTE_RATE", Default: "4194304",
-		Help: "bytes a second of messages, and of records beyond 256 each, that such devices of one address may store, with 64 s' worth at once: beyond it they are read later; 0 sets no bound",
-		set:  func(c *Config, v string) error { return parseInt(&c.UnlistedAddressByteRate, v, 0, maxByteRate) }},
+		Help: "bytes a second of messages, and of records beyond 256 each, that such devices of one address may " +
+			"store, with 64 s' worth at once: beyond it they are read later; 0 sets no bound",
+		set: func(c *Config, v string) error { return parseInt(&c.UnlistedAddressByteRate, v, 0, maxByteRate) }},
 	{Name: "HANDSHAKE_TIMEOUT", Default: "30s", Help: "time for the whole login",
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.HandshakeTimeout, v, 10*time.Millisecond, forever)
@@ -160,7 +176,8 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error {
 			return parseDuration(&c.WriteTimeout, v, 10*time.Millisecond, forever)
 		}},
-	{Name: "MAX_CONNECTIONS", Help: "device connections at once (default the file-descriptor limit less a tenth of it, 32 at least)",
+	{Name: "MAX_CONNECTIONS",
+		Help: "device connections at once (default the file-descriptor limit less a tenth of it, 32 at least)",
 		set: func(c *Config, v string) error {
 			if v == "" {
 				return nil

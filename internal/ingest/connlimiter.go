@@ -11,8 +11,8 @@ import (
 
 // What one address may do: so many connections in a row may end without a login, and then one a second. An address that
 // does more still gets in, but each of its connections has hurriedLogin to log in: behind the NAT of a carrier good
-// devices share the address of a bad one. Beyond admitRate only one in oneOf gets in, so that its handshakes do not take
-// the processors, and a good device gets in with some patience. A login gives loginCredit back.
+// devices share the address of a bad one. Beyond admitRate only one in oneOf gets in, so that its handshakes do not
+// take the processors, and a good device gets in with some patience. A login gives loginCredit back.
 var (
 	unhurriedRate = limit.PerSecond(1, 200)
 	admitRate     = limit.PerSecond(100, 2000)

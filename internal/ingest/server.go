@@ -158,7 +158,8 @@ func (s *Server) serve(c *Conn) {
 	}
 }
 
-// serveVia opens the connection before that. It leaves the rest to a new goroutine: what opens it uses much of the stack.
+// serveVia opens the connection before that. It leaves the rest to a new goroutine: what opens it uses much of the
+// stack.
 func (s *Server) serveVia(c *Conn, via Transport) {
 	if reason := s.open(c, via); reason != "" {
 		s.end(c, reason)
@@ -195,7 +196,8 @@ func (s *Server) step(c *Conn) (reason CloseReason) {
 func (s *Server) contain(c *Conn, reason *CloseReason) {
 	if p := recover(); p != nil {
 		*reason = ReasonPanic
-		s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
+		s.options.Logger.Error("session panicked", "panic", p, "remote", c.RemoteAddr().String(),
+			"stack", string(debug.Stack()))
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // Rate is what a bucket grants: Burst at once, and then one more every Interval, which is at least a nanosecond. With a
-// Debt whoever finds one takes as many as he needs, up to Debt, and all wait until that is made up for. So those who need
-// many are not starved by those who need few.
+// Debt whoever finds one takes as many as he needs, up to Debt, and all wait until that is made up for. So those who
+// need many are not starved by those who need few.
 type Rate struct {
 	Burst    int
 	Interval time.Duration

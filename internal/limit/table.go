@@ -37,8 +37,8 @@ func (t *Table[C]) OfAddress(a netip.Addr) *C {
 	return t.at(maphash.Bytes(t.seed, b[:]))
 }
 
-// OfSource is the cell of an id as it is used by whoever has the address: nobody uses up what another address may do under
-// that id.
+// OfSource is the cell of an id as it is used by whoever has the address: nobody uses up what another address may do
+// under that id.
 func (t *Table[C]) OfSource(a netip.Addr, id string) *C {
 	var h maphash.Hash
 	h.SetSeed(t.seed)

@@ -13,7 +13,8 @@ import (
 // not acknowledged, and the devices send it again. A session's panic is no such case; see package ingest.
 func ExitOnPanic(logger *slog.Logger) {
 	if p := recover(); p != nil {
-		logger.Log(context.Background(), LevelFatal, "invariant broken, the process ends", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		logger.Log(context.Background(), LevelFatal, "invariant broken, the process ends", "panic", fmt.Sprint(p),
+			"stack", string(debug.Stack()))
 		os.Exit(1)
 	}
 }

@@ -117,8 +117,8 @@ func (d *Durability) noteFailure(ctx context.Context, err error) {
 type durabilityFigure Durability
 
 var engineInfo = gauge("engine_info",
-	"Which engine it is, with its version, and how durable it is set up: always 1. The class is memory, second (up to 1 s "+
-		"lost at power loss), fsync or replicated.",
+	"Which engine it is, with its version, and how durable it is set up: always 1. The class is memory, second "+
+		"(up to 1 s lost at power loss), fsync or replicated.",
 	"engine", "class")
 
 func (f *durabilityFigure) Describe(ch chan<- *prometheus.Desc) { ch <- engineInfo }

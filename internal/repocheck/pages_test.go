@@ -15,7 +15,7 @@ const (
 	operations = "OPERATIONS.md"
 	reference  = "docs/reference/"
 
-	maxColumns = 120 // of a page's lines, where they can be broken
+	maxColumns = 120 // of a line of Go, and of a page's where it can be broken
 )
 
 var update = flag.Bool("update", false, "write the generated parts of the pages anew")

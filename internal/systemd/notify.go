@@ -31,7 +31,8 @@ func New(getenv func(name string) string, logger *slog.Logger) *Notifier {
 		return n
 	}
 	if !strings.HasPrefix(n.socket, "/") && !strings.HasPrefix(n.socket, "@") {
-		logger.Warn("service manager not notified", "error", fmt.Errorf("NOTIFY_SOCKET %q: only unix sockets are supported", n.socket))
+		logger.Warn("service manager not notified",
+			"error", fmt.Errorf("NOTIFY_SOCKET %q: only unix sockets are supported", n.socket))
 		n.socket = ""
 		return n
 	}
@@ -42,7 +43,8 @@ func New(getenv func(name string) string, logger *slog.Logger) *Notifier {
 	return n
 }
 
-// watchdogInterval is the time within which the manager wants a sign of life from this very process, 0 if it wants none.
+// watchdogInterval is the time within which the manager wants a sign of life from this very process, 0 if it wants
+// none.
 func watchdogInterval(getenv func(string) string) (time.Duration, error) {
 	microseconds := getenv("WATCHDOG_USEC")
 	if pid := getenv("WATCHDOG_PID"); microseconds == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {

@@ -28,8 +28,8 @@ var (
 var errDatagramRate = errors.New("too many records in datagrams")
 
 // datagrams is what the adapter keeps for those who send datagrams. An IMEI in a datagram is only a claim, so what it
-// does is held neither against the device that is connected under it nor to its credit: the dead letters and what those on no
-// list may store are counted apart, and there is no login backoff.
+// does is held neither against the device that is connected under it nor to its credit: the dead letters and what those
+// on no list may store are counted apart, and there is no login backoff.
 type datagrams struct {
 	quota       *publish.Quota
 	records     limit.Bucket

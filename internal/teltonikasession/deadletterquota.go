@@ -25,8 +25,8 @@ const (
 	deadLetterAddressPart   = 2
 )
 
-// deadLetterPatience is how long a frame that nobody sends again waits for its place among the dead letters: a device's next
-// one, even if there are others at its address. Longer would hold back the records behind it.
+// deadLetterPatience is how long a frame that nobody sends again waits for its place among the dead letters: a device's
+// next one, even if there are others at its address. Longer would hold back the records behind it.
 const deadLetterPatience = 2 * deadLetterInterval
 
 // errDeadLetterLimit: the device, its address, or all together have used up the quota. There is more with time, so a

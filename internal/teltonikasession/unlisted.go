@@ -15,8 +15,8 @@ var errUnlistedRate = errors.New("too many records of devices that are on no lis
 // unlistedSaved is how much of its rate a device has at once, for what it has kept while it was offline.
 const unlistedSaved = 10 * time.Minute
 
-// unlisted bounds what devices that are on no list may store, by device at one address and by address. Without a list that
-// is every device. Nil tables bound nothing.
+// unlisted bounds what devices that are on no list may store, by device at one address and by address. Without a list
+// that is every device. Nil tables bound nothing.
 type unlisted struct {
 	devices, addresses      *limit.Table[limit.Bucket]
 	deviceRate, addressRate limit.Rate // in records or messages
@@ -63,9 +63,9 @@ func (u *unlisted) spend(o *source, n int, now time.Time) bool {
 	return device == nil || device.Take(n, now, u.deviceRate)
 }
 
-// Bulk is what takes far more room than records do, by which vehicles show where they are: messages, and what records have
-// beyond ordinaryRecord, which even those with many elements stay below. Each message counts as so many bytes more than it
-// has, because as many are stored with it.
+// Bulk is what takes far more room than records do, by which vehicles show where they are: messages, and what records
+// have beyond ordinaryRecord, which even those with many elements stay below. Each message counts as so many bytes more
+// than it has, because as many are stored with it.
 const (
 	ordinaryRecord = 256
 	bulkSaved      = 64 // s: how much of its rate an address has at once: the pictures of a fleet behind one carrier's NAT

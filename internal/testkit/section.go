@@ -25,7 +25,8 @@ func Section(tb testing.TB, path, name, want string, update bool) {
 		return
 	}
 	if !update {
-		tb.Fatalf("%s, section %s, is not what the program says: run `make docs`\nis:\n%s\nshould be:\n%s", path, name, got, want)
+		tb.Fatalf("%s, section %s, is not what the program says: run `make docs`\nis:\n%s\nshould be:\n%s", path, name, got,
+			want)
 	}
 	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 		tb.Fatal(err)

@@ -27,7 +27,8 @@ func beginGranted(t *testing.T, b Backend) {
 	c := newCommand(deviceA)
 	before := time.Now()
 	e := n.begun(t, c, patient)
-	if kept := n.lookup(t, c.ID); kept.State != e.State || kept.Attempts != 1 || !sameTime(kept.SentAt, e.SentAt) || !sameTime(kept.Deadline, e.Deadline) {
+	if kept := n.lookup(t, c.ID); kept.State != e.State || kept.Attempts != 1 || !sameTime(kept.SentAt, e.SentAt) ||
+		!sameTime(kept.Deadline, e.Deadline) {
 		t.Errorf("begin says\n%+v, lookup\n%+v", e, kept)
 	}
 	if err := sameCommand(e.Command, c); err != nil {

@@ -90,7 +90,8 @@ func (n *node) begun(t *testing.T, c command.Command, p command.Timeouts) comman
 // wantWait makes sure that the lease is another command's, for a time within the limits.
 func (n *node) wantWait(t *testing.T, id string, least, most time.Duration) {
 	t.Helper()
-	if lease := n.begin(t, id, patient); lease.Granted || lease.Wait <= least || lease.Wait > most || lease.Entry.State != command.Queued {
+	if lease := n.begin(t, id, patient); lease.Granted || lease.Wait <= least || lease.Wait > most ||
+		lease.Entry.State != command.Queued {
 		t.Fatalf("begin of %s must wait for more than %v and at most %v, queued: %+v", id, least, most, lease)
 	}
 }
@@ -122,11 +123,13 @@ func (n *node) wantGrantSoon(t *testing.T, id string) {
 }
 
 // wantMatch settles the message and compares what it is and whose.
-func (n *node) wantMatch(t *testing.T, m *command.Message, p command.Timeouts, want command.Match, id string) command.Entry {
+func (n *node) wantMatch(t *testing.T, m *command.Message, p command.Timeouts, want command.Match,
+	id string) command.Entry {
 	t.Helper()
 	match, e := n.settle(t, m, p)
 	if match != want || e.ID != id {
-		t.Fatalf("message %q (codec %v, type %#x) is %q of %q, want %q of %q", m.Payload, m.Codec, m.Type, match, e.ID, want, id)
+		t.Fatalf("message %q (codec %v, type %#x) is %q of %q, want %q of %q", m.Payload, m.Codec, m.Type, match, e.ID, want,
+			id)
 	}
 	return e
 }
@@ -221,7 +224,8 @@ func sameResult(got, want command.Entry) error {
 
 // result is the part of an entry that a result says, for people.
 func result(e command.Entry) string {
-	return fmt.Sprintf("%s of %s %s (%s) %.40q by %s, sent %v, finished %v", e.ID, e.IMEI, e.State, e.Reason, e.Response, e.Instance,
+	return fmt.Sprintf("%s of %s %s (%s) %.40q by %s, sent %v, finished %v", e.ID, e.IMEI, e.State, e.Reason, e.Response,
+		e.Instance,
 		e.SentAt.UnixMilli(), e.FinishedAt.UnixMilli())
 }
 

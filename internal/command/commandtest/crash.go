@@ -43,7 +43,8 @@ func crashSent(t *testing.T, b Backend) {
 	first.crash(t)
 	n := start(t, b, "a")
 	e := n.wantEnd(t, c.ID, command.Failed)
-	if e.Reason != command.ReasonDeliveryUnknown || !sameTime(e.SentAt, sent.SentAt) || e.FinishedAt.Before(e.SentAt) || e.Instance != "a" {
+	if e.Reason != command.ReasonDeliveryUnknown || !sameTime(e.SentAt, sent.SentAt) || e.FinishedAt.Before(e.SentAt) ||
+		e.Instance != "a" {
 		t.Errorf("left by a crash: %+v", e)
 	}
 	n.wantTold(t, c.ID)

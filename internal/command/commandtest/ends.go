@@ -37,7 +37,8 @@ func expiresAlone(t *testing.T, b Backend) {
 	soon.Expires = soon.Created.Add(150 * time.Millisecond)
 	n.submit(t, soon, later)
 	e := n.wantEnd(t, soon.ID, command.Expired)
-	if e.Reason != command.ReasonNotConnected || e.Attempts != 0 || !e.SentAt.IsZero() || e.FinishedAt.Before(soon.Expires.Truncate(time.Millisecond)) {
+	if e.Reason != command.ReasonNotConnected || e.Attempts != 0 || !e.SentAt.IsZero() ||
+		e.FinishedAt.Before(soon.Expires.Truncate(time.Millisecond)) {
 		t.Errorf("expired: %+v", e)
 	}
 	n.wantTold(t, soon.ID)
@@ -82,7 +83,8 @@ func sentAndGivenUp(t *testing.T, b Backend) {
 	c.Timeout = command.MinTimeout
 	sent := n.begun(t, c, hasty)
 	n.submit(t, next)
-	if e := n.wantEnd(t, c.ID, command.TimedOut); e.Reason != command.ReasonNoAnswer || e.FinishedAt.Before(sent.SentAt.Add(c.Timeout).Truncate(time.Millisecond)) || e.Attempts != 1 {
+	if e := n.wantEnd(t, c.ID, command.TimedOut); e.Reason != command.ReasonNoAnswer ||
+		e.FinishedAt.Before(sent.SentAt.Add(c.Timeout).Truncate(time.Millisecond)) || e.Attempts != 1 {
 		t.Errorf("timed out: %+v", e)
 	}
 	n.wantTold(t, c.ID)

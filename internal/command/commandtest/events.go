@@ -35,7 +35,8 @@ func published(t *testing.T, b Backend) {
 	for i, g := range got {
 		w := want[i]
 		same := g.IMEI == w.IMEI && g.Codec == w.Codec && g.Type == w.Type && g.Named == w.Named && g.Sent == w.Sent &&
-			bytes.Equal(g.Payload, w.Payload) && g.Size == len(w.Payload) && sameTime(g.Received, w.Received) && g.Kind == w.Kind && g.Command == w.Command
+			bytes.Equal(g.Payload, w.Payload) && g.Size == len(w.Payload) && sameTime(g.Received, w.Received) &&
+			g.Kind == w.Kind && g.Command == w.Command
 		if !same {
 			t.Errorf("event %d is\n%+v, want\n%+v", i, g, w)
 		}
@@ -46,7 +47,8 @@ func published(t *testing.T, b Backend) {
 func longEvents(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	for _, size := range []int{command.MaxEventPayload, command.MaxEventPayload + 1, 60_000} {
-		m := message(deviceA, teltonika.Codec12, teltonika.TypeCamera, "", string(bytes.Repeat([]byte{0xFF, 0xD8}, size/2+1)[:size]))
+		m := message(deviceA, teltonika.Codec12, teltonika.TypeCamera, "",
+			string(bytes.Repeat([]byte{0xFF, 0xD8}, size/2+1)[:size]))
 		if err := n.Publish(t.Context(), &command.Event{Message: *m, Kind: command.MatchNone}); err != nil {
 			t.Fatal(err)
 		}

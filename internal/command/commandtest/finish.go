@@ -25,10 +25,12 @@ func finishSent(t *testing.T, b Backend) {
 	e := n.begun(t, c, patient)
 	n.submit(t, next)
 	e = n.finish(t, e.Finished(command.TimedOut, "no answer in time", time.Now().Add(-2*time.Hour)), patient)
-	if e.State != command.TimedOut || e.Reason != "no answer in time" || e.FinishedAt.Before(e.SentAt) || e.Instance != "a" || e.Attempts != 1 {
+	if e.State != command.TimedOut || e.Reason != "no answer in time" || e.FinishedAt.Before(e.SentAt) ||
+		e.Instance != "a" || e.Attempts != 1 {
 		t.Errorf("finish returns %+v", e)
 	}
-	if kept := n.wantFinal(t, c.ID, command.TimedOut); kept.Reason != e.Reason || !sameTime(kept.FinishedAt, e.FinishedAt) || !sameTime(kept.SentAt, e.SentAt) {
+	if kept := n.wantFinal(t, c.ID, command.TimedOut); kept.Reason != e.Reason ||
+		!sameTime(kept.FinishedAt, e.FinishedAt) || !sameTime(kept.SentAt, e.SentAt) {
 		t.Errorf("finish says\n%+v, lookup\n%+v", e, kept)
 	}
 	n.wantWait(t, next.ID, 0, patient.Quarantine)
@@ -77,7 +79,8 @@ func finishQuarantine(t *testing.T, b Backend) {
 func finishLost(t *testing.T, b Backend) {
 	n := start(t, b, "a")
 	c := newCommand(deviceA)
-	lost := command.Entry{Command: c, State: command.Sent, Attempts: 1, SentAt: time.Now(), Deadline: time.Now().Add(c.Timeout), Instance: "a"}
+	lost := command.Entry{Command: c, State: command.Sent, Attempts: 1, SentAt: time.Now(),
+		Deadline: time.Now().Add(c.Timeout), Instance: "a"}
 	e := n.finish(t, lost.Finished(command.TimedOut, "no answer", time.Now()), patient)
 	if e.State != command.TimedOut || e.Reason != "no answer" {
 		t.Errorf("finish returns %+v", e)
@@ -135,9 +138,11 @@ func end(t *testing.T, n *node, e command.Entry, contender int) command.Entry {
 	case 1:
 		e, err = n.Cancel(t.Context(), e.ID)
 	case 2:
-		e, err = n.Finish(t.Context(), e.Finished(command.TimedOut, fmt.Sprint("contender ", contender), time.Now()), command.Timeouts{})
+		e, err = n.Finish(t.Context(), e.Finished(command.TimedOut, fmt.Sprint("contender ", contender), time.Now()),
+			command.Timeouts{})
 	case 3:
-		e, err = n.Finish(t.Context(), e.Finished(command.Failed, fmt.Sprint("contender ", contender), time.Now()), command.Timeouts{})
+		e, err = n.Finish(t.Context(), e.Finished(command.Failed, fmt.Sprint("contender ", contender), time.Now()),
+			command.Timeouts{})
 	}
 	if err != nil {
 		t.Errorf("contender %d: %v", contender, err)

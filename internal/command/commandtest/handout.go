@@ -150,7 +150,8 @@ func givenBackEarly(t *testing.T, b Backend) {
 // takenQueuedOnly has commands that are not to be sent beside one that is.
 func takenQueuedOnly(t *testing.T, b Backend) {
 	n := start(t, b, "a")
-	answered, cancelled, failed, sent, queued := newCommand(deviceA), newCommand(deviceA), newCommand(deviceA), newCommand(deviceA), newCommand(deviceA)
+	answered, cancelled, failed := newCommand(deviceA), newCommand(deviceA), newCommand(deviceA)
+	sent, queued := newCommand(deviceA), newCommand(deviceA)
 	sent.Idempotent = true
 	over := expired(deviceA)
 	n.begun(t, answered, hasty)

@@ -28,7 +28,8 @@ var lastCommand atomic.Int64
 // newCommand returns a command with an id that no other one has.
 func newCommand(imei string) command.Command {
 	number := lastCommand.Add(1)
-	c := command.Command{ID: fmt.Sprintf("command-%d", number), IMEI: imei, Payload: fmt.Appendf(nil, "setdigout %d", number)}
+	c := command.Command{ID: fmt.Sprintf("command-%d", number), IMEI: imei,
+		Payload: fmt.Appendf(nil, "setdigout %d", number)}
 	c.Complete(time.Now())
 	return c
 }
@@ -71,7 +72,8 @@ func answer(imei, text string) *command.Message {
 }
 
 func message(imei string, codec teltonika.Codec, kind byte, named, text string) *command.Message {
-	return &command.Message{IMEI: imei, Codec: codec, Type: kind, Named: named, Payload: []byte(text), Received: time.Now()}
+	return &command.Message{IMEI: imei, Codec: codec, Type: kind, Named: named, Payload: []byte(text),
+		Received: time.Now()}
 }
 
 func ids(commands []command.Command) (all []string) {

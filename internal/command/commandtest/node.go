@@ -83,7 +83,8 @@ var lastConnection atomic.Int64
 // connection is a new connection of the device. Each is some milliseconds younger than the one before it.
 func connection(imei string) command.Connection {
 	number := lastConnection.Add(1)
-	return command.Connection{IMEI: imei, Since: suiteStart.Add(time.Duration(number) * 5 * time.Millisecond), Number: uint64(number)}
+	return command.Connection{IMEI: imei, Since: suiteStart.Add(time.Duration(number) * 5 * time.Millisecond),
+		Number: uint64(number)}
 }
 
 var suiteStart = time.Now()

@@ -44,7 +44,8 @@ func submitKept(t *testing.T, b Backend) {
 		if err := sameCommand(e.Command, c); err != nil {
 			t.Error(err)
 		}
-		if e.Attempts != 0 || !e.SentAt.IsZero() || !e.Deadline.IsZero() || !e.FinishedAt.IsZero() || e.Response != nil || e.Reason != "" {
+		if e.Attempts != 0 || !e.SentAt.IsZero() || !e.Deadline.IsZero() || !e.FinishedAt.IsZero() || e.Response != nil ||
+			e.Reason != "" {
 			t.Errorf("a command that nothing has become of: %+v", e)
 		}
 	}

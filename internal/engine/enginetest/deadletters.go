@@ -165,7 +165,8 @@ func deadLetterNoRef(t *testing.T, h Harness) {
 	e := open(t, h)
 	stored := storeDead(t, e, 0, 2)
 	for _, ref := range []string{"", "-", "+", "x", "*", "-1", "1-x", "1 OR 1=1", "99999999999999999999999"} {
-		if err := e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(), []string{showDeadLetters(t, e)[0].ref, ref}); err == nil {
+		if err := e.(engine.DeadLetterStore).RemoveDeadLetters(t.Context(),
+			[]string{showDeadLetters(t, e)[0].ref, ref}); err == nil {
 			t.Errorf("%q is taken for a ref", ref)
 		} else if checkTyped(t, err); engine.IsTransient(err) {
 			t.Errorf("%q shall be tried again: %v", ref, err)

@@ -42,7 +42,8 @@ type streamState struct {
 
 // due reports whether the stream is to be looked at together with a batch.
 func (w *witness) due(known, written bool, now time.Time) bool {
-	return known || written && (w.seen.first == streamID{} || (w.limit > 0 || w.room != nil) && now.Sub(w.checked) >= checkEvery)
+	bounded := w.limit > 0 || w.room != nil
+	return known || written && (w.seen.first == streamID{} || bounded && now.Sub(w.checked) >= checkEvery)
 }
 
 // appendCheck appends the questions.

@@ -76,7 +76,8 @@ func (r *room) stored() (warn bool) {
 // noteRemoved warns, once in a while, that rows were removed for new ones.
 func (w *writer) noteRemoved() {
 	if w.dead.stored() {
-		w.log.Warn("oldest dead letters removed to make room for new ones: replay or delete them in time", "limit", w.dead.limit)
+		w.log.Warn("oldest dead letters removed to make room for new ones: replay or delete them in time",
+			"limit", w.dead.limit)
 	}
 	if w.messages.stored() {
 		w.log.Warn("oldest messages removed to make room for new ones: read them in time, or allow more",

@@ -81,7 +81,8 @@ func inherit(names []string) ([]*inherited, error) {
 			bad = append(bad, fmt.Errorf("systemd socket %q, file descriptor %d: %w", name, firstInherited+i, err))
 			continue
 		case name != "" && !slices.Contains(names, name):
-			bad = append(bad, fmt.Errorf("%v: unknown name; use FileDescriptorName= with one of %s", s, strings.Join(names, ", ")))
+			bad = append(bad, fmt.Errorf("%v: unknown name; use FileDescriptorName= with one of %s", s,
+				strings.Join(names, ", ")))
 		}
 		all = append(all, s)
 	}
@@ -161,7 +162,9 @@ func (s *Set) claim(name, network string, port int) ([]*inherited, error) {
 func (s *Set) Unused() error {
 	var unused []error
 	for _, i := range s.inherited {
-		unused = append(unused, fmt.Errorf("%v: nothing uses it; turn on what it is for, give it a name by FileDescriptorName=, or take it out of the socket unit", i))
+		unused = append(unused,
+			fmt.Errorf("%v: nothing uses it; turn on what it is for, give it a name by FileDescriptorName=, or take it "+
+				"out of the socket unit", i))
 	}
 	closeAll(s.inherited)
 	s.inherited = nil

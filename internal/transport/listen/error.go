@@ -29,8 +29,10 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 var remedies = map[syscall.Errno]string{
-	syscall.EADDRINUSE:    "another socket has this port (ss -lntup shows whose); stop that process or take another port",
-	syscall.EACCES:        "ports below 1024 need CAP_NET_BIND_SERVICE or a socket handed over by systemd; or take a higher port",
-	syscall.EADDRNOTAVAIL: "no interface of this machine has this address; take one that ip address shows, or none for all",
-	syscall.EAFNOSUPPORT:  "this machine has no addresses of this family; take one of the other",
+	syscall.EADDRINUSE: "another socket has this port (ss -lntup shows whose); stop that process or take another port",
+	syscall.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE or a socket handed over by systemd; or take " +
+		"a higher port",
+	syscall.EADDRNOTAVAIL: "no interface of this machine has this address; take one that ip address shows, or none " +
+		"for all",
+	syscall.EAFNOSUPPORT: "this machine has no addresses of this family; take one of the other",
 }

@@ -55,7 +55,8 @@ func ParseHosts(text string) ([]string, error) {
 		address, _, _ := strings.Cut(host, "%")
 		switch {
 		case host != "localhost" && net.ParseIP(address) == nil:
-			bad = append(bad, fmt.Errorf("%q: use an IP address of this machine, such as 127.0.0.1 or ::, without a port", strings.TrimSpace(entry)))
+			bad = append(bad, fmt.Errorf("%q: use an IP address of this machine, such as 127.0.0.1 or ::, without a port",
+				strings.TrimSpace(entry)))
 		case slices.Contains(hosts, host):
 			bad = append(bad, fmt.Errorf("%q: is there twice", host))
 		}
@@ -152,7 +153,8 @@ type socket interface {
 const portTries = 16
 
 // open opens one socket an address, or none.
-func open[S socket](name, network string, hosts []string, port int, listen func(network, address string) (S, error)) ([]S, error) {
+func open[S socket](name, network string, hosts []string, port int,
+	listen func(network, address string) (S, error)) ([]S, error) {
 	for try := 1; ; try++ {
 		opened, err := openAll(name, network, hosts, port, listen)
 		if err == nil || port != 0 || try == portTries || !errors.Is(err, syscall.EADDRINUSE) {
@@ -161,7 +163,8 @@ func open[S socket](name, network string, hosts []string, port int, listen func(
 	}
 }
 
-func openAll[S socket](name, network string, hosts []string, port int, listen func(network, address string) (S, error)) ([]S, error) {
+func openAll[S socket](name, network string, hosts []string, port int,
+	listen func(network, address string) (S, error)) ([]S, error) {
 	var opened []S
 	for _, host := range hosts {
 		address := net.JoinHostPort(host, strconv.Itoa(port))

@@ -97,7 +97,8 @@ func readV2(r io.Reader, buffer *[maxHeader]byte, size int) (int, *Error) {
 	}
 	length := int(binary.BigEndian.Uint16(buffer[fixedV2-2 : fixedV2]))
 	if length > maxLengthV2 {
-		return size, &Error{TooLong, size, fmt.Errorf("version 2 with %d bytes behind its length, at most %d are taken", length, maxLengthV2)}
+		return size, &Error{TooLong, size,
+			fmt.Errorf("version 2 with %d bytes behind its length, at most %d are taken", length, maxLengthV2)}
 	}
 	n, err = io.ReadFull(r, buffer[size:size+length])
 	size += n

@@ -61,7 +61,8 @@ func parsePrefix(entry string) (netip.Prefix, error) {
 	case prefix.Bits() == 0:
 		return netip.Prefix{}, errEmpty
 	case prefix != prefix.Masked():
-		return netip.Prefix{}, fmt.Errorf("this is an address inside a network; did you mean %s, or %s alone?", prefix.Masked(), prefix.Addr())
+		return netip.Prefix{}, fmt.Errorf("this is an address inside a network; did you mean %s, or %s alone?",
+			prefix.Masked(), prefix.Addr())
 	}
 	return prefix, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // CheckOptions say what a check compares with.
 type CheckOptions struct {
-	ServerName        string        // that the certificate must be for; empty is the address's host, or none for CheckFiles
+	ServerName        string        // of the certificate; empty is the address's host, or any for CheckFiles
 	CAFile            string        // PEM: what the devices trust; empty is this machine's CAs
 	CertFile, KeyFile string        // PEM: a device's certificate to show; empty shows none
 	Timeout           time.Duration // of each connection; 0 is 10 s
@@ -37,7 +37,8 @@ func Check(ctx context.Context, address string, o CheckOptions) *Report {
 	if seen == nil {
 		return r
 	}
-	r.chain(seen.chain, p.roots, p.name, "the server's key belongs to its certificate: the handshake proves it", seen.err == nil)
+	r.chain(seen.chain, p.roots, p.name, "the server's key belongs to its certificate: the handshake proves it",
+		seen.err == nil)
 	r.client(seen, o)
 	p.offers(ctx, r)
 	return r
@@ -95,7 +96,8 @@ func readRoots(file string) (*x509.CertPool, error) {
 func (r *Report) chain(chain []*x509.Certificate, roots *x509.CertPool, name, key string, matches bool) {
 	bytes := 0
 	for i, c := range chain {
-		r.fact(fmt.Sprintf("certificate %d", i+1), "%s, issued by %s, %s, valid %s to %s (%.1f days left)", c.Subject, c.Issuer,
+		r.fact(fmt.Sprintf("certificate %d", i+1), "%s, issued by %s, %s, valid %s to %s (%.1f days left)", c.Subject,
+			c.Issuer,
 			keyText(c), day(c.NotBefore), day(c.NotAfter), time.Until(c.NotAfter).Hours()/24)
 		bytes += len(c.Raw)
 	}
@@ -123,7 +125,8 @@ func (r *Report) trust(chain []*x509.Certificate, roots *x509.CertPool) {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		if !slices.ContainsFunc(chain, invalid.Cert.Equal) {
-			r.problem(Error, CodeExpired, nameOf(invalid.Cert)+", which the chain leads to, is not valid today", "renew the CA, also on the devices")
+			r.problem(Error, CodeExpired, nameOf(invalid.Cert)+", which the chain leads to, is not valid today",
+				"renew the CA, also on the devices")
 			return
 		}
 		err = verify(chain, roots, chain[0].NotAfter.Add(-time.Second))
@@ -136,11 +139,14 @@ func (r *Report) trust(chain []*x509.Certificate, roots *x509.CertPool) {
 	case !errors.As(err, &unknown):
 		r.problem(Error, CodeUntrusted, "the chain cannot be verified: "+err.Error(), "have the certificate issued anew")
 	case isSelfSigned(last):
-		r.problem(Error, CodeUntrusted, fmt.Sprintf("the chain ends at %s, which signs itself and is not among the trusted CAs", nameOf(last)),
+		r.problem(Error, CodeUntrusted,
+			fmt.Sprintf("the chain ends at %s, which signs itself and is not among the trusted CAs", nameOf(last)),
 			"upload this CA's certificate to the devices, and give it to this check as the CA file")
 	default:
-		r.problem(Error, CodeChainGap, fmt.Sprintf("the chain ends at %s, whose issuer %q is neither sent nor trusted", nameOf(last), last.Issuer),
-			"append the issuer's certificate to the certificate file, or, if it is the devices' root, give it to this check as the CA file")
+		r.problem(Error, CodeChainGap,
+			fmt.Sprintf("the chain ends at %s, whose issuer %q is neither sent nor trusted", nameOf(last), last.Issuer),
+			"append the issuer's certificate to the certificate file, or, if it is the devices' root, give it to this "+
+				"check as the CA file")
 	}
 }
 
@@ -149,7 +155,8 @@ func verify(chain []*x509.Certificate, roots *x509.CertPool, at time.Time) error
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err
 }
 
@@ -182,11 +189,14 @@ func (r *Report) client(seen *sight, o CheckOptions) {
 		r.fact("client certificate", "asked for, and the one of %s is accepted", o.CertFile)
 	case o.CertFile == "":
 		r.fact("client certificate", "required")
-		r.problem(Warning, CodeHandshake, "the server requires a client certificate, so the handshake could not be finished: "+seen.err.Error(),
+		r.problem(Warning, CodeHandshake,
+			"the server requires a client certificate, so the handshake could not be finished: "+seen.err.Error(),
 			"give this check a device's certificate and key")
 		return
 	case seen.ended:
-		r.problem(Warning, CodeHandshake, fmt.Sprintf("the server ended the connection after the handshake, and did not say whether it is for the certificate of %s", o.CertFile),
+		r.problem(Warning, CodeHandshake,
+			fmt.Sprintf("the server ended the connection after the handshake, and did not say whether it is for the "+
+				"certificate of %s", o.CertFile),
 			"see the server's log; it may be stopping, or a balancer in front may have ended it")
 		return
 	default:
@@ -235,5 +245,6 @@ func newProbe(address string, o CheckOptions) (*probe, error) {
 // isTimeoutError reports whether a connection was given up waiting.
 func isTimeoutError(err error) bool {
 	var timeout net.Error
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &timeout) && timeout.Timeout()
 }

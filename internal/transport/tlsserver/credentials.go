@@ -77,11 +77,13 @@ func poolOf(all []*x509.Certificate) *x509.CertPool {
 // matchKey checks that the key is the first certificate's.
 func matchKey(certFile, keyFile string, chain []*x509.Certificate, key crypto.Signer) error {
 	for i, certificate := range chain {
-		if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(certificate.PublicKey) {
+		if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok ||
+			!public.Equal(certificate.PublicKey) {
 			continue
 		}
 		if i > 0 {
-			return fmt.Errorf("%s: the key belongs to certificate %d of the file: the server's certificate has to be the first, its issuers behind it", certFile, i+1)
+			return fmt.Errorf("%s: the key belongs to certificate %d of the file: the server's certificate has to be the "+
+				"first, its issuers behind it", certFile, i+1)
 		}
 		return nil
 	}

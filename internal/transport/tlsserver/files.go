@@ -132,7 +132,8 @@ func notPEM(file string, data []byte, command string) error {
 	case len(bytes.TrimSpace(data)) == 0:
 		return fmt.Errorf("%s: is empty", file)
 	case data[0] == 0x30:
-		return fmt.Errorf("%s: is not PEM but DER or PKCS#12; convert it, for DER: openssl %s -inform der -in %[1]s", file, command)
+		return fmt.Errorf("%s: is not PEM but DER or PKCS#12; convert it, for DER: openssl %s -inform der -in %[1]s", file,
+			command)
 	}
 	return fmt.Errorf("%s: is not PEM: no -----BEGIN line with its end", file)
 }

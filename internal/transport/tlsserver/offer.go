@@ -9,6 +9,7 @@ import (
 
 // compare finds out why device and server could not agree.
 func (cr *credentials) compare(minVersion uint16, o *offer, err error) *HandshakeError {
+	has := func(text string) bool { return strings.Contains(err.Error(), text) }
 	switch {
 	case o == nil:
 		return &HandshakeError{Reason: ReasonOther, Cause: "the device's first message is no sound TLS hello"}
@@ -17,10 +18,12 @@ func (cr *credentials) compare(minVersion uint16, o *offer, err error) *Handshak
 			", and the minimum here is " + tls.VersionName(minVersion)}
 	case !cr.agrees(o):
 		return &HandshakeError{Reason: ReasonNoSharedCipher, Cause: cr.noSuite(o)}
-	case strings.Contains(err.Error(), "signature algorithms"), strings.Contains(err.Error(), "signature_algorithms"):
-		return &HandshakeError{Reason: ReasonNoSharedCipher, Cause: "the device cannot verify signatures of our certificate's key"}
-	case strings.Contains(err.Error(), "no cipher suite"), strings.Contains(err.Error(), "no key exchanges"), strings.Contains(err.Error(), "point formats"):
-		return &HandshakeError{Reason: ReasonNoSharedCipher, Cause: "the device offers no key exchange or curve of ours for the suites in common"}
+	case has("signature algorithms"), has("signature_algorithms"):
+		return &HandshakeError{Reason: ReasonNoSharedCipher,
+			Cause: "the device cannot verify signatures of our certificate's key"}
+	case has("no cipher suite"), has("no key exchanges"), has("point formats"):
+		return &HandshakeError{Reason: ReasonNoSharedCipher,
+			Cause: "the device offers no key exchange or curve of ours for the suites in common"}
 	}
 	return &HandshakeError{Reason: ReasonOther, Cause: "the device's TLS stack broke the protocol"}
 }
@@ -29,7 +32,10 @@ func (cr *credentials) compare(minVersion uint16, o *offer, err error) *Handshak
 func (cr *credentials) agrees(o *offer) bool {
 	_, isRSA := cr.leaf.PublicKey.(*rsa.PublicKey)
 	return slices.ContainsFunc(o.suites, func(id uint16) bool {
-		return isTLS13(id) && slices.Contains(o.versions, tls.VersionTLS13) || slices.Contains(suites, id) && needsECDSA(id) != isRSA
+		if isTLS13(id) {
+			return slices.Contains(o.versions, tls.VersionTLS13)
+		}
+		return slices.Contains(suites, id) && needsECDSA(id) != isRSA
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -52,7 +53,8 @@ func (p *probe) dial(ctx context.Context, r *Report, c *tls.Config) *sight {
 	var dialer net.Dialer
 	raw, err := dialer.DialContext(ctx, "tcp", p.address)
 	if err != nil {
-		r.problem(Error, CodeUnreachable, "no connection: "+err.Error(), "check the address, the server and the firewalls between")
+		r.problem(Error, CodeUnreachable, "no connection: "+err.Error(),
+			"check the address, the server and the firewalls between")
 		return nil
 	}
 	defer raw.Close()
@@ -76,8 +78,9 @@ func (p *probe) try(ctx context.Context, c *tls.Config) *sight {
 func (p *probe) handshake(ctx context.Context, raw net.Conn, c *tls.Config) *sight {
 	seen := &sight{}
 	c.ServerName = p.name
-	c.InsecureSkipVerify = true                                  // the chain is verified apart, to say all that is wrong with it
-	c.VerifyConnection = func(state tls.ConnectionState) error { // as soon as the certificate is there
+	// The chain is verified apart, as soon as the certificate is there, to say all that is wrong with it.
+	c.InsecureSkipVerify = true
+	c.VerifyConnection = func(state tls.ConnectionState) error {
 		seen.chain, seen.resumed = state.PeerCertificates, state.DidResume
 		return nil
 	}
@@ -119,12 +122,15 @@ func notTLSProblem(err error) Problem {
 	var header tls.RecordHeaderError
 	switch {
 	case errors.As(err, &header):
-		return Problem{Error, CodeNotTLS, fmt.Sprintf("the server does not speak TLS: it answers % x", header.RecordHeader), "check the port"}
+		return Problem{Error, CodeNotTLS, fmt.Sprintf("the server does not speak TLS: it answers % x", header.RecordHeader),
+			"check the port"}
 	case isTimeoutError(err):
-		return Problem{Error, CodeNotTLS, "the server does not answer a TLS hello", "check that the port is the TLS one, and no balancer in front expects something else"}
+		return Problem{Error, CodeNotTLS, "the server does not answer a TLS hello",
+			"check that the port is the TLS one, and no balancer in front expects something else"}
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return Problem{Error, CodeNotTLS, "the server closes the connection at a TLS hello: " + err.Error(),
-			"check that the port is the TLS one, or that plain and TLS are told apart on it, and that the balancer in front sends what the server expects"}
+			"check that the port is the TLS one, or that plain and TLS are told apart on it, and that the balancer in " +
+				"front sends what the server expects"}
 	}
 	return Problem{Error, CodeHandshake, "the server refuses the handshake: " + err.Error(), "see the server's log"}
 }
@@ -132,25 +138,21 @@ func notTLSProblem(err error) Problem {
 // suiteGroup is a kind of suites that devices have.
 type suiteGroup struct {
 	name   string
-	has    func(name string) bool
-	wanted bool // devices exist that have nothing else
+	suites *regexp.Regexp // their names
+	wanted bool           // devices exist that have nothing else
 }
 
 var suiteGroups = []suiteGroup{
-	{"ECDHE with AES-GCM", func(n string) bool { return strings.Contains(n, "ECDHE") && strings.Contains(n, "GCM") }, true},
-	{"ECDHE with AES-CBC", func(n string) bool {
-		return strings.Contains(n, "ECDHE") && strings.Contains(n, "AES") && strings.Contains(n, "CBC")
-	}, true},
-	{"RSA key exchange with AES-GCM", func(n string) bool { return strings.HasPrefix(n, "TLS_RSA") && strings.Contains(n, "GCM") }, false},
-	{"RSA key exchange with AES-CBC", func(n string) bool {
-		return strings.HasPrefix(n, "TLS_RSA") && strings.Contains(n, "AES") && strings.Contains(n, "CBC")
-	}, false},
-	{"3DES or RC4", func(n string) bool { return strings.Contains(n, "3DES") || strings.Contains(n, "RC4") }, false},
+	{"ECDHE with AES-GCM", regexp.MustCompile("ECDHE.*GCM"), true},
+	{"ECDHE with AES-CBC", regexp.MustCompile("ECDHE.*AES.*CBC"), true},
+	{"RSA key exchange with AES-GCM", regexp.MustCompile("^TLS_RSA.*GCM"), false},
+	{"RSA key exchange with AES-CBC", regexp.MustCompile("^TLS_RSA.*AES.*CBC"), false},
+	{"3DES or RC4", regexp.MustCompile("3DES|RC4"), false},
 }
 
 func (g suiteGroup) ids() (ids []uint16) {
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		if !isTLS13(s.ID) && g.has(s.Name) {
+		if !isTLS13(s.ID) && g.suites.MatchString(s.Name) {
 			ids = append(ids, s.ID)
 		}
 	}
@@ -168,11 +170,13 @@ func (p *probe) offers(ctx context.Context, r *Report) {
 	}
 	r.fact("versions", "%s", strings.Join(versions, ", "))
 	if !slices.Contains(has, tls.VersionTLS12) {
-		r.problem(Warning, CodeVersion, "the server does not offer TLS 1.2, which is the latest that many devices have", "lower the minimum version to 1.2")
+		r.problem(Warning, CodeVersion, "the server does not offer TLS 1.2, which is the latest that many devices have",
+			"lower the minimum version to 1.2")
 		return
 	}
 	if len(has) > 0 && has[0] < tls.VersionTLS12 {
-		r.problem(Warning, CodeVersion, "the server offers "+versions[0]+", which is broken", "raise the minimum version to 1.2 when no device needs less")
+		r.problem(Warning, CodeVersion, "the server offers "+versions[0]+", which is broken",
+			"raise the minimum version to 1.2 when no device needs less")
 	}
 	for _, g := range suiteGroups {
 		answer := "no"
@@ -181,7 +185,8 @@ func (p *probe) offers(ctx context.Context, r *Report) {
 				answer = tls.CipherSuiteName(seen.state.CipherSuite)
 			}
 		} else if g.wanted {
-			r.problem(Warning, CodeSuites, "the server offers no suite of TLS 1.2 with "+g.name, "allow them: devices exist that have no others")
+			r.problem(Warning, CodeSuites, "the server offers no suite of TLS 1.2 with "+g.name,
+				"allow them: devices exist that have no others")
 		}
 		r.fact("1.2 "+g.name, "%s", answer)
 	}

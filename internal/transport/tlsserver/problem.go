@@ -76,10 +76,12 @@ func inspectDates(c *x509.Certificate, now time.Time) []Problem {
 	case left < 0:
 		return []Problem{{Error, CodeExpired, nameOf(c) + " expired on " + day(c.NotAfter), "renew it"}}
 	case now.Before(c.NotBefore):
-		return []Problem{{Error, CodeNotYetValid, nameOf(c) + " is not valid before " + c.NotBefore.UTC().Format(time.RFC3339),
+		return []Problem{{Error, CodeNotYetValid, nameOf(c) + " is not valid before " +
+			c.NotBefore.UTC().Format(time.RFC3339),
 			"wait, or check the server's clock"}}
 	case left < expiresSoon && left < c.NotAfter.Sub(c.NotBefore)/3:
-		return []Problem{{Warning, CodeExpiresSoon, fmt.Sprintf("%s expires on %s, in %.1f days", nameOf(c), day(c.NotAfter), left.Hours()/24),
+		return []Problem{{Warning, CodeExpiresSoon,
+			fmt.Sprintf("%s expires on %s, in %.1f days", nameOf(c), day(c.NotAfter), left.Hours()/24),
 			"renew it, and see why that did not happen by itself"}}
 	}
 	return nil
@@ -91,7 +93,8 @@ func inspectIssuer(chain []*x509.Certificate, i int) []Problem {
 	if issued(next, c) {
 		var weak x509.InsecureAlgorithmError
 		if err := c.CheckSignatureFrom(next); err != nil && !errors.As(err, &weak) {
-			return []Problem{{Error, CodeChainSignature, fmt.Sprintf("%s is not signed by the %s of the chain: %v", nameOf(c), nameOf(next), err),
+			return []Problem{{Error, CodeChainSignature,
+				fmt.Sprintf("%s is not signed by the %s of the chain: %v", nameOf(c), nameOf(next), err),
 				"take the issuer's certificate that belongs to this one; it may have been renewed with a new key"}}
 		}
 		return nil
@@ -102,7 +105,8 @@ func inspectIssuer(chain []*x509.Certificate, i int) []Problem {
 				"sort the file: the server's certificate, its issuer, that one's issuer"}}
 		}
 	}
-	return []Problem{{Error, CodeChainGap, fmt.Sprintf("%s is followed by %s, which is not its issuer %q", nameOf(c), nameOf(next), c.Issuer),
+	return []Problem{{Error, CodeChainGap,
+		fmt.Sprintf("%s is followed by %s, which is not its issuer %q", nameOf(c), nameOf(next), c.Issuer),
 		"put the issuer's certificate behind it, and take out what does not belong to the chain"}}
 }
 
@@ -110,17 +114,21 @@ func inspectLeaf(leaf *x509.Certificate) (all []Problem) {
 	switch key := leaf.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < 2048 {
-			all = append(all, Problem{Warning, CodeWeakKey, fmt.Sprintf("the key is RSA with %d bits", bits), "use ECDSA P-256 or RSA with 2048 bits"})
+			all = append(all, Problem{Warning, CodeWeakKey, fmt.Sprintf("the key is RSA with %d bits", bits),
+				"use ECDSA P-256 or RSA with 2048 bits"})
 		}
 	case *ecdsa.PublicKey:
 		if bits := key.Curve.Params().BitSize; bits != 256 {
-			all = append(all, Problem{Warning, CodeRareKey, fmt.Sprintf("the key is on a curve of %d bits, which many modems lack", bits), "use P-256"})
+			all = append(all, Problem{Warning, CodeRareKey,
+				fmt.Sprintf("the key is on a curve of %d bits, which many modems lack", bits), "use P-256"})
 		}
 	case ed25519.PublicKey:
-		all = append(all, Problem{Warning, CodeRareKey, "the key is Ed25519, which hardly any modem can verify", "use ECDSA P-256 or RSA with 2048 bits"})
+		all = append(all, Problem{Warning, CodeRareKey, "the key is Ed25519, which hardly any modem can verify",
+			"use ECDSA P-256 or RSA with 2048 bits"})
 	}
 	if !mayServe(leaf) {
-		all = append(all, Problem{Error, CodeUsage, nameOf(leaf) + " is not for servers: its extended key usage lacks serverAuth", "have a server certificate issued"})
+		all = append(all, Problem{Error, CodeUsage, nameOf(leaf) +
+			" is not for servers: its extended key usage lacks serverAuth", "have a server certificate issued"})
 	}
 	return all
 }

@@ -53,15 +53,22 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 
 // alertMeanings are the alerts by which devices end a handshake, RFC 8446 section 6.2.
 var alertMeanings = map[tls.AlertError]HandshakeError{
-	42: {Reason: ReasonUntrustedCA, Cause: "the device does not accept our certificate: it lacks our CA, or the chain is incomplete"},
+	42: {Reason: ReasonUntrustedCA,
+		Cause: "the device does not accept our certificate: it lacks our CA, or the chain is incomplete"},
 	43: {Reason: ReasonUntrustedCA, Cause: "the device cannot verify certificates of this type or key"},
 	44: {Reason: ReasonUntrustedCA, Cause: "the device holds our certificate for revoked"},
-	45: {Reason: ReasonExpired, Cause: "the device holds our certificate for expired: renew it, or the device's clock is wrong"},
-	46: {Reason: ReasonUntrustedCA, Cause: "the device does not accept our certificate: it lacks our CA, or the server's name is another"},
-	48: {Reason: ReasonUntrustedCA, Cause: "the device does not trust our CA: upload the CA's certificate to it, and serve the whole chain"},
-	51: {Reason: ReasonUntrustedCA, Cause: "the device could not verify a signature: its copy of our CA may be an older one"},
-	40: {Reason: ReasonNoSharedCipher, Cause: "the device refused the cipher suite, curve or signature that was agreed on"},
-	71: {Reason: ReasonNoSharedCipher, Cause: "the device wants stronger cryptography than our certificate or suites have"},
+	45: {Reason: ReasonExpired,
+		Cause: "the device holds our certificate for expired: renew it, or the device's clock is wrong"},
+	46: {Reason: ReasonUntrustedCA,
+		Cause: "the device does not accept our certificate: it lacks our CA, or the server's name is another"},
+	48: {Reason: ReasonUntrustedCA,
+		Cause: "the device does not trust our CA: upload the CA's certificate to it, and serve the whole chain"},
+	51: {Reason: ReasonUntrustedCA,
+		Cause: "the device could not verify a signature: its copy of our CA may be an older one"},
+	40: {Reason: ReasonNoSharedCipher,
+		Cause: "the device refused the cipher suite, curve or signature that was agreed on"},
+	71: {Reason: ReasonNoSharedCipher,
+		Cause: "the device wants stronger cryptography than our certificate or suites have"},
 	70: {Reason: ReasonUnsupportedVersion, Cause: "the device refused the TLS version"},
 }
 
@@ -202,7 +209,8 @@ func afterHandshake(err error) *HandshakeError {
 	case isClientCertificate(err):
 		return &HandshakeError{Reason: ReasonClientCertificate, Cause: clientCertificateCause(err)}
 	case !isSocketError(err):
-		return &HandshakeError{Reason: ReasonOther, Cause: "the device's TLS stack broke the protocol after the handshake, or asked for another one"}
+		return &HandshakeError{Reason: ReasonOther,
+			Cause: "the device's TLS stack broke the protocol after the handshake, or asked for another one"}
 	case endOf(err) == ReasonIO:
 		return &HandshakeError{Reason: ReasonIO, Cause: broken}
 	}
@@ -213,7 +221,8 @@ func afterHandshake(err error) *HandshakeError {
 const silent = "the peer sent nothing: a health check or a scanner, or a device without a network"
 
 // leftAtCertificate is how devices behave that do not trust a certificate and say nothing.
-const leftAtCertificate = "the device left without an alert when it had seen our certificate: it probably does not trust our CA, or its clock is wrong"
+const leftAtCertificate = "the device left without an alert when it had seen our certificate: it probably does " +
+	"not trust our CA, or its clock is wrong"
 
 // stage says where the device left.
 func stage(c *Conn, a *attempt) string {
@@ -230,7 +239,8 @@ func stage(c *Conn, a *attempt) string {
 func stalledAt(c *Conn, a *attempt) string {
 	switch {
 	case a.answered:
-		return "the device was not done in time when it had seen our certificate: its link is slow or lost, or its TLS stack hangs"
+		return "the device was not done in time when it had seen our certificate: its link is slow or lost, or its " +
+			"TLS stack hangs"
 	case a.hello == nil && c.tls.Load() == nil:
 		return silent
 	}

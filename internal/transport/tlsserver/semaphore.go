@@ -13,8 +13,9 @@ import (
 // errBusy: so many handshakes waited that this one's turn did not come in time.
 var errBusy = errors.New("too many handshakes at once")
 
-// semaphore lets a number of handshakes compute at the same time, so that a storm of them leaves processors to the devices
-// that are connected. Nobody is inside while waiting for the network, so that slow or silent peers hold no place.
+// semaphore lets a number of handshakes compute at the same time, so that a storm of them leaves processors to the
+// devices that are connected. Nobody is inside while waiting for the network, so that slow or silent peers hold no
+// place.
 //
 // Those that have begun go before newcomers: otherwise in a storm all would begin and none end in time.
 type semaphore struct {

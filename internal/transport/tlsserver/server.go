@@ -172,5 +172,6 @@ type tooEarlyError struct {
 }
 
 func (e *tooEarlyError) Error() string {
-	return fmt.Sprintf("%s: not valid before %s, while the certificate in use is", e.file, e.valid.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s: not valid before %s, while the certificate in use is", e.file,
+		e.valid.UTC().Format(time.RFC3339))
 }
