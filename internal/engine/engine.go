@@ -12,7 +12,7 @@ import (
 
 // Engine is what every store does. Its methods may be called by many goroutines at once, except that Store is never
 // called twice at the same time for the same lane. What only some stores can do are interfaces of their own, which
-// callers ask for by type: Recogniser, Inspector, Tailer, DeadLetterStore.
+// callers ask for by type: Recogniser, Inspector, Tailer, DeadLetterStore, Migrator.
 //
 // An engine that cannot be reached is not an error at construction: the process stays up, refuses to acknowledge, and
 // the engine connects when it can.
@@ -71,6 +71,14 @@ type Tailer interface {
 
 	// TailMessages is Tail for messages. What it passes to fn is valid until fn returns.
 	TailMessages(ctx context.Context, fromStart bool, fn func(m Message) error) error
+}
+
+// Migrator is an engine that can be without something that is only built in a while.
+type Migrator interface {
+	// Migrate builds what the store lacks for its speed, such as an index in a file of an earlier version. Nothing is
+	// stored meanwhile. With more than atMost records it only warns of what is missing. What is missing costs time and
+	// nothing else, so a failure can wait for the next attempt.
+	Migrate(ctx context.Context, atMost int64) error
 }
 
 // DeadLetterStore is an engine that shows and removes its dead letters.

@@ -18,6 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	runAsChild()
 	migrateAsChild()
+	indexAsChild()
 	goleak.VerifyTestMain(m)
 }
 

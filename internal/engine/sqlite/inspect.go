@@ -49,6 +49,14 @@ func (w *writer) inspect() (engine.Durability, error) {
 		d.Class = engine.OneSecond
 		warn(&d, "%s is not synced at every commit (synchronous is %s): end what changed it", w.path, synchronous)
 	}
+	indexed, err := w.db.ask(deviceIndexExists)
+	if err != nil {
+		return engine.Durability{}, err
+	}
+	if indexed == int64(0) {
+		warn(&d, "%s has no index by device, so clients that ask for one device's records read all of them: "+
+			"run tcp-ingestion migrate while nothing else uses the file", w.path)
+	}
 	w.inspectDisk(&d)
 	return d, nil
 }

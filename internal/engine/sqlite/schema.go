@@ -9,10 +9,11 @@ import (
 )
 
 // schemaVersion is kept in the file's user_version.
-const schemaVersion = 4
+const schemaVersion = 5
 
-// schema is what other programs read; columns are only ever added. The tables are not STRICT,
-// which SQLite clients before 3.37 refuse to open. known is 0 for a dead letter of a device that had no record here.
+// schema is what other programs read, with the columns of added and the views; columns are only ever added. The tables
+// are not STRICT, which SQLite clients before 3.37 refuse to open. known is 0 for a dead letter of a device that had no
+// record here.
 const schema = `
 CREATE TABLE IF NOT EXISTS records (
 	seq INTEGER PRIMARY KEY, id TEXT UNIQUE, device_id TEXT, ts INTEGER, codec TEXT, payload TEXT);
@@ -26,11 +27,15 @@ CREATE TABLE IF NOT EXISTS messages (
 var added = []struct{ table, column, kind string }{
 	{"dead_letters", "transport", "TEXT"},
 	{"dead_letters", "known", "INTEGER"},
+	{"records", "received_at", receivedAt},
 }
 
 // own is what nobody but the engine needs.
 var own = retention.Schema + marksSchema + recordNewestSchema + deadLetterTotalSchema +
 	totalSchema("messages", "message_total", "payload")
+
+// views are what other programs may read beside the tables.
+const views = signalsView
 
 // migrate makes a file that is new or of an earlier version one of this version, in one transaction. To another
 // file it writes nothing.
@@ -69,7 +74,10 @@ func (d *database) completeSchema() error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.exec(own); err != nil {
+	if _, err := d.exec(own + views); err != nil {
+		return err
+	}
+	if err := d.indexSmall(); err != nil {
 		return err
 	}
 	marked, err := d.hasTable("retention")
@@ -97,7 +105,7 @@ func (d *database) hasTable(name string) (bool, error) {
 
 func (d *database) addColumns() error {
 	for _, a := range added {
-		found, err := d.ask("SELECT count(*) FROM pragma_table_info(?) WHERE name = ?", a.table, a.column)
+		found, err := d.ask("SELECT count(*) FROM pragma_table_xinfo(?) WHERE name = ?", a.table, a.column)
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func TestFileWithoutItsVersionIsCompleted(t *testing.T) {
 func wantSameTables(t *testing.T, path string) {
 	t.Helper()
 	const columns = `SELECT m.name || '.' || c.name || ' ' || c.type
-		FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY m.name, c.cid`
+		FROM sqlite_schema m, pragma_table_xinfo(m.name) c ORDER BY m.name, c.cid`
 	fresh := start(t)
 	storeAll(t, fresh, enginetest.NewBatch(device, 0, 1))
 	if got, want := query[string](t, path, columns), query[string](t, fresh.path, columns); !slices.Equal(got, want) {

@@ -57,6 +57,7 @@ var _ interface {
 	engine.Inspector
 	engine.Tailer
 	engine.DeadLetterStore
+	engine.Migrator
 } = (*Engine)(nil)
 
 // New returns an engine on the directory's database. It fails only on options that cannot work:
