@@ -57,7 +57,7 @@ func rootCommand() *cli.Command {
 		Version: version(),
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), deadLettersCommand(),
-			sendCommand(), devicesCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
+			sendCommand(), devicesCommand(), migrateCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

@@ -161,6 +161,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	}
 	s.logger.Info("listening", "for", forHTTP, "address", s.opsAddress.String())
 	s.onReload("LOG_LEVEL_FILE", s.reloadLevel)
+	s.background(func() { s.migrate(watch) })
 	s.background(func() { s.monitor.Run(watch) })
 	s.background(func() { s.durable.Run(watch) })
 	if err := s.startAllowList(ctx, watch); err != nil {
