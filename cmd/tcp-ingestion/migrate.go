@@ -18,8 +18,8 @@ func migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "build what a large store of an earlier version lacks; the service does it at its start for a small one",
-		Description: "Needs the same engine settings as the server. Nothing is stored meanwhile: stop the server, or choose a\n" +
-			"quiet hour. Interrupted, it can be run again.\n" +
+		Description: "Needs the same engine settings as the server. Nothing is stored meanwhile: stop the server, or\n" +
+			"choose a quiet hour. Interrupted, it can be run again.\n" +
 			"Exit codes: 0 nothing is missing any more, 1 failed, 2 wrong usage, 78 wrong settings.",
 		Flags:  settingFlags(engineSettings...),
 		Action: migrate,

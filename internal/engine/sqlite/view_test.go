@@ -19,7 +19,8 @@ func insert(t *testing.T, path, values string, args ...any) {
 	t.Helper()
 	db := connect(t, path)
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO records (id, device_id, ts, payload) VALUES "+values, args...); err != nil {
+	_, err := db.ExecContext(t.Context(), "INSERT INTO records (id, device_id, ts, payload) VALUES "+values, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -28,7 +29,8 @@ func insert(t *testing.T, path, values string, args ...any) {
 func TestSignalsView(t *testing.T) {
 	e := start(t)
 	storeAll(t, e, enginetest.NewBatch(device, 0, 1)) // it has no signals
-	insert(t, e.path, `('a', '1', 10, ?), ('b', '2', 20, ?), ('c', '3', 30, 'no JSON'), ('d', '4', 40, NULL), ('e', '5', 50, '{"signals":{}}')`,
+	insert(t, e.path, `('a', '1', 10, ?), ('b', '2', 20, ?),
+		('c', '3', 30, 'no JSON'), ('d', '4', 40, NULL), ('e', '5', 50, '{"signals":{}}')`,
 		`{"signals":{"din.1":true,"dout.3":false,"external.powersource.voltage":12.044,"gsm.signal.level":5}}`,
 		`{"attributes":{"66":1},"signals":{"sleep.mode":"deep","can.security.flags.p4":["ignition","engine_running"],`+
 			`"ibutton.code":"9007199254740993","altitude":-3,"empty":[]},"faults":{"onewire.temperature.2":"not_connected"}}`)
@@ -37,8 +39,8 @@ func TestSignalsView(t *testing.T) {
 		"2 20 altitude -3 -", `2 20 can.security.flags.p4 - ["ignition","engine_running"]`, "2 20 empty - []",
 		"2 20 ibutton.code - 9007199254740993", "2 20 sleep.mode - deep",
 	}
-	got := query[string](t, e.path, `SELECT format('%s %d %s %s %s', device_id, ts, name, coalesce(num, '-'), coalesce(txt, '-'))
-		FROM signals ORDER BY ts, name`)
+	got := query[string](t, e.path, `SELECT format('%s %d %s %s %s', device_id, ts, name,
+		coalesce(num, '-'), coalesce(txt, '-')) FROM signals ORDER BY ts, name`)
 	if !slices.Equal(got, want) {
 		t.Errorf("the signals are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
