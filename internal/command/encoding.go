@@ -3,9 +3,8 @@ package command
 import (
 	"bytes"
 	"encoding/hex"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 // EncodePayload writes the bytes of a command or message as text. Printable ASCII, tab, CR and LF stay as they are. If
@@ -46,7 +45,7 @@ func EncodeResponse(b []byte) (text string, e Encoding, raw string) {
 	if text, e = EncodePayload(b); e == Text {
 		return text, e, ""
 	}
-	if readable, ok := readText(bytes.TrimRight(b, "\x00")); ok {
+	if readable, ok := terminal.Text(b); ok {
 		return readable, Text, text
 	}
 	return text, e, ""
@@ -58,35 +57,4 @@ func DecodeResponse(text string, e Encoding, raw string) ([]byte, error) {
 		return DecodePayload(raw, Hex)
 	}
 	return DecodePayload(text, e)
-}
-
-// oddOneIn bounds what is odd in a text: one character in four may be Latin-1 beyond ASCII, or not printable.
-const oddOneIn = 4
-
-// readText reads UTF-8, or else Latin-1, and reports whether it looks like text.
-func readText(b []byte) (text string, ok bool) {
-	isUTF8 := utf8.Valid(b)
-	count, odd := 0, 0
-	var out strings.Builder
-	add := func(c rune) {
-		count++
-		printable := unicode.IsPrint(c) || c == '\t' || c == '\r' || c == '\n'
-		if !printable || !isUTF8 && c >= utf8.RuneSelf {
-			odd++
-		}
-		if !printable {
-			c = utf8.RuneError
-		}
-		out.WriteRune(c)
-	}
-	if isUTF8 {
-		for _, c := range string(b) {
-			add(c)
-		}
-	} else {
-		for _, c := range b {
-			add(rune(c))
-		}
-	}
-	return out.String(), odd < count && odd <= max(1, count/oddOneIn)
 }

@@ -89,7 +89,7 @@ func TestElementValue(t *testing.T) {
 		{ElementInfo{Kind: Pattern}, teltonika.Group4, "0000ab01", "0x0000ab01"},
 		{ElementInfo{}, teltonika.Group1, "ff", "255"}, // an unknown one
 		{ElementInfo{Kind: ASCII}, teltonika.GroupX, "574155", `"WAU"`},
-		{ElementInfo{Kind: Pattern}, teltonika.GroupX, "1121", "2 bytes"},
+		{ElementInfo{Kind: Pattern}, teltonika.GroupX, "1112", "2 bytes"},
 		{ElementInfo{Kind: Pattern}, teltonika.GroupX, "0x", "empty"},
 		{ElementInfo{Kind: Unsigned}, teltonika.Group16, "0000000000000000000000000000000a", "16 bytes"},
 	}

@@ -1,16 +1,14 @@
 package explain
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math/big"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -60,26 +58,13 @@ func pattern(b []byte) string      { return "0x" + hex.EncodeToString(b) }
 
 // text is the bytes as quoted text if they look like text, else their number. What cannot be printed is escaped.
 func text(b []byte) string {
-	if looksLikeText(b) {
+	if _, ok := terminal.Text(b); ok {
 		return strconv.Quote(string(b))
 	}
 	if len(b) == 0 {
 		return "empty"
 	}
 	return plural(len(b), "byte")
-}
-
-// looksLikeText reports whether b is printable UTF-8, or printable ASCII but for one byte in four: a NUL at the end
-// or a degree sign in Latin-1 does not make a device's answer binary.
-func looksLikeText(b []byte) bool {
-	b = bytes.TrimRight(b, "\x00")
-	doubtful := 0
-	for _, c := range string(b) {
-		if c == utf8.RuneError || !unicode.IsPrint(c) && c != '\t' && c != '\r' && c != '\n' {
-			doubtful++
-		}
-	}
-	return len(b) > 0 && doubtful*4 <= utf8.RuneCount(b)
 }
 
 // lastTimestamp is the last millisecond of the year 9999, the last that ISO 8601 can write.

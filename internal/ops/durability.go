@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 )
 
 // How often the engine is inspected. While that fails, it is tried more often.
@@ -28,7 +29,8 @@ type Durability struct {
 	logger   *slog.Logger
 	interval time.Duration
 	latest   atomic.Pointer[engine.Durability] // nil before the first answer
-	failing  string                            // how inspecting failed the last time
+	silent   health.Health                     // the engine does not answer
+	weak     health.Health                     // it answers, and does not store as it is configured to
 }
 
 // NewDurability returns one that has not asked yet, and registers the info metric.
@@ -94,23 +96,25 @@ func (d *Durability) note(now *engine.Durability) {
 	}
 }
 
-// noteFailure logs a failure when it is a new one.
+// noteFailure logs when something begins to fail and when all works again.
 func (d *Durability) noteFailure(ctx context.Context, err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
 	switch {
-	case text == d.failing || errors.Is(ctx.Err(), context.Canceled):
-		return
-	case err == nil:
-		d.logger.Info("engine can be inspected again")
+	case errors.Is(ctx.Err(), context.Canceled):
 	case errors.Is(err, engine.ErrDurability):
-		d.logger.Warn("engine cannot store at the configured durability", "error", err)
-	case d.failing == "":
-		d.logger.Warn("engine cannot be inspected", "error", err)
+		d.silent.Worked()
+		if _, due := d.weak.Failed(err); due {
+			d.logger.Warn("engine cannot store at the configured durability", "error", err)
+		}
+	case err != nil:
+		if _, due := d.silent.Failed(err); due {
+			d.logger.Warn("engine cannot be inspected", "error", err)
+		}
+	default:
+		silent, weak := d.silent.Worked(), d.weak.Worked()
+		if silent != nil || weak != nil {
+			d.logger.Info("engine can be inspected again")
+		}
 	}
-	d.failing = text
 }
 
 // durabilityFigure shows the last answer.
