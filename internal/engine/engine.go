@@ -12,7 +12,8 @@ import (
 
 // Engine is what every store does. Its methods may be called by many goroutines at once, except that Store is never
 // called twice at the same time for the same lane. What only some stores can do are interfaces of their own, which
-// callers ask for by type: Recogniser, Inspector, Tailer, DeadLetterStore, Migrator.
+// callers ask for by type: Recogniser, Inspector, Tailer,
+// DeadLetterStore, RecordReader, RecordReplacer, Migrator.
 //
 // An engine that cannot be reached is not an error at construction: the process stays up, refuses to acknowledge, and
 // the engine connects when it can.
@@ -71,6 +72,27 @@ type Tailer interface {
 
 	// TailMessages is Tail for messages. What it passes to fn is valid until fn returns.
 	TailMessages(ctx context.Context, fromStart bool, fn func(m Message) error) error
+}
+
+// RecordReader is an engine that shows which records it has.
+type RecordReader interface {
+	// EachRecord calls fn with the payload of every record that is there at its call, in each device's stored order. Its
+	// error is fn's, ctx's or an *Error. ref names the record for good: no other one ever gets it. Few are in memory at
+	// once, each valid until fn returns. fn may call the engine's other methods.
+	EachRecord(ctx context.Context, fn func(ref string, payload []byte) error) error
+}
+
+// RecordReplacer is an engine whose records can be given another payload.
+type RecordReplacer interface {
+	// ReplaceRecords gives records another payload, all or none of them. One that is no longer what it was is left alone;
+	// replaced is how many were not.
+	ReplaceRecords(ctx context.Context, replacements []Replacement) (replaced int, err error)
+}
+
+// Replacement is another payload for the record of that ref.
+type Replacement struct {
+	Ref      string
+	Was, Now []byte
 }
 
 // Migrator is an engine that can be without something that is only built in a while.

@@ -29,9 +29,10 @@ func canWhatItIsSaidTo(t *testing.T, h Harness) {
 	_, inspector := e.(engine.Inspector)
 	_, tailer := e.(engine.Tailer)
 	_, deadLetterStore := e.(engine.DeadLetterStore)
-	can := [...]bool{recogniser && r.RecognisesRecords(), inspector, tailer, deadLetterStore}
-	if said := [...]bool{h.Recogniser, h.Inspector, h.Tailer, h.DeadLetterStore}; can != said {
-		t.Errorf("recognises records, inspects, tails, has dead letters: %v, the harness says %v", can, said)
+	_, recordReader := e.(engine.RecordReader)
+	can := [...]bool{recogniser && r.RecognisesRecords(), inspector, tailer, deadLetterStore, recordReader}
+	if said := [...]bool{h.Recogniser, h.Inspector, h.Tailer, h.DeadLetterStore, h.RecordReader}; can != said {
+		t.Errorf("recognises records, inspects, tails, has dead letters, shows records: %v, the harness says %v", can, said)
 	}
 }
 

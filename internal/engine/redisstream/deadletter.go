@@ -17,36 +17,12 @@ const deadPage = 16
 // EachDeadLetter reads the dead letters' stream from its start to what is its end now. The entries' ids are
 // the refs. An entry that is no dead letter is left out.
 func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engine.DeadLetter) error) error {
-	stream := deadStream(e.opt.Stream)
-	newest, err := e.client.XRevRangeN(ctx, stream, "+", "-", 1).Result()
-	if err != nil {
-		return e.classify(err)
-	}
-	if len(newest) == 0 {
+	return e.each(ctx, deadStream(e.opt.Stream), deadPage, func(entry redis.XMessage) error {
+		if d, ok := parseDeadLetter(entry.Values); ok {
+			return fn(entry.ID, d)
+		}
 		return nil
-	}
-	for after := "-"; ; {
-		page, err := e.client.XRangeN(ctx, stream, after, newest[0].ID, deadPage).Result()
-		if err != nil {
-			return e.classify(err)
-		}
-		for _, entry := range page {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			d, ok := parseDeadLetter(entry.Values)
-			if !ok {
-				continue
-			}
-			if err := fn(entry.ID, d); err != nil {
-				return err
-			}
-		}
-		if len(page) < deadPage {
-			return nil
-		}
-		after = "(" + page[len(page)-1].ID
-	}
+	})
 }
 
 // parseDeadLetter reads the fields that appendDeadLetter writes.

@@ -74,6 +74,7 @@ var _ interface {
 	engine.Inspector
 	engine.Tailer
 	engine.DeadLetterStore
+	engine.RecordReader
 } = (*Engine)(nil)
 
 // The library prints some failures besides returning them; the returned ones are enough.

@@ -58,6 +58,8 @@ var _ interface {
 	engine.Tailer
 	engine.DeadLetterStore
 	engine.Migrator
+	engine.RecordReader
+	engine.RecordReplacer
 } = (*Engine)(nil)
 
 // New returns an engine on the directory's database. It fails only on options that cannot work:

@@ -16,19 +16,21 @@ const (
 
 // Tail shows the records.
 func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
-	records := tailed[string]{
-		newest: func(db *database) *statement { return db.newest },
-		page:   func(db *database) *statement { return db.page },
-		parse: func(row []driver.Value) string {
-			payload, _ := row[0].(string)
-			return payload
-		},
-	}
 	var payload []byte
 	return tail(ctx, e, records, fromStart, func(text string) error {
 		payload = append(payload[:0], text...)
 		return fn(payload)
 	})
+}
+
+// records is the table of records, of which the payload is read.
+var records = tailed[string]{
+	newest: func(db *database) *statement { return db.newest },
+	page:   func(db *database) *statement { return db.page },
+	parse: func(row []driver.Value) string {
+		payload, _ := row[0].(string)
+		return payload
+	},
 }
 
 // TailMessages shows the messages. A row that another program wrote and that is no message is left out.
@@ -69,7 +71,7 @@ func tail[T any](ctx context.Context, e *Engine, table tailed[T], fromStart bool
 			e.logTail(err)
 		}
 		for _, row := range page.rows {
-			if err := fn(row); err != nil {
+			if err := fn(row.value); err != nil {
 				return err
 			}
 		}
@@ -103,8 +105,14 @@ type place struct {
 
 // page is a run of rows, and the place behind them.
 type page[T any] struct {
-	rows []T
+	rows []placed[T]
 	next place
+}
+
+// placed is a row and its seq.
+type placed[T any] struct {
+	seq   int64
+	value T
 }
 
 func (t tailed[T]) start(ctx context.Context, e *Engine, fromStart bool) (place, error) {
@@ -151,7 +159,7 @@ func (t tailed[T]) readWith(w *writer, at place) (page[T], error) {
 	statement.bind(at.seq, int64(tailPage))
 	err = statement.each(func(row []driver.Value) error {
 		p.next.seq = row[0].(int64)
-		p.rows = append(p.rows, t.parse(row[1:]))
+		p.rows = append(p.rows, placed[T]{p.next.seq, t.parse(row[1:])})
 		return nil
 	})
 	return p, err
