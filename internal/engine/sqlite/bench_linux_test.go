@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
 // BenchmarkStore stores batches of about 700-byte records of a thousand devices, and beside it, in
@@ -117,7 +118,7 @@ func newBareLoop(b *testing.B, path string) *bareLoop {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = conn.Close(); _ = db.Close() })
-	for _, pragma := range pragmas {
+	for _, pragma := range slices.Concat(sqlitefile.Pragmas, pragmas) {
 		if _, err := conn.ExecContext(b.Context(), "PRAGMA "+pragma); err != nil {
 			b.Fatal(err)
 		}
