@@ -19,7 +19,7 @@ func idle(address, from string, n int) (end func()) {
 			v.conn.Read(make([]byte, 1))
 			v.conn.Close()
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // the pace of an attack
 	})
 }
 
@@ -65,7 +65,7 @@ func TestDevicesLeaveDescriptorsForHealth(t *testing.T) {
 				if v.conn != nil {
 					v.conn.Close()
 				}
-				time.Sleep(200 * time.Millisecond)
+				time.Sleep(200 * time.Millisecond) // the pace of an attack
 			})
 			defer end()
 			testkit.Eventually(t, "all places are taken", func() bool {

@@ -81,7 +81,7 @@ func flood(
 		}
 	})
 	defer end()
-	time.Sleep(duration)
+	time.Sleep(duration) // of the flood
 	testkit.EventuallyIn(s.t, "the flood is one", time.Minute, func() bool { return sent.Load() >= least })
 	end()
 	return sent.Load()

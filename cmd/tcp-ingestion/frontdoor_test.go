@@ -99,7 +99,7 @@ func honest(t *testing.T, s *server, devices int, from string, pause time.Durati
 			}
 			done.Add(1)
 		})
-		time.Sleep(pause)
+		time.Sleep(pause) // between two devices that arrive
 	}
 	close(ends)
 	all.Wait()
@@ -155,7 +155,7 @@ func holdPlaces(t *testing.T, s *server, login bool, from ...string) (end func()
 		if v.conn != nil {
 			v.conn.Close()
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // the pace of an attack
 	})
 	testkit.Eventually(t, "all places are taken", func() bool {
 		return s.metric("teltonika_connections_active") >= frontDoorPlaces-10
@@ -215,7 +215,7 @@ func TestBrokenDeviceLeavesItsAddressOpen(t *testing.T) {
 				v := &visitor{address: s.devices, from: "127.0.0.2"}
 				if v.dial() == nil {
 					v.conn.Write(first)
-					time.Sleep(stay)
+					time.Sleep(stay) // connected
 					v.conn.Close()
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -105,15 +106,11 @@ func TestWhereCommandsStand(t *testing.T) {
 		c.hold = true
 		frames := c.frames
 		c.mu.Unlock()
-		for {
-			time.Sleep(10 * time.Millisecond)
+		testkit.Eventually(t, "a frame waits for its ACK", func() bool {
 			c.mu.Lock()
-			waiting := c.frames > frames
-			c.mu.Unlock()
-			if waiting {
-				break
-			}
-		}
+			defer c.mu.Unlock()
+			return c.frames > frames
+		})
 		c.out <- commandFrame("", "setparam 7:7")
 		time.Sleep(time.Second)
 		want := []string{

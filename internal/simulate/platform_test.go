@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -113,17 +114,17 @@ func (c *platformConn) take(frame teltonika.Frame) {
 }
 
 // connection waits for a device's nth connection, from 0.
-func (p *platform) connection(n int) *platformConn {
-	for {
+func (p *platform) connection(n int) (c *platformConn) {
+	testkit.EventuallyIn(p.t, "the connection", time.Hour, func() bool {
 		synctest.Wait()
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		if n < len(p.conns) {
-			defer p.mu.Unlock()
-			return p.conns[n]
+			c = p.conns[n]
 		}
-		p.mu.Unlock()
-		time.Sleep(time.Millisecond)
-	}
+		return c != nil
+	})
+	return c
 }
 
 // received are the messages until now.

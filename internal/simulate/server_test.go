@@ -114,7 +114,7 @@ func (s *server) serve(conn net.Conn) {
 			answer = s.answer(a)
 		}
 		if answer.delay > 0 {
-			time.Sleep(answer.delay)
+			time.Sleep(answer.delay) // as a slow server
 		}
 		if answer.close {
 			return

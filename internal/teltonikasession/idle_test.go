@@ -47,7 +47,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 			for b.Loop() {
 				server := startIdleServer(b, c.server)
 				first := server.connect(b, 0, firstConnections, c.frames)
-				time.Sleep(2 * restAfter)
+				time.Sleep(2 * restAfter) // which gives memory back
 				before := server.measure(b)
 				conns := append(first, server.connect(b, firstConnections, idleConnections, c.frames)...)
 				time.Sleep(2 * restAfter) // until they are what the name says

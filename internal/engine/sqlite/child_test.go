@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
@@ -20,6 +21,10 @@ const (
 	childBatch  = 20
 
 	childDeadBytes = 4096 // of dead letters, one in each batch
+
+	// childLockWait is how long two processes that store without a pause wait for each other. SQLite gives its lock to
+	// whoever asks first when it is free, so one may be unlucky often.
+	childLockWait = time.Minute
 )
 
 // runAsChild stores batches of records and a dead letter until it is killed, and prints the number of each confirmed
@@ -37,6 +42,7 @@ func runAsChild() {
 	if err != nil {
 		fail(err)
 	}
+	e.lockWait = childLockWait
 	for i := 0; ; i++ {
 		b := enginetest.NewBatch(childDevice, i*childBatch, childBatch)
 		b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(childDevice, i)}
@@ -106,6 +112,7 @@ func TestKilledProcess(t *testing.T) {
 func TestTwoProcesses(t *testing.T) {
 	dir := t.TempDir()
 	e := startIn(t, dir)
+	e.lockWait = childLockWait
 	child, confirmed := startChild(t, dir)
 	const device, batches = "352093081452251", 40
 	for i := range batches {

@@ -153,7 +153,7 @@ func (s *service) storm(hello []byte) (end func()) {
 	}
 }
 
-// latencies are those of echoes, one every millisecond for some time.
+// latencies are those of echoes, one every millisecond for some time: the pace of a device.
 func latencies(b *testing.B, conn net.Conn, d time.Duration) (all []time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		begin := time.Now()
