@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/format"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 )
@@ -23,11 +26,13 @@ func tailCommand() *cli.Command {
 		Description: "Needs the same engine settings as the server. Runs until Ctrl-C.\n" +
 			"Exit codes: 0 ended or enough, 1 the engine refuses to be read (one that is away is waited for),\n" +
 			"2 wrong usage, 78 wrong settings.",
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "messages", Usage: "what devices send of their own accord beside their records"},
-			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest one kept instead of the next one"},
+			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest one kept instead of the next one; so does --since"},
 			&cli.IntFlag{Name: "count", Usage: "end after so many (0: never)"},
-		}, settingFlagsWith(besideTheService, engineSettings...)...),
+			&cli.StringFlag{Name: "format", Usage: "records as another platform has them: " + formatNames,
+				Value: format.Names()[0]},
+		}, selectionFlags(), settingFlagsWith(besideTheService, engineSettings...)),
 		Action: tail,
 	}
 }
@@ -37,6 +42,14 @@ var errEnough = errors.New("enough shown")
 func tail(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Int("count") < 0 {
 		return cli.Exit("--count: use 0 or more", exitUsage)
+	}
+	selected, err := readSelection(cmd)
+	if err != nil {
+		return err
+	}
+	asRecord, err := recordLine(cmd)
+	if err != nil {
+		return err
 	}
 	c, e, _, err := openEngine(cmd)
 	if err != nil {
@@ -59,15 +72,47 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 		}
 		return nil
 	}
-	if fromStart := cmd.Bool("from-start"); cmd.Bool("messages") {
-		err = stored.TailMessages(ctx, fromStart, func(m engine.Message) error { return show(messageLine(m)) })
+	if fromStart := cmd.Bool("from-start") || !selected.since.IsZero(); cmd.Bool("messages") {
+		err = stored.TailMessages(ctx, fromStart, func(m engine.Message) error {
+			if !selected.wants(m.DeviceID, m.Received) {
+				return nil
+			}
+			return show(messageLine(m))
+		})
 	} else {
-		err = stored.Tail(ctx, fromStart, show)
+		err = stored.Tail(ctx, fromStart, func(payload []byte) error {
+			if !selected.wantsRecord(payload) {
+				return nil
+			}
+			line, err := asRecord(payload)
+			if err != nil {
+				fmt.Fprintln(cmd.Root().ErrWriter, "tcp-ingestion: left out:", err)
+				return nil
+			}
+			return show(line)
+		})
 	}
 	if err == nil || errors.Is(err, errEnough) || ctx.Err() != nil {
 		return nil
 	}
 	return cli.Exit(err.Error(), exitFailure)
+}
+
+var formatNames = strings.Join(format.Names(), ", ")
+
+// recordLine is how a record is shown.
+func recordLine(cmd *cli.Command) (func(payload []byte) ([]byte, error), error) {
+	name := cmd.String("format")
+	chosen := format.Named(name)
+	switch {
+	case chosen == nil:
+		return nil, cli.Exit(fmt.Sprintf("--format %q: use one of %s", name, formatNames), exitUsage)
+	case name == format.Names()[0]:
+		return func(payload []byte) ([]byte, error) { return payload, nil }, nil // whatever it is
+	case cmd.Bool("messages"):
+		return nil, cli.Exit("--format is for records; messages are shown as they are", exitUsage)
+	}
+	return chosen, nil
 }
 
 // messageLine is a message as JSON, with the fields of the stream in their order.
