@@ -8,8 +8,8 @@
 // platform keeps the last place itself.
 //
 // What the elements mean is taken from the document's signals, by name and with their unit; see package meaning. An
-// element that none of them names keeps its id, and the number as sent. Bytes are text in hex. Faults are fault.NAME, so
-// that no error code is taken for a value.
+// element that none of them names keeps its id, and the number as sent. Bytes are text in hex. Faults are fault.NAME,
+// so that no error code is taken for a value.
 package format
 
 // A Format turns a document into another one. Its error says what is wrong with the document.

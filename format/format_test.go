@@ -124,8 +124,8 @@ func TestEveryElementIsThere(t *testing.T) {
 
 // TestKeysComeOnce reads what is written with a reader that minds.
 func TestKeysComeOnce(t *testing.T) {
-	const twice = `{"device_id":"1","timestamp":"2026-01-01T00:00:00.000Z","attributes":{"__lac":1,"206":2},"fix":"none",` +
-		`"signals":{"gsm.lac":2,"a":1,"a":2}}`
+	const twice = `{"device_id":"1","timestamp":"2026-01-01T00:00:00.000Z","attributes":{"__lac":1,"206":2},` +
+		`"fix":"none","signals":{"gsm.lac":2,"a":1,"a":2}}`
 	check := func(t *testing.T, document []byte) {
 		for _, name := range Names()[1:4] {
 			out, err := Named(name)(document)

@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// ThingsBoard is telemetry as its gateway API takes it, of the device whose name is its IMEI: {"IMEI":[{"ts":…,
-// "values":{…}}]}, ts in ms since 1970. latitude and longitude are there only with a fix of that time: ThingsBoard keeps
-// a key's last value, which is the last known place. Not mapped: id, device, dict, raw. An element without a name is
-// ioID, as sent.
+// ThingsBoard is telemetry as its gateway API takes it, of the device whose name is its IMEI, ts in ms since 1970:
+//
+//	{"IMEI":[{"ts":…,"values":{…}}]}
+//
+// The place is there only with a fix of that time: ThingsBoard keeps a key's last value, which is the last known place.
+// Not mapped: id, device, dict, raw. An element without a name is ioID, as sent.
 func ThingsBoard(document []byte) ([]byte, error) {
 	r, err := parse(document)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 
 // Traccar is a position as Traccar forwards it as JSON, with the device's uniqueId. speed is in knots, course in
 // degrees. A place of earlier is outdated and not valid, as Traccar says of it; without one there are no coordinates,
-// and in both cases no fixTime. Attributes have Traccar's keys where it has one for the same thing in the same unit, and
-// else the signal's name; lists of words are texts with commas. An element without a name is ioID, as sent. Not mapped:
-// the ids of Traccar's own database, address and geofences, alarms, and id, device, dict and raw.
+// and in both cases no fixTime. Attributes have Traccar's keys where it has one for the same thing in the same unit,
+// and else the signal's name; lists of words are texts with commas. An element without a name is ioID, as sent. Not
+// mapped: the ids of Traccar's own database, address and geofences, alarms, and id, device, dict and raw.
 func Traccar(document []byte) ([]byte, error) {
 	r, err := parse(document)
 	if err != nil {

@@ -18,8 +18,8 @@ type selection struct {
 func selectionFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "imei", Usage: "only what this device has sent; may be given several times"},
-		&cli.StringFlag{Name: "since", Usage: "only what was received since then: a time such as 2026-11-22T11:00:00Z, or how " +
-			"long ago, such as 90m"},
+		&cli.StringFlag{Name: "since", Usage: "only what was received since then: a time such as 2026-11-22T11:00:00Z, " +
+			"or how long ago, such as 90m"},
 	}
 }
 
