@@ -188,11 +188,12 @@ func receivedText(l *deadletter.Letter) string {
 }
 
 func showDeadLetters(ctx context.Context, j *deadLettersJob) error {
+	var devices explain.Devices
 	return j.each(ctx, func(l *deadletter.Letter) error {
 		fmt.Fprintf(j.out, "dead letter %s of device %s, received %s, reason %s\n",
 			terminal.Line(l.Ref), terminal.Line(l.DeviceID), receivedText(l), terminal.Line(l.Reason))
 		transport := cmp.Or(explain.Transport(l.Transport), explain.Auto)
-		for packet := range explain.Packets(l.Frame, transport) {
+		for packet := range devices.PacketsOf(l.DeviceID, l.Frame, transport) {
 			if err := packet.WriteText(j.out); err != nil {
 				return err
 			}

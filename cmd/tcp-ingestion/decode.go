@@ -18,6 +18,10 @@ Packets are given in hex as arguments, or one a line on standard input, where bl
 are skipped. White space, colons and 0x within a packet are ignored. A TCP packet may be a whole capture:
 keep-alive bytes, login and frames back to back.
 
+Elements have the names and units of the records' signals. What an element means may depend on the device's family,
+which no packet says: it is told from the elements of the packet and of those before it that are surely of the same
+device, unless --family or --model says it. Where the families that it may be do not agree, all meanings are listed.
+
 Exit codes: 0 all packets are ok, 1 at least one is not, 2 wrong usage.`
 
 // decodeCommand explains packets as text or, with --json, as one object a line.
@@ -28,11 +32,11 @@ func decodeCommand() *cli.Command {
 		ArgsUsage:       "[HEX...]",
 		Description:     decodeDescription,
 		HideHelpCommand: true, // "h" and "help" are arguments, if bad ones
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "transport", Value: string(explain.Auto),
 				Usage: "how the packets travelled: tcp, udp or auto"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a packet"},
-		},
+		}, familyFlags("the packets are from devices of")...),
 		Action: decode,
 	}
 }
@@ -44,8 +48,15 @@ func decode(_ context.Context, cmd *cli.Command) error {
 	default:
 		return cli.Exit(fmt.Sprintf("--transport is %q, expected tcp, udp or auto", transport), exitUsage)
 	}
-	d := &packetPrinter{out: bufio.NewWriter(cmd.Root().Writer), transport: transport, json: cmd.Bool("json")}
-	err := d.printAll(cmd.Args().Slice(), cmd.Root().Reader)
+	identity, err := identityOf(cmd)
+	if err != nil {
+		return err
+	}
+	d := &packetPrinter{
+		out: bufio.NewWriter(cmd.Root().Writer), transport: transport, json: cmd.Bool("json"),
+		devices: explain.Devices{Identity: identity},
+	}
+	err = d.printAll(cmd.Args().Slice(), cmd.Root().Reader)
 	if err == nil && d.bad {
 		return cli.Exit("", exitFailure) // each bad packet has said why
 	}
@@ -57,6 +68,7 @@ type packetPrinter struct {
 	out       *bufio.Writer
 	transport explain.Transport
 	json      bool
+	devices   explain.Devices
 	bad       bool // a packet was not ok
 	begun     bool // a packet is printed already
 }
@@ -98,7 +110,7 @@ func (d *packetPrinter) printLines(input *bufio.Reader) error {
 
 // printLine prints the packets of one line or argument, and flushes: whoever feeds us waits for the answer.
 func (d *packetPrinter) printLine(label, text string) error {
-	for packet := range explain.Line(text, d.transport) {
+	for packet := range d.devices.Line(text, d.transport) {
 		d.bad = d.bad || !packet.OK()
 		if err := d.print(label, packet); err != nil {
 			return fmt.Errorf("write packets: %w", err)

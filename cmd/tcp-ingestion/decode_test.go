@@ -3,10 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"strings"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 const (
@@ -45,6 +49,14 @@ func TestDecodeExitCodes(t *testing.T) {
 		{"as the right transport", "", []string{"--transport=tcp", decodeFrame}, exitOK},
 		{"unknown transport", "", []string{"--transport", "sctp", decodeFrame}, exitUsage},
 		{"empty transport", "", []string{"--transport", "", decodeFrame}, exitUsage},
+		{"family and model", "", []string{"--family", "FMX6", "--model", "fmb640", decodeFrame}, exitOK},
+		{"unknown family", "", []string{"--family", "fmz", decodeFrame}, exitUsage},
+		{"empty family", "", []string{"--family=", decodeFrame}, exitUsage},
+		{"a model of no known family", "", []string{"--model", "XY1", decodeFrame}, exitUsage},
+		{"a model of no known family, with it", "", []string{"--model", "XY1", "--family", "ft", decodeFrame}, exitOK},
+		{"a model of another family", "", []string{"--model", "FMB640", "--family", "ft", decodeFrame}, exitUsage},
+		{"a model that is no name", "", []string{"--model", "FMB 120", decodeFrame}, exitUsage},
+		{"empty model", "", []string{"--model=", decodeFrame}, exitUsage},
 		{"unknown flag", "", []string{"--xml", decodeFrame}, exitUsage},
 	}
 	for _, tt := range tests {
@@ -62,6 +74,9 @@ func TestDecodeExitCodes(t *testing.T) {
 
 // TestDecodeJSON: one object a packet, in input order, one a line.
 func TestDecodeJSON(t *testing.T) {
+	meant := `,"meaning":{"device":{"family":"fmb","by":"elements","candidates":` +
+		`["fmb","fmx6","tat","fm63","ft","fm36","fm11"]},"dict":"` + meaning.Embedded().Version() + `","records":[` +
+		`{"signals":{"engine.ignition.status":true,"external.powersource.voltage":12.345}}]}}`
 	input := "# a capture\nff" + decodeLogin + decodeFrame + "\n\n0x00:0F\tgg\r\n" + decodeBadCRC
 	code, out, _ := runDecode(t, input, "--json")
 	want := []string{
@@ -69,15 +84,43 @@ func TestDecodeJSON(t *testing.T) {
 		`{"ok":true,"transport":"tcp","kind":"login","imei":"352093081452251","ack":"01"}`,
 		`{"ok":true,"transport":"tcp","codec":"8","crc_ok":true,"count":1,"ack":"00000001","records":[{` +
 			`"timestamp_ms":1700000000000,"priority":0,"lon_1e7":252797000,"lat_1e7":546870000,"altitude":120,"angle":90,` +
-			`"satellites":12,"speed":60,"event_id":0,"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]}`,
+			`"satellites":12,"speed":60,"event_id":0,"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]` + meant,
 		`{"ok":false,"error":"hex at character 9: \"g\" is not a hex digit","transport":null}`,
 		`{"ok":false,"error":"CRC at byte 46: wrong CRC: field is 0000a57f, the data's CRC is 0000a57e","transport":"tcp",` +
 			`"codec":"8","crc_ok":false,"count":1,"ack":null,"records":[{"timestamp_ms":1700000000000,"priority":0,` +
 			`"lon_1e7":252797000,"lat_1e7":546870000,"altitude":120,"angle":90,"satellites":12,"speed":60,` +
-			`"event_id":0,"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]}`,
+			`"event_id":0,"generation_type":null,"io":[[239,1,"01"],[66,2,"3039"]]}]` + meant,
 	}
 	if got := strings.TrimSuffix(out, "\n"); code != exitFailure || got != strings.Join(want, "\n") {
 		t.Errorf("exit %d\n got %s\nwant %s", code, got, strings.Join(want, "\n"))
+	}
+}
+
+// TestDecodeFamily: what depends on the family is read by the one that is given, and else listed for each.
+func TestDecodeFamily(t *testing.T) {
+	// 25 is a Bluetooth sensor's temperature or the engine's.
+	data := teltonika.AVLData{Codec: teltonika.Codec8, Records: make([]teltonika.Record, 1)}
+	data.Records[0].AddNumber(25, teltonika.Group2, 1825)
+	packet, err := data.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := hex.EncodeToString(packet)
+	for _, tt := range []struct {
+		args []string
+		says []string
+	}{
+		{nil, []string{"25 (depends on the family)", "ble.sensor.temperature.1", "can.engine.temperature", "18.25 °C",
+			"182.5 °C", "family: fmb, "}},
+		{[]string{"--family", "fmb"}, []string{"25 ble.sensor.temperature.1 = 1825 (18.25 °C)", "family: fmb; "}},
+		{[]string{"--model", "fmb640"}, []string{"25 can.engine.temperature = 1825 (182.5 °C)", "family: fmx6, FMB640; "}},
+	} {
+		_, out, errOut := runDecode(t, "", append(tt.args, frame)...)
+		for _, text := range tt.says {
+			if !strings.Contains(out, text) {
+				t.Errorf("%v does not say %q:\n%s%s", tt.args, text, out, errOut)
+			}
+		}
 	}
 }
 

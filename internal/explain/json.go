@@ -23,6 +23,7 @@ type dataObject struct {
 	Ack      *string         `json:"ack"`    // the answer in hex, null if there is none
 	Records  []recordObject  `json:"records,omitzero"`
 	Messages []messageObject `json:"messages,omitzero"` // instead of the records
+	Meaning  *meaningObject  `json:"meaning,omitempty"`
 }
 
 type datagramObject struct {
@@ -110,6 +111,7 @@ func (p *Packet) dataObject() dataObject {
 	} else {
 		o.Records = recordObjects(p.AVL)
 		p.addCodec7(o.Records)
+		o.Meaning = p.meaning()
 	}
 	return o
 }

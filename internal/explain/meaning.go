@@ -3,7 +3,6 @@ package explain
 import (
 	"encoding/hex"
 	"fmt"
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -126,22 +125,6 @@ func fixMeaning(head []byte) string {
 	return "stale (no satellites: the last known place)"
 }
 
-// eventMeaning names the element that caused a record. The record, if it is decoded, tells which size it has.
-func eventMeaning(id uint16, r *teltonika.Record) string {
-	if id == 0 {
-		return "0 (periodic)"
-	}
-	info, known := LookupElementID(id)
-	if r != nil {
-		for _, e := range r.Elements {
-			if e.ID == id {
-				info, known = LookupElement(id, e.Group)
-			}
-		}
-	}
-	return strconv.Itoa(int(id)) + " " + nameOf(info, known)
-}
-
 func generationType(b []byte) string {
 	names := []string{"on exit", "on entrance", "on both", "reserved", "hysteresis", "on change", "eventual", "periodical"}
 	if int(b[0]) < len(names) {
@@ -173,59 +156,5 @@ func groupMeaning(g teltonika.Group) string {
 	case teltonika.GroupX:
 		return "of variable length"
 	}
-	return fmt.Sprintf("of %d bytes", numberSize(g))
-}
-
-// elementName is an element's id and name.
-func elementName(id uint16, g teltonika.Group) (string, ElementInfo) {
-	info, known := LookupElement(id, g)
-	return strconv.Itoa(int(id)) + " " + nameOf(info, known), info
-}
-
-func nameOf(info ElementInfo, known bool) string {
-	switch {
-	case !known:
-		return "(unknown)"
-	case info.Differs:
-		return info.Name + " (differs by model)"
-	}
-	return info.Name
-}
-
-// elementValue is an element's number as sent and, where it is scaled, in its unit.
-func elementValue(info ElementInfo, g teltonika.Group, b []byte) string {
-	if g > teltonika.Group8 {
-		return text(b)
-	}
-	if info.Kind == Pattern {
-		return pattern(b)
-	}
-	v := new(big.Int).SetUint64(uintOf(b))
-	if info.Kind == Signed {
-		v.SetInt64(intOf(b))
-	}
-	if info.Multiplier == "" {
-		return withUnit(v.String(), info.Unit)
-	}
-	return fmt.Sprintf("%v (%s)", v, withUnit(scale(v, info.Multiplier), info.Unit))
-}
-
-// scale multiplies exactly, with as many decimals as the multiplier has.
-func scale(v *big.Int, multiplier string) string {
-	product, ok := new(big.Rat).SetString(multiplier)
-	if !ok {
-		return v.String()
-	}
-	_, decimals, _ := strings.Cut(multiplier, ".")
-	return product.Mul(product, new(big.Rat).SetInt(v)).FloatString(len(decimals))
-}
-
-func withUnit(value, unit string) string {
-	switch unit {
-	case "":
-		return value
-	case "%", "°":
-		return value + unit
-	}
-	return value + " " + unit
+	return fmt.Sprintf("of %d bytes", 1<<g)
 }

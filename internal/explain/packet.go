@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -52,8 +53,9 @@ type Packet struct {
 	AVL      *teltonika.AVLData  // KindData of an AVL codec; the records are empty if they do not decode
 	Messages *teltonika.Messages // KindData of a message codec
 
-	bodyStart, bodyEnd int     // the data field in Raw; bodyEnd is past Raw if the packet is cut off, 0 if unknown
-	problems           []error // what is wrong, in the order of the server's checks; offsets from the line's start
+	reader             *meaning.Reader // of an AVL codec: what the elements mean; see [Devices]
+	bodyStart, bodyEnd int             // the data field in Raw; bodyEnd is past Raw if the packet is cut off, 0 if unknown
+	problems           []error         // what is wrong, in the order of the server's checks; offsets from the line's start
 }
 
 // OK reports whether a server takes the packet as good.
@@ -77,6 +79,14 @@ func (p *Packet) Codec() (teltonika.Codec, bool) {
 		return 0, false
 	}
 	return teltonika.Codec(p.Raw[p.bodyStart]), true
+}
+
+// records are the AVL records, none if they do not decode.
+func (p *Packet) records() []teltonika.Record {
+	if p.AVL == nil {
+		return nil
+	}
+	return p.AVL.Records
 }
 
 // Count is number of data 1, if the packet has it.

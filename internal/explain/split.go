@@ -10,22 +10,14 @@ import (
 // ErrUnrecognised says that the input is no packet of a Teltonika device.
 var ErrUnrecognised = errors.New("first bytes at byte 0: neither a TCP frame nor a login nor a UDP packet")
 
-// Line returns the packets that a text in hex holds. A text that is not hex is one packet that is not OK.
-func Line(text string, t Transport) iter.Seq[*Packet] {
-	input, err := ParseHex(text)
-	if err != nil {
-		if t == Auto {
-			t = ""
-		}
-		return func(yield func(*Packet) bool) { yield(&Packet{Transport: t, problems: []error{err}}) }
-	}
-	return Packets(input, t)
-}
+// Line returns the packets that a text in hex holds, as those of [Devices.Line] of which nothing is known.
+func Line(text string, t Transport) iter.Seq[*Packet] { return new(Devices).Line(text, t) }
 
-// Packets returns the packets that the input holds, in order and without a gap. TCP input is a stream: logins,
-// frames and keep-alive bytes back to back; once the boundaries are lost, the rest is one packet that is not OK.
-// UDP input is one datagram.
-func Packets(input []byte, t Transport) iter.Seq[*Packet] {
+// Packets returns the packets that the input holds, as those of [Devices.Packets] of which nothing is known.
+func Packets(input []byte, t Transport) iter.Seq[*Packet] { return new(Devices).Packets(input, t) }
+
+// split takes the input apart.
+func split(input []byte, t Transport) iter.Seq[*Packet] {
 	return func(yield func(*Packet) bool) {
 		if t == Auto && len(input) > 0 {
 			t = detect(input)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 // The columns of the text: offset, bytesPerRow bytes in hex, and the meaning, which is wrapped.
@@ -26,9 +28,33 @@ func (p *Packet) WriteText(w io.Writer) error {
 	if len(p.Raw) > 0 {
 		digits := max(4, len(fmt.Sprint(p.Offset+len(p.Raw))))
 		p.Annotate(func(f Field) { writeField(out, f, digits) })
+		writeDevice(out, p)
 		writeAnswer(out, p)
 	}
 	return out.Flush()
+}
+
+// writeDevice says by what the elements were read.
+func writeDevice(out *bufio.Writer, p *Packet) {
+	if p.reader == nil || len(p.records()) == 0 {
+		return
+	}
+	var families []string
+	for _, f := range p.reader.Candidates() {
+		families = append(families, f.String())
+	}
+	last := len(families) - 1
+	text := families[last]
+	if last > 0 {
+		text = strings.Join(families[:last], ", ") + " or " + text
+	}
+	if p.reader.Model() != "" {
+		text += ", " + p.reader.Model()
+	}
+	if p.reader.By() == meaning.ByElements {
+		text += ", told from the elements"
+	}
+	fmt.Fprintf(out, "family: %s; dictionary %s\n", text, p.reader.Dictionary().Version())
 }
 
 // summary is the packet in one line.

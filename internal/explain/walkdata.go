@@ -155,12 +155,12 @@ func (w *walker) elementMeaning(f teltonika.Field, head int) (name string, descr
 	if f.Group == teltonika.GroupX {
 		id = id[:2]
 	}
-	n := uint16(uintOf(id))
-	name, info := elementName(n, f.Group)
-	if codec, _ := w.packet.Codec(); codec == teltonika.Codec7 {
-		name, info = strconv.Itoa(int(n)), ElementInfo{Kind: Unsigned}
+	e := element{uint16(uintOf(id)), f.Group, f.Bytes, w.packet.reader}
+	name = strconv.Itoa(int(e.id))
+	if codec, _ := w.packet.Codec(); codec != teltonika.Codec7 {
+		name = e.name()
 	}
-	return name, func(b []byte) string { return elementValue(info, f.Group, b[head:]) }
+	return name, func([]byte) string { return e.text() }
 }
 
 // meaning says what the bytes of a field mean.
@@ -168,11 +168,19 @@ func (w *walker) meaning(name string) func([]byte) string {
 	codec, _ := w.packet.Codec()
 	switch {
 	case name == "event id":
-		return func(b []byte) string { return eventMeaning(uint16(uintOf(b)), w.decoded()) }
+		return w.eventMeaning
 	case name == "timestamp" && codec.IsMessage():
 		return seconds
 	case codec == teltonika.Codec7 && meanings7[name] != nil:
 		return meanings7[name]
 	}
 	return meanings[name]
+}
+
+func (w *walker) eventMeaning(b []byte) string {
+	id := uint16(uintOf(b))
+	if id == 0 {
+		return "0 (periodic)"
+	}
+	return eventName(w.packet.reader, id, w.decoded())
 }

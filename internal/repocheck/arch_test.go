@@ -58,7 +58,7 @@ var allowed = map[string][]string{
 	"internal/signals":  {},
 	"internal/terminal": {},
 	"internal/simulate": {"internal/deadline", "teltonika"},
-	"internal/explain":  {"internal/terminal", "teltonika"},
+	"internal/explain":  {"internal/terminal", "meaning", "teltonika"},
 
 	// For tests only.
 	"internal/ingest/ingesttest":   {},

@@ -1,0 +1,119 @@
+package explain
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// truth is what the elements of a packet are, without any guess: on each family that knows all of them in just these
+// widths, straight from the dictionary's rows. There is none if no family does.
+type truth struct {
+	known [meaning.FM11 + 1]map[meaning.Element]map[string]bool // by family and pair: names
+}
+
+func newTruth() *truth {
+	t := new(truth)
+	for d := range meaning.Embedded().Definitions() {
+		pair := meaning.Element{ID: d.ID, Width: d.Width}
+		for _, f := range d.Families {
+			if t.known[f] == nil {
+				t.known[f] = map[meaning.Element]map[string]bool{}
+			}
+			if t.known[f][pair] == nil {
+				t.known[f][pair] = map[string]bool{}
+			}
+			t.known[f][pair][d.Name] = true
+		}
+	}
+	return t
+}
+
+func pairOf(e teltonika.Element) meaning.Element {
+	return meaning.Element{ID: e.ID, Width: meaning.Width(e.Group)}
+}
+
+// families are those that know all elements of the packet.
+func (t *truth) families(p *Packet) (all []meaning.Family) {
+	for _, f := range meaning.Families() {
+		if !slices.ContainsFunc(p.AVL.Records, func(r teltonika.Record) bool {
+			return slices.ContainsFunc(r.Elements, func(e teltonika.Element) bool { return t.known[f][pairOf(e)] == nil })
+		}) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// labels counts what the text of packets says of elements.
+type labels struct{ elements, named, judged, wrong, faults int }
+
+// judge reads the names of the packet's elements in its text, and compares them with the truth.
+func (l *labels) judge(t *testing.T, known *truth, p *Packet, report bool) {
+	families := known.families(p)
+	var fields []Field
+	p.Annotate(func(f Field) {
+		if f.Depth == 2 {
+			fields = append(fields, f)
+		}
+	})
+	i := 0
+	for _, r := range p.AVL.Records {
+		for _, e := range r.Elements {
+			f := fields[i]
+			i++
+			l.elements++
+			_, name, _ := strings.Cut(f.Name, " ")
+			if strings.HasPrefix(name, "(") {
+				continue
+			}
+			l.named++
+			if strings.Contains(f.Value, "fault: ") {
+				l.faults++
+			}
+			for n, family := range families {
+				if n == 0 {
+					l.judged++
+				}
+				if !known.known[family][pairOf(e)][name] {
+					l.wrong++
+					if report && l.wrong < 10 {
+						t.Errorf("%x: %s = %s, on %v %v", p.Raw, f.Name, f.Value, family,
+							slices.Collect(maps.Keys(known.known[family][pairOf(e)])))
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestNothingMislabelled compares the names of all elements of the traffic with those that every family has which may
+// have sent them.
+func TestNothingMislabelled(t *testing.T) {
+	known := newTruth()
+	var got, asFMB labels
+	for _, frame := range traffic(t) {
+		for p := range Line(frame, TCP) {
+			got.judge(t, known, p, true)
+		}
+		devices := Devices{Identity: meaning.Identity{Family: meaning.FMB, By: meaning.ByMap}}
+		for p := range devices.Line(frame, TCP) {
+			asFMB.judge(t, known, p, false)
+		}
+	}
+	t.Logf("%+v; all taken for FMB: %+v", got, asFMB)
+	if got.elements != 164252 || got.named*1000 < got.elements*970 || got.judged != got.named || got.wrong != 0 {
+		t.Errorf("%+v", got)
+	}
+	if got.faults != 5752 { // sensors' error codes, which read like numbers
+		t.Errorf("%d faults", got.faults)
+	}
+	if asFMB.wrong != 7100 {
+		t.Errorf("the truth finds %d wrong where everything is taken for FMB", asFMB.wrong)
+	}
+}
