@@ -34,7 +34,7 @@ type database struct {
 
 	begin, commit, rollback      *statement
 	newest, length, newIDs, page *statement
-	newestGiven, setNewestGiven  *statement
+	newestGiven                  *statement
 	insertMany, insertOne        *statement
 	insertDead, findDead, touch  *statement
 	newestDead, deadPage         *statement
@@ -95,7 +95,6 @@ func (d *database) prepareAll() error {
 		{&d.insertMany, fmt.Sprintf(insert, strings.Repeat(row+",", rowsPerInsert-1)+row)},
 		{&d.insertOne, insertRecord},
 		{&d.newestGiven, newestGiven},
-		{&d.setNewestGiven, setNewestGiven},
 		{&d.insertDead, insertDeadLetter},
 		{&d.deadBytes, deadLetterBytes},
 		{&d.removeFirst, removeFirst},

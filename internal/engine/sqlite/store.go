@@ -122,11 +122,10 @@ func (w *writer) insertRecords(duplicates []bool) error {
 	if err != nil {
 		return err
 	}
-	before, err := w.db.newest.number()
+	newest, err := w.db.newest.number()
 	if err != nil {
 		return err
 	}
-	newest := before
 	for i := 0; i < len(records); {
 		statement, count := w.db.insertMany, rowsPerInsert
 		if newest < given || len(records)-i < count {
@@ -138,12 +137,7 @@ func (w *writer) insertRecords(duplicates []bool) error {
 		}
 		i += count
 	}
-	if newest == before {
-		return nil
-	}
-	w.db.setNewestGiven.bind(newest)
-	_, err = w.db.setNewestGiven.exec()
-	return err
+	return nil
 }
 
 // insertRows writes the rows with one statement that takes as many. newest is the highest seq
