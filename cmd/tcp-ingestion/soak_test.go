@@ -36,7 +36,7 @@ func TestSoak(t *testing.T) {
 	kept.settings["REDIS_DURABILITY"] = "fsync"
 	kept.settings["PUBLISH_TIMEOUT"] = "1s"
 	kept.settings["MAX_CONNECTIONS"] = "400"
-	s := startServer(t, kept.settings)
+	s := startServer(t, profiled(kept.settings))
 	steady := startFleet(t, s.devices, 60, func(o *simulate.Options) {
 		moderate(o)
 		o.Rate, o.Reconnect, o.Burst, o.LoseACK, o.ResponseTimeout = 1500, 0.01, 20, 0.005, 2*time.Second
@@ -57,7 +57,7 @@ func TestSoak(t *testing.T) {
 		}
 		timeless.awaitProgress(t, 100)
 		if round == 0 {
-			goroutines, memory = s.metric("go_goroutines"), s.metric("process_resident_memory_bytes")
+			goroutines, memory = s.metric("go_goroutines"), s.liveHeap()
 		}
 	}
 	intruders()
@@ -67,8 +67,8 @@ func TestSoak(t *testing.T) {
 	if n := s.metric("go_goroutines"); n > goroutines+10 {
 		t.Errorf("%v goroutines after the first round, with its connections, %v at the end", goroutines, n)
 	}
-	if m := s.metric("process_resident_memory_bytes"); m > memory+64<<20 {
-		t.Errorf("%.0f MiB after the first round, %.0f MiB at the end", memory/(1<<20), m/(1<<20))
+	if m := s.liveHeap(); m > memory+32 {
+		t.Errorf("%.1f MiB after the first round, %.1f MiB at the end", memory, m)
 	}
 	s.wantBalance()
 	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
