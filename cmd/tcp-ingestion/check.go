@@ -101,7 +101,7 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 		fmt.Fprintln(out, "warning:   ", w)
 	}
 	if refused {
-		return cli.Exit(fmt.Sprintf("REDIS_DURABILITY=%s: %v", c.RedisDurability, err), exitFailure)
+		return cli.Exit(fmt.Sprintf("%s: %v", entry.durability(c), err), exitFailure)
 	}
 	status, err := e.Probe(ctx)
 	if err != nil {

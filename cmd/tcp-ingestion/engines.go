@@ -14,6 +14,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/jetstream"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/redisstream"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
 )
@@ -29,6 +30,9 @@ type engineEntry struct {
 
 	// open makes the engine, which need not be reachable.
 	open func(*config.Config, *slog.Logger) (engine.Engine, error)
+
+	// durability is the setting that the engine may be unable to keep; nil: it always can.
+	durability func(*config.Config) string
 }
 
 // engines are those that ENGINE may name.
@@ -37,11 +41,22 @@ var engines = []engineEntry{
 		name: config.EngineRedis, settings: []string{"REDIS_URL", "REDIS_TELEMETRY_STREAM"},
 		where: func(*config.Config) string { return "engine redis" },
 		open:  openRedis,
+
+		durability: func(c *config.Config) string { return "REDIS_DURABILITY=" + c.RedisDurability },
 	},
 	{
 		name: config.EngineEmbedded, settings: []string{"DATA_DIR"},
 		where: func(c *config.Config) string { return "engine embedded, DATA_DIR " + c.DataDir },
 		open:  openEmbedded,
+	},
+	{
+		name: config.EngineJetStream,
+		settings: []string{"NATS_URL", "NATS_CREDS", "NATS_TLS_CA_FILE", "NATS_TLS_CERT_FILE", "NATS_TLS_KEY_FILE",
+			"JETSTREAM_SHARDS", "JETSTREAM_DURABILITY"},
+		where: func(*config.Config) string { return "engine jetstream" },
+		open:  openJetStream,
+
+		durability: func(c *config.Config) string { return "JETSTREAM_DURABILITY=" + c.JetStreamDurability },
 	},
 }
 
@@ -99,9 +114,26 @@ func openEmbedded(c *config.Config, logger *slog.Logger) (engine.Engine, error) 
 	})
 }
 
+func openJetStream(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
+	e, err := jetstream.New(jetstream.Options{
+		URL: c.NATSURL, Creds: c.NATSCreds, CAFile: c.NATSCAFile, CertFile: c.NATSCertFile, KeyFile: c.NATSKeyFile,
+		Shards: c.JetStreamShards, Durability: jetstream.Durability(c.JetStreamDurability), Create: c.JetStreamCreate,
+		DeadMaxBytes: c.DeadLetterMaxBytes, MessageMaxBytes: c.MessageMaxBytes,
+		ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
+	})
+	if err != nil {
+		return nil, invalid("NATS_URL", err)
+	}
+	return e, nil
+}
+
 // withoutRetention are the settings of a command that runs beside the service: what is too old or too much is the
-// service's matter, which may have been given other limits.
+// service's matter, which may have been given other limits. JetStream removes by its streams' own limits, which are
+// those of whoever makes the streams.
 func withoutRetention(c *config.Config) *config.Config {
+	if c.Engine == config.EngineJetStream {
+		return c
+	}
 	kept := *c
 	kept.RedisMaxLen, kept.EmbeddedRetention, kept.DeadLetterMaxBytes, kept.MessageMaxBytes = 0, 0, 0, 0
 	return &kept

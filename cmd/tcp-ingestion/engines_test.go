@@ -12,7 +12,8 @@ import (
 func TestEngineWithoutAnEntryIsRefused(t *testing.T) {
 	c := &config.Config{Engine: "postgres"}
 	_, err := newEngine(c, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "postgres") || !strings.Contains(err.Error(), "redis or embedded") {
+	if err == nil || !strings.Contains(err.Error(), "postgres") ||
+		!strings.Contains(err.Error(), "redis or embedded or jetstream") {
 		t.Errorf("the error does not name it and those that are known: %v", err)
 	}
 }

@@ -16,10 +16,12 @@ import (
 const (
 	EngineRedis    = "redis"
 	EngineEmbedded = "embedded"
+
+	EngineJetStream = "jetstream"
 )
 
 // Engines are all of them.
-var Engines = []string{EngineRedis, EngineEmbedded}
+var Engines = []string{EngineRedis, EngineEmbedded, EngineJetStream}
 
 // The device authorities, values of Config.DeviceAuthorityMode.
 const (
@@ -73,6 +75,15 @@ type Config struct {
 	// setting it is RedisURL where the engine is Redis; empty: commands are in DataDir. It may hold a password: never
 	// log it.
 	ControlRedisURL string
+
+	NATSURL             string // may hold a password: never log it
+	NATSCreds           string // path of a file; empty = none
+	NATSCAFile          string // paths of PEM files; empty = none
+	NATSCertFile        string
+	NATSKeyFile         string
+	JetStreamShards     int
+	JetStreamDurability string // quorum or leader
+	JetStreamCreate     bool
 
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
 	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
@@ -172,6 +183,7 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, Problem{"REDIS_URL",
 			"not set, but ENGINE is redis; set it to redis://host:6379, or ENGINE to embedded"})
 	}
+	problems = append(problems, c.natsContradictions()...)
 	if c.ControlRedisURL == "" && c.Engine == EngineRedis {
 		c.ControlRedisURL = c.RedisURL
 	}
@@ -235,6 +247,19 @@ func (c *Config) tlsContradictions() []Problem {
 	}
 	if c.TLSBindIMEI && c.TLSClientAuth == ClientAuthNone {
 		wrong("TLS_CLIENT_AUTH", "is none, but TLS_BIND_IMEI needs certificates; set it to optional or require")
+	}
+	return problems
+}
+
+func (c *Config) natsContradictions() []Problem {
+	var problems []Problem
+	if c.Engine == EngineJetStream && c.NATSURL == "" {
+		problems = append(problems, Problem{"NATS_URL",
+			"not set, but ENGINE is jetstream; set it to nats://host:4222, several separated by commas"})
+	}
+	if (c.NATSCertFile == "") != (c.NATSKeyFile == "") {
+		problems = append(problems, Problem{"NATS_TLS_CERT_FILE",
+			"a certificate needs its key; set both NATS_TLS_CERT_FILE and NATS_TLS_KEY_FILE, or neither"})
 	}
 	return problems
 }

@@ -28,6 +28,7 @@ func TestDefaults(t *testing.T) {
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
 		RedisDurability: "reply", DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
 		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
+		JetStreamShards: 8, JetStreamDurability: "quorum",
 		AdminAddress: "127.0.0.1:9091", CommandQuarantine: time.Minute,
 		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
 		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,

@@ -223,3 +223,22 @@ func parseDurability(dst *string, v string) error {
 	*dst = v
 	return nil
 }
+
+// parseNATSURL takes a list of servers. The parser's errors quote the URL, and with it the password.
+func parseNATSURL(dst *string, v string) error {
+	for one := range strings.SplitSeq(v, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		switch {
+		case v == "":
+		case err != nil:
+			return errors.New("not a URL; use nats://user:password@host:4222, several separated by commas, " +
+				"with special characters in the password percent-encoded")
+		case u.Scheme != "nats" && u.Scheme != "tls":
+			return errors.New("use the scheme nats:// or, for TLS, tls:// for every server")
+		case u.Hostname() == "":
+			return errors.New("a server has no host; use nats://host:4222")
+		}
+	}
+	*dst = v
+	return nil
+}

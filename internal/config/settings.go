@@ -23,6 +23,9 @@ func (s *Setting) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Na
 // maxRecordRate is more than any server stores.
 const maxRecordRate = 10_000_000
 
+// maxJetStreamShards is what the engine takes.
+const maxJetStreamShards = 64
+
 // maxByteRate is more than any network brings.
 const maxByteRate = 1_000_000_000
 
@@ -79,7 +82,8 @@ var Settings = []Setting{
 		Help: "balancers whose PROXY protocol header is required and believed: addresses and networks, separated by " +
 			"commas (default none)",
 		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
-	{Name: "ENGINE", Help: "where records go: redis or embedded (default redis if REDIS_URL is set, else embedded)",
+	{Name: "ENGINE",
+		Help: "where records go: redis, embedded or jetstream (default redis if REDIS_URL is set, else embedded)",
 		set: func(c *Config, v string) error {
 			c.Engine = v
 			return oneOf(v, append([]string{""}, Engines...)...)
@@ -101,6 +105,30 @@ var Settings = []Setting{
 	{Name: "REDIS_DURABILITY", Default: "reply",
 		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always) or replicas=N",
 		set:  func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
+	{Name: "NATS_URL", Secret: true,
+		Help: "servers of ENGINE=jetstream: nats://user:password@host:4222, or tls://, several separated by commas",
+		set:  func(c *Config, v string) error { return parseNATSURL(&c.NATSURL, v) }},
+	{Name: "NATS_CREDS", Help: "file with the user's credentials (JWT and seed) for NATS",
+		set: func(c *Config, v string) error { c.NATSCreds = v; return nil }},
+	{Name: "NATS_TLS_CA_FILE",
+		Help: "PEM file with the CA that issues the NATS servers' certificates (default the system's)",
+		set:  func(c *Config, v string) error { c.NATSCAFile = v; return nil }},
+	{Name: "NATS_TLS_CERT_FILE", Help: "PEM file with a certificate of the client's own for NATS",
+		set: func(c *Config, v string) error { c.NATSCertFile = v; return nil }},
+	{Name: "NATS_TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
+		set: func(c *Config, v string) error { c.NATSKeyFile = v; return nil }},
+	{Name: "JETSTREAM_SHARDS", Default: "8",
+		Help: "streams that the devices are spread over, by xxHash64 of the IMEI; written beside the data, " +
+			"another number is refused",
+		set: func(c *Config, v string) error { return parseInt(&c.JetStreamShards, v, 1, maxJetStreamShards) }},
+	{Name: "JETSTREAM_DURABILITY", Default: "quorum",
+		Help: "quorum refuses streams with fewer than 3 copies or not in files; leader takes them as they are",
+		set: func(c *Config, v string) error {
+			c.JetStreamDurability = v
+			return oneOf(v, "quorum", "leader")
+		}},
+	{Name: "JETSTREAM_CREATE", Default: "false", Bool: true, Help: "make the streams that are missing",
+		set: func(c *Config, v string) error { return parseBool(&c.JetStreamCreate, v) }},
 	{Name: "CONTROL_REDIS_URL", Secret: true,
 		Help: "one ordinary Redis for commands, who holds which device, and the allow-list (default REDIS_URL if " +
 			"ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",

@@ -6,6 +6,10 @@ import "errors"
 // the configured durability as it is set up now. The error's text has the remedy.
 var ErrDurability = errors.New("the configured durability cannot be had")
 
+// ErrTooLarge is in the chain of an item's error that says that the store never takes an item of this size, however
+// often it is tried. Its neighbours are not held up.
+var ErrTooLarge = errors.New("the item is larger than the engine takes")
+
 // Error is the failure of a whole batch or of one item.
 type Error struct {
 	// Transient says that the same write can succeed later without anybody changing a setting:

@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/record":             {"internal/engine", "meaning", "teltonika"},
 	"internal/engine":             {},
 	"internal/engine/redisstream": {"internal/deadline", "internal/engine"},
+	"internal/engine/jetstream":   {"internal/backoff", "internal/engine", "internal/health"},
 	"internal/engine/sqlite":      {"internal/engine", "internal/retention", "internal/sqlitefile"},
 	"internal/publish":            {"internal/engine", "internal/health", "internal/logging"},
 	"internal/limit":              {},
