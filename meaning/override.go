@@ -53,6 +53,21 @@ type match struct {
 	text string // family, model, prefix or IMEI
 }
 
+// String is the match as a file of overrides has it.
+func (m match) String() string {
+	switch m.kind {
+	case matchFamily:
+		return "family:" + m.text
+	case matchModel:
+		return "model:" + m.text
+	case matchPrefix:
+		return "imei:" + m.text + "*"
+	case matchIMEI:
+		return "imei:" + m.text
+	}
+	return "*"
+}
+
 // override is one row of the user's.
 type override struct {
 	match match
@@ -335,8 +350,10 @@ func (o *overrides) forDevice(imei, model string) (rows []*override) {
 
 // Override is a row of the user's, as its file has it.
 type Override struct {
-	Line int
-	Text string
+	Line   int
+	Text   string
+	Match  string // which devices it is for, as the file has it
+	Silent bool   // it takes the element away, and its definition has no more than id and width
 	Definition
 }
 
@@ -347,7 +364,7 @@ func (d *Dictionary) Overrides() iter.Seq[Override] {
 			return
 		}
 		for _, o := range d.overrides.rows {
-			if !yield(Override{o.line, o.text, *o.rule.definition}) {
+			if !yield(Override{o.line, o.text, o.match.String(), o.rule.silent, *o.rule.definition}) {
 				return
 			}
 		}

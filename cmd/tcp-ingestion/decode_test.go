@@ -75,7 +75,7 @@ func TestDecodeExitCodes(t *testing.T) {
 // TestDecodeJSON: one object a packet, in input order, one a line.
 func TestDecodeJSON(t *testing.T) {
 	meant := `,"meaning":{"device":{"family":"fmb","by":"elements","candidates":` +
-		`["fmb","fmx6","tat","fm63","ft","fm36","fm11"]},"dict":"` + meaning.Embedded().Version() + `","records":[` +
+		`["fmb","fmx6","tat","ft","fm63","fm36","fm11"]},"dict":"` + meaning.Embedded().Version() + `","records":[` +
 		`{"signals":{"engine.ignition.status":true,"external.powersource.voltage":12.345}}]}}`
 	input := "# a capture\nff" + decodeLogin + decodeFrame + "\n\n0x00:0F\tgg\r\n" + decodeBadCRC
 	code, out, _ := runDecode(t, input, "--json")

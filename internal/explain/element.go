@@ -39,7 +39,7 @@ func (e *element) readings() (all []reading) {
 	if e.reader == nil {
 		return nil
 	}
-	for _, f := range e.reader.Candidates() {
+	for _, f := range candidates(e.reader) {
 		for _, d := range e.reader.Dictionary().Lookup(f, e.reader.Model(), e.id, e.width()) {
 			r := reading{d.Decode(e.raw, e.reader.Legacy()), []string{f.String()}, d.Models}
 			i := slices.IndexFunc(all, func(other reading) bool { return sameReading(&other, &r) })
@@ -52,6 +52,14 @@ func (e *element) readings() (all []reading) {
 			}
 		}
 	}
+	return all
+}
+
+// candidates are the families that a device may be of: the most likely one, then the others in an order that does not
+// depend on what was read before.
+func candidates(r *meaning.Reader) []meaning.Family {
+	all := r.Candidates()
+	slices.Sort(all[1:])
 	return all
 }
 

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
@@ -49,7 +50,7 @@ func (p *Packet) meaning() *meaningObject {
 		Device: deviceObject{Family: r.Family().String(), Model: r.Model(), By: r.By().String()},
 		Dict:   r.Dictionary().Version(),
 	}
-	for _, f := range r.Candidates() {
+	for _, f := range candidates(r) {
 		o.Device.Candidates = append(o.Device.Candidates, f.String())
 	}
 	for i := range p.AVL.Records {
@@ -68,14 +69,13 @@ func (p *Packet) recordMeaning(r *teltonika.Record) (o recordMeaningObject) {
 		if last[e.ID] != j {
 			continue
 		}
-		raw := elementBytes(r, e)
-		before := len(signals) + len(faults)
-		signals, faults = p.reader.Append(signals, faults, e.ID, meaning.Width(e.Group), e.Uint(), raw)
-		if len(signals)+len(faults) > before {
-			continue
-		}
-		in := element{e.ID, e.Group, raw, p.reader}
-		if _, why := in.decode(); why == meaning.Unknown || why == meaning.Ambiguous {
+		in := element{e.ID, e.Group, elementBytes(r, e), p.reader}
+		switch v, why := in.decode(); {
+		case why == meaning.Named && v.Fault != "":
+			faults = fmt.Appendf(faults, `,"%s":"%s"`, v.Name, v.Fault)
+		case why == meaning.Named:
+			signals = fmt.Appendf(signals, `,"%s":%s`, v.Name, v.JSON)
+		case why == meaning.Unknown || why == meaning.Ambiguous:
 			o.addReadings(e.ID, in.readings())
 		}
 	}

@@ -40,7 +40,7 @@ func writeDevice(out *bufio.Writer, p *Packet) {
 		return
 	}
 	var families []string
-	for _, f := range p.reader.Candidates() {
+	for _, f := range candidates(p.reader) {
 		families = append(families, f.String())
 	}
 	last := len(families) - 1
