@@ -234,6 +234,8 @@ type Status struct {
 	MemoryLimit int64 // bytes at which the engine stores nothing more; 0 = none known
 	OutOfMemory bool  // the engine refuses to store because of that limit
 
+	LostByEngine int64 // how often the store said that it has lost what it had confirmed to this process
+
 	Shards []Shard // each by itself, where the engine has several; nil: it is one
 
 	DeadLetterBytes int64 // what all dead letters take in the engine, roughly; 0 = none, or not known
@@ -258,7 +260,10 @@ const MaxGroups = 50
 type Group struct {
 	Lag    int64         // records not yet delivered; -1 = not known
 	Unread int64         // records not yet acknowledged, delivered or not; -1 = not known
-	Oldest time.Duration // how long ago the oldest unread record was stored; 0 if all are read
+	Oldest time.Duration // how long ago the oldest unread record was stored; 0 if all are read; -1 = not known
+
+	// Expired are records that the engine has removed for their age or its limits, although this group has not read them.
+	Expired int64
 }
 
 // UnreadBeyondLimit is how many records more than the limit are kept because a consumer group has

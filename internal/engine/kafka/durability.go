@@ -1,0 +1,99 @@
+package kafka
+
+import (
+	"fmt"
+	"strings"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// What quorum asks for: two of three replicas have each record, so any one broker may be lost.
+const (
+	quorumReplicas = 3
+	quorumInSync   = 2
+)
+
+// judge says why the topics do not do, each time with the command that mends it; nil if they do.
+func (e *Engine) judge(l *layout) error {
+	var remedies []string
+	for k := range l.topics {
+		if r := e.remedy(engine.Kind(k), &l.topics[k]); r != "" {
+			remedies = append(remedies, r)
+		}
+	}
+	if remedies == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", engine.ErrDurability, strings.Join(remedies, "; "))
+}
+
+// remedy is what is wrong with the topic and what to do, empty if it does.
+func (e *Engine) remedy(k engine.Kind, t *topic) string {
+	if len(t.partitions) == 0 {
+		return fmt.Sprintf("there is no topic %s, or this user may not see it: create it (%s), or set "+
+			"KAFKA_CREATE_TOPICS=true", t.name, e.createCommand(k, t))
+	}
+	if k == engine.KindDeadLetter && t.settings != nil && !strings.Contains(t.settings["cleanup.policy"], "compact") {
+		return fmt.Sprintf("the topic %s is not compacted, so a dead letter that is removed would stay: %s", t.name,
+			e.alterCommand(t, "cleanup.policy=compact"))
+	}
+	if k != engine.KindDeadLetter && strings.Contains(t.settings["cleanup.policy"], "compact") {
+		return fmt.Sprintf("the topic %s is compacted, which keeps only the newest record of each device: %s", t.name,
+			e.alterCommand(t, "cleanup.policy=delete"))
+	}
+	if e.opt.Durability != Quorum {
+		return ""
+	}
+	for i, p := range t.partitions {
+		if p.err == nil && p.replicas < quorumReplicas {
+			return fmt.Sprintf("partition %d of the topic %s has %d replicas and needs %d: give it more "+
+				"(kafka-reassign-partitions.sh), or make it anew (%s), or set KAFKA_DURABILITY=leader to do with less",
+				i, t.name, p.replicas, quorumReplicas, e.createCommand(k, t))
+		}
+	}
+	if t.settings == nil {
+		return fmt.Sprintf("this user may not see the settings of the topic %s, so nobody knows how many replicas an answer "+
+			"stands for: allow it DescribeConfigs (kafka-acls.sh --bootstrap-server %s --add --allow-principal User:… "+
+			"--operation DescribeConfigs --topic %s), or set KAFKA_DURABILITY=leader", t.name, e.opt.Brokers[0], t.name)
+	}
+	if n := t.number("min.insync.replicas"); n < quorumInSync {
+		return fmt.Sprintf("the topic %s has min.insync.replicas %d, so a record may be acknowledged that one broker alone has: "+
+			"%s, or set KAFKA_DURABILITY=leader to do with less", t.name, n, e.alterCommand(t, "min.insync.replicas=2"))
+	}
+	return ""
+}
+
+// createCommand creates the topic as it should be.
+func (e *Engine) createCommand(k engine.Kind, t *topic) string {
+	replicas, inSync, more := quorumReplicas, quorumInSync, ""
+	if e.opt.Durability == Leader {
+		replicas, inSync = 1, 1
+	}
+	if k == engine.KindDeadLetter {
+		more = " --config cleanup.policy=compact"
+	}
+	return fmt.Sprintf("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d --replication-factor %d "+
+		"--config min.insync.replicas=%d%s", e.opt.Brokers[0], t.name, createdPartitions, replicas, inSync, more)
+}
+
+// alterCommand changes a setting of the topic.
+func (e *Engine) alterCommand(t *topic, setting string) string {
+	return fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s",
+		e.opt.Brokers[0], t.name, setting)
+}
+
+// class is what an answer stands for, by the weakest of the topics.
+func (l *layout) class() engine.Class {
+	class := engine.Replicated
+	for k := range l.topics {
+		t := &l.topics[k]
+		switch {
+		case t.replicas() >= 2 && t.number("min.insync.replicas") >= 2:
+		case t.number("flush.messages") == 1 && class != engine.MemoryOnly:
+			class = engine.Fsynced
+		default:
+			class = engine.MemoryOnly
+		}
+	}
+	return class
+}
