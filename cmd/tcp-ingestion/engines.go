@@ -58,6 +58,13 @@ var engines = []engineEntry{
 
 		durability: func(c *config.Config) string { return "JETSTREAM_DURABILITY=" + c.JetStreamDurability },
 	},
+	{
+		name: config.EngineKafka, settings: kafkaSettings, shards: true,
+		where: func(c *config.Config) string {
+			return "engine kafka, KAFKA_BROKERS " + c.Kafka.Brokers
+		},
+		open: openKafka, durability: func(c *config.Config) string { return "KAFKA_DURABILITY=" + c.Kafka.Durability },
+	},
 }
 
 // engineOf is the entry of the configured engine.
@@ -128,10 +135,10 @@ func openJetStream(c *config.Config, logger *slog.Logger) (engine.Engine, error)
 }
 
 // withoutRetention are the settings of a command that runs beside the service: what is too old or too much is the
-// service's matter, which may have been given other limits. JetStream removes by its streams' own limits, which are
-// those of whoever makes the streams.
+// service's matter, which may have been given other limits. JetStream and Kafka remove by the limits of their streams
+// and topics, which are those of whoever makes them.
 func withoutRetention(c *config.Config) *config.Config {
-	if c.Engine == config.EngineJetStream {
+	if c.Engine == config.EngineJetStream || c.Engine == config.EngineKafka {
 		return c
 	}
 	kept := *c

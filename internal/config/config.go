@@ -16,12 +16,13 @@ import (
 const (
 	EngineRedis    = "redis"
 	EngineEmbedded = "embedded"
+	EngineKafka    = "kafka"
 
 	EngineJetStream = "jetstream"
 )
 
 // Engines are all of them.
-var Engines = []string{EngineRedis, EngineEmbedded, EngineJetStream}
+var Engines = []string{EngineRedis, EngineEmbedded, EngineJetStream, EngineKafka}
 
 // The device authorities, values of Config.DeviceAuthorityMode.
 const (
@@ -84,6 +85,8 @@ type Config struct {
 	JetStreamShards     int
 	JetStreamDurability string // quorum or leader
 	JetStreamCreate     bool
+
+	Kafka Kafka
 
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
 	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
@@ -196,6 +199,7 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",
 			"not set, but DEVICE_AUTHORITY_MODE is file_allow_list; set it to the path of a file with one IMEI a line"})
 	}
+	problems = append(problems, c.kafkaContradictions()...)
 	problems = append(problems, c.samePorts()...)
 	problems = append(problems, c.tlsContradictions()...)
 	if c.TeltonikaPort < 0 && c.TLSPort < 0 && c.UDPPort < 0 {

@@ -83,7 +83,7 @@ var Settings = []Setting{
 			"commas (default none)",
 		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
 	{Name: "ENGINE",
-		Help: "where records go: redis, embedded or jetstream (default redis if REDIS_URL is set, else embedded)",
+		Help: "where records go: redis, embedded, jetstream or kafka (default redis if REDIS_URL is set, else embedded)",
 		set: func(c *Config, v string) error {
 			c.Engine = v
 			return oneOf(v, append([]string{""}, Engines...)...)
@@ -129,6 +129,46 @@ var Settings = []Setting{
 		}},
 	{Name: "JETSTREAM_CREATE", Default: "false", Bool: true, Help: "make the streams that are missing",
 		set: func(c *Config, v string) error { return parseBool(&c.JetStreamCreate, v) }},
+	{Name: "KAFKA_BROKERS", Help: "addresses of Kafka brokers, host:port, separated by commas; one that answers is enough",
+		set: func(c *Config, v string) error { return parseBrokers(&c.Kafka.Brokers, v) }},
+	{Name: "KAFKA_TOPIC", Default: "telemetry.teltonika",
+		Help: "topic of records; dead letters go to the one with .dead added, messages to the one with .messages",
+		set:  func(c *Config, v string) error { return parseTopic(&c.Kafka.Topic, v) }},
+	{Name: "KAFKA_DURABILITY", Default: KafkaQuorum,
+		Help: "quorum: refuses topics with fewer than 3 replicas or min.insync.replicas below 2; leader: takes what there is",
+		set: func(c *Config, v string) error {
+			c.Kafka.Durability = v
+			return oneOf(v, KafkaQuorum, KafkaLeader)
+		}},
+	{Name: "KAFKA_COMPRESSION", Default: "zstd", Help: "none, gzip, snappy, lz4 or zstd",
+		set: func(c *Config, v string) error {
+			c.Kafka.Compression = v
+			return oneOf(v, "none", "gzip", "snappy", "lz4", "zstd")
+		}},
+	{Name: "KAFKA_CREATE_TOPICS", Default: "false", Bool: true,
+		Help: "create the topics that are missing, with 12 partitions and, where there are brokers enough, 3 replicas",
+		set:  func(c *Config, v string) error { return parseBool(&c.Kafka.CreateTopics, v) }},
+	{Name: "KAFKA_GROUPS", Help: "consumer groups whose lag is shown, separated by commas, 50 at most (default none)",
+		set: func(c *Config, v string) error { return parseGroups(&c.Kafka.Groups, v) }},
+	{Name: "KAFKA_TLS", Default: "false", Bool: true, Help: "speak TLS with the brokers",
+		set: func(c *Config, v string) error { return parseBool(&c.Kafka.TLS, v) }},
+	{Name: "KAFKA_TLS_CA_FILE", Help: "PEM file with the CA of the brokers' certificates (default: the system's)",
+		set: func(c *Config, v string) error { c.Kafka.TLSCAFile = v; return nil }},
+	{Name: "KAFKA_TLS_CERT_FILE", Help: "PEM file with the certificate that this service shows the brokers",
+		set: func(c *Config, v string) error { c.Kafka.TLSCertFile = v; return nil }},
+	{Name: "KAFKA_TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
+		set: func(c *Config, v string) error { c.Kafka.TLSKeyFile = v; return nil }},
+	{Name: "KAFKA_SASL_MECHANISM", Help: "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER (default none)",
+		set: func(c *Config, v string) error {
+			c.Kafka.SASLMechanism = v
+			return oneOf(v, "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", saslOAuth)
+		}},
+	{Name: "KAFKA_SASL_USERNAME", Help: "user for PLAIN and SCRAM",
+		set: func(c *Config, v string) error { c.Kafka.SASLUsername = v; return nil }},
+	{Name: "KAFKA_SASL_PASSWORD", Secret: true, Help: "password for PLAIN and SCRAM",
+		set: func(c *Config, v string) error { c.Kafka.SASLPassword = v; return nil }},
+	{Name: "KAFKA_SASL_TOKEN_FILE", Help: "file with the token for OAUTHBEARER, read again for each connection",
+		set: func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
 	{Name: "CONTROL_REDIS_URL", Secret: true,
 		Help: "one ordinary Redis for commands, who holds which device, and the allow-list (default REDIS_URL if " +
 			"ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",

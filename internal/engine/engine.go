@@ -31,8 +31,9 @@ type Engine interface {
 	// can help and whether items may be stored all the same. Nothing of b may be kept after the return.
 	//
 	// A device's items of one kind are stored in the order of the batch. An item's error implies that later items of the
-	// same device and kind have failed too, where the store can tell. Redis takes each item by itself: at its memory
-	// limit it may take one behind a refused one, which is reported as stored, so that it is not stored twice.
+	// same device and kind have failed too, where the store can tell, but for ErrTooLarge. Redis takes each item by
+	// itself: at its memory limit it may take one behind a refused one, which is reported as stored, so that it is not
+	// stored twice.
 	//
 	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous error when ctx ends,
 	// and after a time in which any store that works has answered. It may leave the write running then. The lane's next

@@ -23,11 +23,18 @@ var (
 		"Shards of the engine that would not store a record now. An engine without shards counts as one.")
 	streamLength = gauge("stream_length", "Records that the engine keeps.")
 	consumerLag  = gauge("consumer_lag",
-		"Records not yet delivered to a consumer group. Needs Redis 7; absent where the engine cannot tell.", "group")
+		"Records not yet delivered to a consumer group, of Kafka those of KAFKA_GROUPS. Needs Redis 7; absent where the "+
+			"engine cannot tell.", "group")
 	unread = gauge("unread_records",
 		"Records that a consumer group has not acknowledged, delivered or not. Absent where the engine cannot tell.", "group")
 	oldestUnread = gauge("oldest_unread_seconds",
-		"Age of the oldest record that a consumer group has not acknowledged; 0 if it has acknowledged all.", "group")
+		"Age of the oldest record that a consumer group has not acknowledged; 0 if it has acknowledged all. Absent with "+
+			"Kafka.", "group")
+	expiredUnread = gauge("expired_unread_records",
+		"Records that the engine removed for their age or its limits before the consumer group had read them, since the group "+
+			"last moved on. Kafka only.", "group")
+	lostByEngine = gauge("engine_lost_data_total",
+		"How often the engine has lost what it had confirmed to this process, as it says itself. Kafka only.")
 	unreadBeyondLimit = gauge("unread_beyond_limit_records",
 		"Records kept beyond REDIS_STREAM_MAXLEN because a consumer group has not acknowledged them.")
 	engineMemory = gauge("engine_memory_bytes",
@@ -50,7 +57,8 @@ var (
 
 func (f *engineFigures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		engineReady, shardsUnavailable, streamLength, consumerLag, unread, oldestUnread, unreadBeyondLimit,
+		engineReady, shardsUnavailable, streamLength, consumerLag, unread, oldestUnread, expiredUnread, lostByEngine,
+		unreadBeyondLimit,
 		engineMemory, engineMemoryLimit, outOfMemory, memoryExhausted, deadLetterBytes, deadLetterLimit,
 		messageBytes, messageLimit, messagesRemoved,
 	} {
@@ -95,6 +103,7 @@ func (f *engineFigures) Collect(ch chan<- prometheus.Metric) {
 	if o.fills {
 		show(memoryExhausted, o.full.Seconds())
 	}
+	ch <- prometheus.MustNewConstMetric(lostByEngine, prometheus.CounterValue, float64(status.LostByEngine))
 	for name, g := range status.Groups {
 		showGroup(show, label(name), g)
 	}
@@ -107,7 +116,10 @@ func showGroup(show func(*prometheus.Desc, float64, ...string), name string, g e
 	if g.Unread >= 0 {
 		show(unread, float64(g.Unread), name)
 	}
-	show(oldestUnread, g.Oldest.Seconds(), name)
+	if g.Oldest >= 0 {
+		show(oldestUnread, g.Oldest.Seconds(), name)
+	}
+	show(expiredUnread, float64(g.Expired), name)
 }
 
 // label is a text that can be a label's value, which has to be UTF-8.

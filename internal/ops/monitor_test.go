@@ -51,10 +51,10 @@ func TestFigures(t *testing.T) {
 		Known: true, Length: 5000, Limit: 1000, Memory: 900, MemoryLimit: 800, OutOfMemory: true,
 		DeadLetterBytes: 70, DeadLetterLimit: 60, MessageBytes: 50, MessageLimit: 40, MessagesRemoved: 30,
 		Groups: map[string]engine.Group{
-			"slow":     {Lag: 3000, Unread: 4500, Oldest: 90 * time.Second},
+			"slow":     {Lag: 3000, Unread: 4500, Oldest: 90 * time.Second, Expired: 44},
 			"through":  {},
 			"new":      {Lag: -1, Unread: -1, Oldest: time.Second},
-			unreadable: {Lag: -1, Unread: -1},
+			unreadable: {Lag: -1, Unread: -1, Oldest: -1},
 		},
 	}
 	for _, c := range []struct {
@@ -65,21 +65,25 @@ func TestFigures(t *testing.T) {
 	}{
 		{"nothing known", engine.Status{}, errors.New("refused"), notReady},
 		{"small and embedded", engine.Status{Known: true, Length: 7}, nil,
-			"dead_letter_bytes[] 0\nengine_ready[] 1\nmessage_bytes[] 0\nmessages_removed_total[] 0\nshards_unavailable[] 0\n" +
+			"dead_letter_bytes[] 0\nengine_lost_data_total[] 0\nengine_ready[] 1\nmessage_bytes[] 0\nmessages_removed_total[] 0\nshards_unavailable[] 0\n" +
 				"stream_length[] 7\nunread_beyond_limit_records[] 0"},
 		{"full", full, errors.New("OOM"), `consumer_lag[group=slow] 3000
 consumer_lag[group=through] 0
 dead_letter_bytes[] 70
 dead_letter_limit_bytes[] 60
+engine_lost_data_total[] 2
 engine_memory_bytes[] 900
 engine_memory_limit_bytes[] 800
 engine_out_of_memory[] 1
 engine_ready[] 0
+expired_unread_records[group="g\xff"] 0
+expired_unread_records[group=new] 0
+expired_unread_records[group=slow] 44
+expired_unread_records[group=through] 0
 memory_exhausted_in_seconds[] 0
 message_bytes[] 50
 message_limit_bytes[] 40
 messages_removed_total[] 30
-oldest_unread_seconds[group="g\xff"] 0
 oldest_unread_seconds[group=new] 1
 oldest_unread_seconds[group=slow] 90
 oldest_unread_seconds[group=through] 0

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,6 +223,49 @@ func TestCopyOfAFailedItemIsNotADuplicate(t *testing.T) {
 			}
 		}
 		wantStored(t, e, payload("first", 0))
+	})
+}
+
+// TestTooLargeItemIsItsOwnMatter: beside it in the batch are another record of the device, a copy of it, and a frame of
+// another device with a duplicate. Only the frame with the large record fails, and nothing speaks against the engine.
+func TestTooLargeItemIsItsOwnMatter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testkit.NewEngine(1)
+		p := newPublisher(t, e, 100)
+		if _, err := publish(p, "b", 7); err != nil {
+			t.Fatal(err)
+		}
+		e.Hold()
+		first := publishing(p, "first", 0)
+		synctest.Wait()
+		large := publishing(p, "a", 1, 2)
+		synctest.Wait()
+		copied := publishing(p, "a", 1, 2)
+		synctest.Wait()
+		other := publishing(p, "b", 7, 8)
+		synctest.Wait()
+		e.Fail(func(b *engine.Batch) error {
+			for i, r := range b.Records {
+				if r.DeviceID == "a" && r.Timestamp == 1 {
+					b.Results[i].Err = &engine.Error{Err: fmt.Errorf("record: %w", engine.ErrTooLarge)}
+				}
+			}
+			return nil
+		})
+		e.Release()
+		<-first
+		for i, r := range []<-chan result{large, copied} {
+			if r := <-r; !errors.Is(r.err, engine.ErrTooLarge) {
+				t.Errorf("frame %d of the device: %+v", i, r)
+			}
+		}
+		if r := <-other; r.err != nil || r.Outcome != (Outcome{Published: 1, Duplicates: 1}) {
+			t.Errorf("the other device's frame: %+v", r)
+		}
+		if err := p.Err(); err != nil {
+			t.Errorf("the engine counts as failing: %v", err)
+		}
+		wantStored(t, e, payload("b", 7), payload("first", 0), payload("a", 2), payload("b", 8))
 	})
 }
 

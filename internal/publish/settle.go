@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"slices"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -13,7 +14,7 @@ func (l *lane) settle() bool {
 	if l.asks() {
 		lost = l.forgetLost()
 	}
-	failed := l.collect()
+	failed, large := l.collect()
 	if l.asks() {
 		l.report(failed)
 	}
@@ -23,6 +24,10 @@ func (l *lane) settle() bool {
 		if m.err == nil && failed != nil && m.outcome.Duplicates+m.outcome.DeadLettered > 0 {
 			// Its duplicates may be copies of an item that failed just now.
 			m.err = failed
+		}
+		if large && m.err == nil && m.outcome.Duplicates+m.outcome.DeadLettered > 0 && l.hasLarge(m.frame.device) {
+			again = append(again, m.frame) // as above, but the engine works and others' items are no copies
+			continue
 		}
 		if m.err != nil && engine.IsTransient(m.err) {
 			again = append(again, m.frame)
@@ -68,22 +73,35 @@ func (l *lane) forgetLost() (lost [engine.Kinds]bool) {
 	return lost
 }
 
-// collect adds up the members' results and returns an error of those that failed, nil if none did.
-func (l *lane) collect() (failed error) {
+// collect adds up the members' results and returns an error of those that failed, nil if none did, and whether there are
+// items that are too large for the engine, which says nothing against it.
+func (l *lane) collect() (failed error, large bool) {
 	results := l.batch.Results
 	for k, items := range l.items {
 		for i, it := range items {
 			m, result := &l.members[it.member], &results[i]
 			if result.Err != nil {
 				l.dedup[k].remove(it.key)
-				m.err, failed = result.Err, result.Err
+				m.err = result.Err
+				if errors.Is(result.Err, engine.ErrTooLarge) {
+					large = true
+				} else {
+					failed = result.Err
+				}
 				continue
 			}
 			m.outcome.count(engine.Kind(k), result.Duplicate)
 		}
 		results = results[len(items):]
 	}
-	return failed
+	return failed, large
+}
+
+// hasLarge reports whether the engine has refused an item of the device for its size.
+func (l *lane) hasLarge(device uint64) bool {
+	return slices.ContainsFunc(l.members, func(m member) bool {
+		return m.frame.device == device && errors.Is(m.err, engine.ErrTooLarge)
+	})
 }
 
 // requeue takes the batch apart: its frames wait again, in their order and before all others.

@@ -210,6 +210,41 @@ func TestDeadLetterOfATimestampThatCannotBeStored(t *testing.T) {
 	})
 }
 
+// A record that the engine never takes is kept with its frame, so that the device goes on; so is a message.
+func TestTooLargeForTheEngine(t *testing.T) {
+	serve(t, func(s *service) {
+		s.storesInPart = true
+		s.engine.Fail(func(b *engine.Batch) error {
+			records, _, messages := b.ByKind()
+			for i := range records {
+				if b.Records[i].Timestamp == largeAt.UnixMilli() {
+					records[i].Err = &engine.Error{Err: engine.ErrTooLarge}
+				}
+			}
+			for i := range messages {
+				messages[i].Err = &engine.Error{Err: engine.ErrTooLarge}
+			}
+			return nil
+		})
+		d := s.login()
+		r := fresh(3)
+		r[1].Timestamp = uint64(largeAt.UnixMilli())
+		d.send(frameOf(teltonika.Codec8, r...))
+		d.expect(ack(3))
+		s.expectStored(2, 1)
+		s.expectMetric(3, "teltonika_records_dead_lettered_total", "reason=too_large")
+		d.send(messageFrame(t, teltonika.Codec12, 6, "large"))
+		s.expectMessages()
+		d.expectAlive()
+		s.expectStored(2, 2)
+		if dead := s.engine.DeadLetters(); dead[0].Reason != "too_large" || dead[1].Reason != "too_large" {
+			t.Errorf("dead letters %+v", dead)
+		}
+	})
+}
+
+var largeAt = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
 // One device cannot fill the dead letters. What is above its quota is refused, and taken when it is sent again
 // later; other devices do not notice.
 func TestDeadLettersOfOneDeviceAreBounded(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -98,6 +99,8 @@ var dispositions = []disposition{
 		close: ReasonUnknownCodec, backoff: true, level: slog.LevelWarn, log: "unknown codec, frame not acknowledged"},
 	{applies: as[*teltonika.Error], result: "malformed", deadLetter: "malformed", answer: true,
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
+	{applies: is(engine.ErrTooLarge), result: "publish_error", deadLetter: "too_large", answer: true,
+		level: slog.LevelError, log: "record too large for the engine, frame kept as dead letter"},
 	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
 		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},
 	{applies: is(errDatagramRate), result: "overflow", refused: "overflow",

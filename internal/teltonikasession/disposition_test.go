@@ -64,9 +64,11 @@ var actions = map[string]struct {
 	"unlisted rate":     {errUnlistedRate, action{result: "overflow", refused: "unlisted"}},
 	"dead letter limit": {errDeadLetterLimit, action{result: "malformed", refused: "dead_letters"}},
 
-	"engine.Error":            {&engine.Error{Err: errEngine}, failed},
-	"engine.Error transient":  {&engine.Error{Transient: true, Err: errEngine}, failed},
-	"engine.Error ambiguous":  {fmt.Errorf("item: %w", &engine.Error{Ambiguous: true, Err: errEngine}), failed},
+	"engine.Error":           {&engine.Error{Err: errEngine}, failed},
+	"engine.Error transient": {&engine.Error{Transient: true, Err: errEngine}, failed},
+	"engine.Error ambiguous": {fmt.Errorf("item: %w", &engine.Error{Ambiguous: true, Err: errEngine}), failed},
+	"engine.ErrTooLarge": {&engine.Error{Err: fmt.Errorf("item: %w", engine.ErrTooLarge)},
+		action{result: "publish_error", deadLetter: "too_large", answer: true}},
 	"engine.ErrDurability":    {engine.ErrDurability, failed}, // of Inspect, never of a frame
 	"an error nobody foresaw": {errors.New("surprise"), failed},
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -135,5 +136,6 @@ func (a *Adapter) settleLater(w *frameContext, items int) func(publish.Outcome, 
 
 // cured reports whether what has not been stored may be if it is tried again.
 func cured(err error) bool {
-	return !errors.Is(err, publish.ErrClosed) && !errors.Is(err, publish.ErrTimeout) && !errors.Is(err, errDeadLetterLimit)
+	return !errors.Is(err, publish.ErrClosed) && !errors.Is(err, publish.ErrTimeout) &&
+		!errors.Is(err, errDeadLetterLimit) && !errors.Is(err, engine.ErrTooLarge)
 }

@@ -58,8 +58,8 @@ func (t *transportMetrics) messagesAnswered(c teltonika.Codec, n int) {
 	t.messages.answers.WithLabelValues(c.String(), t.transport).Add(float64(n))
 }
 
-func (t *transportMetrics) messagesDeadLettered(c teltonika.Codec) {
-	t.messages.deadLettered.WithLabelValues(c.String(), t.transport).Inc()
+func (t *transportMetrics) messagesDeadLettered(c teltonika.Codec, n int) {
+	t.messages.deadLettered.WithLabelValues(c.String(), t.transport).Add(float64(n))
 }
 
 // messagesRefused counts messages that nobody sends again.

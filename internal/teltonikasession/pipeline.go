@@ -1,6 +1,7 @@
 package teltonikasession
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -57,6 +58,7 @@ func (a *Adapter) store(w *frameContext) (publish.Outcome, error) {
 func (a *Adapter) toDeadLetter(w *frameContext, d *disposition) {
 	w.deadLetter, w.packet.DeadLetter = d.deadLetter, d.deadLetter
 	switch {
+	case w.items > 0: // it has been decoded, and counted
 	case w.Codec.IsMessage():
 		w.receive(1) // as far as anybody can tell
 	case d.answer:
@@ -74,7 +76,7 @@ func (a *Adapter) settle(o *source, outcome publish.Outcome, err error) bool {
 	case o.deadLetter != "":
 		a.Logger.Error("dead letter not stored, frame not acknowledged", "imei", o.DeviceID, "remote", remote{o.remote},
 			"transport", o.stats.transport, "error", err)
-		o.refuse(dispositionOf(err).refused)
+		o.refuse(cmp.Or(dispositionOf(err).refused, unforeseen))
 	default:
 		a.classify(o, err)
 	}

@@ -66,7 +66,7 @@ func (o *source) refuse(reason string) {
 func (o *source) stored(outcome publish.Outcome) {
 	switch {
 	case o.deadLetter != "" && o.Codec.IsMessage():
-		o.stats.messagesDeadLettered(o.Codec)
+		o.stats.messagesDeadLettered(o.Codec, o.items)
 	case o.deadLetter != "":
 		o.stats.deadLettered(o.deadLetter, o.items)
 	case o.Codec.IsMessage(): // of which there may be more

@@ -74,6 +74,15 @@ func (o *Options) connection() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
+// Check says what is wrong with the files, nil if nothing is.
+func (t TLS) Check() error {
+	if !t.On {
+		return nil
+	}
+	_, err := t.config()
+	return err
+}
+
 func (t TLS) config() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {

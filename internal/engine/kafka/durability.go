@@ -52,34 +52,36 @@ func (e *Engine) remedy(k engine.Kind, t *topic) string {
 		}
 	}
 	if t.settings == nil {
-		return fmt.Sprintf("this user may not see the settings of the topic %s, so nobody knows how many replicas an answer "+
-			"stands for: allow it DescribeConfigs (kafka-acls.sh --bootstrap-server %s --add --allow-principal User:… "+
+		return fmt.Sprintf("this user may not see the settings of the topic %s, so nobody knows how many replicas an "+
+			"answer stands for: allow it DescribeConfigs (kafka-acls.sh --bootstrap-server %s --add --allow-principal User:… "+
 			"--operation DescribeConfigs --topic %s), or set KAFKA_DURABILITY=leader", t.name, e.opt.Brokers[0], t.name)
 	}
 	if n := t.number("min.insync.replicas"); n < quorumInSync {
-		return fmt.Sprintf("the topic %s has min.insync.replicas %d, so a record may be acknowledged that one broker alone has: "+
-			"%s, or set KAFKA_DURABILITY=leader to do with less", t.name, n, e.alterCommand(t, "min.insync.replicas=2"))
+		return fmt.Sprintf("the topic %s has min.insync.replicas %d, so a record may be acknowledged that one broker "+
+			"alone has: %s, or set KAFKA_DURABILITY=leader to do with less", t.name, n,
+			e.alterCommand(t, "min.insync.replicas=2"))
 	}
 	return ""
 }
 
 // createCommand creates the topic as it should be.
 func (e *Engine) createCommand(k engine.Kind, t *topic) string {
-	replicas, inSync, more := quorumReplicas, quorumInSync, ""
+	replicas, inSync := quorumReplicas, quorumInSync
 	if e.opt.Durability == Leader {
 		replicas, inSync = 1, 1
 	}
-	if k == engine.KindDeadLetter {
-		more = " --config cleanup.policy=compact"
+	command := fmt.Sprintf("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d "+
+		"--replication-factor %d", e.opt.Brokers[0], t.name, createdPartitions, replicas)
+	for _, s := range e.createSettings(k, inSync) {
+		command += fmt.Sprintf(" --config %s=%s", s.Name, s.Value)
 	}
-	return fmt.Sprintf("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d --replication-factor %d "+
-		"--config min.insync.replicas=%d%s", e.opt.Brokers[0], t.name, createdPartitions, replicas, inSync, more)
+	return command
 }
 
 // alterCommand changes a setting of the topic.
 func (e *Engine) alterCommand(t *topic, setting string) string {
-	return fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s",
-		e.opt.Brokers[0], t.name, setting)
+	return fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s "+
+		"--add-config %s", e.opt.Brokers[0], t.name, setting)
 }
 
 // class is what an answer stands for, by the weakest of the topics.

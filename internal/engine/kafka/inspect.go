@@ -41,7 +41,8 @@ func (l *layout) facts() (all []engine.Fact) {
 		if len(t.partitions) == 0 {
 			continue
 		}
-		all = append(all, engine.Fact{Name: t.name, Value: fmt.Sprintf("%d partitions, %d replicas", len(t.partitions), t.replicas())})
+		size := fmt.Sprintf("%d partitions, %d replicas", len(t.partitions), t.replicas())
+		all = append(all, engine.Fact{Name: t.name, Value: size})
 		for _, name := range shown {
 			if v, known := t.settings[name]; known {
 				all = append(all, engine.Fact{Name: t.name + " " + name, Value: v})
@@ -74,14 +75,29 @@ const growth = 9
 
 // warnings are what an operator should change, each with the remedy.
 func (e *Engine) warnings(l *layout) (all []string) {
+	if m := e.opt.SASL.Mechanism; (m == "PLAIN" || m == "OAUTHBEARER") && !e.opt.TLS.On {
+		all = append(all, "the password or token crosses the network in clear: set KAFKA_TLS=true")
+	}
 	for k := range l.topics {
 		t := &l.topics[k]
 		if len(t.partitions) == 0 {
 			continue
 		}
 		all = append(all, e.warningsOf(t)...)
+		if engine.Kind(k) != engine.KindRecord && t.settings != nil &&
+			(!strings.Contains(t.settings["cleanup.policy"], "delete") || t.number("retention.bytes") <= 0) {
+			all = append(all, fmt.Sprintf("topic %s: nothing bounds its bytes: %s", t.name,
+				e.alterCommand(t, "cleanup.policy=["+cleanup(engine.Kind(k))+"],retention.bytes=BYTES_OF_EACH_PARTITION")))
+		}
 	}
 	return all
+}
+
+func cleanup(k engine.Kind) string {
+	if k == engine.KindDeadLetter {
+		return "compact,delete"
+	}
+	return "delete"
 }
 
 func (e *Engine) warningsOf(t *topic) (all []string) {
@@ -93,10 +109,10 @@ func (e *Engine) warningsOf(t *topic) (all []string) {
 	replicas, inSync := t.replicas(), int(t.number("min.insync.replicas"))
 	warn(replicas == 1, "one replica: while its broker is down its devices are not acknowledged, and what the broker had "+
 		"not written to disk is lost with its machine's power: use three brokers and KAFKA_DURABILITY=quorum")
-	warn(replicas > 1 && inSync == 1, "min.insync.replicas is 1: a record may be acknowledged that one broker alone has: %s",
-		e.alterCommand(t, "min.insync.replicas=2"))
-	warn(replicas > 1 && inSync == replicas, "min.insync.replicas is the number of replicas: one broker that is down stops "+
-		"everything: %s", e.alterCommand(t, fmt.Sprintf("min.insync.replicas=%d", replicas-1)))
+	warn(replicas > 1 && inSync == 1, "min.insync.replicas is 1: a record may be acknowledged that one broker alone "+
+		"has: %s", e.alterCommand(t, "min.insync.replicas=2"))
+	warn(replicas > 1 && inSync == replicas, "min.insync.replicas is the number of replicas: one broker that is down "+
+		"stops everything: %s", e.alterCommand(t, fmt.Sprintf("min.insync.replicas=%d", replicas-1)))
 	warn(t.settings["unclean.leader.election.enable"] == "true",
 		"a replica that lacks acknowledged records may become the leader: %s",
 		e.alterCommand(t, "unclean.leader.election.enable=false"))

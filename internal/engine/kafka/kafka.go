@@ -34,6 +34,9 @@ type Options struct {
 	Compression string
 	// CreateTopics makes the topics that are missing, with 12 partitions each.
 	CreateTopics bool
+	// DeadMaxBytes and MessageMaxBytes bound the topics of dead letters and of messages that are created. Above it the
+	// broker removes the oldest. 0 = no bound.
+	DeadMaxBytes, MessageMaxBytes int64
 	// Groups are the consumer groups whose lag Probe tells.
 	Groups []string
 	// LargestFrame is the largest frame in bytes that devices may send, for a warning when a topic takes too little.
@@ -146,24 +149,33 @@ func (o *Options) complete() error {
 // chooseLanes makes one lane of each partition, up to maxLanes. Where nobody answers, maxLanes is a guess: then a
 // partition that fails may hold up devices of others until the process starts again.
 func (e *Engine) chooseLanes() {
-	e.shards = maxLanes
+	n, err := e.partitions()
+	if err != nil {
+		n = maxLanes
+		e.log.Warn("kafka partitions not known at the start, one that fails may hold up devices of others until a restart",
+			"error", err)
+	}
+	e.shards = n
+	for range min(n, maxLanes) {
+		e.lanes = append(e.lanes, newLane(e))
+	}
+}
+
+// partitions asks how many the topic of records has, until there is an answer, for lanesPatience at the most.
+func (e *Engine) partitions() (int, error) {
 	ctx, cancel := context.WithTimeout(e.closing, lanesPatience)
 	defer cancel()
 	for {
 		l, err := e.ask(ctx)
-		if err == nil && len(l.topics[engine.KindRecord].partitions) > 0 {
-			e.shards = len(l.topics[engine.KindRecord].partitions)
-			break
+		if err == nil {
+			if n := len(l.topics[engine.KindRecord].partitions); n > 0 {
+				return n, nil
+			}
+			return 0, l.wrong
 		}
 		if !pause(ctx, 100*time.Millisecond) {
-			break
+			return 0, e.classify(err)
 		}
-		if err == nil && !e.opt.CreateTopics {
-			break // the broker has answered: there is no topic
-		}
-	}
-	for range min(e.shards, maxLanes) {
-		e.lanes = append(e.lanes, newLane(e))
 	}
 }
 

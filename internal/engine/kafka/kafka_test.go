@@ -97,7 +97,8 @@ func messages(t testing.TB, topic string) (all []engine.Message) {
 			t.Fatal(err)
 		}
 		m := engine.Message{
-			DeviceID: string(r.Key), Codec: h["codec"], Type: byte(kind), Received: parseTime(t, h["ts"]), Payload: parseHex(t, r.Value),
+			DeviceID: string(r.Key), Codec: h["codec"], Type: byte(kind), Received: parseTime(t, h["ts"]),
+			Payload: parseHex(t, r.Value),
 		}
 		if h["sent"] != "" {
 			m.Sent = parseTime(t, h["sent"])

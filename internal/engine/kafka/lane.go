@@ -212,8 +212,8 @@ func (l *lane) settled(r *kgo.Record, err error) {
 	}
 }
 
-// settle notes what became of the group. A broker that takes less at once than the client thinks refuses good records with too large ones, so those
-// are written again in halves, until each is alone.
+// settle notes what became of the group. A broker that takes less at once than the client thinks refuses good records
+// with too large ones, so those are written again in halves, until each is alone.
 func (l *lane) settle() {
 	var large []int
 	for _, i := range l.now {

@@ -168,9 +168,27 @@ func (e *Engine) forgetReplaced(before, now *layout) {
 // What topics are created with.
 const (
 	createdPartitions = 12
-	createdReplicas   = 3
-	createdInSync     = 2
+	createdReplicas   = quorumReplicas
 )
+
+// createSettings are those that a topic is created with.
+func (e *Engine) createSettings(k engine.Kind, inSync int) []engine.Fact {
+	all := []engine.Fact{{Name: "min.insync.replicas", Value: strconv.Itoa(inSync)}}
+	bound := func(bytes int64) {
+		if bytes > 0 {
+			all = append(all, engine.Fact{Name: "retention.bytes", Value: strconv.FormatInt(bytes/createdPartitions, 10)})
+		}
+	}
+	switch k {
+	case engine.KindDeadLetter:
+		all = append(all, engine.Fact{Name: "cleanup.policy", Value: cleanup(k)},
+			engine.Fact{Name: "retention.ms", Value: "-1"})
+		bound(e.opt.DeadMaxBytes)
+	case engine.KindMessage:
+		bound(e.opt.MessageMaxBytes)
+	}
+	return all
+}
 
 // create makes the topics that are missing. On fewer than three brokers it makes as many replicas as there can be,
 // which KAFKA_DURABILITY=quorum then refuses.
@@ -184,9 +202,9 @@ func (e *Engine) create(ctx context.Context, l *layout) error {
 		if len(l.topics[k].partitions) > 0 {
 			continue
 		}
-		settings := map[string]*string{"min.insync.replicas": kadm.StringPtr(strconv.Itoa(max(1, min(createdInSync, replicas-1))))}
-		if engine.Kind(k) == engine.KindDeadLetter {
-			settings["cleanup.policy"] = kadm.StringPtr("compact")
+		settings := map[string]*string{}
+		for _, s := range e.createSettings(engine.Kind(k), max(1, min(quorumInSync, replicas-1))) {
+			settings[s.Name] = &s.Value
 		}
 		name := l.topics[k].name
 		r, err := e.admin.CreateTopic(ctx, createdPartitions, int16(replicas), settings, name)
