@@ -49,7 +49,7 @@ func TestFigures(t *testing.T) {
 	unreadable := "g\xff"
 	full := engine.Status{
 		Known: true, Length: 5000, Limit: 1000, Memory: 900, MemoryLimit: 800, OutOfMemory: true,
-		DeadLetterBytes: 70, DeadLetterLimit: 60, MessageBytes: 50, MessageLimit: 40, MessagesRemoved: 30,
+		DeadLetterBytes: 70, DeadLetterLimit: 60, MessageBytes: 50, MessageLimit: 40, MessagesRemoved: 30, LostByEngine: 2,
 		Groups: map[string]engine.Group{
 			"slow":     {Lag: 3000, Unread: 4500, Oldest: 90 * time.Second, Expired: 44},
 			"through":  {},
