@@ -27,7 +27,8 @@ func openKafka(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 		groups = strings.Split(k.Groups, ",")
 	}
 	e, err := kafka.New(kafka.Options{
-		Brokers: strings.Split(k.Brokers, ","), Topic: k.Topic, Durability: kafka.Durability(k.Durability), Compression: k.Compression,
+		Brokers: strings.Split(k.Brokers, ","), Topic: k.Topic,
+		Durability: kafka.Durability(k.Durability), Compression: k.Compression,
 		CreateTopics: k.CreateTopics, Groups: groups, LargestFrame: c.MaxFrameBytes,
 		DeadMaxBytes: c.DeadLetterMaxBytes, MessageMaxBytes: c.MessageMaxBytes,
 		TLS: encrypted,

@@ -23,18 +23,17 @@ var (
 		"Shards of the engine that would not store a record now. An engine without shards counts as one.")
 	streamLength = gauge("stream_length", "Records that the engine keeps.")
 	consumerLag  = gauge("consumer_lag",
-		"Records not yet delivered to a consumer group, of Kafka those of KAFKA_GROUPS. Needs Redis 7; absent where the "+
-			"engine cannot tell.", "group")
+		"Records not yet delivered to a consumer group. Needs Redis 7, or KAFKA_GROUPS; absent where the engine cannot "+
+			"tell.", "group")
 	unread = gauge("unread_records",
 		"Records that a consumer group has not acknowledged, delivered or not. Absent where the engine cannot tell.", "group")
 	oldestUnread = gauge("oldest_unread_seconds",
 		"Age of the oldest record that a consumer group has not acknowledged; 0 if it has acknowledged all. Absent with "+
 			"Kafka.", "group")
 	expiredUnread = gauge("expired_unread_records",
-		"Records that the engine removed for their age or its limits before the consumer group had read them, since the group "+
-			"last moved on. Kafka only.", "group")
+		"Records that Kafka removed before the consumer group had read them. 0 again when the group commits.", "group")
 	lostByEngine = gauge("engine_lost_data_total",
-		"How often the engine has lost what it had confirmed to this process, as it says itself. Kafka only.")
+		"How often Kafka has said that it has lost what it had acknowledged to this process.")
 	unreadBeyondLimit = gauge("unread_beyond_limit_records",
 		"Records kept beyond REDIS_STREAM_MAXLEN because a consumer group has not acknowledged them.")
 	engineMemory = gauge("engine_memory_bytes",

@@ -65,7 +65,8 @@ func TestFigures(t *testing.T) {
 	}{
 		{"nothing known", engine.Status{}, errors.New("refused"), notReady},
 		{"small and embedded", engine.Status{Known: true, Length: 7}, nil,
-			"dead_letter_bytes[] 0\nengine_lost_data_total[] 0\nengine_ready[] 1\nmessage_bytes[] 0\nmessages_removed_total[] 0\nshards_unavailable[] 0\n" +
+			"dead_letter_bytes[] 0\nengine_lost_data_total[] 0\nengine_ready[] 1\n" +
+				"message_bytes[] 0\nmessages_removed_total[] 0\nshards_unavailable[] 0\n" +
 				"stream_length[] 7\nunread_beyond_limit_records[] 0"},
 		{"full", full, errors.New("OOM"), `consumer_lag[group=slow] 3000
 consumer_lag[group=through] 0

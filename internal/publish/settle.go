@@ -73,8 +73,8 @@ func (l *lane) forgetLost() (lost [engine.Kinds]bool) {
 	return lost
 }
 
-// collect adds up the members' results and returns an error of those that failed, nil if none did, and whether there are
-// items that are too large for the engine, which says nothing against it.
+// collect adds up the members' results and returns an error of those that failed, nil if none did, and whether there
+// are items that are too large for the engine, which says nothing against it.
 func (l *lane) collect() (failed error, large bool) {
 	results := l.batch.Results
 	for k, items := range l.items {

@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/engine":             {},
 	"internal/engine/redisstream": {"internal/deadline", "internal/engine"},
 	"internal/engine/jetstream":   {"internal/backoff", "internal/engine", "internal/health"},
+	"internal/engine/kafka":       {"internal/engine"},
 	"internal/engine/sqlite":      {"internal/engine", "internal/retention", "internal/sqlitefile"},
 	"internal/publish":            {"internal/engine", "internal/health", "internal/logging"},
 	"internal/limit":              {},

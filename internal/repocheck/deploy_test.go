@@ -40,6 +40,7 @@ const (
 	dockerfilePath = "deploy/Dockerfile"
 	composePath    = "deploy/compose.yaml"
 	transportsPath = "deploy/compose.transports.yaml"
+	kafkaPath      = "deploy/compose.kafka.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
 	workflowPath   = ".gitea/workflows/ci.yaml"
@@ -160,7 +161,7 @@ func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	// A value that does not come from a variable, or that is a variable's default; and a password in an address.
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
 		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
-	for _, path := range []string{dockerfilePath, composePath, transportsPath, unitPath, workflowPath} {
+	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, unitPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)

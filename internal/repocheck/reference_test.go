@@ -19,17 +19,28 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
+// enginePages explain the settings that begin so, which the on-call's list leaves to them.
+var enginePages = map[string]string{"KAFKA": "docs/engines/kafka.md"}
+
 // TestDocsSettings: the pages say of the settings what --help says.
 func TestDocsSettings(t *testing.T) {
 	page := reference + "settings.md"
 	var table, list strings.Builder
 	table.WriteString("| variable | default | meaning |\n|---|---|---|\n")
-	for i, s := range config.Settings {
+	listed := map[string]bool{}
+	for _, s := range config.Settings {
 		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", s.Name, code(s.Default), testkit.Markup(page, s.Help))
-		if i > 0 {
+		entry := strings.TrimSpace(code(s.Name) + " " + s.Default)
+		if engine, _, _ := strings.Cut(s.Name, "_"); enginePages[engine] != "" {
+			entry = fmt.Sprintf("[%s_…](%s)", engine, enginePages[engine])
+		}
+		if listed[entry] {
+			continue
+		}
+		if listed[entry] = true; list.Len() > 0 {
 			list.WriteString(" · ")
 		}
-		list.WriteString(strings.TrimSpace(code(s.Name) + " " + s.Default))
+		list.WriteString(entry)
 	}
 	testkit.Section(t, page, "settings", table.String(), *update)
 	testkit.Section(t, operations, "settings", wrapped(list.String()), *update)

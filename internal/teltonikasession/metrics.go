@@ -47,8 +47,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		duplicateTotal: counters("teltonika_records_duplicate_total",
 			"Received records that the device had sent before, and that were stored then.", "transport"),
 		deadLetteredTotal: counters("teltonika_records_dead_lettered_total",
-			"Received records kept as dead letters: malformed (the frame cannot be decoded) or timestamp (beyond the year "+
-				"9999); unknown_codec stays 0.", "reason", "transport"),
+			"Received records kept as dead letters: malformed (the frame cannot be decoded), timestamp (beyond the year "+
+				"9999) or too_large (for the engine); unknown_codec stays 0.", "reason", "transport"),
 		refusedTotal: counters("teltonika_records_refused_total",
 			"Received records not acknowledged, to be sent again: overflow (over udp also above 20,000 records/s), timeout, "+
 				"draining, dead_letters (too many of one device, or too many bytes of an address or of all), unlisted (too "+

@@ -22,8 +22,8 @@ const kafkaVersion = "4.4.0"
 // kafkaTimeout is how long brokers may take to start, to answer or to stop.
 const kafkaTimeout = 60 * time.Second
 
-// Kafka is a cluster of real brokers on free loopback ports. A broker takes seconds to start, so that a package starts
-// one in TestMain and its tests have topics of their own. Each broker has a second listener, whose advertised address is
+// Kafka is a cluster of real brokers on free loopback ports. A broker takes seconds to start, so a package starts one
+// in TestMain and its tests have topics of their own. Each broker has a second listener, whose advertised address is
 // that of a Relay, which breaks and hangs what a fault of the network would.
 type Kafka struct {
 	Admin *kadm.Client // of the test's own
@@ -126,7 +126,8 @@ func (k *Kafka) configure(i int, settings []string) error {
 	}
 	text := strings.Join(append([]string{
 		"process.roles=broker,controller", fmt.Sprint("node.id=", i), "controller.quorum.voters=" + strings.Join(voters, ","),
-		fmt.Sprintf("listeners=DIRECT://%s,RELAY://%s,CONTROLLER://%s", local(n.direct), local(n.behind), local(n.controller)),
+		fmt.Sprintf("listeners=DIRECT://%s,RELAY://%s,CONTROLLER://%s",
+			local(n.direct), local(n.behind), local(n.controller)),
 		fmt.Sprintf("advertised.listeners=DIRECT://%s,RELAY://%s", local(n.direct), n.relay.Addr()),
 		"listener.security.protocol.map=DIRECT:PLAINTEXT,RELAY:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"controller.listener.names=CONTROLLER", "inter.broker.listener.name=DIRECT", "log.dirs=" + n.data,

@@ -14,7 +14,7 @@ import (
 // EachDeadLetter reads the topic twice: which keys have a tombstone, then the dead letters of the others.
 func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engine.DeadLetter) error) error {
 	removed := map[string]bool{}
-	err := e.eachDeadRecord(ctx, func(r *kgo.Record) error {
+	err := e.eachOf(ctx, engine.KindDeadLetter, func(r *kgo.Record) error {
 		if r.Value == nil {
 			removed[string(r.Key)] = true
 		}
@@ -24,7 +24,7 @@ func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engin
 		return err
 	}
 	parts := map[string][]byte{} // of dead letters of which some parts have come
-	return e.eachDeadRecord(ctx, func(r *kgo.Record) error {
+	return e.eachOf(ctx, engine.KindDeadLetter, func(r *kgo.Record) error {
 		ref, frame, complete := assemble(parts, r)
 		if !complete || removed[ref] {
 			return nil
@@ -38,27 +38,6 @@ func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engin
 			Received: received, Transport: header(r, headerTransport), Frame: frame,
 		})
 	})
-}
-
-// eachDeadRecord calls fn with every record of the topic, oldest first. Its error is fn's, ctx's or an *engine.Error.
-func (e *Engine) eachDeadRecord(ctx context.Context, fn func(*kgo.Record) error) error {
-	all, err := e.cursors(ctx, engine.KindDeadLetter)
-	var own error
-	if err == nil {
-		err = each(ctx, all, func(r *kgo.Record) error {
-			if own = ctx.Err(); own == nil {
-				own = fn(r)
-			}
-			return own
-		})
-	}
-	switch {
-	case err == nil || own != nil:
-		return own
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	return e.classify(err)
 }
 
 // assemble takes a record of the topic and returns the dead letter's ref and frame when all of it has come.

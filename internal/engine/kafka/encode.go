@@ -39,8 +39,8 @@ type batch struct {
 // span is which records an item has become: one, or several for a dead letter that the topic does not take whole.
 type span struct{ from, to int }
 
-// encode makes records of all items. The record's time is the one at which it came: the device's own would let a tracker
-// dated 2080 fail its neighbours, and one dated 1970 be deleted at once.
+// encode makes records of all items. The record's time is the one at which it came: the device's own would let a
+// tracker dated 2080 fail its neighbours, and one dated 1970 be deleted at once.
 func (b *batch) encode(from *engine.Batch, l *layout, refs *refs) {
 	b.records, b.headers, b.items = b.records[:0], b.headers[:0], b.items[:0]
 	b.arena = b.arena[:0]
@@ -113,8 +113,8 @@ func (b *batch) message(m *engine.Message, t *topic) {
 // deadLetterOverhead is more than a dead letter's headers, key and batch take.
 const deadLetterOverhead = 1 << 10
 
-// deadLetter is keyed by its ref, so that a tombstone removes it. A frame whose hex is more than the topic takes is kept
-// in parts, each with a key of its own, so that there is no frame of which nothing can be kept.
+// deadLetter is keyed by its ref, so that a tombstone removes it. A frame whose hex is more than the topic takes is
+// kept in parts, each with a key of its own, so that there is no frame of which nothing can be kept.
 func (b *batch) deadLetter(d *engine.DeadLetter, t *topic, refs *refs) {
 	most := max(1, (int(t.batchBytes())-deadLetterOverhead)/2)
 	parts := max(1, (len(d.Frame)+most-1)/most)

@@ -97,6 +97,7 @@ var _ interface {
 	engine.Inspector
 	engine.Tailer
 	engine.DeadLetterStore
+	engine.RecordReader
 } = (*Engine)(nil)
 
 // New returns an engine that connects when it is used, but for the number of partitions, from which its lanes follow:
@@ -152,8 +153,7 @@ func (e *Engine) chooseLanes() {
 	n, err := e.partitions()
 	if err != nil {
 		n = maxLanes
-		e.log.Warn("kafka partitions not known at the start, one that fails may hold up devices of others until a restart",
-			"error", err)
+		e.log.Warn("kafka partitions not known at the start", "error", err)
 	}
 	e.shards = n
 	for range min(n, maxLanes) {

@@ -137,3 +137,32 @@ func each(ctx context.Context, all []*cursor, fn func(*kgo.Record) error) error 
 		}
 	}
 }
+
+// eachOf calls fn with every record of the kind's topic, oldest first. Its error is fn's, ctx's or an *engine.Error.
+func (e *Engine) eachOf(ctx context.Context, k engine.Kind, fn func(*kgo.Record) error) error {
+	all, err := e.cursors(ctx, k)
+	var own error
+	if err == nil {
+		err = each(ctx, all, func(r *kgo.Record) error {
+			if own = ctx.Err(); own == nil {
+				own = fn(r)
+			}
+			return own
+		})
+	}
+	switch {
+	case err == nil || own != nil:
+		return own
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return e.classify(err)
+}
+
+// EachRecord calls fn with the payload of every record, oldest first. Its ref is where it is in the topic of that id.
+func (e *Engine) EachRecord(ctx context.Context, fn func(ref string, payload []byte) error) error {
+	return e.eachOf(ctx, engine.KindRecord, func(r *kgo.Record) error {
+		id := e.layout.Load().topics[engine.KindRecord].id
+		return fn(fmt.Sprintf("%s-%d-%d", id, r.Partition, r.Offset), r.Value)
+	})
+}

@@ -13,12 +13,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// Whoever remembers what was stored has to hear when it is gone: after the topic was deleted, records were deleted from
-// it, or a broker that lacked them became the leader. When it is asked, a lane reads back where its records should be:
-// the newest one, before which a log has no gaps, and the one that was the newest when it was last asked, so that what
-// has been written since does not hide the loss. A record is ours if its batch has the producer's id that it was written
-// with, which no other client of the cluster ever gets. A gap between those two the broker notices itself, by the
-// numbers of our batches.
+// Whoever remembers what was stored has to hear when it is gone: after the topic was deleted, records were deleted
+// from it, or a broker that lacked them became the leader. When it is asked, a lane reads back where its records should
+// be: the newest one, before which a log has no gaps, and the one that was the newest when it was last asked, so that
+// what has been written since does not hide the loss. A record is ours if its batch has the producer's id that it was
+// written with, which no other client of the cluster ever gets. A gap between those two the broker notices itself, by
+// the numbers of our batches.
 
 // witness is what a lane knows of a topic.
 type witness struct {
