@@ -31,7 +31,7 @@ const deadLetterPatience = 2 * deadLetterInterval
 
 // errDeadLetterLimit: the device, its address, or all together have used up the quota. There is more with time, so a
 // later resend is taken.
-var errDeadLetterLimit = errors.New("the allowance of dead letters is used up")
+var errDeadLetterLimit = errors.New("the quota of dead letters is used up")
 
 // How many devices and addresses are told apart; see limit.Table.
 const (
