@@ -333,7 +333,7 @@ func TestDeadLettersUsage(t *testing.T) {
 		{"list 1", 2, "no references"},
 		{"list --limit=-1", 2, "negative"},
 		{"list --jsn", 2, "--help"},
-		{"list --reason foo", 2, `--reason "foo": use malformed or timestamp or unknown_codec`},
+		{"list --reason foo", 2, `--reason "foo": use malformed or timestamp or too_large or unknown_codec`},
 		{"replay --all --reason foo", 2, "unknown_codec"},
 		{"delete --all --yes --reason foo", 2, "unknown_codec"},
 		{"list --device 35-6", 2, "IMEI"},

@@ -23,46 +23,56 @@ import (
 // simulateCommand drives a fleet of simulated trackers against an address. Exit code 0 says that everything sent
 // is acknowledged, 1 that it is not.
 func simulateCommand() *cli.Command {
+	o := simulate.Defaults()
 	return &cli.Command{
 		Name:  "simulate",
 		Usage: "drive a fleet of simulated trackers against an address",
 		Description: "Prints what the fleet was promised: how many records were sent and acknowledged, how fast, and\n" +
 			"what went wrong. Runs until --duration is over, --records are acknowledged, or SIGINT or\n" +
 			"SIGTERM.",
-		Flags:  slices.Concat(simulateFlags(), simulatedTransportFlags(), simulatedCommandFlags()),
-		Action: runSimulate,
+		Flags:  slices.Concat(simulateFlags(&o), simulatedTransportFlags(&o), simulatedCommandFlags(&o)),
+		Action: func(ctx context.Context, cmd *cli.Command) error { return runSimulate(ctx, cmd, o) },
 	}
 }
 
-func simulateFlags() []cli.Flag {
-	d := simulate.Defaults()
+func simulateFlags(o *simulate.Options) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "address", Value: "127.0.0.1:5027", Usage: "`host:port` of the server"},
-		&cli.IntFlag{Name: "devices", Value: d.Devices, Usage: "trackers, each with one connection (udp: one socket)"},
-		&cli.DurationFlag{Name: "duration", Usage: "end after this time (0: no limit)"},
-		&cli.Int64Flag{Name: "records", Usage: "end after this many acknowledged records (0: no limit)"},
-		&cli.FloatFlag{Name: "rate",
+		&cli.StringFlag{Name: "address", Destination: &o.Address, Value: "127.0.0.1:5027",
+			Usage: "`host:port` of the server"},
+		&cli.IntFlag{Name: "devices", Destination: &o.Devices, Value: o.Devices,
+			Usage: "trackers, each with one connection (udp: one socket)"},
+		&cli.DurationFlag{Name: "duration", Destination: &o.Duration, Usage: "end after this time (0: no limit)"},
+		&cli.Int64Flag{Name: "records", Destination: &o.Records,
+			Usage: "end after this many acknowledged records (0: no limit)"},
+		&cli.FloatFlag{Name: "rate", Destination: &o.Rate,
 			Usage: "records a second of the whole fleet (0: as fast as the ACKs allow, with records of the past week)"},
-		&cli.StringFlag{Name: "records-per-frame", Value: d.RecordsPerFrame.String(),
+		&cli.StringFlag{Name: "records-per-frame", Value: o.RecordsPerFrame.String(),
 			Usage: "number or `range` like 1-35, at most 255 (udp: as far as 1300 bytes hold them)"},
-		&cli.StringFlag{Name: "codec", Value: d.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
-		&cli.StringFlag{Name: "order", Value: string(d.Order), Usage: "newest-first or oldest-first"},
-		&cli.FloatFlag{Name: "reconnect", Usage: "`probability` that a device drops its connection after an ACK"},
-		&cli.IntFlag{Name: "burst", Usage: "records gathered in the coverage gap before such a reconnection"},
-		&cli.FloatFlag{Name: "lose-ack", Usage: "`probability` that the connection is lost between a frame and its ACK"},
-		&cli.IntFlag{Name: "backlog", Value: d.Backlog, Usage: "most records that a device keeps before it sends them"},
-		&cli.DurationFlag{Name: "keepalive", Usage: "an idle device sends FF this often (0: never)"},
-		&cli.DurationFlag{Name: "response-timeout", Value: d.ResponseTimeout,
+		&cli.StringFlag{Name: "codec", Value: o.Codecs.String(), Usage: "codecs and their weights, a `mix` of 8, 8E and 16"},
+		&cli.StringFlag{Name: "order", Value: string(o.Order), Usage: "newest-first or oldest-first"},
+		&cli.FloatFlag{Name: "reconnect", Destination: &o.Reconnect,
+			Usage: "`probability` that a device drops its connection after an ACK"},
+		&cli.IntFlag{Name: "burst", Destination: &o.Burst,
+			Usage: "records gathered in the coverage gap before such a reconnection"},
+		&cli.FloatFlag{Name: "lose-ack", Destination: &o.LoseACK,
+			Usage: "`probability` that the connection is lost between a frame and its ACK"},
+		&cli.IntFlag{Name: "backlog", Destination: &o.Backlog, Value: o.Backlog,
+			Usage: "most records that a device keeps before it sends them"},
+		&cli.DurationFlag{Name: "keepalive", Destination: &o.KeepAlive,
+			Usage: "an idle device sends FF this often (0: never)"},
+		&cli.DurationFlag{Name: "response-timeout", Destination: &o.ResponseTimeout, Value: o.ResponseTimeout,
 			Usage: "without an answer for so long a device reconnects (udp: does not) and sends again"},
-		&cli.DurationFlag{Name: "retry", Value: d.Retry,
+		&cli.DurationFlag{Name: "retry", Destination: &o.Retry, Value: o.Retry,
 			Usage: "pause after a failed connection; doubles up to 8 times that"},
-		&cli.DurationFlag{Name: "drain", Value: d.Drain, Usage: "how long the ended run waits for the ACKs of what was sent"},
-		&cli.FloatFlag{Name: "ramp", Value: d.Ramp, Usage: "connections a second at the start (0: all at once)"},
-		&cli.IntFlag{Name: "source-addresses",
+		&cli.DurationFlag{Name: "drain", Destination: &o.Drain, Value: o.Drain,
+			Usage: "how long the ended run waits for the ACKs of what was sent"},
+		&cli.FloatFlag{Name: "ramp", Destination: &o.Ramp, Value: o.Ramp,
+			Usage: "connections a second at the start (0: all at once)"},
+		&cli.IntFlag{Name: "source-addresses", Destination: &o.SourceAddresses,
 			Usage: "connect from 127.0.0.1 and so many addresses from there (0: as needed)"},
 		&cli.Uint64Flag{Name: "seed", HideDefault: true,
 			Usage: "everything random follows from it (default another one each time, which is printed)"},
-		&cli.Uint64Flag{Name: "imei-base", Value: d.IMEIBase,
+		&cli.Uint64Flag{Name: "imei-base", Destination: &o.IMEIBase, Value: o.IMEIBase,
 			Usage: "the first device's `IMEI`; the others count up from it"},
 		&cli.StringFlag{Name: "ledger", Usage: "append the id of every acknowledged record to this `file`"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
@@ -71,30 +81,35 @@ func simulateFlags() []cli.Flag {
 }
 
 // simulatedCommandFlags say what the trackers do about commands, and what they say of their own accord.
-func simulatedCommandFlags() []cli.Flag {
-	d := simulate.Defaults()
+func simulatedCommandFlags(o *simulate.Options) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "command-latency", Value: d.CommandLatency.String(),
+		&cli.StringFlag{Name: "command-latency", Value: o.CommandLatency.String(),
 			Usage: "a command is answered after this time, a duration or a `range` like 50ms-2s"},
-		&cli.FloatFlag{Name: "command-silence", Usage: "`share` of commands that are executed and never answered"},
-		&cli.FloatFlag{Name: "command-late", Usage: "`share` of commands that are answered late"},
-		&cli.DurationFlag{Name: "command-late-by", Value: d.CommandLateBy, Usage: "after this time"},
-		&cli.FloatFlag{Name: "command-nack", Usage: "`share` of Codec 14 commands that are refused with a nACK"},
-		&cli.FloatFlag{Name: "command-twice", Usage: "`share` of commands that are answered twice"},
-		&cli.FloatFlag{Name: "command-carry", Value: d.CommandCarry,
+		&cli.FloatFlag{Name: "command-silence", Destination: &o.CommandSilence,
+			Usage: "`share` of commands that are executed and never answered"},
+		&cli.FloatFlag{Name: "command-late", Destination: &o.CommandLate,
+			Usage: "`share` of commands that are answered late"},
+		&cli.DurationFlag{Name: "command-late-by", Destination: &o.CommandLateBy, Value: o.CommandLateBy,
+			Usage: "after this time"},
+		&cli.FloatFlag{Name: "command-nack", Destination: &o.CommandNack,
+			Usage: "`share` of Codec 14 commands that are refused with a nACK"},
+		&cli.FloatFlag{Name: "command-twice", Destination: &o.CommandTwice,
+			Usage: "`share` of commands that are answered twice"},
+		&cli.FloatFlag{Name: "command-carry", Destination: &o.CommandCarry, Value: o.CommandCarry,
 			Usage: "`probability` that an answer goes out on the next connection if this one ends before it"},
-		&cli.BoolFlag{Name: "command-ignore-unknown", Usage: "do not answer commands that a device does not know"},
+		&cli.BoolFlag{Name: "command-ignore-unknown", Destination: &o.CommandIgnoreUnknown,
+			Usage: "do not answer commands that a device does not know"},
 		&cli.StringFlag{Name: "command-ledger",
 			Usage: "append every command that a device has executed to this `file`, as JSON"},
-		&cli.FloatFlag{Name: "messages", Usage: "messages that each device sends of its own accord, a minute"},
+		&cli.FloatFlag{Name: "messages", Destination: &o.Messages,
+			Usage: "messages that each device sends of its own accord, a minute"},
 		&cli.StringFlag{Name: "messages-ledger",
 			Usage: "append to this `file` IMEI and payload of every message before an acknowledged frame: it must be stored"},
 	}
 }
 
-func runSimulate(ctx context.Context, cmd *cli.Command) error {
-	options, err := simulateOptions(cmd)
-	if err != nil {
+func runSimulate(ctx context.Context, cmd *cli.Command, options simulate.Options) error {
+	if err := completeOptions(cmd, &options); err != nil {
 		return cli.Exit(err.Error(), exitUsage)
 	}
 	for flag, list := range map[string]*io.Writer{
@@ -128,45 +143,14 @@ func runSimulate(ctx context.Context, cmd *cli.Command) error {
 	return nil
 }
 
-// simulateOptions reads the flags. The error names all that are wrong.
-func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
-	perFrame, rangeErr := simulate.ParseRange(cmd.String("records-per-frame"))
-	codecs, mixErr := simulate.ParseMix(cmd.String("codec"))
-	var errs []error
-	if rangeErr != nil {
-		errs = append(errs, fmt.Errorf("records-per-frame: %w", rangeErr))
-		perFrame = simulate.Defaults().RecordsPerFrame
-	}
-	if mixErr != nil {
-		errs = append(errs, fmt.Errorf("codec: %w", mixErr))
-		codecs = simulate.Defaults().Codecs
-	}
-	o := simulate.Options{
-		Address:         cmd.String("address"),
-		Devices:         cmd.Int("devices"),
-		Seed:            seedOf(cmd),
-		Duration:        cmd.Duration("duration"),
-		Records:         cmd.Int64("records"),
-		Rate:            cmd.Float("rate"),
-		RecordsPerFrame: perFrame,
-		Codecs:          codecs,
-		Order:           simulate.Order(cmd.String("order")),
-		Reconnect:       cmd.Float("reconnect"),
-		Burst:           cmd.Int("burst"),
-		LoseACK:         cmd.Float("lose-ack"),
-		Backlog:         cmd.Int("backlog"),
-		KeepAlive:       cmd.Duration("keepalive"),
-		ResponseTimeout: cmd.Duration("response-timeout"),
-		Retry:           cmd.Duration("retry"),
-		Drain:           cmd.Duration("drain"),
-		Ramp:            cmd.Float("ramp"),
-		SourceAddresses: cmd.Int("source-addresses"),
-		IMEIBase:        cmd.Uint64("imei-base"),
-	}
-	for _, set := range []func(*simulate.Options, *cli.Command) error{setTransportOptions, setCommandOptions} {
-		if err := set(&o, cmd); err != nil {
-			errs = append(errs, err)
-		}
+// completeOptions reads the flags whose texts are more than a number or a time. The error names all that are wrong.
+func completeOptions(cmd *cli.Command, o *simulate.Options) error {
+	o.Seed, o.Order = seedOf(cmd), simulate.Order(cmd.String("order"))
+	errs := []error{
+		parseFlag(cmd, "records-per-frame", &o.RecordsPerFrame, simulate.ParseRange),
+		parseFlag(cmd, "codec", &o.Codecs, simulate.ParseMix),
+		parseFlag(cmd, "command-latency", &o.CommandLatency, simulate.ParseDurationRange),
+		setTransportOptions(o, cmd),
 	}
 	if !cmd.Bool("quiet") {
 		o.Progress = cmd.Root().ErrWriter
@@ -174,7 +158,17 @@ func simulateOptions(cmd *cli.Command) (simulate.Options, error) {
 	if err := o.Validate(); err != nil {
 		errs = append(errs, nameFlags(err))
 	}
-	return o, errors.Join(errs...)
+	return errors.Join(errs...)
+}
+
+// parseFlag sets an option. One that cannot be read stays as it is, so that it is not named twice.
+func parseFlag[T any](cmd *cli.Command, flag string, option *T, parse func(string) (T, error)) error {
+	value, err := parse(cmd.String(flag))
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	*option = value
+	return nil
 }
 
 // seedOf is a seed of its own for each run, so that no run sends the records of another one. It is short enough to be
@@ -184,23 +178,6 @@ func seedOf(cmd *cli.Command) uint64 {
 		return cmd.Uint64("seed")
 	}
 	return uint64(rand.Uint32())
-}
-
-func setCommandOptions(o *simulate.Options, cmd *cli.Command) error {
-	o.CommandSilence = cmd.Float("command-silence")
-	o.CommandLate = cmd.Float("command-late")
-	o.CommandLateBy = cmd.Duration("command-late-by")
-	o.CommandNack = cmd.Float("command-nack")
-	o.CommandTwice = cmd.Float("command-twice")
-	o.CommandCarry = cmd.Float("command-carry")
-	o.CommandIgnoreUnknown = cmd.Bool("command-ignore-unknown")
-	o.Messages = cmd.Float("messages")
-	latency, err := simulate.ParseDurationRange(cmd.String("command-latency"))
-	if err != nil {
-		return fmt.Errorf("command-latency: %w", err)
-	}
-	o.CommandLatency = latency
-	return nil
 }
 
 // nameFlags puts the flags in the place of the fields that an error of simulate.Options names.

@@ -14,14 +14,15 @@ import (
 )
 
 // simulatedTransportFlags say how the trackers reach the server.
-func simulatedTransportFlags() []cli.Flag {
-	d := simulate.Defaults()
+func simulatedTransportFlags(o *simulate.Options) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "transport", Value: string(d.Transport), Usage: "tcp, udp or tls"},
-		&cli.FloatFlag{Name: "loss", Usage: "`share` of the datagrams that are lost, in each direction (udp)"},
-		&cli.FloatFlag{Name: "duplicate", Usage: "`share` of the others that arrive twice"},
-		&cli.FloatFlag{Name: "reorder", Usage: "`share` of these that arrive late"},
-		&cli.DurationFlag{Name: "reorder-delay", Value: d.ReorderDelay, Usage: "by up to this time"},
+		&cli.StringFlag{Name: "transport", Value: string(o.Transport), Usage: "tcp, udp or tls"},
+		&cli.FloatFlag{Name: "loss", Destination: &o.Loss,
+			Usage: "`share` of the datagrams that are lost, in each direction (udp)"},
+		&cli.FloatFlag{Name: "duplicate", Destination: &o.Duplicate, Usage: "`share` of the others that arrive twice"},
+		&cli.FloatFlag{Name: "reorder", Destination: &o.Reorder, Usage: "`share` of these that arrive late"},
+		&cli.DurationFlag{Name: "reorder-delay", Destination: &o.ReorderDelay, Value: o.ReorderDelay,
+			Usage: "by up to this time"},
 		&cli.StringFlag{Name: "tls-ca", Usage: "trust the CAs in this PEM `file` (default: the system's)"},
 		&cli.BoolFlag{Name: "tls-insecure", Usage: "trust any certificate"},
 		&cli.StringFlag{Name: "tls-server-name",
@@ -38,10 +39,6 @@ func simulatedTransportFlags() []cli.Flag {
 
 func setTransportOptions(o *simulate.Options, cmd *cli.Command) error {
 	o.Transport = simulate.Transport(cmd.String("transport"))
-	o.Loss = cmd.Float("loss")
-	o.Duplicate = cmd.Float("duplicate")
-	o.Reorder = cmd.Float("reorder")
-	o.ReorderDelay = cmd.Duration("reorder-delay")
 	if o.Transport != simulate.TLS {
 		return refuseOthers(o.Transport, cmd)
 	}

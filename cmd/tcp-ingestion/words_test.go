@@ -97,7 +97,7 @@ func TestUsageErrorsSayWhatToUse(t *testing.T) {
 		"devices --nosuch":                   "unknown flag -nosuch",
 		"help nosuch":                        "nosuch",
 		"demo --devices 0":                   "devices: 0, expected 1",
-		"deadletters list --reason checksum": "use malformed or timestamp or unknown_codec",
+		"deadletters list --reason checksum": "use malformed or timestamp or too_large or unknown_codec",
 	} {
 		code, _, errOut := execute(t, nil, "", strings.Fields(args)...)
 		if code != 2 || !strings.Contains(errOut, want) || strings.Contains(errOut, "strconv") {
