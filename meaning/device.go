@@ -116,3 +116,10 @@ func (v *Device) State() (Evidence, Identity, uint64) {
 	defer v.mu.Unlock()
 	return v.evidence.Clone(), v.identity, v.revision
 }
+
+// Revision is State's number.
+func (v *Device) Revision() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.revision
+}
