@@ -1,0 +1,184 @@
+package device
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+)
+
+// claimedSuffix follows the IMEI in the key of a device that only datagrams claim to come from. No IMEI has a slash.
+const claimedSuffix = "/udp"
+
+// Device is what is known of one device. Whoever holds it calls Release in the end.
+type Device struct {
+	memory  *Memory
+	key     string // the IMEI, with claimedSuffix if nobody vouches for it
+	meaning *meaning.Device
+	used    atomic.Int64 // when it was last held, in ns since 1970
+
+	// Under the lock of the table's part that the device is in.
+	held int
+	prev *Device // nobody holds it: its neighbours in the order of use
+	next *Device
+
+	mu       sync.Mutex // taken for what is rarely said, never for a record
+	said     meaning.Identity
+	saidHere bool      // to this process, and not saved yet
+	asked    int       // how often the service has asked for the model
+	revision uint64    // another one whenever said or asked has changed
+	loading  bool      // the store is yet to say what it knows
+	loadedAt time.Time // when it was last asked for that; zero if it never was
+	looked   version   // nothing of this version is to be saved
+	kept     uint64    // a hash of what the store has; 0 if it has nothing
+	savedAt  time.Time
+}
+
+// version tells whether there may be anything new to save.
+type version struct{ meaning, device uint64 }
+
+// Meaning is what records are read with.
+func (d *Device) Meaning() *meaning.Device {
+	if d == nil {
+		return nil
+	}
+	return d.meaning
+}
+
+// Await waits until the store has said what it knows of the device, or until ctx ends. It is for those who may wait:
+// a session does not.
+func (d *Device) Await(ctx context.Context) error {
+	for d != nil && d.isLoading() {
+		if !backoff.Pause(ctx, awaitPause) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// awaitPause is between two looks of Await.
+const awaitPause = 10 * time.Millisecond
+
+// imei is the device's IMEI.
+func (d *Device) imei() string { return strings.TrimSuffix(d.key, claimedSuffix) }
+
+// claimed reports whether nobody vouches for the IMEI.
+func (d *Device) claimed() bool { return len(d.key) != len(d.imei()) }
+
+// identify puts in force what the map and the device itself say.
+func (d *Device) identify() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.identifyLocked()
+}
+
+func (d *Device) identifyLocked() {
+	mapped, _ := meaning.ParseIdentity(d.memory.models.Load().Of(d.imei()))
+	d.meaning.Identify(meaning.Identify(mapped, d.said))
+}
+
+// say notes what the device has said of itself, and reports whether that is news.
+func (d *Device) say(i meaning.Identity) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.said == i {
+		return false
+	}
+	d.said, d.saidHere = i, true
+	d.revision++
+	d.identifyLocked()
+	return true
+}
+
+// knowsModel reports whether the map or the device itself has said which model it is.
+func (d *Device) knowsModel() bool { return d.meaning.Current().Model() != "" }
+
+// dueForLoad reports whether the store is to be asked for the device now, and notes that it is: the first time, and
+// where others save devices too again after some time.
+func (d *Device) dueForLoad(now time.Time, shared bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.loadedAt.IsZero() && (!shared || now.Sub(d.loadedAt) < loadAgain) {
+		return false
+	}
+	d.loadedAt = now
+	return true
+}
+
+// isLoading reports whether the store is yet to say what it knows.
+func (d *Device) isLoading() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.loading
+}
+
+// restore takes in what was kept of the device, nil for nothing. What it has said here since is newer.
+func (d *Device) restore(k *Kept) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loading = false
+	if k == nil {
+		return
+	}
+	var e meaning.Evidence
+	if e.UnmarshalBinary(k.Evidence) == nil { // one of another version is learnt anew
+		d.meaning.Restore(e)
+	}
+	if k.Model != "" && !d.saidHere && len(k.Model) <= meaning.MaxModel && len(k.Firmware) <= meaning.MaxModel {
+		d.said = meaning.Identity{Model: k.Model, Firmware: k.Firmware, By: meaning.ByGetver}
+	}
+	d.asked = max(d.asked, k.Asked)
+	d.identifyLocked()
+	d.kept, d.savedAt = k.hash(), time.Now()
+}
+
+// version is called with mu held.
+func (d *Device) version() version { return version{d.meaning.Revision(), d.revision} }
+
+// news is what is to be saved of the device, if there is anything: what is new, and what was last saved long ago.
+// Nothing is saved before the store has said what it knows.
+func (d *Device) news(now time.Time) (k Kept, v version, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v = d.version()
+	again := d.kept != 0 && now.Sub(d.savedAt) >= saveAgain && d.used.Load() > d.savedAt.UnixNano()
+	if d.loading || v == d.looked && !again {
+		return k, v, false
+	}
+	k = d.keep()
+	if h := k.hash(); h == d.kept && !again {
+		d.looked = v
+		return k, v, false
+	}
+	return k, v, true
+}
+
+// keep is what is worth keeping. It is called with mu held.
+func (d *Device) keep() Kept {
+	k := Kept{IMEI: d.key, Model: d.said.Model, Firmware: d.said.Firmware, Asked: d.asked}
+	if evidence, _, _ := d.meaning.State(); len(evidence.Pairs()) > 0 || evidence.NewScale() {
+		k.Evidence, _ = evidence.MarshalBinary()
+	}
+	return k
+}
+
+// saved notes what of the device was saved.
+func (d *Device) saved(k *Kept, v version) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.looked, d.kept, d.savedAt = v, k.hash(), time.Now()
+	if v.device == d.revision {
+		d.saidHere = false
+	}
+}
+
+// parseGetver is the identity of an answer to getver, if it is one of this device.
+func parseGetver(imei string, answer []byte) (meaning.Identity, bool) {
+	i, named, ok := meaning.ParseGetver(string(answer))
+	return i, ok && (named == "" || slices.Contains([]string{imei, strings.TrimLeft(imei, "0")}, named))
+}

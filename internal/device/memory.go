@@ -1,0 +1,197 @@
+package device
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+)
+
+// How many devices a Memory has room for. Those that only datagrams claim to come from have room of their own, since
+// anybody can send a datagram in anybody's name.
+const (
+	maxDevices = 100_000
+	maxClaimed = 16_384
+)
+
+// Options are a memory's settings. Store and Ask may be nil; without a Store nothing outlives the process, and without
+// Ask nobody is asked.
+type Options struct {
+	Store   Store
+	Reads   bool // of the store only: a process beside the service leaves keeping to that
+	Ask     Ask
+	Metrics *Metrics
+	Logger  *slog.Logger
+}
+
+// Memory is what is known of devices. Many goroutines may use it. A nil one knows nothing: Hold returns nil, and a nil
+// Device has no Meaning.
+type Memory struct {
+	Options
+	devices    *table
+	claimed    *table
+	dictionary atomic.Pointer[meaning.Dictionary]
+	models     atomic.Pointer[Models]
+	keeper     keeper
+	learner    *learner // nil without Ask
+}
+
+// New returns a memory of no device, which knows the embedded dictionary and no model.
+func New(o Options) *Memory { return newMemory(o, maxDevices, maxClaimed) }
+
+func newMemory(o Options, devices, claimed int) *Memory {
+	m := &Memory{Options: o, devices: newTable(devices), claimed: newTable(claimed)}
+	m.dictionary.Store(meaning.Embedded())
+	m.models.Store(&Models{})
+	m.keeper = newKeeper(m)
+	if o.Ask != nil {
+		m.learner = newLearner(m)
+	}
+	o.Metrics.of.Store(m)
+	return m
+}
+
+// Hold returns the device that has logged in as imei. It waits for nothing.
+func (m *Memory) Hold(imei string) *Device {
+	if m == nil {
+		return nil
+	}
+	return m.hold(m.devices, imei)
+}
+
+// HoldClaimed returns the device that a datagram says it comes from. What datagrams say is kept apart from what is said
+// on connections.
+func (m *Memory) HoldClaimed(imei string) *Device {
+	if m == nil {
+		return nil
+	}
+	return m.hold(m.claimed, imei+claimedSuffix)
+}
+
+func (m *Memory) hold(t *table, key string) *Device {
+	d, first, evicted := t.hold(key, func() *Device { return m.newDevice(key) })
+	m.keeper.evicted(evicted)
+	d.used.Store(time.Now().UnixNano())
+	if first {
+		m.keeper.load(d)
+	}
+	return d
+}
+
+// newDevice is called with a lock of the table held, so that SetDictionary and SetModels cannot miss the device.
+func (m *Memory) newDevice(key string) *Device {
+	d := &Device{memory: m, key: key, loading: m.Store != nil}
+	d.meaning = meaning.NewDevice(m.dictionary.Load(), d.imei())
+	if d.claimed() {
+		if vouched := m.devices.find(d.imei()); vouched != nil {
+			vouched.mu.Lock()
+			d.said = vouched.said
+			vouched.mu.Unlock()
+		}
+	}
+	d.identify()
+	return d
+}
+
+// Release gives the device back.
+func (d *Device) Release() {
+	if d != nil {
+		d.memory.keeper.evicted(d.memory.tableOf(d).release(d))
+	}
+}
+
+func (m *Memory) tableOf(d *Device) *table {
+	if d.claimed() {
+		return m.claimed
+	}
+	return m.devices
+}
+
+// SetDictionary has all devices read by another dictionary, each from its next record on.
+func (m *Memory) SetDictionary(next *meaning.Dictionary) {
+	m.dictionary.Store(next)
+	m.each(func(d *Device) { d.meaning.Use(m.dictionary.Load()) })
+}
+
+// Dictionary is the one in use.
+func (m *Memory) Dictionary() *meaning.Dictionary { return m.dictionary.Load() }
+
+// SetModels puts another map of models in force, for each device from its next record on.
+func (m *Memory) SetModels(next *Models) {
+	m.models.Store(next)
+	m.each((*Device).identify)
+}
+
+func (m *Memory) each(do func(*Device)) {
+	for _, t := range []*table{m.devices, m.claimed} {
+		for d := range t.all() {
+			do(d)
+		}
+	}
+}
+
+// Answered takes a device's answer to a command. One to getver says which model and firmware it is.
+func (m *Memory) Answered(imei string, answer []byte) {
+	said, ok := parseGetver(imei, answer)
+	if !ok {
+		return
+	}
+	m.Metrics.asked(getverAnswered)
+	d := m.Hold(imei) // it may have left since
+	defer d.Release()
+	if d.say(said) {
+		m.Logger.Info("device has said its model", "imei", imei, "model", said.Model, "firmware", said.Firmware)
+	}
+	if claimed := m.claimed.find(imei + claimedSuffix); claimed != nil {
+		claimed.say(said)
+	}
+}
+
+// Model is the device's model, as the map or the device itself says; empty if neither does.
+func (m *Memory) Model(imei string) string {
+	if d := m.devices.find(imei); d != nil {
+		return d.meaning.Current().Model()
+	}
+	mapped, _ := meaning.ParseIdentity(m.models.Load().Of(imei))
+	return mapped.Model
+}
+
+// Len is how many devices are known.
+func (m *Memory) Len() int { return m.devices.len() + m.claimed.len() }
+
+// Run loads and saves devices, and asks for models, until ctx ends. Then it saves what is new, for lastSave at most.
+func (m *Memory) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	background := func(run func(context.Context)) {
+		running.Go(func() {
+			defer logging.ExitOnPanic(m.Logger)
+			run(ctx)
+		})
+	}
+	if m.Store != nil {
+		background(m.keeper.runLoads)
+	}
+	if m.Store != nil && !m.Reads {
+		background(m.keeper.runSaves)
+	}
+	if m.learner != nil {
+		background(m.learner.run)
+	}
+	running.Wait()
+	m.keeper.last()
+}
+
+// How devices are kept.
+const (
+	loadBatch = 256
+	saveBatch = 256
+	saveEvery = 2 * time.Second // between two looks at what is new
+	saveAgain = 24 * time.Hour  // what is not new is saved all the same, or it would expire
+	loadAgain = 10 * time.Minute
+	lastSave  = 2 * time.Second
+	callTime  = 10 * time.Second // for one call of the store
+)
