@@ -12,5 +12,5 @@ type Device struct {
 	Frames    uint64    // acknowledged on this connection
 	Records   uint64
 	LastSeen  time.Time // when it last sent a whole frame, or logged in
-	Model     string    // as its answer to getver or getinfo says, empty if it was never asked
+	Model     string    // as its owner's map or its answer to getver says, empty if neither does
 }

@@ -24,9 +24,24 @@ type Sender interface {
 	Describe() Device
 }
 
-// Options are the dispatcher's settings. All fields are needed.
+// Models keep what devices say of themselves. Its methods wait for nothing.
+type Models interface {
+	// Answered takes a device's answer to getver.
+	Answered(imei string, answer []byte)
+	// Model is the device's model, empty if it is not known.
+	Model(imei string) string
+}
+
+// noModels is for a dispatcher without Models.
+type noModels struct{}
+
+func (noModels) Answered(string, []byte) {}
+func (noModels) Model(string) string     { return "" }
+
+// Options are the dispatcher's settings. All fields but Models are needed.
 type Options struct {
 	Store    Store
+	Models   Models
 	Policy   *Policy
 	Timeouts Timeouts
 	Metrics  *Metrics
@@ -40,7 +55,6 @@ type Dispatcher struct {
 	policy   atomic.Pointer[Policy]
 	overflow chan Entry // commands that found their device's queue full
 	running  sync.WaitGroup
-	models   models
 	watchers watchers
 
 	mu             sync.Mutex      // never taken while a frame of records is in hand
@@ -76,8 +90,11 @@ const unawaitedCells = 1 << 14
 
 // NewDispatcher returns a dispatcher that does nothing before Run.
 func NewDispatcher(o Options) *Dispatcher {
+	if o.Models == nil {
+		o.Models = noModels{}
+	}
 	d := &Dispatcher{
-		Options: o, auditLog: logging.Audit(o.Logger), overflow: make(chan Entry, maxOverflow), models: newModels(),
+		Options: o, auditLog: logging.Audit(o.Logger), overflow: make(chan Entry, maxOverflow),
 		watchers: watchers{byID: make(map[string][]chan Entry)}, connected: make(map[string]connection),
 		queues: make(map[string]*queue), unawaited: limit.NewTable[limit.Bucket](unawaitedCells),
 	}
@@ -186,7 +203,7 @@ func (d *Dispatcher) sender(imei string) Sender {
 
 func (d *Dispatcher) describe(s Sender) Device {
 	device := s.Describe()
-	device.Model = d.models.of(device.IMEI)
+	device.Model = d.Models.Model(device.IMEI)
 	return device
 }
 

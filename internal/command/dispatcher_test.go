@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,18 +202,39 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
+// models are what devices have said of themselves.
+type models struct {
+	mu   sync.Mutex
+	said map[string]string
+}
+
+func (m *models) Answered(imei string, answer []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.said[imei] = string(answer)
+}
+
+func (m *models) Model(imei string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.said[imei]
+}
+
+// Whoever asks for getver, the answer is told of; other commands' answers are not.
 func TestModelIsLearned(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
+		d.Models = &models{said: map[string]string{}}
 		dev := d.newDevice(imei)
-		c := newCommand(imei, "Hw:FMB130") // the device says it back
-		d.submit(c)
-		d.result(c.ID)
-		models := map[string]string{}
-		for info := range d.Devices() {
-			models[info.IMEI] = info.Model
-		}
-		if models[imei] != "FMB130" {
-			d.Errorf("%v", models)
+		const said = "answer to getver"
+		for _, c := range []struct{ text, model string }{{"Hw:FMB130", ""}, {"getver", said}, {"getinfo", said}} {
+			command := newCommand(imei, c.text)
+			d.submit(command)
+			d.result(command.ID)
+			for info := range d.Devices() {
+				if info.Model != c.model {
+					d.Errorf("after %s: model %q", c.text, info.Model)
+				}
+			}
 		}
 		dev.disconnect()
 		for info := range d.Devices() {

@@ -13,6 +13,9 @@ const (
 	sendPause  = 100 * time.Millisecond // a command that could not be sent
 )
 
+// getver is the command that a device answers with its model and firmware.
+const getver = "getver"
+
 // eventTimeout is how long the dispatcher tries to keep an event.
 const eventTimeout = 10 * time.Second
 
@@ -81,6 +84,7 @@ func (d *Dispatcher) settle(ctx context.Context, m *Message, mayAnswer bool) (an
 		d.finished(&e)
 		return e.ID, true
 	case MatchLate:
+		d.learn(&e, m.Payload)
 		d.publishLate(ctx, &Event{Message: *m, Kind: match, Command: e.ID})
 	}
 	return "", false
@@ -111,12 +115,19 @@ func (d *Dispatcher) publishLate(ctx context.Context, e *Event) {
 	}
 }
 
+// learn takes in what the answer to a command says of its device.
+func (d *Dispatcher) learn(e *Entry, answer []byte) {
+	if Name(e.Payload) == getver {
+		d.Models.Answered(e.IMEI, answer)
+	}
+}
+
 // finished counts and logs a final state, once for each command, and wakes whoever waits for it.
 func (d *Dispatcher) finished(e *Entry) {
 	d.watchers.tell(*e)
 	d.Metrics.finished(e)
 	if e.State == Answered {
-		d.models.learn(e.IMEI, e.Response)
+		d.learn(e, e.Response)
 	}
 	d.auditLog.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
 		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts,
