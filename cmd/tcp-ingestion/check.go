@@ -49,6 +49,9 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	if _, err := logLevel(c); err != nil {
 		fmt.Fprintf(out, "warning:    %v; LOG_LEVEL is in force\n", err)
 	}
+	if err := checkMemory(ctx, c, out); err != nil {
+		return cli.Exit(err.Error(), startExitCode(err))
+	}
 	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, c.LogText)
 	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {

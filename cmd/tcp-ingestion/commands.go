@@ -36,14 +36,14 @@ const (
 
 // newCommands makes the parts. The store need not be reachable.
 func newCommands(
-	c *config.Config, policy *command.Policy, r prometheus.Registerer, logger *slog.Logger,
+	c *config.Config, policy *command.Policy, models command.Models, r prometheus.Registerer, logger *slog.Logger,
 ) (*commands, error) {
 	store, err := controlOf(c).open(c, r, logger)
 	if err != nil {
 		return nil, err
 	}
 	dispatcher := command.NewDispatcher(command.Options{
-		Store: store, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
+		Store: store, Models: models, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
 		Timeouts: command.Timeouts{Send: sendTimeout, Quarantine: c.CommandQuarantine, Gap: answerGap},
 	})
 	return &commands{dispatcher: dispatcher, store: store, ended: make(chan struct{})}, nil

@@ -116,6 +116,7 @@ var (
 // metricGroups are the headings that metrics stand under: the first whose pattern matches.
 var metricGroups = []struct{ heading, pattern string }{
 	{"Fleet", `^teltonika_(connections|handshake|udp_devices|allow_list)_`},
+	{"Devices", `^teltonika_(devices|device_store|getver|dictionary)_`},
 	{"Flow", `^teltonika_(frames|records|messages|unknown|priority|udp)_`},
 	{"Commands", `^teltonika_(command|commands|device_messages)_`},
 	{"TLS and balancers", `^teltonika_(tls|proxy)_`},

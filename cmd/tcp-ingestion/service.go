@@ -38,6 +38,7 @@ type service struct {
 	engine    engine.Engine
 	publisher *publish.Publisher
 	allowList *authority.List // nil if all devices are known
+	memory    *memory
 	commands  *commands
 	sockets   *listen.Set
 	balancers *transport.Balancers
@@ -83,7 +84,9 @@ func (s *service) build() (err error) {
 	s.balancers, balancersErr = newBalancers(c, registry, logger)
 	s.tls, tlsErr = newTLS(c, registry, logger)
 	policy, policyErr := commandPolicy(c)
-	if err := allInvalid(balancersErr, tlsErr, policyErr); err != nil {
+	var memoryErr error
+	s.memory, memoryErr = newMemory(c, s.mayAsk(), registry, logger)
+	if err := allInvalid(balancersErr, tlsErr, policyErr, memoryErr); err != nil {
 		return err
 	}
 	s.ends.add(s.endOps)
@@ -105,14 +108,15 @@ func (s *service) build() (err error) {
 		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})
 	s.ends.add(func(context.Context) error { s.publisher.Close(); return nil })
-	if s.commands, err = newCommands(c, policy, registry, logger); err != nil {
+	s.ends.add(s.endMemory)
+	if s.commands, err = newCommands(c, policy, s.memory, registry, logger); err != nil {
 		return err
 	}
 	s.ends.add(s.endWatching)
 	s.ends.add(func(ctx context.Context) error { s.commands.stop(ctx, logger); return nil })
 	s.sessions = teltonikasession.New(teltonikasession.Options{
-		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Listed: s.allowList != nil,
-		StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
+		Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		UnlistedAddressBytes: c.UnlistedAddressByteRate,
 		HandshakeTimeout:     c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
@@ -170,6 +174,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	if err := s.startAdmin(ctx); err != nil {
 		return err
 	}
+	s.startMemory(ctx, watch)
 	s.commands.start()
 	s.onReload("COMMAND_POLICY", s.reloadPolicy)
 	s.startTLS(watch)

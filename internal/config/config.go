@@ -38,6 +38,9 @@ const (
 	ClientAuthRequire  = "require"
 )
 
+// ModelsInRedis is the value of Config.DeviceModels for a hash in the control Redis.
+const ModelsInRedis = "redis"
+
 // defaultAllowList is the key of the Redis set of known devices.
 const defaultAllowList = "devices:allowlist"
 
@@ -121,6 +124,10 @@ type Config struct {
 	ShutdownTimeout time.Duration
 
 	RecordRaw bool
+
+	DictionaryOverrides string // path of a file; empty = none
+	DeviceModels        string // path of a file, or ModelsInRedis; empty = none
+	LearnModel          bool
 }
 
 // Problem is one wrong setting.
@@ -194,6 +201,10 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, Problem{"CONTROL_REDIS_URL",
 			"not set, nor REDIS_URL, but DEVICE_AUTHORITY_MODE is redis_allow_list; " +
 				"set it to the Redis that holds the list, or use file_allow_list"})
+	}
+	if c.DeviceModels == ModelsInRedis && c.AllowListURL() == "" {
+		problems = append(problems, Problem{"CONTROL_REDIS_URL",
+			"not set, nor REDIS_URL, but DEVICE_MODELS is redis; set it to the Redis that holds the models, or use a file"})
 	}
 	if c.DeviceAuthorityMode == AuthorityFileList && c.DeviceAllowList == defaultAllowList {
 		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -23,12 +24,13 @@ type Authority interface {
 	Known(imei string) bool
 }
 
-// Options are the sessions' settings. All fields are needed, but RecordRaw, Listed, StrictAuth, Commands and the
-// rates of those that are not listed.
+// Options are the sessions' settings. All fields are needed, but RecordRaw, Listed, StrictAuth, Commands, Devices and
+// the rates of those that are not listed.
 type Options struct {
 	Publisher            *publish.Publisher
 	Authority            Authority
 	Commands             Commands
+	Devices              *devices.Memory // nil: nothing is known of devices
 	Listed               bool          // the authority has a list: only those on it are devices without doubt
 	StrictAuth           bool          // refuse unknown devices instead of only labelling them
 	RecordRaw            bool          // publish the record's bytes too
@@ -99,6 +101,7 @@ func (s *session) leave(reason ingest.CloseReason) {
 	}
 	s.device = nil
 	d.hangUp()
+	d.known.Release()
 	s.Commands.Disconnected(d.imei, d)
 	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
 		"duration", time.Since(d.loggedIn).Round(time.Millisecond),

@@ -70,6 +70,8 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	}
 	w := a.frames.Get().(*frameContext)
 	defer a.putBack(w)
+	from := a.Devices.HoldClaimed(d.IMEI)
+	defer from.Release()
 	o := &pendingDatagram{Adapter: a, packet: p, known: known, id: d.PacketID, avlID: d.AVLPacketID}
 	o.packet.Data = nil // it is ours no longer than Take lasts
 	w.source = source{

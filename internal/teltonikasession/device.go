@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -12,6 +13,7 @@ import (
 // gets a device of its own, and what was meant for the first cannot reach it. It implements command.Sender.
 type device struct {
 	imei  string
+	known *devices.Device // nil without Options.Devices
 	stats deviceStats
 	sender
 }

@@ -187,6 +187,7 @@ func (s *session) ack(w *frameContext, records int) error {
 	w.stats.ackLatency.Observe(time.Since(w.Received).Seconds())
 	if !s.device.acked {
 		s.backoff.end(s.loginSource(s.device.imei, false))
+		s.device.known.Acknowledged()
 	}
 	if !s.proved && records > 0 { // none cost nobody anything
 		s.prove()

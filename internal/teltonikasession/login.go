@@ -77,7 +77,9 @@ func (s *session) become(imei string, known bool) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.device = &device{imei: imei, sender: sender{session: s, loggedIn: time.Now()}}
+	s.device = &device{
+		imei: imei, known: s.Devices.Hold(imei), sender: sender{session: s, loggedIn: time.Now()},
+	}
 	s.known, s.proved, s.wrongCRCs = known, false, 0
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(),
 		"transport", s.conn.Transport(), "known", known)
