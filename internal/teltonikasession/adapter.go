@@ -31,16 +31,16 @@ type Options struct {
 	Authority            Authority
 	Commands             Commands
 	Devices              *devices.Memory // nil: nothing is known of devices
-	Listed               bool          // the authority has a list: only those on it are devices without doubt
-	StrictAuth           bool          // refuse unknown devices instead of only labelling them
-	RecordRaw            bool          // publish the record's bytes too
-	HandshakeTimeout     time.Duration // for the whole login
-	IdleTimeout          time.Duration // between two signs of life
-	WriteTimeout         time.Duration // for an answer
-	MaxFrameBytes        int           // largest data field length
-	UnlistedRate         int           // records a second of a device that is on no list; 0 for no bound
-	UnlistedAddressRate  int           // the same of an address
-	UnlistedAddressBytes int           // a second, of its bulk; 0 for no bound
+	Listed               bool            // the authority has a list: only those on it are devices without doubt
+	StrictAuth           bool            // refuse unknown devices instead of only labelling them
+	RecordRaw            bool            // publish the record's bytes too
+	HandshakeTimeout     time.Duration   // for the whole login
+	IdleTimeout          time.Duration   // between two signs of life
+	WriteTimeout         time.Duration   // for an answer
+	MaxFrameBytes        int             // largest data field length
+	UnlistedRate         int             // records a second of a device that is on no list; 0 for no bound
+	UnlistedAddressRate  int             // the same of an address
+	UnlistedAddressBytes int             // a second, of its bulk; 0 for no bound
 	Metrics              *Metrics
 	Logger               *slog.Logger
 }
