@@ -261,11 +261,12 @@ var Settings = []Setting{
 	{Name: "RECORD_RAW", Default: "false", Bool: true, Help: "add each record's raw bytes to its payload",
 		set: func(c *Config, v string) error { return parseBool(&c.RecordRaw, v) }},
 	{Name: "DICTIONARY_OVERRIDES",
-		Help: "file of own definitions of elements, over the dictionary's; read again at SIGHUP and when it changes (default none)",
+		Help: "file of own definitions of elements, over the dictionary's; read again at SIGHUP and when it changes " +
+			"(default none)",
 		set:  func(c *Config, v string) error { c.DictionaryOverrides = v; return nil }},
 	{Name: "DEVICE_MODELS",
-		Help: "which device is which model: file with an IMEI, or prefix*, and a model or family a line, read again at SIGHUP " +
-			"and when it changes; or redis, for the hash devices:models in CONTROL_REDIS_URL or REDIS_URL (default none)",
+		Help: "which device is which model: file with an IMEI, or prefix*, and a model or family a line, read again at " +
+			"SIGHUP and when it changes; or redis, for the hash devices:models in CONTROL_REDIS_URL or REDIS_URL (default none)",
 		set: func(c *Config, v string) error { c.DeviceModels = v; return nil }},
 	{Name: "LEARN_MODEL", Default: "false", Bool: true,
 		Help: "ask each device of unknown model for it once (getver), after its first ACK",
