@@ -263,7 +263,7 @@ var Settings = []Setting{
 	{Name: "DICTIONARY_OVERRIDES",
 		Help: "file of own definitions of elements, over the dictionary's; read again at SIGHUP and when it changes " +
 			"(default none)",
-		set:  func(c *Config, v string) error { c.DictionaryOverrides = v; return nil }},
+		set: func(c *Config, v string) error { c.DictionaryOverrides = v; return nil }},
 	{Name: "DEVICE_MODELS",
 		Help: "which device is which model: file with an IMEI, or prefix*, and a model or family a line, read again at " +
 			"SIGHUP and when it changes; or redis, for the hash devices:models in CONTROL_REDIS_URL or REDIS_URL (default none)",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,13 +51,12 @@ func newSubject(tb testing.TB, devices int, change func(*Options)) (s *subject, 
 // element is one that the device sends.
 func element(id uint16, w meaning.Width) meaning.Element { return meaning.Element{ID: id, Width: w} }
 
+// layouts are as many as records: each is learnt from.
+var layouts atomic.Uint64
+
 // send has the device send a record of these elements, and returns how it is read.
 func send(d *Device, elements ...meaning.Element) *meaning.Reader {
-	l := meaning.NewLayout
-	for _, e := range elements {
-		l = l.With(e.ID, e.Width, e.Number)
-	}
-	return d.Meaning().Learn(l, elements)
+	return d.Meaning().Learn(meaning.Layout(layouts.Add(1)), elements)
 }
 
 // Elements that tell families apart: several that only FMx6 has in these widths.

@@ -52,11 +52,7 @@ func start(t *testing.T, store device.Store) *run {
 
 // learn has the device send elements that only FMx6 sends so.
 func learn(d *device.Device) {
-	l := meaning.NewLayout
-	for _, e := range device.FMX6Elements {
-		l = l.With(e.ID, e.Width, e.Number)
-	}
-	d.Meaning().Learn(l, device.FMX6Elements)
+	d.Meaning().Learn(meaning.NewLayout, device.FMX6Elements)
 }
 
 // stores are the ones there are: the same place each time within a test.

@@ -44,7 +44,8 @@ func readModelsOf(tb testing.TB, from ModelsSource) *Models {
 // An exact IMEI beats the longest prefix, which beats shorter ones.
 func TestModels(t *testing.T) {
 	m := readModelsOf(t, NewModelsFile(modelsFile(t, "\xef\xbb\xbf# the fleet\n"+
-		"356307042441013 FMB640 # truck 7\r\n35630704*\tfmb\n356307042* FMC130\n\nTracker7 ft\n* tat\n356307042441013 FMB640\n")))
+		"356307042441013 FMB640 # truck 7\r\n35630704*\tfmb\n356307042* FMC130\n\nTracker7 ft\n* tat\n"+
+		"356307042441013 FMB640\n")))
 	for _, c := range []struct{ imei, model string }{
 		{"356307042441013", "FMB640"}, {"356307042441014", "FMC130"}, {"356307049999999", "fmb"},
 		{"356307000000000", "tat"}, {"Tracker7", "ft"}, {"Tracker77", "tat"}, {"3563070424410130", "FMC130"}, {"", "tat"},
