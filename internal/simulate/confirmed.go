@@ -2,9 +2,8 @@ package simulate
 
 import "encoding/hex"
 
-// pendingMessages are the messages that a device has sent of its own accord on its connection and that may not be
-// stored. Nothing answers them, but a server stores one before it acknowledges a frame that comes behind it on the same
-// connection.
+// pendingMessages are the messages that a device has sent of its own accord on its connection, until they must be
+// stored. Nothing answers them, but a server stores one before it acknowledges a later frame of the same connection.
 type pendingMessages struct {
 	payloads [][]byte // in order, not confirmed yet
 	before   int      // of them, those sent before the frame that waits for its ACK
@@ -23,7 +22,7 @@ func (s *pendingMessages) confirmed() [][]byte {
 	return stored
 }
 
-// forget is the end of the connection: of what is not confirmed nobody knows whether it is stored.
+// forget is the end of the connection: nobody knows whether what is not confirmed is stored.
 func (s *pendingMessages) forget() { s.payloads, s.before = nil, 0 }
 
 // writeConfirmed adds the messages that the ACK confirms to their list.

@@ -151,7 +151,7 @@ func (c *datagrams) receive(deadline time.Time, stopped func() bool) ([]byte, er
 		n, err := c.conn.Read(c.received[:])
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// Something is due, or it was wake.
+			// Something is due, or wake was called.
 		case err != nil:
 			return nil, err
 		case c.network.perfect:
@@ -162,8 +162,8 @@ func (c *datagrams) receive(deadline time.Time, stopped func() bool) ([]byte, er
 	}
 }
 
-// check compares an answer with the transmission that it names, and returns that. One that was so long ago that it
-// is forgotten is returned without records.
+// check compares an answer with the transmission that it names, and returns that. One that is forgotten comes
+// without records.
 func (c *datagrams) check(b []byte) (transmission, error) {
 	a, err := teltonika.ParseAnswer(b)
 	if err != nil {

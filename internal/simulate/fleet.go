@@ -98,8 +98,8 @@ func (f *fleet) runDevices(catalogues map[teltonika.Codec]*catalogue) {
 	}
 }
 
-// fullRateBacklog is how long before a run without a rate its devices' clocks begin, which record every second: far
-// more than is sent, so that none is ahead of the time. One that has caught up with it records every millisecond.
+// fullRateBacklog is how long before a run without a rate its devices' clocks begin. They record every second, which is
+// far more than is sent, so no record is ahead of the time. A device that has caught up records every millisecond.
 const fullRateBacklog = 7 * 24 * time.Hour
 
 // The random streams of a device.

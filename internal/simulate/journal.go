@@ -27,7 +27,7 @@ func (j *journal) begin(v *vehicle) {
 	if j.interval == 0 {
 		return
 	}
-	// A moment picked at random is the more likely to lie before a frame the more records that gathers.
+	// The more records a frame gathers, the more likely is a random moment to lie before it.
 	for below(j.rng.Uint64(), uint64(j.perFrame.Max)) >= uint64(j.draw()) {
 		j.nextCount = 0
 	}
@@ -88,7 +88,7 @@ func (j *journal) gatherNow(v *vehicle, n int, latest int64) {
 		n = int(min(int64(n), j.left))
 		j.left -= int64(n)
 	}
-	if j.first >= j.waiting() { // what is taken leaves, before it is more than what is not
+	if j.first >= j.waiting() { // so that what is taken never takes more room than what is not
 		j.positions, j.first = append(j.positions[:0], j.positions[j.first:]...), 0
 	}
 	for i := range n {

@@ -59,8 +59,8 @@ func (l *link) login(login []byte) error {
 	}
 }
 
-// send writes bytes, in once or twice the timeout or not at all: the deadline is renewed only when less than once
-// is left, because setting it costs more than building a frame of some records.
+// send writes bytes within two timeouts, or fails. It renews the deadline only when less than one is left, because
+// setting it costs more than building a frame of some records.
 func (l *link) send(b []byte, now time.Time) error {
 	if l.expiry.Sub(now) < l.timeout {
 		l.expiry = now.Add(2 * l.timeout)
@@ -149,11 +149,11 @@ func (l *link) read(b []byte, deadline time.Time) (int, error) {
 		case !time.Now().Before(deadline):
 			return 0, errNoAnswer
 		}
-		// It was wake, which is for waits only.
+		// wake was called, which is for waits only.
 	}
 }
 
-// wait is what channel says of it.
+// wait implements channel.
 func (l *link) wait(deadline time.Time, stopped func() bool) error {
 	if err := l.conn.SetReadDeadline(deadline); err != nil {
 		return err

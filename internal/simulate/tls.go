@@ -40,7 +40,7 @@ func overTLS(dial Dialer, o *Options) Dialer {
 	}
 }
 
-// withSessions gives a device's configuration a memory of one session, as modems have, if it is to have one.
+// withSessions lets a device resume its last session, as modems do, unless tickets are turned off.
 func withSessions(config *tls.Config) *tls.Config {
 	if config.SessionTicketsDisabled || config.ClientSessionCache != nil {
 		return config
