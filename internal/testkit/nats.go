@@ -86,7 +86,8 @@ func (n *NATS) configure(i, port int, routes, settings []string) *natsNode {
 	}
 	node := &natsNode{port: port, config: filepath.Join(dir, "nats.conf")}
 	lines := []string{
-		fmt.Sprintf("server_name: node%d", i), fmt.Sprintf("listen: 127.0.0.1:%d", node.port),
+		fmt.Sprintf("server_name: node%d", i), fmt.Sprintf("server_tags: [node%d]", i),
+		fmt.Sprintf("listen: 127.0.0.1:%d", node.port),
 		fmt.Sprintf("jetstream { store_dir: %q, max_memory_store: 64MB }", dir),
 	}
 	if len(routes) > 1 {
@@ -190,6 +191,51 @@ func (n *NATS) leader(ctx context.Context, stream string) (leader int, err error
 		return 0, errors.New("none yet")
 	}
 	return leader, nil
+}
+
+// Messages are all that a stream has on the subjects, oldest first, read by a consumer of the test's own; none if there
+// is no such stream.
+func (n *NATS) Messages(stream, subjects string) (all []jetstream.Msg) {
+	n.tb.Helper()
+	var info *jetstream.StreamInfo
+	n.try("stream "+stream, func(ctx context.Context) error {
+		s, err := n.JetStream().Stream(ctx, stream)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if err == nil {
+			info, err = s.Info(ctx, jetstream.WithSubjectFilter(subjects))
+		}
+		return err
+	})
+	if info == nil {
+		return nil
+	}
+	left := 0
+	for _, count := range info.State.Subjects {
+		left += int(count)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*natsTimeout)
+	defer cancel()
+	consumer, err := n.JetStream().OrderedConsumer(ctx, stream,
+		jetstream.OrderedConsumerConfig{FilterSubjects: []string{subjects}})
+	if err != nil {
+		n.tb.Fatal(err)
+	}
+	for left > 0 {
+		batch, err := consumer.Fetch(min(left, 1000), jetstream.FetchMaxWait(natsTimeout))
+		if err != nil {
+			n.tb.Fatal(err)
+		}
+		for m := range batch.Messages() {
+			all = append(all, m)
+			left--
+		}
+		if batch.Error() != nil {
+			n.tb.Fatal(batch.Error())
+		}
+	}
+	return all
 }
 
 // awaitStoring waits until the servers store with as many copies as there are servers.

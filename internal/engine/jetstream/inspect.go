@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,7 +31,7 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 			info, err := e.info(ctx, k, shard)
 			switch {
 			case errors.Is(err, engine.ErrDurability):
-				weak = err
+				weak = cmp.Or(weak, err)
 			case err != nil:
 				return engine.Durability{}, err
 			}
@@ -81,7 +83,7 @@ func facts(info *jetstream.StreamInfo, shards int, cluster string, payload int64
 		{Name: "cluster", Value: cluster},
 		{Name: "shards", Value: strconv.Itoa(shards)},
 		{Name: "num_replicas", Value: strconv.Itoa(c.Replicas)},
-		{Name: "storage", Value: c.Storage.String()},
+		{Name: "storage", Value: strings.ToLower(c.Storage.String())},
 		{Name: "retention", Value: c.Retention.String()},
 		{Name: "max_age", Value: limit(int64(c.MaxAge), c.MaxAge.String())},
 		{Name: "max_bytes", Value: limit(c.MaxBytes, strconv.FormatInt(c.MaxBytes, 10))},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,11 +48,19 @@ func harness(n *testkit.NATS, shards int) enginetest.Harness {
 	}
 }
 
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
 // open returns an engine that makes its streams on one server. The caller closes it.
 func open(t testing.TB, n *testkit.NATS, shards int) *Engine {
 	t.Helper()
+	return openAt(t, n.URL(), shards)
+}
+
+func openAt(t testing.TB, url string, shards int) *Engine {
+	t.Helper()
 	e, err := New(Options{
-		URL: n.URL(), Shards: shards, Durability: Leader, Create: true, Logger: slog.New(slog.DiscardHandler),
+		URL: url, Shards: shards, Durability: Leader, Create: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -75,61 +84,17 @@ func empty(t testing.TB, n *testkit.NATS) {
 	})
 }
 
-// readStream reads a stream of a kind, all shards, by consumers of the test's own.
-func readStream(t testing.TB, n *testkit.NATS, kind string, shards int, show func(natsjs.Msg)) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
+// readStream shows what is stored of a kind, all shards.
+func readStream(n *testkit.NATS, stream, subjects string, shards int, show func(natsjs.Msg)) {
 	for shard := range shards {
-		word := map[string]string{"": "", "DEAD_": "dead.", "MESSAGES_": "messages."}[kind]
-		name := "TELEMETRY_" + kind + strconv.Itoa(shard)
-		filter := fmt.Sprintf("telemetry.teltonika.%s%d.*", word, shard)
-		var s natsjs.Stream
-		var info *natsjs.StreamInfo
-		testkit.Succeeds(t, name, 20*time.Second, func() (err error) {
-			if s, err = n.JetStream().Stream(ctx, name); err == nil {
-				info, err = s.Info(ctx, natsjs.WithSubjectFilter(filter))
-			}
-			if err == natsjs.ErrStreamNotFound {
-				return nil
-			}
-			return err
-		})
-		if info == nil {
-			continue
-		}
-		count := 0
-		for _, messages := range info.State.Subjects {
-			count += int(messages)
-		}
-		consumer, err := s.OrderedConsumer(ctx, natsjs.OrderedConsumerConfig{FilterSubjects: []string{filter}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for count > 0 {
-			batch, err := consumer.Fetch(min(count, 1000), natsjs.FetchMaxWait(5*time.Second))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for m := range batch.Messages() {
-				show(m)
-				count--
-			}
-			if batch.Error() != nil {
-				t.Fatal(batch.Error())
-			}
+		number := strconv.Itoa(shard)
+		for _, m := range n.Messages(stream+number, subjects+number+".*") {
+			show(m)
 		}
 	}
 }
 
-func device(m natsjs.Msg) string {
-	s := m.Subject()
-	for i := len(s) - 1; ; i-- {
-		if s[i] == '.' {
-			return s[i+1:]
-		}
-	}
-}
+func device(m natsjs.Msg) string { return m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:] }
 
 func moment(t testing.TB, text string) time.Time {
 	t.Helper()
@@ -140,8 +105,28 @@ func moment(t testing.TB, text string) time.Time {
 	return at
 }
 
+// wantStored fails unless exactly the batches' records are stored, each once and in order.
+func wantStored(t testing.TB, n *testkit.NATS, batches ...*engine.Batch) {
+	t.Helper()
+	var want []string
+	for _, b := range batches {
+		for i := range b.Records {
+			want = append(want, string(b.Records[i].Payload))
+		}
+	}
+	got := storedRecords(t, n, 1)
+	for i := range min(len(got), len(want)) {
+		if got[i].Payload != want[i] {
+			t.Fatalf("record %d is %s, want %s", i, got[i].Payload, want[i])
+		}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d records are stored, want %d", len(got), len(want))
+	}
+}
+
 func storedRecords(t testing.TB, n *testkit.NATS, shards int) (all []enginetest.Stored) {
-	readStream(t, n, "", shards, func(m natsjs.Msg) {
+	readStream(n, "TELEMETRY_", "telemetry.teltonika.", shards, func(m natsjs.Msg) {
 		all = append(all, enginetest.Stored{
 			DeviceID: device(m), Codec: m.Headers().Get("codec"),
 			Timestamp: moment(t, m.Headers().Get("ts")).UnixMilli(), Payload: string(m.Data()),
@@ -151,7 +136,7 @@ func storedRecords(t testing.TB, n *testkit.NATS, shards int) (all []enginetest.
 }
 
 func storedDead(t testing.TB, n *testkit.NATS, shards int) (all []enginetest.StoredDead) {
-	readStream(t, n, "DEAD_", shards, func(m natsjs.Msg) {
+	readStream(n, "TELEMETRY_DEAD_", "telemetry.teltonika.dead.", shards, func(m natsjs.Msg) {
 		h := m.Headers()
 		frame, err := hex.DecodeString(string(m.Data()))
 		if err != nil {
@@ -166,7 +151,7 @@ func storedDead(t testing.TB, n *testkit.NATS, shards int) (all []enginetest.Sto
 }
 
 func storedMessages(t testing.TB, n *testkit.NATS, shards int) (all []engine.Message) {
-	readStream(t, n, "MESSAGES_", shards, func(m natsjs.Msg) {
+	readStream(n, "TELEMETRY_MESSAGES_", "telemetry.teltonika.messages.", shards, func(m natsjs.Msg) {
 		h := m.Headers()
 		payload, err := hex.DecodeString(string(m.Data()))
 		if err != nil {

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ func (e *Engine) probeShard(ctx context.Context, shard int) (s shardStatus) {
 		asking.Go(func() { s.infos[k], errs[k] = e.probeStream(ctx, engine.Kind(k), shard) })
 	}
 	asking.Wait()
-	s.err = errors.Join(errs[:]...)
+	s.err = cmp.Or(errs[:]...)
 	return s
 }
 

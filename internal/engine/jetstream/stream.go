@@ -129,7 +129,8 @@ func (o *Options) judge(k engine.Kind, shard int, c *jetstream.StreamConfig) err
 	if o.Durability == Quorum && (c.Replicas < 3 || c.Storage != jetstream.FileStorage) {
 		return &engine.Error{Err: fmt.Errorf("stream %s has %d %s in %s storage, which JETSTREAM_DURABILITY=quorum does "+
 			"not accept: run nats stream edit %s --replicas 3, or set JETSTREAM_DURABILITY=leader and lose what its one "+
-			"server loses: %w", name, c.Replicas, copies(c.Replicas), c.Storage, name, engine.ErrDurability)}
+			"server loses: %w",
+			name, c.Replicas, copies(c.Replicas), strings.ToLower(c.Storage.String()), name, engine.ErrDurability)}
 	}
 	return nil
 }
@@ -152,14 +153,28 @@ func (e *Engine) info(ctx context.Context, k engine.Kind, shard int) (*jetstream
 	defer cancel()
 	s, err := js.Stream(ctx, streamName(k, shard))
 	if errors.Is(err, jetstream.ErrStreamNotFound) && e.opt.Create {
-		s, err = js.CreateStream(ctx, e.opt.wanted(k, shard))
-		if err == nil {
-			e.log.Info("stream created", "stream", streamName(k, shard))
-		}
+		s, err = e.create(ctx, js, k, shard)
 	}
 	if err != nil {
 		return nil, e.classify(k, shard, explained(ctx, err))
 	}
 	info := s.CachedInfo()
 	return info, e.opt.judge(k, shard, &info.Config)
+}
+
+// create makes a stream. The first one says for how many shards they all are, so it has to be there, and right, before
+// the others.
+func (e *Engine) create(
+	ctx context.Context, js jetstream.JetStream, k engine.Kind, shard int,
+) (jetstream.Stream, error) {
+	if k != engine.KindRecord || shard != 0 {
+		if _, err := e.info(ctx, engine.KindRecord, 0); err != nil {
+			return nil, err
+		}
+	}
+	s, err := js.CreateStream(ctx, e.opt.wanted(k, shard))
+	if err == nil {
+		e.log.Info("stream created", "stream", streamName(k, shard))
+	}
+	return s, err
 }
