@@ -56,8 +56,9 @@ func rootCommand() *cli.Command {
 		Usage:   "receive Teltonika GPS trackers; an ACK means stored",
 		Version: version(),
 		Commands: []*cli.Command{
-			serveCommand(), checkCommand(), decodeCommand(), simulateCommand(), tailCommand(), deadLettersCommand(),
-			sendCommand(), devicesCommand(), migrateCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
+			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
+			deadLettersCommand(), sendCommand(), devicesCommand(), migrateCommand(), demoCommand(), healthcheckCommand(),
+			versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

@@ -242,3 +242,10 @@ func elementBytes(r *teltonika.Record, e teltonika.Element) []byte {
 	}
 	return raw
 }
+
+// Element is what an element means by a reader: its id and name, or why it has none, and its value. raw are its bytes
+// as sent.
+func Element(r *meaning.Reader, id uint16, w meaning.Width, raw []byte) (name, value string) {
+	e := element{id, teltonika.Group(w), raw, r}
+	return e.name(), e.text()
+}
