@@ -110,6 +110,13 @@ func (d *Device) dueForLoad(now time.Time, shared bool) bool {
 	return true
 }
 
+// notLoaded takes dueForLoad back: the store is asked at the next login.
+func (d *Device) notLoaded() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loading, d.loadedAt = false, time.Time{}
+}
+
 // isLoading reports whether the store is yet to say what it knows.
 func (d *Device) isLoading() bool {
 	d.mu.Lock()
@@ -134,7 +141,7 @@ func (d *Device) restore(k *Kept) {
 	}
 	d.asked = max(d.asked, k.Asked)
 	d.identifyLocked()
-	d.kept, d.savedAt = k.hash(), time.Now()
+	d.kept = k.hash() // and saved again by and by, or it would expire
 }
 
 // version is called with mu held.
@@ -146,7 +153,7 @@ func (d *Device) news(now time.Time) (k Kept, v version, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v = d.version()
-	again := d.kept != 0 && now.Sub(d.savedAt) >= saveAgain && d.used.Load() > d.savedAt.UnixNano()
+	again := d.kept != 0 && now.Sub(d.savedAt) >= saveAgain && time.Unix(0, d.used.Load()).After(d.savedAt)
 	if d.loading || v == d.looked && !again {
 		return k, v, false
 	}

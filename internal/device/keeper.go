@@ -22,12 +22,15 @@ type keeper struct {
 	saves  health.Health
 
 	mu      sync.Mutex
+	most    int       // devices to be loaded: as many as the tables have room for
 	waiting []*Device // to be loaded
 	gone    []*Device // from the table, with something to save
 	wake    chan struct{}
 }
 
-func newKeeper(m *Memory) keeper { return keeper{memory: m, wake: make(chan struct{}, 1)} }
+func newKeeper(m *Memory, most int) keeper {
+	return keeper{memory: m, most: most, wake: make(chan struct{}, 1)}
+}
 
 // load has the device loaded, if it is time for that. It waits for nothing.
 func (k *keeper) load(d *Device) {
@@ -37,8 +40,12 @@ func (k *keeper) load(d *Device) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.waiting) >= maxDevices+maxClaimed {
-		k.waiting = k.waiting[1:] // a device that has gone since, or it would not be so many
+	if len(k.waiting) >= k.most {
+		k.waiting = slices.DeleteFunc(k.waiting, (*Device).hasGone)
+	}
+	if len(k.waiting) >= k.most {
+		d.notLoaded()
+		return
 	}
 	k.waiting = append(k.waiting, d)
 	select {

@@ -47,7 +47,7 @@ func newMemory(o Options, devices, claimed int) *Memory {
 	m := &Memory{Options: o, devices: newTable(devices), claimed: newTable(claimed)}
 	m.dictionary.Store(meaning.Embedded())
 	m.models.Store(&Models{})
-	m.keeper = newKeeper(m)
+	m.keeper = newKeeper(m, devices+claimed)
 	if o.Ask != nil {
 		m.learner = newLearner(m)
 	}
@@ -103,6 +103,9 @@ func (d *Device) Release() {
 		d.memory.keeper.evicted(d.memory.tableOf(d).release(d))
 	}
 }
+
+// hasGone reports whether the device is in the table no more.
+func (d *Device) hasGone() bool { return d.memory.tableOf(d).find(d.key) != d }
 
 func (m *Memory) tableOf(d *Device) *table {
 	if d.claimed() {
@@ -191,7 +194,7 @@ const (
 	saveBatch = 256
 	saveEvery = 2 * time.Second // between two looks at what is new
 	saveAgain = 24 * time.Hour  // what is not new is saved all the same, or it would expire
-	loadAgain = 10 * time.Minute
+	loadAgain = time.Minute     // where others save, too
 	lastSave  = 2 * time.Second
 	callTime  = 10 * time.Second // for one call of the store
 )
