@@ -68,8 +68,10 @@ func TestSettingFilesOfDevices(t *testing.T) {
 			[]string{"DICTIONARY_OVERRIDES: " + brokenOverrides + ": line 2, column width"}},
 		{"broken models", map[string]string{"DEVICE_MODELS": brokenModels}, 78,
 			[]string{"DEVICE_MODELS: " + brokenModels + ": line 2", "spaceship"}},
-		{"missing", map[string]string{"DEVICE_MODELS": missing}, 78, []string{"DEVICE_MODELS", missing, "set it to the path"}},
-		{"no redis", map[string]string{"DEVICE_MODELS": "redis"}, 78, []string{"CONTROL_REDIS_URL", "DEVICE_MODELS is redis"}},
+		{"missing", map[string]string{"DEVICE_MODELS": missing}, 78,
+			[]string{"DEVICE_MODELS", missing, "set it to the path"}},
+		{"no redis", map[string]string{"DEVICE_MODELS": "redis"}, 78,
+			[]string{"CONTROL_REDIS_URL", "DEVICE_MODELS is redis"}},
 		{"redis away", map[string]string{"DEVICE_MODELS": "redis", "CONTROL_REDIS_URL": "redis://127.0.0.1:1"}, 1,
 			[]string{"DEVICE_MODELS", "refused"}},
 	} {

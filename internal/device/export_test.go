@@ -27,3 +27,20 @@ func Forgetful(m *Memory, imei string) {
 	defer d.mu.Unlock()
 	d.loadedAt = d.loadedAt.Add(-time.Hour)
 }
+
+// NewSized is New with room for so many devices, and as many that only datagrams claim to be.
+func NewSized(o Options, devices int) *Memory { return newMemory(o, devices, devices) }
+
+// InHand are the devices that wait to be loaded, and how many have gone and wait to be saved.
+func InHand(m *Memory) (waiting map[*Device]bool, gone int) {
+	m.keeper.mu.Lock()
+	defer m.keeper.mu.Unlock()
+	waiting = make(map[*Device]bool)
+	for _, d := range m.keeper.waiting {
+		waiting[d] = true
+	}
+	return waiting, len(m.keeper.gone)
+}
+
+// LoadBatch is how many are loaded at once.
+const LoadBatch = loadBatch

@@ -30,12 +30,14 @@ type run struct {
 	stop func() // in order
 }
 
-func start(t *testing.T, store device.Store) *run {
+func start(t *testing.T, store device.Store) *run { return startSized(t, store, 100_000) }
+
+func startSized(t *testing.T, store device.Store, devices int) *run {
 	r := &run{T: t, log: testkit.NewLog(t)}
-	r.Memory = device.New(device.Options{
+	r.Memory = device.NewSized(device.Options{
 		Store: store, Metrics: device.NewMetrics(prometheus.NewRegistry()),
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
-	})
+	}, devices)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -240,4 +242,48 @@ func TestDeviceThatMoves(t *testing.T) {
 	d = here.Hold(one)
 	defer d.Release()
 	testkit.Eventually(t, "what it has said elsewhere", func() bool { return here.Model(one) == "FMC130" })
+}
+
+// While the store is away whoever makes devices up fills no more than there is room for, and the devices that are
+// connected are loaded in the end.
+func TestWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	const size = 1024
+	server := testkit.StartRedis(t)
+	store, err := redisstore.New(server.URL(), "device-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := startSized(t, store, size)
+	defer func() { m.stop() }()
+	server.Kill()
+	connected := make([]*device.Device, 2*device.LoadBatch)
+	for i := range connected {
+		connected[i] = m.Hold(fmt.Sprint("honest", i))
+		defer connected[i].Release()
+	}
+	for i := range 20 * size {
+		d := m.Hold(fmt.Sprint("made-up", i))
+		learn(d)
+		d.Release()
+	}
+	waiting, gone := device.InHand(m.Memory)
+	if len(waiting) > 2*size || gone > 10_000 {
+		t.Errorf("%d devices wait, %d have gone", len(waiting), gone)
+	}
+	missing := 0
+	for _, d := range connected {
+		if !waiting[d] {
+			missing++
+		}
+	}
+	if missing > device.LoadBatch { // those that Redis is being asked for
+		t.Errorf("%d of those that are connected do not wait any more", missing)
+	}
+	server.Restart()
+	for _, d := range connected {
+		if err := d.Await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
