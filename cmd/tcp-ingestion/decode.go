@@ -22,7 +22,7 @@ Elements have the names and units of the records' signals. What an element means
 which no packet says: it is told from the elements of the packet and of those before it that are surely of the same
 device, unless --family or --model says it. Where the families that it may be do not agree, all meanings are listed.
 
-Exit codes: 0 all packets are ok, 1 at least one is not, 2 wrong usage.`
+Exit codes: 0 all packets are ok, 1 at least one is not, 2 wrong usage, 78 a wrong file of own definitions.`
 
 // decodeCommand explains packets as text or, with --json, as one object a line.
 func decodeCommand() *cli.Command {
@@ -36,12 +36,13 @@ func decodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "transport", Value: string(explain.Auto),
 				Usage: "how the packets travelled: tcp, udp or auto"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a packet"},
+			overridesFlag(),
 		}, familyFlags("the packets are from devices of")...),
 		Action: decode,
 	}
 }
 
-func decode(_ context.Context, cmd *cli.Command) error {
+func decode(ctx context.Context, cmd *cli.Command) error {
 	transport := explain.Transport(cmd.String("transport"))
 	switch transport {
 	case explain.TCP, explain.UDP, explain.Auto:
@@ -52,9 +53,13 @@ func decode(_ context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	dictionary, err := dictionaryOf(ctx, cmd)
+	if err != nil {
+		return err
+	}
 	d := &packetPrinter{
 		out: bufio.NewWriter(cmd.Root().Writer), transport: transport, json: cmd.Bool("json"),
-		devices: explain.Devices{Identity: identity},
+		devices: explain.Devices{Dictionary: dictionary, Identity: identity},
 	}
 	err = d.printAll(cmd.Args().Slice(), cmd.Root().Reader)
 	if err == nil && d.bad {

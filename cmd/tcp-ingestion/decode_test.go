@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -121,6 +123,29 @@ func TestDecodeFamily(t *testing.T) {
 				t.Errorf("%v does not say %q:\n%s%s", tt.args, text, out, errOut)
 			}
 		}
+	}
+}
+
+// TestDecodeOverrides: own definitions are used, from the flag or the variable, and a broken file is told.
+func TestDecodeOverrides(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "overrides")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("*\t66\t2\town.voltage\tnumber\t\t0.1\t\tV\n")
+	if _, out, errOut := runDecode(t, "", "--dictionary-overrides", path, decodeFrame); !strings.Contains(out,
+		"66 own.voltage = 12345 (1234.5 V)") {
+		t.Errorf("%s%s", out, errOut)
+	}
+	t.Setenv("DICTIONARY_OVERRIDES", path)
+	if _, out, errOut := runDecode(t, "", decodeFrame); !strings.Contains(out, "66 own.voltage") {
+		t.Errorf("%s%s", out, errOut)
+	}
+	write("*\tq\n")
+	if code, _, errOut := runDecode(t, "", decodeFrame); code != exitSettings || !strings.Contains(errOut, "column id") {
+		t.Errorf("exit code %d: %s", code, errOut)
 	}
 }
 

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v3"
@@ -130,34 +128,4 @@ func readOverrides(path string, stdin io.Reader) (string, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(from, meaning.MaxOverrideBytes+1))
 	return string(b), err
-}
-
-// overridesFlag names a file of overrides for commands that read elements.
-var overridesFlag = cli.StringFlag{
-	Name: "dictionary-overrides", Usage: "file of own definitions, as of the service [$DICTIONARY_OVERRIDES]",
-	Sources: cli.EnvVars("DICTIONARY_OVERRIDES"),
-}
-
-// dictionaryOf is the dictionary with the overrides that the command is given.
-func dictionaryOf(cmd *cli.Command) (*meaning.Dictionary, error) {
-	path := cmd.String(overridesFlag.Name)
-	if path == "" {
-		return meaning.Embedded(), nil
-	}
-	tsv, err := readOverrides(path, cmd.Root().Reader)
-	if err != nil {
-		return nil, cli.Exit(invalid("DICTIONARY_OVERRIDES", errors.New(fileProblem(err, "a file"))).Error(), exitSettings)
-	}
-	d, err := meaning.Embedded().Override(tsv)
-	if err != nil {
-		return nil, cli.Exit(invalid("DICTIONARY_OVERRIDES", fmt.Errorf("%s: %w", path, err)).Error(), exitSettings)
-	}
-	return d, nil
-}
-
-// storedFlags are those of commands that read the stored records.
-func storedFlags(own ...cli.Flag) []cli.Flag {
-	file := overridesFlag
-	return slices.Concat(own, []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, &file},
-		settingFlagsWith(besideTheService, engineSettings...))
 }

@@ -3,10 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/redisstore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 // runHere runs a command in this process.
@@ -138,6 +145,61 @@ func TestDictionaryOfStoredRecords(t *testing.T) {
 		{"explain", "--model", "XX", "1"}} {
 		if code, out, _ := runHere(t, "", append([]string{"dictionary"}, args...)...); code != exitUsage {
 			t.Errorf("%q: exit code %d: %s", args, code, out)
+		}
+	}
+}
+
+// TestDictionaryExplainsWhatIsKept: what the service has kept of a device counts, also without records, and the user's
+// map and definitions count more.
+func TestDictionaryExplainsWhatIsKept(t *testing.T) {
+	t.Parallel()
+	const imei = "356307042441013"
+	dir := t.TempDir()
+	var evidence meaning.Evidence
+	evidence.Add(meaning.Embedded(), meaning.Element{ID: 72, Width: meaning.Width2})
+	b, err := evidence.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := func(s device.Store, err error) {
+		t.Helper()
+		if err == nil {
+			err = s.Save(t.Context(), []device.Kept{{IMEI: imei, Evidence: b, Model: "FMB640", Firmware: "03.27.07_00"}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	keep(sqlitestore.New(dir, slog.New(slog.DiscardHandler)))
+	url := testkit.StartRedis(t).URL()
+	keep(redisstore.New(url, "test"))
+	models, overrides := filepath.Join(dir, "models"), filepath.Join(dir, "overrides")
+	for path, text := range map[string]string{
+		models: "3563* FMC130\n", overrides: "model:FMC130\t9\t2\ttank.level\tnumber\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		settings map[string]string
+		says     []string
+	}{
+		{map[string]string{"DATA_DIR": dir}, []string{"family fmx6, model FMB640, pinned by its own answer to getver",
+			"what the service has kept", "72/2 is known to fmx6", "old scale, by firmware 03.27.07_00"}},
+		{map[string]string{"REDIS_URL": url}, []string{"family fmx6, model FMB640", "72/2 is known to fmx6"}},
+		{map[string]string{"DATA_DIR": dir, "DEVICE_MODELS": models, "DICTIONARY_OVERRIDES": overrides},
+			[]string{"family fmb, model FMC130, pinned by the map", "dictionary " + meaning.Embedded().Version() + "+"}},
+	} {
+		code, out, errOut := execute(t, tt.settings, "", "dictionary", "explain", imei)
+		if code != 0 {
+			t.Errorf("%v: exit code %d: %s%s", tt.settings, code, out, errOut)
+		}
+		for _, text := range tt.says {
+			if !strings.Contains(out, text) {
+				t.Errorf("%v: does not say %q:\n%s%s", tt.settings, text, out, errOut)
+			}
 		}
 	}
 }

@@ -4,17 +4,28 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/dictionary"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 const dictionaryExplainDescription = `Says of which family a device is, why so, and how each of its elements is read:
-from what the configured engine has stored of it. It reads all stored records, and changes nothing.
+from what the configured engine has stored of it and what the service has kept. It reads all stored records, and
+changes nothing.
 Exit codes: 0 done, 1 the engine cannot be read or has no record of the device, 2 wrong usage, 78 wrong settings.`
 
 func dictionaryExplainCommand() *cli.Command {
@@ -31,17 +42,21 @@ func explainDevice(ctx context.Context, cmd *cli.Command) error {
 	if cmd.NArg() != 1 || !isDeviceID(imei) {
 		return wrongFlag(cmd, "which device? %s", useDeviceID)
 	}
-	identity, err := identityOf(cmd)
+	said, err := identityOf(cmd)
 	if err != nil {
 		return err
 	}
-	d, err := dictionaryOf(cmd)
+	stored, err := openStored(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	device := dictionary.Device{IMEI: imei, Dictionary: d, Identity: identity}
-	own, found := []byte(`"device_id":"`+imei+`"`), false
-	err = eachStored(ctx, cmd, func(payload []byte) error {
+	defer stored.engine.Close()
+	device, err := stored.device(ctx, imei, said)
+	if err != nil {
+		return err
+	}
+	own, found := []byte(`"device_id":"`+imei+`"`), device.Kept != nil
+	err = stored.each(ctx, func(payload []byte) error {
 		if !bytes.Contains(payload, own) {
 			return nil
 		}
@@ -55,7 +70,7 @@ func explainDevice(ctx context.Context, cmd *cli.Command) error {
 	case err != nil:
 		return err
 	case !found:
-		return cli.Exit("no record of device "+imei+" is stored", exitFailure)
+		return cli.Exit("nothing of device "+imei+" is stored", exitFailure)
 	case cmd.Bool("json"):
 		return device.Explain().WriteJSON(cmd.Root().Writer)
 	}
@@ -79,12 +94,13 @@ func dictionaryUnknownCommand() *cli.Command {
 }
 
 func countUnknown(ctx context.Context, cmd *cli.Command) error {
-	d, err := dictionaryOf(cmd)
+	stored, err := openStored(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	unknown, foreign := dictionary.NewUnknown(d), 0
-	err = eachStored(ctx, cmd, func(payload []byte) error {
+	defer stored.engine.Close()
+	unknown, foreign := dictionary.NewUnknown(stored.dictionary), 0
+	err = stored.each(ctx, func(payload []byte) error {
 		if r, err := dictionary.ParseRecord(payload); err == nil {
 			unknown.Add(r)
 		} else {
@@ -105,22 +121,109 @@ func countUnknown(ctx context.Context, cmd *cli.Command) error {
 	return unknown.WriteText(cmd.Root().Writer)
 }
 
-// eachStored calls fn with every stored record of the configured engine.
-func eachStored(ctx context.Context, cmd *cli.Command, fn func(payload []byte) error) error {
-	c, e, _, err := openEngine(cmd)
+// storedFlags are those of commands that read the stored records.
+func storedFlags(own ...cli.Flag) []cli.Flag {
+	settings := append(slices.Clone(engineSettings), "CONTROL_REDIS_URL", "DICTIONARY_OVERRIDES", "DEVICE_MODELS")
+	return slices.Concat(own, []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		settingFlagsWith(besideTheService, settings...))
+}
+
+// storedRecords are those of the configured engine, and what they are read by.
+type storedRecords struct {
+	config     *config.Config
+	engine     engine.Engine
+	records    engine.RecordReader // the engine
+	dictionary *meaning.Dictionary
+	logger     *slog.Logger
+	errOut     io.Writer
+}
+
+// openStored opens the engine. Its caller closes it.
+func openStored(ctx context.Context, cmd *cli.Command) (*storedRecords, error) {
+	c, e, logger, err := openEngine(cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer e.Close()
-	stored, err := able[engine.RecordReader](e, c, "show its stored records")
+	s := &storedRecords{
+		config: c, engine: e, dictionary: meaning.Embedded(), logger: logger, errOut: cmd.Root().ErrWriter,
+	}
+	s.records, err = able[engine.RecordReader](e, c, "show its stored records")
+	if err == nil && c.DictionaryOverrides != "" {
+		s.dictionary, err = device.NewOverrides(c.DictionaryOverrides).Read(ctx, false)
+		if err = invalidFile("DICTIONARY_OVERRIDES", c.DictionaryOverrides, err); err != nil {
+			err = cli.Exit(err.Error(), exitSettings)
+		}
+	}
 	if err != nil {
-		return err
+		e.Close()
+		return nil, err
 	}
+	return s, nil
+}
+
+// each calls fn with every stored record.
+func (s *storedRecords) each(ctx context.Context, fn func(payload []byte) error) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err = stored.EachRecord(ctx, func(_ string, payload []byte) error { return fn(payload) })
+	err := s.records.EachRecord(ctx, func(_ string, payload []byte) error { return fn(payload) })
 	if err != nil {
 		return cli.Exit(err.Error(), exitFailure)
 	}
 	return nil
+}
+
+// device is what is known of a device beside its records: by the map of models, unless said says something else, and
+// by what the service has kept.
+func (s *storedRecords) device(
+	ctx context.Context, imei string, said meaning.Identity,
+) (*dictionary.Device, error) {
+	if said == (meaning.Identity{}) {
+		models, _, err := readModels(ctx, s.config)
+		if err != nil {
+			return nil, cli.Exit(err.Error(), exitSettings)
+		}
+		if models != nil {
+			said, _ = meaning.ParseIdentity(models.Of(imei))
+		}
+	}
+	v := &dictionary.Device{IMEI: imei, Dictionary: s.dictionary, Identity: said}
+	kept, err := s.kept(ctx, imei)
+	if err != nil {
+		fmt.Fprintln(s.errOut, "tcp-ingestion: what the service has kept of the device cannot be read:", err)
+	}
+	if kept == nil {
+		return v, nil
+	}
+	v.Kept = new(meaning.Evidence)
+	if v.Kept.UnmarshalBinary(kept.Evidence) != nil {
+		v.Kept = nil // of another version: the service learns it anew
+	}
+	v.Identity = meaning.Identify(said, meaning.Identity{
+		Model: kept.Model, Firmware: kept.Firmware, By: meaning.ByGetver,
+	})
+	return v, nil
+}
+
+// keptTimeout is how long is waited for what the service has kept.
+const keptTimeout = 5 * time.Second
+
+// kept is what the service has kept of a device, nil if that is nothing.
+func (s *storedRecords) kept(ctx context.Context, imei string) (*device.Kept, error) {
+	if s.config.ControlRedisURL == "" {
+		if _, err := os.Stat(filepath.Join(s.config.DataDir, sqlitestore.FileName)); err != nil {
+			return nil, nil // and none is made
+		}
+	}
+	store, err := deviceStore(s.config, s.logger)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	ctx, cancel := context.WithTimeout(ctx, keptTimeout)
+	defer cancel()
+	found, err := store.Load(ctx, []string{imei})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
 }

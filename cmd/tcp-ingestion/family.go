@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -61,4 +63,25 @@ func isModelName(s string) bool {
 // wrongFlag is the error of a flag whose value cannot be used.
 func wrongFlag(cmd *cli.Command, format string, args ...any) error {
 	return cli.Exit(fmt.Sprintf(format, args...)+"; see "+cmd.FullName()+" --help", exitUsage)
+}
+
+// overridesFlag is DICTIONARY_OVERRIDES for a command that has no other settings.
+func overridesFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "dictionary-overrides", Usage: "file of own definitions of elements, as the service has it",
+		Sources: cli.EnvVars("DICTIONARY_OVERRIDES"),
+	}
+}
+
+// dictionaryOf is the dictionary with the definitions of overridesFlag.
+func dictionaryOf(ctx context.Context, cmd *cli.Command) (*meaning.Dictionary, error) {
+	path := cmd.String("dictionary-overrides")
+	if path == "" {
+		return meaning.Embedded(), nil
+	}
+	d, err := device.NewOverrides(path).Read(ctx, false)
+	if err = invalidFile("DICTIONARY_OVERRIDES", path, err); err != nil {
+		return nil, cli.Exit(err.Error(), exitSettings)
+	}
+	return d, nil
 }

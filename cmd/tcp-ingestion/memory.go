@@ -189,27 +189,35 @@ func checkMemory(ctx context.Context, c *config.Config, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "overrides:  %s, dictionary %s\n", plural(rows, "row"), d.Version())
 	}
+	models, from, err := readModels(ctx, c)
+	if err != nil || models == nil {
+		return err
+	}
+	fmt.Fprintf(out, "models:     %d entries, %s\n", models.Len(), from)
+	if skipped := models.Skipped(); skipped != "" {
+		fmt.Fprintf(out, "warning:    %s\n", skipped)
+	}
+	return nil
+}
+
+// readModels reads the map of DEVICE_MODELS once, and says where it is; nil without one.
+func readModels(ctx context.Context, c *config.Config) (_ *device.Models, where string, err error) {
 	if c.DeviceModels == "" {
-		return nil
+		return nil, "", nil
 	}
 	var from device.ModelsSource = device.NewModelsFile(c.DeviceModels)
 	if c.DeviceModels == config.ModelsInRedis {
-		var err error
 		if from, err = device.NewModelsRedis(c.AllowListURL(), "tcp-ingestion-check"); err != nil {
-			return invalid(controlSetting(c), err)
+			return nil, "", invalid(controlSetting(c), err)
 		}
 	}
 	defer from.Close()
 	models, err := from.Read(ctx, false)
 	switch {
 	case err != nil && c.DeviceModels == config.ModelsInRedis:
-		return fmt.Errorf("DEVICE_MODELS: %v: %w", from, err)
+		return nil, "", fmt.Errorf("DEVICE_MODELS: %v: %w", from, err)
 	case err != nil:
-		return invalidFile("DEVICE_MODELS", c.DeviceModels, err)
+		return nil, "", invalidFile("DEVICE_MODELS", c.DeviceModels, err)
 	}
-	fmt.Fprintf(out, "models:     %d entries, %v\n", models.Len(), from)
-	if skipped := models.Skipped(); skipped != "" {
-		fmt.Fprintf(out, "warning:    %s\n", skipped)
-	}
-	return nil
+	return models, fmt.Sprint(from), nil
 }
