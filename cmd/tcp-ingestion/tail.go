@@ -32,6 +32,8 @@ func tailCommand() *cli.Command {
 			&cli.IntFlag{Name: "count", Usage: "end after so many (0: never)"},
 			&cli.StringFlag{Name: "format", Usage: "records as another platform has them: " + formatNames,
 				Value: format.Names()[0]},
+			&cli.BoolFlag{Name: "names", Usage: "records for people: one line each, with their signals by name and unit"},
+			overridesFlag(),
 		}, selectionFlags(), settingFlagsWith(besideTheService, engineSettings...)),
 		Action: tail,
 	}
@@ -47,7 +49,7 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	asRecord, err := recordLine(cmd)
+	asRecord, err := recordLine(ctx, cmd)
 	if err != nil {
 		return err
 	}
@@ -101,10 +103,18 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 var formatNames = strings.Join(format.Names(), ", ")
 
 // recordLine is how a record is shown.
-func recordLine(cmd *cli.Command) (func(payload []byte) ([]byte, error), error) {
+func recordLine(ctx context.Context, cmd *cli.Command) (func(payload []byte) ([]byte, error), error) {
 	name := cmd.String("format")
 	chosen := format.Named(name)
 	switch {
+	case cmd.Bool("names") && (cmd.IsSet("format") || cmd.Bool("messages")):
+		return nil, cli.Exit("--names shows records in a way of its own, without --format and --messages", exitUsage)
+	case cmd.Bool("names"):
+		d, err := dictionaryOf(ctx, cmd)
+		if err != nil {
+			return nil, err
+		}
+		return newNamedLine(d).line, nil
 	case chosen == nil:
 		return nil, cli.Exit(fmt.Sprintf("--format %q: use one of %s", name, formatNames), exitUsage)
 	case name == format.Names()[0]:

@@ -71,7 +71,7 @@ func TestTailRefusesWrongWords(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"--format", "gpx"}, {"--since", "yesterday"}, {"--since", "-5m"}, {"--imei", "not one"},
-		{"--messages", "--format", "flespi"},
+		{"--messages", "--format", "flespi"}, {"--names", "--format", "flespi"}, {"--names", "--messages"},
 	} {
 		code, _, errOut := execute(t, map[string]string{"DATA_DIR": t.TempDir()}, "", append([]string{"tail"}, args...)...)
 		if code != 2 || !strings.Contains(errOut, args[len(args)-2]) {
