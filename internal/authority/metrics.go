@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
 )
 
 // Metrics are a list's figures.
@@ -16,27 +18,21 @@ type Metrics struct {
 
 // NewMetrics registers a list's metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	to := metric.For(r)
 	m := &Metrics{
-		devices: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "teltonika_allow_list_devices",
-			Help: "Devices on the allow-list in use; absent with allow_all.",
-		}),
-		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_allow_list_refresh_total",
-			Help: "Readings of the allow-list's source: ok, failed, or empty, which STRICT_DEVICE_AUTH does not take over. " +
-				"Absent with allow_all.",
-		}, []string{"result"}),
+		devices: to.Gauge("teltonika_allow_list_devices",
+			"Devices on the allow-list in use; absent with allow_all."),
+		refreshes: to.Counters("teltonika_allow_list_refresh_total",
+			"Readings of the allow-list's source: ok, failed, or empty, which STRICT_DEVICE_AUTH does not take over. "+
+				"Absent with allow_all.", "result"),
 	}
-	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "teltonika_allow_list_age_seconds",
-		Help: "Time since the source last confirmed the allow-list in use; since the start if it never has. Absent with " +
-			"allow_all.",
-	}, m.age)
+	to.GaugeFunc("teltonika_allow_list_age_seconds",
+		"Time since the source last confirmed the allow-list in use; since the start if it never has. Absent with "+
+			"allow_all.", m.age)
 	m.loaded()
 	for _, result := range []string{resultOK, resultFailed, resultEmpty} {
 		m.refreshes.WithLabelValues(result)
 	}
-	r.MustRegister(m.devices, m.refreshes, age)
 	return m
 }
 

@@ -1,6 +1,10 @@
 package command
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
+)
 
 // messageDropped is what becomes of a message when too many are in hand or the store does not take it.
 const messageDropped Match = "dropped"
@@ -16,32 +20,21 @@ type Metrics struct {
 
 // NewMetrics registers the commands' metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	to := metric.For(r)
 	m := &Metrics{
-		finishedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_commands_total",
-			Help: "Commands that got their final state at this instance: answered, nacked, timed_out, expired, failed or " +
-				"cancelled. See docs/commands.md#what-a-command-is.",
-		}, []string{"state"}),
-		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_device_messages_total",
-			Help: "Messages in the form of answers: answer, late_answer (after the timeout), message (of no command) or " +
-				"dropped (the store was not asked, or did not take a late answer; as data it is stored all the same).",
-		}, []string{"kind"}),
-		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "teltonika_command_store_errors_total",
-			Help: "Calls of the command store that failed and are repeated.",
-		}),
-		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "teltonika_commands_in_hand",
-			Help: "Commands for devices that are connected to this instance, waiting or sent.",
-		}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "teltonika_command_answer_seconds",
-			Help:    "Time from a command sent to its answer.",
-			Buckets: prometheus.ExponentialBuckets(0.05, 2, 13),
-		}),
+		finishedTotal: to.Counters("teltonika_commands_total",
+			"Commands that got their final state at this instance: answered, nacked, timed_out, expired, failed or "+
+				"cancelled. See docs/commands.md#what-a-command-is.", "state"),
+		messages: to.Counters("teltonika_device_messages_total",
+			"Messages in the form of answers: answer, late_answer (after the timeout), message (of no command) or "+
+				"dropped (the store was not asked, or did not take a late answer; as data it is stored all the same).", "kind"),
+		storeErrors: to.Counter("teltonika_command_store_errors_total",
+			"Calls of the command store that failed and are repeated."),
+		inHand: to.Gauge("teltonika_commands_in_hand",
+			"Commands for devices that are connected to this instance, waiting or sent."),
+		duration: to.Histogram("teltonika_command_answer_seconds",
+			"Time from a command sent to its answer.", prometheus.ExponentialBuckets(0.05, 2, 13)),
 	}
-	r.MustRegister(m.finishedTotal, m.messages, m.storeErrors, m.inHand, m.duration)
 	for _, s := range FinalStates {
 		m.finishedTotal.WithLabelValues(string(s))
 	}

@@ -1,6 +1,10 @@
 package ingest
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
+)
 
 // Metrics are the connections' figures.
 type Metrics struct {
@@ -11,22 +15,16 @@ type Metrics struct {
 
 // NewMetrics registers the connections' metrics. The registerer adds the prefix that names the protocol.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	to := metric.For(r)
 	m := &Metrics{
-		active: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "connections_active",
-			Help: "Open device connections.",
-		}),
-		unproven: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "connections_unproven",
-			Help: "Open device connections on which no frame is acknowledged, of devices that are not known otherwise. See " +
-				"OPERATIONS.md#who-gets-in.",
-		}),
-		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "connections_closed_total",
-			Help: "Device connections that ended, by reason: see docs/reference/close-reasons.md.",
-		}, []string{"reason", "transport"}),
+		active: to.Gauge("connections_active",
+			"Open device connections."),
+		unproven: to.Gauge("connections_unproven",
+			"Open device connections on which no frame is acknowledged, of devices that are not known otherwise. See "+
+				"OPERATIONS.md#who-gets-in."),
+		ended: to.Counters("connections_closed_total",
+			"Device connections that ended, by reason: see docs/reference/close-reasons.md.", "reason", "transport"),
 	}
-	r.MustRegister(m.active, m.unproven, m.ended)
 	// An increase is not seen in a series that begins with it.
 	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShutdown,
 		ReasonLimit, ReasonCrowdedOut, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonHandshakeTimeout, ReasonTLS,

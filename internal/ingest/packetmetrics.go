@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
 )
 
 // dropReason says why a datagram was not looked at, or not to its end. It is a metric's label, so the set is closed.
@@ -30,31 +32,21 @@ type PacketMetrics struct {
 
 // NewPacketMetrics registers the datagrams' metrics. The registerer adds the prefix that names the protocol.
 func NewPacketMetrics(r prometheus.Registerer) *PacketMetrics {
-	drops := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "udp_dropped_total",
-		Help: "Datagrams dropped, to be sent again: address_busy (one address, or /64 of IPv6, has 128 in hand), too_large " +
-			"(above MAX_FRAME_BYTES or 4 KiB) or panic (a bug).",
-	}, []string{"reason"})
+	to := metric.For(r)
+	drops := to.Counters("udp_dropped_total",
+		"Datagrams dropped, to be sent again: address_busy (one address, or /64 of IPv6, has 128 in hand), too_large "+
+			"(above MAX_FRAME_BYTES or 4 KiB) or panic (a bug).", "reason")
 	m := &PacketMetrics{
-		received: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "udp_datagrams_total",
-			Help: "Datagrams read.",
-		}),
-		waits: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "udp_waits_total",
-			Help: "Times that reading datagrams waited because 256 were in hand. What the kernel then drops is in its " +
-				"UdpRcvbufErrors (nstat).",
-		}),
-		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "udp_in_hand",
-			Help: "Datagrams that wait to be stored and answered.",
-		}),
-		answersFailed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "udp_answers_failed_total",
-			Help: "Answers to datagrams that could not be sent. The device sends its datagram again.",
-		}),
+		received: to.Counter("udp_datagrams_total",
+			"Datagrams read."),
+		waits: to.Counter("udp_waits_total",
+			"Times that reading datagrams waited because 256 were in hand. What the kernel then drops is in its "+
+				"UdpRcvbufErrors (nstat)."),
+		inHand: to.Gauge("udp_in_hand",
+			"Datagrams that wait to be stored and answered."),
+		answersFailed: to.Counter("udp_answers_failed_total",
+			"Answers to datagrams that could not be sent. The device sends its datagram again."),
 	}
-	r.MustRegister(m.received, drops, m.waits, m.inHand, m.answersFailed)
 	for _, reason := range dropReasons {
 		m.drops = append(m.drops, drops.WithLabelValues(string(reason)))
 	}

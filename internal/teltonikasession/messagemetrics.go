@@ -3,29 +3,28 @@ package teltonikasession
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // messageMetrics are the metrics of what devices send in Codec 12 to 15.
 type messageMetrics struct{ received, stored, answers, deadLettered, refused *prometheus.CounterVec }
 
-func newMessageMetrics(r prometheus.Registerer) messageMetrics {
-	m := messageMetrics{
-		received: counters("teltonika_messages_received_total",
+func newMessageMetrics(to metric.Factory) messageMetrics {
+	return messageMetrics{
+		received: to.Counters("teltonika_messages_received_total",
 			"Messages of devices in Codec 12 to 15; one for a frame that cannot be decoded.", "codec", "transport"),
-		stored: counters("teltonika_messages_stored_total",
+		stored: to.Counters("teltonika_messages_stored_total",
 			"Received messages stored as data.", "codec", "transport"),
-		answers: counters("teltonika_messages_answers_total",
+		answers: to.Counters("teltonika_messages_answers_total",
 			"Received messages that answer a command and are kept with it.", "codec", "transport"),
-		deadLettered: counters("teltonika_messages_dead_lettered_total",
+		deadLettered: to.Counters("teltonika_messages_dead_lettered_total",
 			"Received frames of messages that cannot be decoded, kept as dead letters.", "codec", "transport"),
-		refused: counters("teltonika_messages_refused_total",
+		refused: to.Counters("teltonika_messages_refused_total",
 			"Received messages that are lost, because their connection ended before the engine stored again, or they came in a "+
 				"datagram: timeout, overflow, unlisted, engine, draining or dead_letters. See IngestionMessagesLost.",
 			"codec", "reason", "transport"),
 	}
-	r.MustRegister(m.received, m.stored, m.answers, m.deadLettered, m.refused)
-	return m
 }
 
 // messageCodecs are the codecs of messages.

@@ -1,6 +1,10 @@
 package redisstore
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
+)
 
 // The work that goes on in the background, by which failures are counted.
 const (
@@ -18,22 +22,16 @@ type metrics struct {
 
 // newMetrics registers them, unless there is nobody to register with.
 func newMetrics(r prometheus.Registerer) *metrics {
+	to := metric.For(r)
 	m := &metrics{
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_command_redis_failures_total",
-			Help: "Failures of the command store's work in the background, which is repeated: heartbeat, read, sweep or " +
-				"clean. Only with Redis.",
-		}, []string{"work"}),
-		takenOver: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "teltonika_commands_taken_over_total",
-			Help: "Commands that this instance has moved on from dead ones. Only with Redis.",
-		}),
+		failures: to.Counters("teltonika_command_redis_failures_total",
+			"Failures of the command store's work in the background, which is repeated: heartbeat, read, sweep or "+
+				"clean. Only with Redis.", "work"),
+		takenOver: to.Counter("teltonika_commands_taken_over_total",
+			"Commands that this instance has moved on from dead ones. Only with Redis."),
 	}
 	for _, work := range []string{workBeat, workRead, workSweep, workClean} {
 		m.failures.WithLabelValues(work)
-	}
-	if r != nil {
-		r.MustRegister(m.failures, m.takenOver)
 	}
 	return m
 }

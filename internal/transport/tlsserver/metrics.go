@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/metric"
 )
 
 // Metrics are the figures of TLS.
@@ -27,41 +29,27 @@ const (
 
 // NewMetrics registers the metrics of TLS.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	to := metric.For(r)
 	m := &Metrics{
-		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_tls_handshakes_total",
-			Help: "TLS handshakes by result: ok, resumed, or why they failed. See docs/tls.md#what-fails-how.",
-		}, []string{"result"}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "teltonika_tls_handshake_duration_seconds",
-			Help:    "From a device's first bytes to the end of a successful TLS handshake, network included.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "teltonika_tls_handshakes_waiting",
-			Help: "TLS handshakes that wait for a processor. Half of the processors are for handshakes, the rest is for " +
-				"devices that are connected.",
-		}),
-		agreed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_tls_agreed_total",
-			Help: "Successful TLS handshakes by version and cipher suite: what devices need, to be looked at before " +
-				"TLS_MIN_VERSION or the kind of key changes.",
-		}, []string{"version", "suite"}),
-		unused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_tls_unused_total",
-			Help: "TLS connections that the device left without a word right after the handshake. Reasons as of " +
-				"teltonika_tls_handshakes_total.",
-		}, []string{"reason"}),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "teltonika_tls_certificate_reloads_total",
-			Help: "Loads of the TLS files: ok, or failed, which leaves the certificate in use. The first is the start's.",
-		}, []string{"result"}),
+		handshakes: to.Counters("teltonika_tls_handshakes_total",
+			"TLS handshakes by result: ok, resumed, or why they failed. See docs/tls.md#what-fails-how.", "result"),
+		duration: to.Histogram("teltonika_tls_handshake_duration_seconds",
+			"From a device's first bytes to the end of a successful TLS handshake, network included.",
+			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
+		waiting: to.Gauge("teltonika_tls_handshakes_waiting",
+			"TLS handshakes that wait for a processor. Half of the processors are for handshakes, the rest is for "+
+				"devices that are connected."),
+		agreed: to.Counters("teltonika_tls_agreed_total",
+			"Successful TLS handshakes by version and cipher suite: what devices need, to be looked at before "+
+				"TLS_MIN_VERSION or the kind of key changes.", "version", "suite"),
+		unused: to.Counters("teltonika_tls_unused_total",
+			"TLS connections that the device left without a word right after the handshake. Reasons as of "+
+				"teltonika_tls_handshakes_total.", "reason"),
+		reloads: to.Counters("teltonika_tls_certificate_reloads_total",
+			"Loads of the TLS files: ok, or failed, which leaves the certificate in use. The first is the start's.", "result"),
 	}
-	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "teltonika_tls_certificate_expiry_days",
-		Help: "Days until the first certificate of the TLS chain in use expires; negative when it has.",
-	}, m.daysLeft)
-	r.MustRegister(m.handshakes, m.duration, m.waiting, m.agreed, m.unused, m.reloads, expiry)
+	to.GaugeFunc("teltonika_tls_certificate_expiry_days",
+		"Days until the first certificate of the TLS chain in use expires; negative when it has.", m.daysLeft)
 	for _, result := range []string{resultOK, resultResumed} {
 		m.handshakes.WithLabelValues(result)
 	}
