@@ -36,21 +36,21 @@ const NewLayout Layout = 0x9e3779b97f4a7c15
 
 // With is the layout with one more element.
 func (l Layout) With(id uint16, w Width, number uint64) Layout {
-	l = (l ^ Layout(newPair(id, w))) * 0xff51afd7ed558ccd
+	l = (l + Layout(newPair(id, w))) * 0xff51afd7ed558ccd
 	if id-firstScaled <= lastScaled-firstScaled && provesNewScale(id, w, number) {
 		l++
 	}
-	return l ^ l>>29
+	return l
 }
 
-// Reader is the device's reader, or nil if a record of this layout has to be learnt from first.
-func (v *Device) Reader(l Layout) *Reader {
+// Knows reports whether the device has learnt from a record of this layout lately: another one says nothing new.
+func (v *Device) Knows(l Layout) bool {
 	for i := range v.known {
 		if v.known[i].Load() == uint64(l) {
-			return v.reader.Load()
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // Current is the device's reader as it is.

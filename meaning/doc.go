@@ -6,8 +6,8 @@
 //
 //	dictionary := meaning.Embedded()
 //	device := meaning.NewDevice(dictionary, "356307042441013")      // one for each device, kept
-//	reader := device.Learn(layout, elements)                        // or device.Reader(layout) once it is known
-//	signals, faults = reader.Append(signals, faults, id, width, number, bytes)
+//	reader := device.Learn(layout, elements) // or device.Current() if it knows the layout
+//	signals = reader.AppendNumber(signals, &faults, id, width, number)
 //
 // The package needs the standard library only and does no I/O: the dictionary is embedded.
 package meaning

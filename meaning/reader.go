@@ -126,40 +126,51 @@ func (r *rule) name() string {
 	return r.definition.Name
 }
 
-// cell is what there is for an element, nil if nothing.
+// cell is what there is for an element. Of one that nobody knows it has no rule.
 func (r *Reader) cell(id uint16, w Width) *cell {
 	if w >= widths {
-		return nil
+		return &r.table.cells[0]
 	}
+	p := newPair(id, w)
 	if r.own != nil {
-		if c := r.own[newPair(id, w)]; c != nil {
+		if c := r.own[p]; c != nil {
 			return c
 		}
 	}
-	i := r.table.index[int(r.dictionary.places[id])*widths+int(w)]
-	if i == 0 {
-		return nil
-	}
-	return &r.table.cells[i]
+	return r.table.cell(r.dictionary, p)
 }
 
-// Append appends what an element means as a JSON member with a comma before it: its value to signals, or its fault to
-// faults, or nothing. number is the value of Width1 to Width8, unsigned; bytes that of WidthX. It allocates nothing but
-// to let the buffers grow. A name comes once if every id does.
-func (r *Reader) Append(signals, faults []byte, id uint16, w Width, number uint64, bytes []byte) (_, _ []byte) {
-	c := r.cell(id, w)
-	if c == nil || c.why != Named {
-		return signals, faults
+// AppendNumber appends what an element of Width1 to Width8 means as a JSON member with a comma before it: its value to
+// dst, or its fault to faults, or nothing. number is the value as sent, unsigned. Nothing is allocated but to let the
+// buffers grow, and a few bytes of dst's free capacity behind the member may be overwritten. A name comes once if every
+// id does.
+func (r *Reader) AppendNumber(dst []byte, faults *[]byte, id uint16, w Width, number uint64) []byte {
+	var c *cell
+	if p := newPair(id, w); r.own == nil && int(p) < len(r.table.near) {
+		c = &r.table.cells[r.table.near[p]]
+	} else {
+		c = r.cell(id, w)
 	}
-	if w == WidthX {
-		if len(bytes) > MaxBytes {
-			return signals, faults
+	if c.why != Named {
+		return dst
+	}
+	if c.quick {
+		if out := c.first.appendQuick(dst, number, w); len(out) > len(dst) {
+			return out
 		}
-		signals, faults, _ = c.append(signals, faults, variable(bytes))
-		return signals, faults
 	}
-	signals, faults, _ = c.append(signals, faults, value{number: number, size: w.Size()})
-	return signals, faults
+	dst, _ = c.append(dst, faults, value{number: number, size: w.Size()})
+	return dst
+}
+
+// AppendBytes is AppendNumber for an element of WidthX.
+func (r *Reader) AppendBytes(dst []byte, faults *[]byte, id uint16, bytes []byte) []byte {
+	c := r.cell(id, WidthX)
+	if c.why != Named || len(bytes) > MaxBytes {
+		return dst
+	}
+	dst, _ = c.append(dst, faults, variable(bytes))
+	return dst
 }
 
 // MaxBytes is the longest value of WidthX that has a meaning. Longer ones would only make records large: as text of
@@ -169,11 +180,11 @@ const MaxBytes = 1024
 // AppendDevice appends the members device and dict, with a comma before each.
 func (r *Reader) AppendDevice(dst []byte) []byte { return append(dst, r.tail...) }
 
-// Decode is what an element means, or why nothing: raw are its bytes as sent. Unlike Append it is for people.
+// Decode is what an element means, or why nothing: raw are its bytes as sent. It is for people.
 func (r *Reader) Decode(id uint16, w Width, raw []byte) (Value, Why) {
 	c := r.cell(id, w)
 	switch {
-	case c == nil || w == WidthX && len(raw) > MaxBytes:
+	case c.first == nil || w == WidthX && len(raw) > MaxBytes:
 		return Value{}, Unknown
 	case c.why != Named:
 		return Value{}, c.why
@@ -182,7 +193,7 @@ func (r *Reader) Decode(id uint16, w Width, raw []byte) (Value, Why) {
 	if w != WidthX {
 		v = fixed(w, bigEndian(raw))
 	}
-	if _, _, named := c.append(nil, nil, v); !named {
+	if _, named := c.append(nil, new([]byte), v); !named {
 		return Value{}, Ambiguous
 	}
 	return c.first.value(v), Named
@@ -191,7 +202,7 @@ func (r *Reader) Decode(id uint16, w Width, raw []byte) (Value, Why) {
 // Definitions are what the element may mean for the device: the most likely family's first, then those that differ.
 func (r *Reader) Definitions(id uint16, w Width) []*Definition {
 	c := r.cell(id, w)
-	if c == nil || c.first.silent {
+	if c.first == nil || c.first.silent {
 		return nil
 	}
 	all := []*Definition{c.first.definition}

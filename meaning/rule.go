@@ -9,17 +9,21 @@ import (
 
 // rule is a definition made ready to decode: texts as they go into JSON, numbers as numbers.
 type rule struct {
+	key     []byte         // ,"name":
+	short   [shortKey]byte // the key's beginning
+	quick   quick
+	kind    Type
+	signed  bool
+	careful bool      // a number may be negative, or an error code
+	silent  bool      // an override that takes the element out
+	rank    matchKind // of an override how narrow it is, from 1
+	invalid []quoted
+	words   [][]byte // of Enum, by the number, quoted; for small numbers
+
 	definition *Definition
-	key        []byte // ,"name":
-	kind       Type
-	signed     bool
-	silent     bool      // an override that takes the element out
-	rank       matchKind // of an override how narrow it is, from 1
 	scale      scale
-	words      [][]byte // of Enum, by the number, quoted; for small numbers
 	rare       []quoted // of Enum, the other numbers
 	bits       []bitsWord
-	invalid    []quoted
 	legacy     *rule  // with the old scale and its error codes; the rule itself if there is none
 	sameAs     string // equal texts decode alike
 }
@@ -90,6 +94,8 @@ func compile(d *Definition, multiplier string, legacy bool) *rule {
 			r.invalid = append(r.invalid, quoted{i.Number, quote(i.Reason)})
 		}
 	}
+	copy(r.short[:], r.key)
+	r.quick, r.careful = r.quickly(), r.signed || len(r.invalid) > 0
 	r.sameAs = fmt.Sprint(d.Name, d.Unit, d.Type, d.Signed, r.scale, d.Enum, d.Flags, r.invalid)
 	return r
 }

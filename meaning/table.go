@@ -27,10 +27,11 @@ type cell struct {
 	first  *rule   // the most likely family's
 	others []*rule // of other candidates, which do not decode everything alike
 	why    Why     // Named if it may have a value
+	quick  bool    // most of its values can be made in few steps
 }
 
 // append appends a comma, the name and the value that all agree on, to dst, or the fault that all agree on to faults.
-func (c *cell) append(dst, faults []byte, v value) (_, _ []byte, named bool) {
+func (c *cell) append(dst []byte, faults *[]byte, v value) (_ []byte, named bool) {
 	start := len(dst)
 	dst = append(dst, c.first.key...)
 	begin := len(dst)
@@ -39,14 +40,15 @@ func (c *cell) append(dst, faults []byte, v value) (_, _ []byte, named bool) {
 		end := len(dst)
 		more, otherFault := other.append(dst, v)
 		if !bytes.Equal(more[end:], more[begin:end]) || !bytes.Equal(otherFault, fault) {
-			return more[:start], faults, false
+			return more[:start], false
 		}
 		dst = more[:end]
 	}
 	if fault == nil {
-		return dst, faults, true
+		return dst, true
 	}
-	return dst[:start], append(append(faults, c.first.key...), fault...), true
+	*faults = append(append(*faults, c.first.key...), fault...)
+	return dst[:start], true
 }
 
 // tableKey is what a table is made for.
@@ -59,8 +61,28 @@ type tableKey struct {
 
 // table is the meaning of all elements for devices of the same candidates. It is immutable.
 type table struct {
-	index []uint16 // by place of the id and by width: a cell, or 0
-	cells []cell   // the first is nobody's
+	near  [frequent << 3]uint16 // of the pairs of ids that most records are made of: a cell, or 0
+	index []uint16              // of all others, by place of the id and by width
+	cells []cell                // the first is what nobody knows
+}
+
+// frequent is the id from which on they are rare.
+const frequent = 1024
+
+// cell is what the table has for a pair.
+func (t *table) cell(d *Dictionary, p pair) *cell {
+	if p < pair(len(t.near)) {
+		return &t.cells[t.near[p]]
+	}
+	return &t.cells[t.index[int(d.places[p.id()])*widths+int(p.width())]]
+}
+
+// at is where the table says which cell a pair has.
+func (t *table) at(d *Dictionary, p pair) *uint16 {
+	if p < pair(len(t.near)) {
+		return &t.near[p]
+	}
+	return &t.index[int(d.places[p.id()])*widths+int(p.width())]
 }
 
 // cache holds what is made from a dictionary when somebody needs it.
@@ -74,7 +96,7 @@ type cache struct {
 
 func (c *cache) init() { c.tables, c.readers = map[tableKey]*table{}, map[readerKey]*Reader{} }
 
-// maxTables bounds the tables that are kept. One is about 40 KB. There are 448 of candidates alone, few of which any
+// maxTables bounds the tables that are kept. One is about 80 KB. There are 448 of candidates alone, few of which any
 // device is of, and a few for the models that rows are for; what is beyond is made anew each time.
 const maxTables = 512
 
@@ -93,13 +115,14 @@ func (d *Dictionary) table(key tableKey) *table {
 
 func (d *Dictionary) newTable(key tableKey) *table {
 	t := &table{index: make([]uint16, (d.ids+1)*widths), cells: make([]cell, 1, 1024)}
+	t.cells[0].why = Unknown
 	for f := FMB; f <= FM11; f++ {
 		if !key.candidates.has(f) {
 			continue
 		}
 		for p := range d.rules[f] {
-			if i := d.at(p); t.index[i] == 0 {
-				t.index[i] = uint16(len(t.cells))
+			if i := t.at(d, p); *i == 0 {
+				*i = uint16(len(t.cells))
 				t.cells = append(t.cells, d.newCell(key, p))
 			}
 		}
@@ -129,9 +152,6 @@ func (t *table) giveNames() {
 		}
 	}
 }
-
-// at is where a table's index has a pair.
-func (d *Dictionary) at(p pair) int { return int(d.places[p.id()])*widths + int(p.width()) }
 
 // newCell is what the candidates agree on for a pair.
 func (d *Dictionary) newCell(key tableKey, p pair) cell {
@@ -173,5 +193,6 @@ func agree(rules []*rule, legacy bool) cell {
 	case c.first.definition.Confidence == Doubtful:
 		c.why = Unsure
 	}
+	c.quick = c.others == nil && c.first.quick != slow
 	return c
 }

@@ -7,9 +7,9 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// appendAttributes appends the IO elements in wire order, every id once. A repeated id keeps its first place
-// and its last value.
-func (e *Encoder) appendAttributes(dst []byte, r *teltonika.Record) []byte {
+// appendAttributes appends the IO elements in wire order, every id once, and returns these too. A repeated id keeps its
+// first place and its last value.
+func (e *Encoder) appendAttributes(dst []byte, r *teltonika.Record) ([]byte, []teltonika.Element) {
 	dst = append(dst, `,"attributes":`...)
 	open := len(dst)
 	switch e.origin.Codec {
@@ -19,27 +19,27 @@ func (e *Encoder) appendAttributes(dst []byte, r *teltonika.Record) []byte {
 	case teltonika.Codec7:
 		dst = appendNetwork(dst, r)
 	}
-	dst = e.appendElements(dst, r)
+	dst, elements := e.appendElements(dst, r)
 	if len(dst) == open {
-		return append(dst, "{}"...)
+		return append(dst, "{}"...), elements
 	}
 	dst[open] = '{' // over the first member's comma
-	return append(dst, '}')
+	return append(dst, '}'), elements
 }
 
 // appendElements appends a member for each id, every one with a comma before it.
-func (e *Encoder) appendElements(dst []byte, r *teltonika.Record) []byte {
+func (e *Encoder) appendElements(dst []byte, r *teltonika.Record) ([]byte, []teltonika.Element) {
 	start := len(dst)
 	dst, repeated := appendUntilRepeated(dst, r, r.Elements)
 	if !repeated {
-		return dst
+		return dst, r.Elements
 	}
 	dst = dst[:start]
 	distinct := e.distinct(r.Elements)
 	for i := range distinct {
 		dst, _ = appendUntilRepeated(dst, r, distinct[i:i+1])
 	}
-	return dst
+	return dst, distinct
 }
 
 // appendUntilRepeated appends the elements, until an id may be there for the second time.

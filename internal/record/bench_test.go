@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -70,6 +71,7 @@ func modelRecord(t testing.TB) teltonika.Record {
 
 // path is the way of a frame through this package as the server takes it.
 type path struct {
+	meaning *meaning.Device // nil: without what the elements mean
 	data    teltonika.AVLData
 	encoder Encoder
 	buffer  []byte
@@ -83,7 +85,9 @@ func (p *path) decode(b testing.TB, f teltonika.Frame) Origin {
 	if err := p.data.Decode(f.Body()); err != nil {
 		b.Fatal(err)
 	}
-	return origin(p.data.Codec)
+	o := origin(p.data.Codec)
+	o.Meaning = p.meaning
+	return o
 }
 
 func (p *path) frame(b testing.TB, f teltonika.Frame) {

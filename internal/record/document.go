@@ -16,6 +16,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -28,6 +29,8 @@ type Origin struct {
 	Codec     teltonika.Codec
 	Received  time.Time
 	Transport string // engine.TCP or engine.UDP; only dead letters say it
+
+	Meaning *meaning.Device // what is known of the device, to say what its elements mean; nil: that is left out
 }
 
 // Encoder makes records of one frame after the other. The zero value is ready for Begin. One encoder serves one
@@ -47,6 +50,10 @@ type Encoder struct {
 	// Scratch for records that repeat an id: the elements to write, and where each id is among them.
 	elements []teltonika.Element
 	places   map[uint16]int
+
+	// Scratch for what elements mean: a record's faults, and what a device's family is told from.
+	faults []byte
+	learnt []meaning.Element
 }
 
 // Begin sets what the following records have in common.
@@ -79,7 +86,7 @@ func (e *Encoder) Append(dst []byte, records []engine.Record, r *teltonika.Recor
 	dst = e.sent.append(dst, int64(r.Timestamp))
 	timeEnd := len(dst)
 	dst = appendPosition(dst, r)
-	dst = e.appendAttributes(dst, r)
+	dst, elements := e.appendAttributes(dst, r)
 	if e.origin.Codec != teltonika.Codec7 {
 		dst = append(dst, `,"event_id":`...)
 		dst = appendUint(dst, uint64(r.EventID))
@@ -93,11 +100,15 @@ func (e *Encoder) Append(dst []byte, records []engine.Record, r *teltonika.Recor
 	hash := xxhash.Sum64(r.Raw)
 	dst = appendHex16(dst, hash)
 	idEnd := len(dst)
+	dst = append(dst, '"')
+	dst = appendClock(dst, r.Timestamp, e.origin.Received.UnixMilli())
+	dst = e.appendMeaning(dst, r, elements)
 	if e.Raw {
-		dst = append(dst, `","raw":"`...)
+		dst = append(dst, `,"raw":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, r.Raw)
+		dst = append(dst, '"')
 	}
-	dst = append(dst, `"}`...)
+	dst = append(dst, '}')
 	return dst, append(records, engine.Record{
 		DeviceID: e.origin.DeviceID, Codec: e.codec, Timestamp: int64(r.Timestamp), Hash: hash,
 		Time: dst[timeStart:timeEnd:timeEnd], ID: dst[idStart:idEnd:idEnd], Payload: dst[start:len(dst):len(dst)],

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -36,6 +37,9 @@ func FuzzRecord(f *testing.F) {
 		o := origin(codecs[int(codec)%len(codecs)])
 		o.Received = time.UnixMilli(min(max(receivedMS, 0), MaxTimestamp))
 		encoder.Raw = codec >= 128
+		if codec&64 != 0 {
+			o.Meaning = meaning.NewDevice(meaning.Embedded(), o.DeviceID)
+		}
 		encoder.Begin(o)
 		_, doc, err := appendOne(&encoder, nil, &r)
 		if timestamp > MaxTimestamp {
@@ -85,6 +89,7 @@ func FuzzFrame(f *testing.F) {
 		var data teltonika.AVLData
 		if data.Decode(body) == nil {
 			checkFrame(t, &Encoder{Raw: true}, origin(data.Codec), data.Records)
+			checkFrame(t, &Encoder{}, meaningOrigin(data.Codec), data.Records)
 		}
 	})
 }

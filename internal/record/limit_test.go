@@ -135,7 +135,11 @@ func (l *limit) record(body []byte, in, p int, received *[24]byte) (int, int) {
 	hash := xxhash.Sum64(body[in : in+size])
 	l.store(p, bits.ReverseBytes64(hex8(uint32(hash>>32))))
 	l.store(p+8, bits.ReverseBytes64(hex8(uint32(hash))))
-	return in + size, l.text(p+16, `"}`)
+	p = l.text(p+16, `"`)
+	if ms < 1262304000000 {
+		p = l.text(p, `,"clock":"unset"`)
+	}
+	return in + size, l.text(p, `}`)
 }
 
 func (l *limit) narrowGroups(b unsafe.Pointer, p int) (size, next int) {
