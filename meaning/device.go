@@ -34,8 +34,8 @@ type Layout uint64
 // NewLayout is the layout of a record without elements.
 const NewLayout Layout = 0x9e3779b97f4a7c15
 
-// With is the layout with one more element.
-func (l Layout) With(id uint16, w Width, number uint64) Layout {
+// Add is the layout with one more element.
+func (l Layout) Add(id uint16, w Width, number uint64) Layout {
 	l = (l + Layout(newPair(id, w))) * 0xff51afd7ed558ccd
 	if id-firstScaled <= lastScaled-firstScaled && provesNewScale(id, w, number) {
 		l++

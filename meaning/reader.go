@@ -30,44 +30,41 @@ const maxReaders = 4096
 // Resolve finds out what a device's elements mean. Its family is pinned by the identity, else told from the evidence.
 func Resolve(d *Dictionary, imei string, identity Identity, evidence *Evidence) *Reader {
 	identity = identity.normal()
-	candidates := d.candidates(identity, evidence)
-	key := tableKey{best: candidates[0], legacy: identity.legacy() && !evidence.newScale}
-	for _, f := range candidates {
-		key.candidates = key.candidates.with(f)
-	}
+	key := tableKey{legacy: identity.legacy() && !evidence.newScale}
+	key.best, key.candidates = d.candidates(identity, evidence)
 	if identity.Family != 0 {
 		key.class = d.class(identity.Model)
 	}
 	t := d.table(key)
 	if rows := d.overrides.forDevice(imei, identity.Model); len(rows) > 0 {
-		r := d.newReader(t, key, identity, candidates)
+		r := d.newReader(t, key, identity)
 		r.lay(rows)
 		return r
 	}
-	return d.sharedReader(t, key, identity, candidates)
+	return d.sharedReader(t, key, identity)
 }
 
-// candidates are the families that a device may be of, the most likely first.
-func (d *Dictionary) candidates(identity Identity, evidence *Evidence) []Family {
+// candidates are the families that a device may be of, and the most likely of them.
+func (d *Dictionary) candidates(identity Identity, evidence *Evidence) (best Family, all familySet) {
 	if identity.Family != 0 {
-		return []Family{identity.Family}
+		return identity.Family, all.with(identity.Family)
 	}
-	var all []Family
-	for _, s := range evidence.Scores(d) {
+	scores := evidence.Scores(d)
+	for _, s := range scores {
 		if s.Candidate {
-			all = append(all, s.Family)
+			all = all.with(s.Family)
 		}
 	}
-	return all
+	return scores[0].Family, all
 }
 
-func (d *Dictionary) sharedReader(t *table, key tableKey, identity Identity, candidates []Family) *Reader {
+func (d *Dictionary) sharedReader(t *table, key tableKey, identity Identity) *Reader {
 	shared := readerKey{key, identity.Model, identity.By}
 	d.cache.mu.Lock()
 	defer d.cache.mu.Unlock()
 	r := d.cache.readers[shared]
 	if r == nil {
-		r = d.newReader(t, key, identity, candidates)
+		r = d.newReader(t, key, identity)
 		if len(d.cache.readers) < maxReaders {
 			d.cache.readers[shared] = r
 		}
@@ -75,10 +72,15 @@ func (d *Dictionary) sharedReader(t *table, key tableKey, identity Identity, can
 	return r
 }
 
-func (d *Dictionary) newReader(t *table, key tableKey, identity Identity, candidates []Family) *Reader {
+func (d *Dictionary) newReader(t *table, key tableKey, identity Identity) *Reader {
 	identity.Family = key.best
 	identity.Firmware = "" // devices of different ones share the reader
-	r := &Reader{dictionary: d, table: t, candidates: candidates, identity: identity, legacy: key.legacy}
+	r := &Reader{dictionary: d, table: t, candidates: []Family{key.best}, identity: identity, legacy: key.legacy}
+	for _, f := range Families() {
+		if f != key.best && key.candidates.has(f) {
+			r.candidates = append(r.candidates, f)
+		}
+	}
 	r.tail = append(r.tail, `,"device":{"family":"`...)
 	r.tail = append(r.tail, key.best.String()...)
 	if identity.Model != "" {
@@ -217,7 +219,7 @@ func (r *Reader) Definitions(id uint16, w Width) []*Definition {
 // Family is the most likely family.
 func (r *Reader) Family() Family { return r.candidates[0] }
 
-// Candidates are the families that the device may be of, the most likely first.
+// Candidates are the families that the device may be of, the most likely first, the others in the order of Families.
 func (r *Reader) Candidates() []Family { return slices.Clone(r.candidates) }
 
 // Model is the device's model, empty if it is not known.

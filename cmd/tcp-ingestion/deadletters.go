@@ -23,6 +23,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -40,7 +41,7 @@ func deadLettersCommand() *cli.Command {
 	device := &cli.StringFlag{Name: "device", Usage: "only those of this device (IMEI)"}
 	reason := &cli.StringFlag{Name: "reason", Usage: "only those with this reason: " + deadLetterReasons}
 	all := &cli.BoolFlag{Name: "all", Usage: "all of them, as far as --device and --reason leave"}
-	settings := slices.Concat(engineSettings, []string{"PUBLISH_TIMEOUT", "RECORD_RAW"})
+	settings := slices.Concat(engineSettings, []string{"PUBLISH_TIMEOUT", "SIGNALS", "RECORD_RAW"})
 	sub := func(name, usage, args string, action deadLettersAction, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: args, Action: onDeadLetters(action), OnUsageError: usageError,
@@ -222,6 +223,9 @@ type deadLettersReplay struct {
 
 func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	r := deadLettersReplay{deadLettersJob: j, Replayer: deadletter.Replayer{Raw: j.config.RecordRaw}}
+	if j.config.Signals {
+		r.Meaning = func(imei string) *meaning.Device { return meaning.NewDevice(meaning.Embedded(), imei) }
+	}
 	verb := "can be replayed"
 	if !j.cmd.Bool("dry-run") {
 		verb = "replayed"

@@ -116,7 +116,8 @@ func (s *service) build() (err error) {
 	s.ends.add(func(ctx context.Context) error { s.commands.stop(ctx, logger); return nil })
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
-		Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, RecordRaw: c.RecordRaw,
+		Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, Signals: c.Signals,
+		RecordRaw:    c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		UnlistedAddressBytes: c.UnlistedAddressByteRate,
 		HandshakeTimeout:     c.HandshakeTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -159,13 +160,14 @@ func expected(t *testing.T, imei string, frames []teltonika.Frame) []string {
 		data    teltonika.AVLData
 		encoder record.Encoder
 		seen    = make(map[string]bool)
+		device  = meaning.NewDevice(meaning.Embedded(), imei) // learns from frame to frame, as the server does
 		want    []string
 	)
 	for _, f := range frames {
 		if err := data.Decode(f.Body()); err != nil {
 			t.Fatal(err)
 		}
-		encoder.Begin(record.Origin{DeviceID: imei, Codec: data.Codec})
+		encoder.Begin(record.Origin{DeviceID: imei, Codec: data.Codec, Received: time.Now(), Meaning: device})
 		for i := range data.Records {
 			_, records, err := encoder.Append(nil, nil, &data.Records[i])
 			if err != nil {

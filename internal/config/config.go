@@ -123,6 +123,7 @@ type Config struct {
 	DrainTimeout    time.Duration
 	ShutdownTimeout time.Duration
 
+	Signals   bool
 	RecordRaw bool
 
 	DictionaryOverrides string // path of a file; empty = none

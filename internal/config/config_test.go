@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
 		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,
 		WriteTimeout: 10 * time.Second, MaxFrameBytes: 65536, DrainTimeout: 10 * time.Second,
-		ShutdownTimeout: 30 * time.Second,
+		ShutdownTimeout: 30 * time.Second, Signals: true,
 	}
 	if *c != want {
 		t.Errorf("defaults\n got %+v\nwant %+v", *c, want)

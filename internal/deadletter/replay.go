@@ -9,6 +9,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -26,6 +27,9 @@ var errTooLong = errors.New("there is more than one frame in it")
 type Replayer struct {
 	Publisher *publish.Publisher // nil: nothing is stored, only tried
 	Raw       bool               // adds each record's bytes to its document
+
+	// Meaning is what the device's elements are read with; nil: their meaning is left out.
+	Meaning func(imei string) *meaning.Device
 
 	packet pipeline.Packet
 }
@@ -63,9 +67,13 @@ func (r *Replayer) decode(l *Letter) error {
 	}
 	p := &r.packet
 	p.Raw, p.MayDeadLetter = r.Raw, l.mayDeadLetter
-	p.Hold(record.Origin{
+	o := record.Origin{
 		DeviceID: l.DeviceID, Codec: teltonika.Codec(body[0]), Received: l.Received, Transport: l.Transport,
-	}, l.Frame, body, offset)
+	}
+	if r.Meaning != nil {
+		o.Meaning = r.Meaning(l.DeviceID)
+	}
+	p.Hold(o, l.Frame, body, offset)
 	return p.Decode()
 }
 

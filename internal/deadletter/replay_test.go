@@ -17,6 +17,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -240,5 +241,32 @@ func TestReplayNotStored(t *testing.T) {
 	e.Fail(nil)
 	if outcome, err := r.Replay(l); err != nil || outcome != (publish.Outcome{Published: 1}) {
 		t.Errorf("%+v, %v", outcome, err)
+	}
+}
+
+// TestReplaySaysWhatElementsMean: as of a frame, if that is wanted.
+func TestReplaySaysWhatElementsMean(t *testing.T) {
+	r, e := replayer(t)
+	data := teltonika.AVLData{Codec: teltonika.Codec8, Records: make([]teltonika.Record, 2)}
+	for i := range data.Records {
+		data.Records[i].Timestamp = uint64(1000 * (i + 1))
+		data.Records[i].AddNumber(21, teltonika.Group1, 4)
+	}
+	f, err := data.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := ""
+	r.Meaning = func(imei string) *meaning.Device {
+		asked = imei
+		return meaning.NewDevice(meaning.Embedded(), imei)
+	}
+	if _, err := r.Replay(letter("malformed", f)); err != nil {
+		t.Fatal(err)
+	}
+	for _, record := range e.Records() {
+		if !strings.Contains(record.Payload, `"signals":{"gsm.signal.level":4}`) || asked != record.DeviceID {
+			t.Errorf("asked for %q: %s", asked, record.Payload)
+		}
 	}
 }

@@ -36,7 +36,7 @@ func (e *Encoder) appendSignals(dst []byte, r *teltonika.Record, elements []telt
 	for i := range elements {
 		el := &elements[i]
 		width := meaning.Width(el.Group)
-		layout = layout.With(el.ID, width, el.Uint())
+		layout = layout.Add(el.ID, width, el.Uint())
 		if width == meaning.WidthX {
 			dst = reader.AppendBytes(dst, &e.faults, el.ID, r.Bytes(*el))
 		} else {

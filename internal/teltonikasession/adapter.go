@@ -17,6 +17,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 // Authority says which devices are known. It is asked at every login and must not block.
@@ -24,8 +25,8 @@ type Authority interface {
 	Known(imei string) bool
 }
 
-// Options are the sessions' settings. All fields are needed, but RecordRaw, Listed, StrictAuth, Commands, Devices and
-// the rates of those that are not listed.
+// Options are the sessions' settings. All fields are needed, but Signals, RecordRaw, Listed, StrictAuth, Commands,
+// Devices and the rates of those that are not listed.
 type Options struct {
 	Publisher            *publish.Publisher
 	Authority            Authority
@@ -33,6 +34,7 @@ type Options struct {
 	Devices              *devices.Memory // nil: nothing is known of devices
 	Listed               bool            // the authority has a list: only those on it are devices without doubt
 	StrictAuth           bool            // refuse unknown devices instead of only labelling them
+	Signals              bool            // publish what the elements of Devices mean too
 	RecordRaw            bool            // publish the record's bytes too
 	HandshakeTimeout     time.Duration   // for the whole login
 	IdleTimeout          time.Duration   // between two signs of life
@@ -79,6 +81,14 @@ func New(o Options) *Adapter {
 // Open implements ingest.Adapter.
 func (a *Adapter) Open(conn *ingest.Conn) ingest.Session {
 	return &session{Adapter: a, conn: conn}
+}
+
+// meaningOf is what the device's elements are read with; nil without Options.Signals.
+func (a *Adapter) meaningOf(d *devices.Device) *meaning.Device {
+	if !a.Signals {
+		return nil
+	}
+	return d.Meaning()
 }
 
 // Step is the login, and from then on one frame. It implements ingest.Session.

@@ -75,7 +75,10 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	o := &pendingDatagram{Adapter: a, packet: p, known: known, id: d.PacketID, avlID: d.AVLPacketID}
 	o.packet.Data = nil // it is ours no longer than Take lasts
 	w.source = source{
-		Origin: record.Origin{DeviceID: d.IMEI, Received: received, Transport: engine.UDP}, onList: known && a.Listed,
+		Origin: record.Origin{
+			DeviceID: d.IMEI, Received: received, Transport: engine.UDP, Meaning: a.meaningOf(from),
+		},
+		onList: known && a.Listed,
 		remote: &o.packet.From, network: p.From.Addr(), stats: a.Metrics.udp, deadLetters: a.datagrams.deadLetters,
 		quota: a.datagrams.quota,
 	}

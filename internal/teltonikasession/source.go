@@ -29,7 +29,8 @@ type source struct {
 // source is that of the frames that come by the session.
 func (s *session) source() source {
 	o := source{
-		Origin: record.Origin{DeviceID: s.device.imei, Transport: engine.TCP}, onList: s.known && s.Listed,
+		Origin: record.Origin{DeviceID: s.device.imei, Transport: engine.TCP, Meaning: s.meaningOf(s.device.known)},
+		onList: s.known && s.Listed,
 		remote: s.conn.RemoteAddr(), network: s.conn.Network(), stats: s.Metrics.of(s.conn.Transport()),
 		deadLetters: s.deadLetters,
 	}
