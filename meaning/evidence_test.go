@@ -26,7 +26,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	if least != contradiction {
 		t.Errorf("keeps a pair that tells %d", least)
 	}
-	for _, el := range []Element{{ID: 1, Width: Width1}, {ID: 64999, Width: Width1}, {ID: 66, Width: Width16}, {66, 0xFF, 0}} {
+	for _, el := range []Element{{1, Width1, 0}, {64999, Width1, 0}, {66, Width16, 0}, {66, 0xFF, 0}} {
 		var none Evidence
 		if none.Add(d, el) || len(none.Pairs()) > 0 {
 			t.Errorf("%v tells something", el)
@@ -62,7 +62,8 @@ func TestEvidenceBinary(t *testing.T) {
 	}
 	for _, wrong := range []string{
 		"", "\x01", "\x02\x00", "\x01\x02", "\x01\x00\x00\x19", "\x01\x00\x00\x19\x04", "\x01\x00\x00\x19\x06",
-		"\x01\x00\x00\x19\x01\x00\x19\x01", "\x01\x00\x00\x19\x01\x00\x18\x01", "\x01\x00" + string(make([]byte, 3*MaxPairs+3)),
+		"\x01\x00\x00\x19\x01\x00\x19\x01", "\x01\x00\x00\x19\x01\x00\x18\x01",
+		"\x01\x00" + string(make([]byte, 3*MaxPairs+3)),
 	} {
 		e := Evidence{newScale: true}
 		if err := e.UnmarshalBinary([]byte(wrong)); !errors.Is(err, ErrEvidence) || !e.newScale {

@@ -39,12 +39,12 @@ func ExampleReader_Decode() {
 	reader := meaning.Resolve(meaning.Embedded(), "356307042441013", identity, &meaning.Evidence{})
 	for _, raw := range [][]byte{{0x01, 0x17}, {0x0b, 0xb8}} {
 		value, _ := reader.Decode(72, meaning.Width2, raw)
-		fmt.Printf("%s %q %s %s\n", value.Name, value.Text(), value.Unit, value.Fault)
+		fmt.Printf("%s %q %q %q\n", value.Name, value.Text(), value.Unit, value.Fault)
 	}
 	_, why := reader.Decode(64999, meaning.Width1, []byte{1})
 	fmt.Println(why)
 	// Output:
-	// onewire.temperature.1 "27.9" °C
-	// onewire.temperature.1 "" °C not_connected
+	// onewire.temperature.1 "27.9" "°C" ""
+	// onewire.temperature.1 "" "°C" "not_connected"
 	// unknown
 }

@@ -41,8 +41,8 @@ type sent struct {
 // perDevice is how many records in a row of a fleet are one device's.
 const perDevice = 4
 
-// fleet simulates records of one model. A device is set up to send up to 40 elements of its table, and sends most of them
-// with each record: some with error codes and words, the rest random.
+// fleet simulates records of one model. A device is set up to send up to 40 elements of its table, and sends most of
+// them with each record: some with error codes and words, the rest random.
 func fleet(table map[pair][]*Definition, random *rand.Rand, records int) (all [][]sent) {
 	pairs := slices.Sorted(maps.Keys(table))
 	var setUp []int

@@ -88,7 +88,8 @@ func TestOverrideHeader(t *testing.T) {
 // TestOverrideTakesAName: a name is there once in a record. What the dictionary calls by it is taken out.
 func TestOverrideTakesAName(t *testing.T) {
 	for _, row := range []string{
-		"imei:" + imei + "\t9\t2\tbattery.voltage\tnumber\t\t0.01\t\tV", "model:FMB120\t9\t2\tbattery.voltage\tnumber\t\t0.01\t\tV",
+		"imei:" + imei + "\t9\t2\tbattery.voltage\tnumber\t\t0.01\t\tV",
+		"model:FMB120\t9\t2\tbattery.voltage\tnumber\t\t0.01\t\tV",
 		"family:fmb\t9\t2\tbattery.voltage\tnumber\t\t0.01\t\tV", "*\t9\t2\tbattery.voltage\tnumber\t\t0.01\t\tV",
 	} {
 		r := Resolve(overridden(t, row), imei, Identity{Model: "FMB120"}, &Evidence{})
@@ -99,7 +100,8 @@ func TestOverrideTakesAName(t *testing.T) {
 			t.Errorf("%s: 67 is %s", row, got)
 		}
 	}
-	both := overridden(t, "*\t9\t2\ttank\tnumber", "model:FMB120\t10\t2\ttank\tnumber", "imei:"+imei+"\t11\t2\ttank\tnumber")
+	both := overridden(t, "*\t9\t2\ttank\tnumber", "model:FMB120\t10\t2\ttank\tnumber",
+		"imei:"+imei+"\t11\t2\ttank\tnumber")
 	for _, who := range []struct {
 		imei, model string
 		id          uint16

@@ -11,8 +11,8 @@ import (
 )
 
 // TestVectors compares every definition, at the edges of its width, error codes and words, with the values of another
-// implementation of the same rules. testdata/vectors.tsv.gz has the definition's place in the dictionary, the raw bytes,
-// the value as UTF-8 in hexadecimal digits, its unit and its fault.
+// implementation of the same rules. testdata/vectors.tsv.gz has the definition's place in the dictionary, the raw
+// bytes, the value as UTF-8 in hexadecimal digits, its unit and its fault.
 func TestVectors(t *testing.T) {
 	file, err := os.Open("testdata/vectors.tsv.gz")
 	if err != nil {
