@@ -23,7 +23,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -41,7 +40,7 @@ func deadLettersCommand() *cli.Command {
 	device := &cli.StringFlag{Name: "device", Usage: "only those of this device (IMEI)"}
 	reason := &cli.StringFlag{Name: "reason", Usage: "only those with this reason: " + deadLetterReasons}
 	all := &cli.BoolFlag{Name: "all", Usage: "all of them, as far as --device and --reason leave"}
-	settings := slices.Concat(engineSettings, []string{"PUBLISH_TIMEOUT", "SIGNALS", "RECORD_RAW"})
+	settings := slices.Concat(engineSettings, meaningSettings, []string{"PUBLISH_TIMEOUT", "RECORD_RAW"})
 	sub := func(name, usage, args string, action deadLettersAction, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: args, Action: onDeadLetters(action), OnUsageError: usageError,
@@ -223,8 +222,9 @@ type deadLettersReplay struct {
 
 func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	r := deadLettersReplay{deadLettersJob: j, Replayer: deadletter.Replayer{Raw: j.config.RecordRaw}}
-	if j.config.Signals {
-		r.Meaning = func(imei string) *meaning.Device { return meaning.NewDevice(meaning.Embedded(), imei) }
+	var err error
+	if r.Meaning, err = meaningOfDevices(ctx, j.config, j.logger); err != nil {
+		return err
 	}
 	verb := "can be replayed"
 	if !j.cmd.Bool("dry-run") {
@@ -236,7 +236,7 @@ func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 		})
 		defer r.Publisher.Close()
 	}
-	err := j.each(ctx, func(l *deadletter.Letter) error { return r.one(ctx, l) })
+	err = j.each(ctx, func(l *deadletter.Letter) error { return r.one(ctx, l) })
 	messages := ""
 	if r.messages > 0 {
 		messages = "; " + plural(r.messages, "message")

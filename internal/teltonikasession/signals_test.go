@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -23,6 +26,11 @@ var (
 	temperature = [3]uint64{25, uint64(teltonika.Group2), 300}  // of Bluetooth sensors or of the engine
 )
 
+// withDevices has devices remembered, in this process alone.
+func withDevices(o *Options) {
+	o.Devices = devices.New(devices.Options{Metrics: devices.NewMetrics(prometheus.NewRegistry()), Logger: o.Logger})
+}
+
 // TestSignals: what elements mean is told from all that the device has sent on the connection, and only on request.
 func TestSignals(t *testing.T) {
 	for _, signals := range []bool{false, true} {
@@ -38,7 +46,7 @@ func TestSignals(t *testing.T) {
 					t.Errorf("Signals %v, record %d: %s", signals, i+1, p)
 				}
 			}
-		}, func(o *Options) { o.Signals = signals })
+		}, withDevices, func(o *Options) { o.Signals = signals })
 	}
 }
 
@@ -49,5 +57,5 @@ func TestSignalsOfDatagrams(t *testing.T) {
 		if p := s.engine.Records()[0].Payload; !strings.Contains(p, `"can.engine.temperature":30`) {
 			t.Error(p)
 		}
-	}, func(o *Options) { o.Signals = true })
+	}, withDevices, func(o *Options) { o.Signals = true })
 }
