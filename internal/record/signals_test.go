@@ -30,10 +30,14 @@ func TestSignalsOfVectors(t *testing.T) {
 	}
 }
 
+// TestSignalsOfTraffic takes every eighth frame, because the reference is slow. Package meaning reads them all.
 func TestSignalsOfTraffic(t *testing.T) {
 	var data teltonika.AVLData
 	var encoder Encoder
 	for i, frame := range traffic(t) {
+		if i%8 > 0 {
+			continue
+		}
 		if err := data.Decode(frame.Body()); err != nil {
 			t.Fatalf("frame %d: %v", i+1, err)
 		}
