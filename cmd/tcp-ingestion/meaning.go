@@ -14,9 +14,12 @@ import (
 // meaningSettings are those of commands that say what elements mean, but do not remember devices as the service does.
 var meaningSettings = []string{"SIGNALS", "DICTIONARY_OVERRIDES", "DEVICE_MODELS", "CONTROL_REDIS_URL"}
 
-// meaningOfDevices finds out what a device's elements are read with: by the overrides and models of the settings, and by
-// what this process has read of it. It is nil without SIGNALS.
-func meaningOfDevices(ctx context.Context, c *config.Config, l *slog.Logger) (func(imei string) *meaning.Device, error) {
+// meaningOf finds out what a device's elements are read with.
+type meaningOf func(imei string) *meaning.Device
+
+// meaningOfDevices finds it out by the overrides and models of the settings, and by what this process has read of the
+// device. It is nil without SIGNALS.
+func meaningOfDevices(ctx context.Context, c *config.Config, l *slog.Logger) (meaningOf, error) {
 	if !c.Signals {
 		return nil, nil
 	}
