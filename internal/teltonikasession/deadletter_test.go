@@ -236,7 +236,7 @@ func TestTooLargeForTheEngine(t *testing.T) {
 		d.send(messageFrame(t, teltonika.Codec12, 6, "large"))
 		s.expectMessages()
 		d.expectAlive()
-		s.expectStored(2, 2)
+		s.expectStored(4, 2)
 		if dead := s.engine.DeadLetters(); dead[0].Reason != "too_large" || dead[1].Reason != "too_large" {
 			t.Errorf("dead letters %+v", dead)
 		}
