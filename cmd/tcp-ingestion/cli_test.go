@@ -80,7 +80,9 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	for _, open := range []func(testing.TB) store{func(t testing.TB) store { return redisStore(t) }, embeddedStore} {
+	for _, open := range []func(testing.TB) store{
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore, oneNATS,
+	} {
 		store := open(t)
 		t.Run(store.name, func(t *testing.T) {
 			s := startServer(t, store.settings)

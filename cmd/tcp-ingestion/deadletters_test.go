@@ -106,7 +106,9 @@ func (s store) listDeadLetters(t testing.TB, args ...string) []listed {
 }
 
 func forEachStore(t *testing.T, test func(t *testing.T, s store)) {
-	for _, open := range []func(testing.TB) store{func(t testing.TB) store { return redisStore(t) }, embeddedStore} {
+	for _, open := range []func(testing.TB) store{
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore, oneNATS,
+	} {
 		s := open(t)
 		t.Run(s.name, func(t *testing.T) { test(t, s) })
 	}

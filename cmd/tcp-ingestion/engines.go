@@ -14,7 +14,6 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/jetstream"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/redisstream"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
 )
@@ -50,9 +49,7 @@ var engines = []engineEntry{
 		open:  openEmbedded,
 	},
 	{
-		name: config.EngineJetStream,
-		settings: []string{"NATS_URL", "NATS_CREDS", "NATS_TLS_CA_FILE", "NATS_TLS_CERT_FILE", "NATS_TLS_KEY_FILE",
-			"JETSTREAM_SHARDS", "JETSTREAM_DURABILITY"},
+		name: config.EngineJetStream, settings: jetStreamSettings, shards: true,
 		where: func(*config.Config) string { return "engine jetstream" },
 		open:  openJetStream,
 
@@ -119,19 +116,6 @@ func openEmbedded(c *config.Config, logger *slog.Logger) (engine.Engine, error) 
 		Dir: c.DataDir, Retention: c.EmbeddedRetention, DeadLetterMaxBytes: c.DeadLetterMaxBytes,
 		MessageMaxBytes: c.MessageMaxBytes, Logger: logger,
 	})
-}
-
-func openJetStream(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
-	e, err := jetstream.New(jetstream.Options{
-		URL: c.NATSURL, Creds: c.NATSCreds, CAFile: c.NATSCAFile, CertFile: c.NATSCertFile, KeyFile: c.NATSKeyFile,
-		Shards: c.JetStreamShards, Durability: jetstream.Durability(c.JetStreamDurability), Create: c.JetStreamCreate,
-		DeadMaxBytes: c.DeadLetterMaxBytes, MessageMaxBytes: c.MessageMaxBytes,
-		ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
-	})
-	if err != nil {
-		return nil, invalid("NATS_URL", err)
-	}
-	return e, nil
 }
 
 // withoutRetention are the settings of a command that runs beside the service: what is too old or too much is the

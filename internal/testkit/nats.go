@@ -197,45 +197,43 @@ func (n *NATS) leader(ctx context.Context, stream string) (leader int, err error
 // is no such stream.
 func (n *NATS) Messages(stream, subjects string) (all []jetstream.Msg) {
 	n.tb.Helper()
-	var info *jetstream.StreamInfo
-	n.try("stream "+stream, func(ctx context.Context) error {
-		s, err := n.JetStream().Stream(ctx, stream)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
-		}
-		if err == nil {
-			info, err = s.Info(ctx, jetstream.WithSubjectFilter(subjects))
-		}
+	Succeeds(n.tb, "reading "+stream, 3*natsTimeout, func() (err error) {
+		ctx, cancel := context.WithTimeout(context.Background(), natsTimeout)
+		defer cancel()
+		all, err = n.messages(ctx, stream, subjects)
 		return err
 	})
-	if info == nil {
-		return nil
+	return all
+}
+
+func (n *NATS) messages(ctx context.Context, stream, subjects string) (all []jetstream.Msg, err error) {
+	s, err := n.JetStream().Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjects))
+	if err != nil {
+		return nil, err
 	}
 	left := 0
 	for _, count := range info.State.Subjects {
 		left += int(count)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*natsTimeout)
-	defer cancel()
-	consumer, err := n.JetStream().OrderedConsumer(ctx, stream,
-		jetstream.OrderedConsumerConfig{FilterSubjects: []string{subjects}})
-	if err != nil {
-		n.tb.Fatal(err)
-	}
-	for left > 0 {
-		batch, err := consumer.Fetch(min(left, 1000), jetstream.FetchMaxWait(natsTimeout))
-		if err != nil {
-			n.tb.Fatal(err)
+	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subjects}})
+	for err == nil && left > 0 {
+		var batch jetstream.MessageBatch
+		if batch, err = consumer.Fetch(min(left, 1000), jetstream.FetchMaxWait(natsTimeout)); err != nil {
+			break
 		}
 		for m := range batch.Messages() {
 			all = append(all, m)
 			left--
 		}
-		if batch.Error() != nil {
-			n.tb.Fatal(batch.Error())
-		}
+		err = batch.Error()
 	}
-	return all
+	return all, err
 }
 
 // awaitStoring waits until the servers store with as many copies as there are servers.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -65,6 +66,8 @@ type Engine struct {
 	link  *link
 	lanes []*lane
 	log   *slog.Logger
+
+	making sync.Mutex // streams, one at a time
 }
 
 var _ interface {

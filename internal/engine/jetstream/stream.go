@@ -172,7 +172,13 @@ func (e *Engine) create(
 			return nil, err
 		}
 	}
-	s, err := js.CreateStream(ctx, e.opt.wanted(k, shard))
+	e.making.Lock()
+	defer e.making.Unlock()
+	s, err := js.Stream(ctx, streamName(k, shard))
+	if err == nil {
+		return s, nil // somebody was faster
+	}
+	s, err = js.CreateStream(ctx, e.opt.wanted(k, shard))
 	if err == nil {
 		e.log.Info("stream created", "stream", streamName(k, shard))
 	}
