@@ -249,7 +249,8 @@ func makeShardOn(t testing.TB, n *testkit.NATS, shard, shards int) {
 				fmt.Sprintf("telemetry.teltonika.%s%d.*", kind.subject, shard),
 				fmt.Sprintf("telemetry.teltonika.%sfence.%d.*", kind.subject, shard),
 			},
-			AllowAtomicPublish: true, AllowDirect: true, Metadata: map[string]string{"telemetry.shards": fmt.Sprint(shards)},
+			AllowAtomicPublish: true, AllowDirect: true,
+			Metadata:  map[string]string{"telemetry.shards": fmt.Sprint(shards)},
 			Placement: &jetstream.Placement{Tags: []string{fmt.Sprint("node", shard)}},
 		})
 		if err != nil {

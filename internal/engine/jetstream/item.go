@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
 
@@ -45,8 +46,8 @@ func (l *lane) setItem(b *engine.Batch, k engine.Kind, i int) {
 	switch k {
 	case engine.KindRecord:
 		r := &b.Records[i]
-		l.set(headerID, string(r.ID))
-		l.set(headerTime, string(r.Time))
+		l.set(headerID, text(r.ID))
+		l.set(headerTime, text(r.Time))
 		l.set(headerCodec, r.Codec)
 		l.address(k, r.DeviceID, r.Payload)
 	case engine.KindDeadLetter:
@@ -67,6 +68,9 @@ func (l *lane) setItem(b *engine.Batch, k engine.Kind, i int) {
 		l.address(k, m.DeviceID, l.hex(m.Payload))
 	}
 }
+
+// text is the bytes as they are, without a copy: the library copies what it is given before it returns.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (l *lane) set(name, value string) {
 	values := l.values[name]
