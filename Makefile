@@ -55,6 +55,7 @@ lint: ## format, vet, staticcheck, the workflow and the compose file
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml deploy/compose.transports.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.kafka.yaml >/dev/null
+	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.jetstream.yaml >/dev/null
 
 .PHONY: test
 test: tools ## all tests, with the race detector

@@ -203,8 +203,8 @@ func TestKillServerOnJetStream(t *testing.T) {
 	store.wantMessages(t, f.messages())
 }
 
-// TestShardWithoutLeader kills the one server that has a shard. The devices of the others go on, and the process gets new
-// ones; those of the shard are answered when it is back.
+// TestShardWithoutLeader kills the one server that has a shard. The devices of the others go on, and the process gets
+// new ones; those of the shard are answered when it is back.
 func TestShardWithoutLeader(t *testing.T) {
 	t.Parallel()
 	const shards = 3

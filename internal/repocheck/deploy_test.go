@@ -41,6 +41,7 @@ const (
 	composePath    = "deploy/compose.yaml"
 	transportsPath = "deploy/compose.transports.yaml"
 	kafkaPath      = "deploy/compose.kafka.yaml"
+	jetStreamPath  = "deploy/compose.jetstream.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
 	workflowPath   = ".gitea/workflows/ci.yaml"
@@ -161,7 +162,8 @@ func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	// A value that does not come from a variable, or that is a variable's default; and a password in an address.
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
 		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
-	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, unitPath, workflowPath} {
+	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, unitPath,
+		workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)

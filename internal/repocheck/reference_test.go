@@ -20,7 +20,9 @@ func code(s string) string {
 }
 
 // enginePages explain the settings that begin so, which the on-call's list leaves to them.
-var enginePages = map[string]string{"KAFKA": "docs/engines/kafka.md"}
+var enginePages = map[string]string{
+	"KAFKA": "docs/engines/kafka.md", "NATS": "docs/engines/jetstream.md", "JETSTREAM": "docs/engines/jetstream.md",
+}
 
 // TestDocsSettings: the pages say of the settings what --help says.
 func TestDocsSettings(t *testing.T) {
