@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 		"internal/metric", "teltonika"},
 	"internal/command/sqlitestore": {"internal/command", "internal/health", "internal/retention", "internal/sqlitefile",
 		"teltonika"},
+	"internal/redecode":   {"meaning", "teltonika"},
 	"internal/sqlitefile": {},
 	"internal/retention":  {},
 	"internal/admin":      {"internal/command", "internal/httpserver", "internal/limit", "teltonika"},

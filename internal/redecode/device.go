@@ -1,0 +1,217 @@
+package redecode
+
+import (
+	"bytes"
+	"slices"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+)
+
+// device is what is known of a device from its records so far.
+type device struct {
+	dictionary *knowing
+	imei       string
+	mapped     meaning.Identity // by the user's map of today
+	said       meaning.Identity // by the device's own word, or by the documents
+	exact      meaning.Evidence // of elements whose width is known
+	perFamily  map[meaning.Family]*meaning.Evidence
+
+	// The readers that follow from it, nil until they are asked for: of elements whose width is known, and of others.
+	certain, likely []*meaning.Reader
+}
+
+func newDevice(d *knowing, imei string, known Known) *device {
+	v := &device{
+		dictionary: d, imei: imei, mapped: known.Mapped, said: known.Said,
+		perFamily: map[meaning.Family]*meaning.Evidence{},
+	}
+	v.exact.Merge(d.Dictionary, known.Evidence)
+	for _, f := range meaning.Families() {
+		v.perFamily[f] = &meaning.Evidence{}
+		v.perFamily[f].Merge(d.Dictionary, known.Evidence)
+	}
+	return v
+}
+
+// identify takes in what a document says of its device, unless the device's own word is known with its firmware. A
+// later document counts more.
+func (v *device) identify(i meaning.Identity) {
+	if i.Family != 0 && i != v.said && v.said.Firmware == "" {
+		v.said = i
+		v.certain, v.likely = nil, nil
+	}
+}
+
+func (v *device) identity() meaning.Identity { return meaning.Identify(v.mapped, v.said) }
+
+// say is the members that say what the elements mean, each with a comma before it; nothing if none of them means
+// anything. before is what the document says.
+func (v *device) say(elements []element, before []byte) []byte {
+	if v.learn(elements) {
+		v.certain, v.likely = nil, nil
+	}
+	readers, guessed := v.readers(elements)
+	var signals, faults []byte
+	for i := range elements {
+		signal, fault := v.agreed(readers, guessed, &elements[i], before)
+		signals, faults = append(signals, signal...), append(faults, fault...)
+	}
+	var out []byte
+	if len(signals) > 0 {
+		signals[0] = '{' // over the first member's comma
+		out = append(append(append(out, `,"signals":`...), signals...), '}')
+	}
+	if len(faults) > 0 {
+		faults[0] = '{'
+		out = append(append(append(out, `,"faults":`...), faults...), '}')
+	}
+	if out == nil {
+		return nil
+	}
+	return readers[0].AppendDevice(out)
+}
+
+// learn takes in elements as evidence: each in the width that it was sent in, and where that is not known, for each
+// family in the width that speaks for it. It reports whether that says something new.
+func (v *device) learn(elements []element) (news bool) {
+	for i := range elements {
+		e := &elements[i]
+		if len(e.widths) == 1 {
+			news = v.exact.Add(v.dictionary.Dictionary, meaning.Element{ID: e.id, Width: e.widths[0], Number: e.number}) || news
+		}
+		for family, evidence := range v.perFamily {
+			el := meaning.Element{ID: e.id, Width: v.kindest(family, e), Number: e.number}
+			news = evidence.Add(v.dictionary.Dictionary, el) || news
+		}
+	}
+	return news
+}
+
+// kindest is the width that speaks for the family; if none does it is the widest, so that an id counts once, whatever
+// its numbers are.
+func (v *device) kindest(f meaning.Family, e *element) meaning.Width {
+	for _, w := range e.widths {
+		if v.dictionary.knows(f, "", e.id, w) {
+			return w
+		}
+	}
+	return e.widths[len(e.widths)-1]
+}
+
+// readers are those that have to agree, the most likely first. guessed says that they are of several families.
+func (v *device) readers(elements []element) (readers []*meaning.Reader, guessed bool) {
+	if identity := v.identity(); identity.Family == 0 && ambiguous(elements) {
+		if v.likely == nil {
+			v.likely = v.candidates()
+		}
+		return v.likely, true
+	}
+	if v.certain == nil {
+		v.certain = v.resolve()
+	}
+	return v.certain, false
+}
+
+func (v *device) resolve() []*meaning.Reader {
+	identity := v.identity()
+	readers := []*meaning.Reader{meaning.Resolve(v.dictionary.Dictionary, v.imei, identity, &v.exact)}
+	if identity.By == meaning.ByGetver && identity.Firmware == "" && !v.exact.NewScale() {
+		identity.Firmware = oldFirmware
+		readers = append(readers, meaning.Resolve(v.dictionary.Dictionary, v.imei, identity, &v.exact))
+	}
+	return readers
+}
+
+// oldFirmware is one with the old scale of Bluetooth temperatures. A document does not say which firmware the device
+// had that told its model, so both scales have to agree, or one of them with what the document says.
+const oldFirmware = "03.27.00"
+
+func ambiguous(elements []element) bool {
+	return slices.ContainsFunc(elements, func(e element) bool { return len(e.widths) > 1 })
+}
+
+// margin is by how many points a family may be behind the best one, as in package meaning.
+const margin = 6
+
+// candidates have a reader for each family that the device may be of. Each is judged by the evidence that speaks for
+// it, so none is left out that is not left out by the widths that were really sent.
+func (v *device) candidates() []*meaning.Reader {
+	points := map[meaning.Family]float64{}
+	best := 0.0
+	for i, f := range meaning.Families() {
+		for _, s := range v.perFamily[f].Scores(v.dictionary.Dictionary) {
+			if s.Family == f {
+				points[f] = s.Points
+			}
+		}
+		if i == 0 || points[f] > best {
+			best = points[f]
+		}
+	}
+	families := meaning.Families()
+	slices.SortStableFunc(families, func(a, b meaning.Family) int {
+		switch {
+		case points[a] > points[b]:
+			return -1
+		case points[a] < points[b]:
+			return 1
+		}
+		return 0
+	})
+	var readers []*meaning.Reader
+	for _, f := range families {
+		if points[f] >= best-margin {
+			identity := meaning.Identity{Family: f}
+			readers = append(readers, meaning.Resolve(v.dictionary.Dictionary, v.imei, identity, v.perFamily[f]))
+		}
+	}
+	return readers
+}
+
+// agreed is what an element means, as a member with a comma before it, a signal or a fault, or nothing. All readers
+// that know the element, in whatever width it may have been sent in, have to say the same, and the first one has to
+// know it. If only the scale is in doubt, what was said before decides.
+func (v *device) agreed(readers []*meaning.Reader, guessed bool, e *element, before []byte) (signal, fault []byte) {
+	known, guessed := false, guessed || len(e.widths) > 1
+	for i, r := range readers {
+		for _, w := range e.widths {
+			if guessed && !v.dictionary.knows(r.Family(), r.Model(), e.id, w) {
+				continue
+			}
+			if i > 0 && !known {
+				return nil, nil
+			}
+			s, f := read(r, e, w)
+			switch {
+			case !known, bytes.Equal(s, signal) && bytes.Equal(f, fault):
+				signal, fault, known = s, f, true
+			case !r.Legacy():
+				return nil, nil
+			case has(before, s) && has(before, f):
+				signal, fault = s, f
+			case !has(before, signal) || !has(before, fault):
+				return nil, nil
+			}
+		}
+	}
+	return signal, fault
+}
+
+// has reports whether the text has the member, or there is none.
+func has(text, member []byte) bool {
+	if len(member) == 0 {
+		return true
+	}
+	i := bytes.Index(text, member[1:]) // without its comma
+	return i >= 0 && bytes.ContainsAny(text[i+len(member)-1:][:1], ",}")
+}
+
+// read is what one reader says of an element, as a member with a comma before it.
+func read(r *meaning.Reader, e *element, w meaning.Width) (signal, fault []byte) {
+	if w == meaning.WidthX {
+		signal = r.AppendBytes(nil, &fault, e.id, e.bytes)
+	} else if w != meaning.Width16 {
+		signal = r.AppendNumber(nil, &fault, e.id, w, e.number)
+	}
+	return signal, fault
+}
