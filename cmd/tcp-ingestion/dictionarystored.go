@@ -121,11 +121,13 @@ func countUnknown(ctx context.Context, cmd *cli.Command) error {
 	return unknown.WriteText(cmd.Root().Writer)
 }
 
-// storedFlags are those of commands that read the stored records.
+// storedSettings are those of commands that say what is in the stored records.
+var storedSettings = append(slices.Clone(engineSettings), "CONTROL_REDIS_URL", "DICTIONARY_OVERRIDES", "DEVICE_MODELS")
+
+// storedFlags are those of dictionary's commands that read the stored records.
 func storedFlags(own ...cli.Flag) []cli.Flag {
-	settings := append(slices.Clone(engineSettings), "CONTROL_REDIS_URL", "DICTIONARY_OVERRIDES", "DEVICE_MODELS")
 	return slices.Concat(own, []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
-		settingFlagsWith(besideTheService, settings...))
+		settingFlagsWith(besideTheService, storedSettings...))
 }
 
 // storedRecords are those of the configured engine, and what they are read by.

@@ -57,8 +57,8 @@ func rootCommand() *cli.Command {
 		Version: version(),
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
-			deadLettersCommand(), sendCommand(), devicesCommand(), migrateCommand(), demoCommand(), healthcheckCommand(),
-			versionCommand(),
+			deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), devicesCommand(), demoCommand(),
+			healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

@@ -14,7 +14,7 @@ import (
 // TestHelpShowsTheDefaultsInForce: no flag has two defaults, and a command that stands others in shows them.
 func TestHelpShowsTheDefaultsInForce(t *testing.T) {
 	for _, name := range []string{
-		"serve", "check", "check tls", "decode", "simulate", "tail",
+		"serve", "check", "check tls", "migrate", "redecode", "decode", "simulate", "tail",
 		"deadletters list", "deadletters show", "deadletters replay",
 		"deadletters delete", "send", "devices", "demo", "healthcheck", "version",
 	} {

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redecode"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+)
+
+// newRedecoder is a decoder by the settings' overrides and map of models, and by what the service keeps of devices. The
+// function that it returns closes what was opened.
+func newRedecoder(ctx context.Context, s *storedRecords) (_ *redecode.Decoder, end func(), err error) {
+	models, _, err := readModels(ctx, s.config)
+	if err != nil {
+		return nil, nil, cli.Exit(err.Error(), startExitCode(err))
+	}
+	store, err := s.openKept()
+	if err != nil {
+		return nil, nil, cli.Exit(err.Error(), exitSettings)
+	}
+	known := func(ctx context.Context, imei string) (k redecode.Known, err error) {
+		if models != nil {
+			k.Mapped, _ = meaning.ParseIdentity(models.Of(imei))
+		}
+		if store != nil {
+			err = loadKept(ctx, store, imei, &k)
+		}
+		return k, err
+	}
+	end = func() {
+		if store != nil {
+			_ = store.Close() // nothing was written
+		}
+	}
+	return redecode.New(s.dictionary, known), end, nil
+}
+
+// openKept is where the service keeps devices; nil if it has kept none yet.
+func (s *storedRecords) openKept() (device.Store, error) {
+	if s.config.ControlRedisURL == "" {
+		_, err := os.Stat(filepath.Join(s.config.DataDir, sqlitestore.FileName))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil // and none is made
+		}
+	}
+	return deviceStore(s.config, s.logger)
+}
+
+func loadKept(ctx context.Context, store device.Store, imei string, k *redecode.Known) error {
+	ctx, cancel := context.WithTimeout(ctx, keptTimeout)
+	defer cancel()
+	all, err := store.Load(ctx, []string{imei})
+	if err != nil {
+		return fmt.Errorf("what the service has kept of devices cannot be read: %w", err)
+	}
+	for _, kept := range all {
+		k.Said = meaning.Identity{Model: kept.Model, Firmware: kept.Firmware, By: meaning.ByGetver}
+		if k.Evidence.UnmarshalBinary(kept.Evidence) != nil {
+			k.Evidence = meaning.Evidence{} // of another version
+		}
+	}
+	return nil
+}
