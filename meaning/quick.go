@@ -76,47 +76,50 @@ func (r *rule) appendKey(dst []byte) []byte {
 	return dst[:n+len(r.key)]
 }
 
-// appendQuick appends the member of a number for which the rule is quick; it returns dst as it was if it cannot.
-func (r *rule) appendQuick(dst []byte, number uint64, w Width) []byte {
+// appendQuick appends the member of a number for which the rule is quick, or its fault to faults. Of what it cannot
+// append it is not done.
+func (r *rule) appendQuick(dst []byte, faults *[]byte, number uint64, w Width) (_ []byte, done bool) {
 	if r.careful {
 		if r.signed {
 			shift := 64 - 8<<w
 			number = uint64(int64(number<<shift) >> shift)
 		}
-		if r.isInvalid(int64(number)) {
-			return dst
+		if reason := r.reason(int64(number)); reason != nil {
+			*faults = append(append(*faults, r.key...), reason...)
+			return dst, true
 		}
 	}
 	switch r.quick {
 	case quickBit:
 		if number <= 1 {
-			return bitTokens[number].append(r.appendKey(dst))
+			return bitTokens[number].append(r.appendKey(dst)), true
 		}
-		return dst
+		return dst, false
 	case quickWord:
 		if number < uint64(len(r.words)) && r.words[number] != nil {
-			return append(r.appendKey(dst), r.words[number]...)
+			return append(r.appendKey(dst), r.words[number]...), true
 		}
-		return dst
+		return dst, false
 	}
 	dst = r.appendKey(dst)
 	if r.quick == quick0 && number < 1000 {
-		return wholes[number].append(dst)
+		return wholes[number].append(dst), true
 	}
 	if int64(number) < 0 {
 		dst = append(dst, '-')
 		number = -number
 	}
-	return appendDecimal(dst, number, r.quick)
+	return appendDecimal(dst, number, r.quick), true
 }
 
-func (r *rule) isInvalid(number int64) bool {
+// reason is why a number is no reading, nil if it is one.
+func (r *rule) reason(number int64) []byte {
 	for i := range r.invalid {
 		if r.invalid[i].number == number {
-			return true
+			return r.invalid[i].text
 		}
 	}
-	return false
+	return nil
 }
 
 // appendDecimal appends a number of four bytes with up to three decimals.

@@ -153,13 +153,13 @@ func (r *Reader) AppendNumber(dst []byte, faults *[]byte, id uint16, w Width, nu
 	} else {
 		c = r.cell(id, w)
 	}
-	if c.why != Named {
-		return dst
-	}
 	if c.quick {
-		if out := c.first.appendQuick(dst, number, w); len(out) > len(dst) {
+		if out, done := c.first.appendQuick(dst, faults, number, w); done {
 			return out
 		}
+	}
+	if c.why != Named {
+		return dst
 	}
 	dst, _ = c.append(dst, faults, value{number: number, size: w.Size()})
 	return dst

@@ -136,10 +136,8 @@ func (r *rule) append(dst []byte, v value) (_ []byte, fault []byte) {
 	}
 	numeric := v.size > 0
 	if len(r.invalid) > 0 && numeric && r.kind != ROM {
-		for i := range r.invalid {
-			if r.invalid[i].number == int64(n) {
-				return dst, r.invalid[i].text
-			}
+		if reason := r.reason(int64(n)); reason != nil {
+			return dst, reason
 		}
 	}
 	switch {

@@ -25,9 +25,9 @@ func (w Why) String() string { return whyNames[min(int(w), len(whyNames)-1)] }
 // cell is what a table has for a pair.
 type cell struct {
 	first  *rule   // the most likely family's
-	others []*rule // of other candidates, which do not decode everything alike
 	why    Why     // Named if it may have a value
 	quick  bool    // most of its values can be made in few steps
+	others []*rule // of other candidates, which do not decode everything alike
 }
 
 // append appends a comma, the name and the value that all agree on, to dst, or the fault that all agree on to faults.
@@ -135,20 +135,21 @@ func (d *Dictionary) newTable(key tableKey) *table {
 
 // giveNames leaves each name to one id: to an override's, the narrower one first. The dictionary alone has none twice.
 func (t *table) giveNames() {
-	owners := map[string]*cell{}
-	for i := range t.cells[1:] {
-		c := &t.cells[1+i]
-		if c.first.silent || c.first.rank == 0 && len(c.others) == 0 && c.why != Named {
+	owners := map[string]*rule{}
+	for i := range t.cells {
+		c := &t.cells[i]
+		if c.why != Named {
 			continue
 		}
-		name := c.first.definition.Name
-		owner := owners[name]
-		if owner == nil || owner.first.rank < c.first.rank || owner.first.definition.ID == c.first.definition.ID {
-			owners[name] = c
-			owner, c = c, owner
+		owner := owners[c.first.definition.Name]
+		if owner == nil || owner.rank < c.first.rank {
+			owners[c.first.definition.Name] = c.first
 		}
-		if c != nil && owner.first.definition.ID != c.first.definition.ID && c.why == Named {
-			c.why = Silenced
+	}
+	for i := range t.cells {
+		c := &t.cells[i]
+		if c.why == Named && owners[c.first.definition.Name].definition.ID != c.first.definition.ID {
+			c.why, c.quick = Silenced, false
 		}
 	}
 }
@@ -193,6 +194,6 @@ func agree(rules []*rule, legacy bool) cell {
 	case c.first.definition.Confidence == Doubtful:
 		c.why = Unsure
 	}
-	c.quick = c.others == nil && c.first.quick != slow
+	c.quick = c.why == Named && c.others == nil && c.first.quick != slow
 	return c
 }

@@ -80,6 +80,36 @@ func BenchmarkEmbedded(b *testing.B) {
 	}
 }
 
+// BenchmarkEndToEndSignals compares a server that says what elements mean with one that does not, in turns, on one
+// Redis without an append-only file.
+func BenchmarkEndToEndSignals(b *testing.B) {
+	r := testkit.StartRedis(b)
+	start := func(signals string) *server {
+		return startServer(b, map[string]string{
+			"REDIS_URL": r.URL(), "REDIS_STREAM_MAXLEN": "200000", "SIGNALS": signals, "DATA_DIR": b.TempDir(),
+		})
+	}
+	with, without := start("true"), start("false")
+	measure := func(s *server) (rate, cpu float64) {
+		before := cpuSeconds(b, s.cmd.Process.Pid)
+		full := runFleet(b, s, "--devices", "400", "--duration", "5s")
+		return full.Rate, (cpuSeconds(b, s.cmd.Process.Pid) - before) / full.Records * 1e6
+	}
+	for b.Loop() {
+		var rates, rateRatio, cpuRatio []float64
+		for range rounds {
+			rate, cpu := measure(with)
+			plainRate, plainCPU := measure(without)
+			rates, rateRatio = append(rates, rate), append(rateRatio, rate/plainRate)
+			cpuRatio = append(cpuRatio, cpu/plainCPU)
+		}
+		b.ReportMetric(median(rates), "records/s")
+		b.ReportMetric(median(rateRatio), "with/without")
+		b.ReportMetric(median(cpuRatio), "server-cpu-with/without")
+		b.ReportMetric(0, "ns/op")
+	}
+}
+
 // fleetResult is what matters here of the JSON that simulate prints.
 type fleetResult struct {
 	Records float64 `json:"records_acknowledged"`
