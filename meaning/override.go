@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // What a file of overrides may have at most.
@@ -140,7 +141,7 @@ func (d *Dictionary) Override(tsv string) (*Dictionary, error) {
 
 // splitFields are the fields of a line, none of an empty one or a comment.
 func splitFields(text string) []string {
-	text = strings.TrimRight(text, " \t\r\n")
+	text = strings.TrimRightFunc(text, unicode.IsSpace)
 	if text == "" || text[0] == '#' {
 		return nil
 	}

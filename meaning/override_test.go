@@ -207,6 +207,7 @@ func TestOverridesAreBounded(t *testing.T) {
 func FuzzOverride(f *testing.F) {
 	f.Add("imei:356307042441013\t9\t2\ttank.level\tnumber\t0\t0.05\t0\t%")
 	f.Add("match\tid\twidth\tname\ttype\tenum\nfamily:ft\t9\t1\tt\tenum\t1=on|2=off")
+	f.Add("\f\n \t")
 	f.Add("*  66  2  -\nmodel:FMB640  1  x  a.b  flags")
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := Embedded().Override(text)
