@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 const answerFMC130 = "Ver:03.28.07_00 GPS:AXN_5.10 Hw:FMC130 Mod:42 IMEI:" + first + " Init:2026-1-1 0:0 Uptime:1"
@@ -180,4 +182,120 @@ func TestDeviceStoreAway(t *testing.T) {
 		sum/n > 1 { // a call of the store takes 5 s to fail
 		t.Errorf("%v ACKs took %v s", n, sum)
 	}
+}
+
+// sendElements sends a record of these elements, id and value in four bytes or two, and waits for its ACK.
+func sendElements(d *testkit.Tracker, at *uint64, elements ...[2]uint64) {
+	*at += 1000
+	r := teltonika.Record{Timestamp: *at}
+	for _, e := range elements {
+		group := teltonika.Group4
+		if e[0] == ambiguous[0] {
+			group = teltonika.Group2
+		}
+		r.AddNumber(uint16(e[0]), group, e[1])
+	}
+	d.SendFrame(teltonika.Codec8E, r)
+	d.ExpectACK(1)
+}
+
+var (
+	ambiguous = [2]uint64{25, 300} // of Bluetooth sensors ×0.01 or of the engine ×0.1
+	fmx6Only  = [][2]uint64{{80, 12}, {113, 900}}
+)
+
+// lastPayload is the record stored last.
+func lastPayload(t testing.TB, s store) string {
+	t.Helper()
+	all := s.payloads(t)
+	return all[len(all)-1]
+}
+
+// TestEvidenceOutlivesTheProcess: a record that means two things alone is named after a restart, by what the device sent
+// before it. Until that is loaded it is not named at all, and never wrong.
+func TestEvidenceOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	const named, any = `"signals":{"can.engine.temperature":30},"device":{"family":"fmx6","by":"elements"}`, `"signals"`
+	for _, st := range []store{embeddedStore(t), redisStore(t)} {
+		t.Run(st.name, func(t *testing.T) {
+			s, at := startServer(t, st.settings), uint64(1_700_000_000_000)
+			d := login(t, s, first, teltonika.LoginAccept)
+			sendElements(d, &at, ambiguous)
+			if p := lastPayload(t, st); strings.Contains(p, any) {
+				t.Fatalf("named without evidence: %s", p)
+			}
+			sendElements(d, &at, fmx6Only...)
+			testkit.Eventually(t, "saved", func() bool {
+				return s.metric(`teltonika_device_store_calls_total{call="save",result="ok"}`) > 0
+			})
+			s = s.reborn(st.settings)
+			d = login(t, s, first, teltonika.LoginAccept)
+			testkit.Eventually(t, "named again", func() bool {
+				sendElements(d, &at, ambiguous)
+				p := lastPayload(t, st)
+				if strings.Contains(p, any) && !strings.Contains(p, named) {
+					t.Errorf("named otherwise: %s", p)
+				}
+				return strings.Contains(p, named)
+			})
+		})
+	}
+}
+
+// count is how many lines with the message have been logged.
+func (s *server) count(message string) int {
+	return strings.Count(s.tail(1<<30), fmt.Sprintf(`"msg":%q`, message))
+}
+
+// TestOverridesUnderLoad reloads them while a fleet sends. Each record is read by one of the two, never by some of both,
+// and a broken file in between changes nothing.
+func TestOverridesUnderLoad(t *testing.T) {
+	t.Parallel()
+	rows := func(name string) string {
+		return "*\t66\t2\t" + name + ".voltage\tnumber\t0\t0.001\t0\tV\n*\t240\t1\t" + name + ".movement\tbool\n"
+	}
+	path, st := settingFile(t, rows("one")), embeddedStore(t)
+	st.settings["DICTIONARY_OVERRIDES"] = path
+	s := startServer(t, st.settings)
+	f := startFleet(t, s.devices, 20, nil)
+	const progress = 100 // records with each
+	for _, c := range []struct{ content, logged string }{
+		{rows("two"), "dictionary overrides read"},
+		{rows("three") + "broken\n", "dictionary overrides cannot be used, the last good ones stay"},
+		{rows("one"), "dictionary overrides read"},
+		{rows("two"), "dictionary overrides read"},
+	} {
+		f.awaitProgress(t, progress)
+		before := s.count(c.logged)
+		replaceFile(t, path, c.content)
+		testkit.Eventually(t, c.logged, func() bool { return s.count(c.logged) > before })
+	}
+	f.awaitProgress(t, progress)
+	f.end(t)
+	versions := map[string]string{}
+	for _, p := range st.payloads(t) {
+		var r struct {
+			Signals map[string]any
+			Dict    string
+		}
+		if err := json.Unmarshal([]byte(p), &r); err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]bool{}
+		for name := range r.Signals {
+			if set, _, _ := strings.Cut(name, "."); set == "one" || set == "two" || set == "three" {
+				names[set] = true
+			}
+		}
+		for set := range names {
+			if len(names) > 1 || set == "three" || versions[r.Dict] != "" && versions[r.Dict] != set {
+				t.Fatalf("by dictionary %s, of which others are %s: %s", r.Dict, versions[r.Dict], p)
+			}
+			versions[r.Dict] = set
+		}
+	}
+	if len(versions) != 2 {
+		t.Errorf("records by %v", versions)
+	}
+	s.wantBalance()
 }

@@ -110,7 +110,9 @@ func TestModelsAreFollowed(t *testing.T) {
 	if r := d.Meaning().Current(); r.Model() != "FMB640" || r.By() != meaning.ByMap {
 		t.Errorf("it is %v", r)
 	}
-	f.(*follower[*Models]).watcher.Refresh = 20 * time.Millisecond
+	watcher := f.(*follower[*Models]).watcher
+	watcher.Refresh = 20 * time.Millisecond
+	watcher.Source.(*source.File[*Models]).Settle = 10 * time.Millisecond
 	s.run(f)
 	write(t, path, imei(1)+" spaceship\n")
 	testkit.Eventually(t, "said", func() bool { return s.log.Has("the last good ones stay", "line 1", "spaceship") })

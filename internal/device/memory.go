@@ -192,7 +192,7 @@ func (m *Memory) Run(ctx context.Context) {
 const (
 	loadBatch = 256
 	saveBatch = 256
-	saveEvery = 2 * time.Second // between two looks at what is new
+	saveEvery = 5 * time.Second // between two looks at what is new, 30 ms of a processor for a full table
 	saveAgain = 24 * time.Hour  // what is not new is saved all the same, or it would expire
 	loadAgain = time.Minute     // where others save, too
 	lastSave  = 2 * time.Second

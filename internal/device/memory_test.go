@@ -262,7 +262,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		connected[i] = m.Hold(fmt.Sprint("honest", i))
 		defer connected[i].Release()
 	}
-	for i := range 20 * size {
+	for i := range 8 * size {
 		d := m.Hold(fmt.Sprint("made-up", i))
 		learn(d)
 		d.Release()

@@ -10,7 +10,7 @@ import (
 
 // Whoever makes IMEIs up fills the room and no more, and takes nothing away from the devices that are connected.
 func TestTableUnderAttack(t *testing.T) {
-	const size, honest, madeUp = 1024, 300, 50_000
+	const size, honest, madeUp = 1024, 300, 10_000
 	s, _ := newSubject(t, size, nil)
 	connected := make([]*Device, honest)
 	for i := range connected {
@@ -80,7 +80,7 @@ func TestTableByMany(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for i := range 3000 {
+			for i := range 800 {
 				d := s.Hold(imei(i % 300))
 				send(d, fmx6Elements[i%len(fmx6Elements)])
 				if i%100 == 0 {
