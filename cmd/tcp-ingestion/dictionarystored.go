@@ -6,18 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/dictionary"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
@@ -206,18 +202,10 @@ func (s *storedRecords) device(
 	return v, nil
 }
 
-// keptTimeout is how long is waited for what the service has kept.
-const keptTimeout = 5 * time.Second
-
 // kept is what the service has kept of a device, nil if that is nothing.
 func (s *storedRecords) kept(ctx context.Context, imei string) (*device.Kept, error) {
-	if s.config.ControlRedisURL == "" {
-		if _, err := os.Stat(filepath.Join(s.config.DataDir, sqlitestore.FileName)); err != nil {
-			return nil, nil // and none is made
-		}
-	}
-	store, err := deviceStore(s.config, s.logger)
-	if err != nil {
+	store, err := keptDevices(s.config, s.logger)
+	if store == nil {
 		return nil, err
 	}
 	defer store.Close()

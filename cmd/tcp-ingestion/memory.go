@@ -21,7 +21,7 @@ import (
 // memory is what is known of devices, with what keeps it and what is read into it.
 type memory struct {
 	*device.Memory
-	store     device.Store
+	store     device.Store    // nil if there is none
 	overrides device.Follower // nil without DICTIONARY_OVERRIDES
 	models    device.Follower // nil without DEVICE_MODELS
 	end       context.CancelFunc
@@ -145,7 +145,9 @@ func (m *memory) close() {
 			f.Close()
 		}
 	}
-	m.store.Close()
+	if m.store != nil {
+		m.store.Close()
+	}
 }
 
 // modelQuestion is the sender of the service's own commands, in the log.

@@ -187,7 +187,12 @@ func TestDeviceStoreAway(t *testing.T) {
 // sendElements sends a record of these elements, id and value in four bytes or two, and waits for its ACK.
 func sendElements(d *testkit.Tracker, at *uint64, elements ...[2]uint64) {
 	*at += 1000
-	r := teltonika.Record{Timestamp: *at}
+	d.SendFrame(teltonika.Codec8E, recordOf(*at, elements...))
+	d.ExpectACK(1)
+}
+
+func recordOf(at uint64, elements ...[2]uint64) teltonika.Record {
+	r := teltonika.Record{Timestamp: at}
 	for _, e := range elements {
 		group := teltonika.Group4
 		if e[0] == ambiguous[0] {
@@ -195,8 +200,7 @@ func sendElements(d *testkit.Tracker, at *uint64, elements ...[2]uint64) {
 		}
 		r.AddNumber(uint16(e[0]), group, e[1])
 	}
-	d.SendFrame(teltonika.Codec8E, r)
-	d.ExpectACK(1)
+	return r
 }
 
 var (
@@ -212,14 +216,14 @@ func lastPayload(t testing.TB, s store) string {
 }
 
 // TestEvidenceOutlivesTheProcess: a record that means two things alone is named after a restart, by what the device sent
-// before it. Until that is loaded it is not named at all, and never wrong.
+// before it, and so is one of a dead letter. Until that is loaded it is not named at all, and never wrong.
 func TestEvidenceOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
 	const named, any = `"signals":{"can.engine.temperature":30},"device":{"family":"fmx6","by":"elements"}`, `"signals"`
 	for _, st := range []store{embeddedStore(t), redisStore(t)} {
 		t.Run(st.name, func(t *testing.T) {
 			s, at := startServer(t, st.settings), uint64(1_700_000_000_000)
-			d := login(t, s, first, teltonika.LoginAccept)
+			d := login(t, s, buriedDevice, teltonika.LoginAccept)
 			sendElements(d, &at, ambiguous)
 			if p := lastPayload(t, st); strings.Contains(p, any) {
 				t.Fatalf("named without evidence: %s", p)
@@ -229,7 +233,7 @@ func TestEvidenceOutlivesTheProcess(t *testing.T) {
 				return s.metric(`teltonika_device_store_calls_total{call="save",result="ok"}`) > 0
 			})
 			s = s.reborn(st.settings)
-			d = login(t, s, first, teltonika.LoginAccept)
+			d = login(t, s, buriedDevice, teltonika.LoginAccept)
 			testkit.Eventually(t, "named again", func() bool {
 				sendElements(d, &at, ambiguous)
 				p := lastPayload(t, st)
@@ -238,6 +242,17 @@ func TestEvidenceOutlivesTheProcess(t *testing.T) {
 				}
 				return strings.Contains(p, named)
 			})
+
+			data := teltonika.AVLData{Codec: teltonika.Codec8E, Records: []teltonika.Record{recordOf(1, ambiguous)}}
+			frame, err := data.AppendFrame(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.bury(t, "malformed", frame)
+			st.deadLetters(t, 0, "replay", "--all")
+			if p := lastPayload(t, st); !strings.Contains(p, `"timestamp":"1970`) || !strings.Contains(p, named) {
+				t.Errorf("replayed: %s", p)
+			}
 		})
 	}
 }

@@ -28,8 +28,9 @@ type Replayer struct {
 	Publisher *publish.Publisher // nil: nothing is stored, only tried
 	Raw       bool               // adds each record's bytes to its document
 
-	// Meaning is what the device's elements are read with; nil: their meaning is left out.
-	Meaning func(imei string) *meaning.Device
+	// Meaning is what the device's elements are read with; nil: their meaning is left out. claimed: nobody vouches for
+	// the IMEI, as in a datagram.
+	Meaning func(imei string, claimed bool) *meaning.Device
 
 	packet pipeline.Packet
 }
@@ -71,7 +72,7 @@ func (r *Replayer) decode(l *Letter) error {
 		DeviceID: l.DeviceID, Codec: teltonika.Codec(body[0]), Received: l.Received, Transport: l.Transport,
 	}
 	if r.Meaning != nil {
-		o.Meaning = r.Meaning(l.DeviceID)
+		o.Meaning = r.Meaning(l.DeviceID, l.Transport == engine.UDP)
 	}
 	p.Hold(o, l.Frame, body, offset)
 	return p.Decode()

@@ -257,7 +257,7 @@ func TestReplaySaysWhatElementsMean(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := ""
-	r.Meaning = func(imei string) *meaning.Device {
+	r.Meaning = func(imei string, _ bool) *meaning.Device {
 		asked = imei
 		return meaning.NewDevice(meaning.Embedded(), imei)
 	}

@@ -50,10 +50,13 @@ func (d *Device) Meaning() *meaning.Device {
 	return d.meaning
 }
 
-// Await waits until the store has said what it knows of the device, or until ctx ends. It is for those who may wait:
-// a session does not.
+// Await waits until the store has said what it knows of the device, or fails, or until ctx ends. It is for those who
+// may wait: a session does not.
 func (d *Device) Await(ctx context.Context) error {
 	for d != nil && d.isLoading() {
+		if f := d.memory.keeper.loads.Failure(); f != nil {
+			return f.Err
+		}
 		if !backoff.Pause(ctx, awaitPause) {
 			return ctx.Err()
 		}
