@@ -215,8 +215,8 @@ func lastPayload(t testing.TB, s store) string {
 	return all[len(all)-1]
 }
 
-// TestEvidenceOutlivesTheProcess: a record that means two things alone is named after a restart, by what the device sent
-// before it, and so is one of a dead letter. Until that is loaded it is not named at all, and never wrong.
+// TestEvidenceOutlivesTheProcess: a record that means two things alone is named after a restart, by what the device
+// sent before it, and so is one of a dead letter. Until that is loaded it is not named at all, and never wrong.
 func TestEvidenceOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
 	const named, any = `"signals":{"can.engine.temperature":30},"device":{"family":"fmx6","by":"elements"}`, `"signals"`
@@ -262,8 +262,8 @@ func (s *server) count(message string) int {
 	return strings.Count(s.tail(1<<30), fmt.Sprintf(`"msg":%q`, message))
 }
 
-// TestOverridesUnderLoad reloads them while a fleet sends. Each record is read by one of the two, never by some of both,
-// and a broken file in between changes nothing.
+// TestOverridesUnderLoad reloads them while a fleet sends. Each record is read by one of the two, never by some of
+// both, and a broken file in between changes nothing.
 func TestOverridesUnderLoad(t *testing.T) {
 	t.Parallel()
 	rows := func(name string) string {
