@@ -71,7 +71,7 @@ func (e *Engine) ask(ctx context.Context) (*layout, error) {
 	}
 	l.wrong = e.judge(l)
 	before := e.layout.Swap(l)
-	e.forgetReplaced(before, l)
+	e.tellClient(before, l)
 	return l, nil
 }
 
@@ -150,17 +150,21 @@ func (l *layout) missing() string {
 	return ""
 }
 
-// forgetReplaced has the client forget topics that have been deleted and made anew, which it would never write to. What
-// it still held for the old one fails, and is written to the new one by the next Store.
-func (e *Engine) forgetReplaced(before, now *layout) {
+// tellClient has the client look anew at topics that have got more partitions, and forget those that have been deleted
+// and made anew, which it would never write to. What it still held for the old one fails, and is written to the new one.
+func (e *Engine) tellClient(before, now *layout) {
 	if before == nil {
 		return
 	}
 	for k := range now.topics {
 		was, is := &before.topics[k], &now.topics[k]
-		if len(was.partitions) > 0 && len(is.partitions) > 0 && was.id != is.id {
+		switch {
+		case len(was.partitions) == 0 || len(is.partitions) == 0:
+		case was.id != is.id:
 			e.log.Warn("kafka topic was deleted and made anew, what was in it is gone", "topic", is.name)
 			e.client.PurgeTopicsFromProducing(is.name)
+		case len(was.partitions) != len(is.partitions):
+			e.client.ForceMetadataRefresh()
 		}
 	}
 }
