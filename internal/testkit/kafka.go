@@ -5,6 +5,7 @@ package testkit
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -63,13 +64,19 @@ func kafkaHome(name string) string {
 	return filepath.Join(cache, "tcp-ingestion-tools", "kafka-"+kafkaVersion, name)
 }
 
+// freePort is a port below those that the kernel gives to outgoing connections, of which brokers make many: one of them
+// could take the port of a broker that is down.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const lowest, ports = 20_000, 12_000
+	var err error
+	for range 100 {
+		port := lowest + rand.IntN(ports)
+		var l net.Listener
+		if l, err = net.Listen("tcp", local(port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }
 
 func (k *Kafka) begin(nodes int, settings []string) error {
