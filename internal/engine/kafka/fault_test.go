@@ -48,10 +48,12 @@ type fault struct {
 	while time.Duration                                    // from do to cure
 	// stalls: until the cure some devices are not acknowledged, so waiting begins there.
 	stalls bool
+	// leaderless: beside it are topics of one replica, of which some partitions have no leader then.
+	leaderless bool
 }
 
 var faults = []fault{
-	{name: "leader killed", do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill(leader) }, cure: start},
+	{name: "leader killed", leaderless: true, do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill(leader) }, cure: start},
 	{name: "follower killed", do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill((leader + 1) % 3) },
 		cure: func(t *testing.T, k *testkit.Kafka, leader int) { start(t, k, (leader+1)%3) }},
 	{name: "leader frozen for longer than an election", while: 20 * time.Second,
@@ -138,9 +140,16 @@ func (f fault) run(t *testing.T, k *testkit.Kafka) {
 	fleet := startFleet(t, e, k)
 	fleet.awaitAll(t, time.Now(), testkit.Timeout)
 	leader := leaderOf(t, k, topic)
+	var alone *single
+	if f.leaderless {
+		alone = startSingle(t, k, leader)
+	}
 
 	begin := time.Now()
 	f.do(t, k, leader)
+	if f.leaderless {
+		alone.othersGoOn(t, begin)
+	}
 	const recovery = 45 * time.Second
 	if !f.stalls {
 		t.Logf("every device has an ACK %v after the fault", fleet.awaitAll(t, begin, recovery).Round(100*time.Millisecond))
@@ -154,4 +163,7 @@ func (f fault) run(t *testing.T, k *testkit.Kafka) {
 		t.Logf("every device has an ACK %v after the cure", fleet.awaitAll(t, cured, recovery).Round(100*time.Millisecond))
 	}
 	fleet.settle(t)
+	if f.leaderless {
+		alone.recovers(t)
+	}
 }

@@ -173,8 +173,8 @@ func (e *Engine) partitions() (int, error) {
 			}
 			return 0, l.wrong
 		}
-		if !pause(ctx, 100*time.Millisecond) {
-			return 0, e.classify(err)
+		if failure := e.classify(err); !failure.Transient || !pause(ctx, 100*time.Millisecond) {
+			return 0, failure
 		}
 	}
 }

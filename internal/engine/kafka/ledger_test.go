@@ -37,6 +37,7 @@ type fleet struct {
 	stall     atomic.Int64 // the longest time between two ACKs of a device, in ns
 }
 
+// startFleet starts the devices, and ends them with the test.
 func startFleet(t *testing.T, e *Engine, on *testkit.Kafka) *fleet {
 	f := &fleet{
 		topic: e.opt.Topic, on: on, stop: make(chan struct{}),
@@ -105,9 +106,15 @@ func (f *fleet) total() (n int64) {
 // awaitAll waits until every device has had an ACK since the moment, and returns how long that took the last of them.
 func (f *fleet) awaitAll(t *testing.T, since time.Time, within time.Duration) time.Duration {
 	t.Helper()
+	return f.await(t, since, within, func(int) bool { return true })
+}
+
+// await is awaitAll for some of the devices.
+func (f *fleet) await(t *testing.T, since time.Time, within time.Duration, those func(d int) bool) time.Duration {
+	t.Helper()
 	testkit.EventuallyIn(t, "an ACK for every device", within, func() bool {
 		for d := range f.lastACK {
-			if f.lastACK[d].Load() < since.UnixNano() {
+			if those(d) && f.lastACK[d].Load() < since.UnixNano() {
 				return false
 			}
 		}

@@ -1,0 +1,187 @@
+package kafka
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+const password = "hunter2-but-longer"
+
+// certificates are files of an authority, and of a server and a client whose certificates it has signed.
+type certificates struct{ dir, ca, server, cert, key string }
+
+func newCertificates(t *testing.T) certificates {
+	c := certificates{dir: t.TempDir()}
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caKey, caPEM := c.sign(t, ca, ca, nil)
+	leaf := func(name string) (key *ecdsa.PrivateKey, cert []byte) {
+		return c.sign(t, &x509.Certificate{
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		}, ca, caKey)
+	}
+	serverKey, server := leaf("broker")
+	clientKey, client := leaf("service")
+	c.ca = c.write(t, "ca.pem", caPEM)
+	c.server = c.write(t, "server.pem", append(keyPEM(t, serverKey), server...))
+	c.cert, c.key = c.write(t, "cert.pem", client), c.write(t, "key.pem", keyPEM(t, clientKey))
+	return c
+}
+
+func (c certificates) sign(t *testing.T, what, by *x509.Certificate, byKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if byKey == nil {
+		byKey = key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, what, by, &key.PublicKey, byKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func keyPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+func (c certificates) write(t *testing.T, name string, content []byte) string {
+	path := filepath.Join(c.dir, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// guarded is a broker whose second listener speaks TLS, asks for a client's certificate, and lets in by SASL only.
+func guarded(t *testing.T, c certificates) *testkit.Kafka {
+	t.Helper()
+	module := "org.apache.kafka.common.security."
+	k, err := testkit.StartKafka(1,
+		"listener.security.protocol.map=DIRECT:PLAINTEXT,RELAY:SASL_SSL,CONTROLLER:PLAINTEXT",
+		"ssl.keystore.type=PEM", "ssl.keystore.location="+c.server, "ssl.truststore.type=PEM", "ssl.truststore.location="+c.ca,
+		"ssl.client.auth=required",
+		"listener.name.relay.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+		"listener.name.relay.plain.sasl.jaas.config="+module+`plain.PlainLoginModule required user_svc="`+password+`";`,
+		"listener.name.relay.scram-sha-256.sasl.jaas.config="+module+"scram.ScramLoginModule required;",
+		"listener.name.relay.scram-sha-512.sasl.jaas.config="+module+"scram.ScramLoginModule required;",
+		"listener.name.relay.oauthbearer.sasl.jaas.config="+module+
+			`oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
+		_, err := k.Admin.AlterUserSCRAMs(t.Context(), nil,
+			[]kadm.UpsertSCRAM{{User: "svc", Mechanism: m, Iterations: 4096, Password: password}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return k
+}
+
+// token is one that is signed by nobody, which a broker takes that is set up for tests.
+func token(subject string) string {
+	part := base64.RawURLEncoding.EncodeToString
+	return fmt.Sprintf("%s.%s.", part([]byte(`{"alg":"none"}`)), part(fmt.Appendf(nil, `{"sub":"%s","iat":%d,"exp":%d}`,
+		subject, time.Now().Unix()-10, time.Now().Unix()+600)))
+}
+
+// TestTLSAndSASL lets the engine in by every mechanism, and says why it is not let in without showing the password.
+func TestTLSAndSASL(t *testing.T) {
+	c := newCertificates(t)
+	k := guarded(t, c)
+	topic := newTopics(t, k, 2, 1)
+	encrypted := TLS{On: true, CAFile: c.ca, CertFile: c.cert, KeyFile: c.key}
+	tokenFile := c.write(t, "token", []byte(token("svc")+"\n"))
+	for name, s := range map[string]SASL{
+		"PLAIN":         {Mechanism: "PLAIN", User: "svc", Password: password},
+		"SCRAM-SHA-256": {Mechanism: "SCRAM-SHA-256", User: "svc", Password: password},
+		"SCRAM-SHA-512": {Mechanism: "SCRAM-SHA-512", User: "svc", Password: password},
+		"OAUTHBEARER":   {Mechanism: "OAUTHBEARER", TokenFile: tokenFile},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := open(t, k.RelayAddrs(), topic, func(o *Options) { o.TLS, o.SASL = encrypted, s })
+			defer e.Close()
+			testkit.Succeeds(t, "to be let in", testkit.Timeout, func() error { _, err := e.Probe(t.Context()); return err })
+			if err := e.Store(t.Context(), e.Lane(device), enginetest.NewBatch(device, 0, 3)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for name, wrong := range map[string]func(*Options){
+		"wrong password": func(o *Options) {
+			o.TLS, o.SASL = encrypted, SASL{Mechanism: "SCRAM-SHA-512", User: "svc", Password: password + "3"}
+		},
+		"no certificate of ours":       func(o *Options) { o.TLS, o.SASL = TLS{On: true, CAFile: c.ca}, SASL{} },
+		"certificate of somebody else": func(o *Options) { o.TLS = TLS{On: true} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			e := open(t, k.RelayAddrs(), topic, wrong, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			defer e.Close()
+			_, err := e.Probe(t.Context())
+			stored := e.Store(t.Context(), e.Lane(device), enginetest.NewBatch(device, 0, 3))
+			if err == nil || stored == nil {
+				t.Fatalf("let in: %v, %v", err, stored)
+			}
+			t.Log(err)
+			if text := err.Error() + stored.Error() + log.String(); strings.Contains(text, password) {
+				t.Errorf("the password is shown: %s", text)
+			}
+		})
+	}
+	if n := len(contents(t, k, topic)); n != 12 {
+		t.Errorf("%d records, want 12", n)
+	}
+}
+
+// TestFilesOfTLS: what is wrong with one of them is said at the start.
+func TestFilesOfTLS(t *testing.T) {
+	c := newCertificates(t)
+	for name, wrong := range map[string]TLS{
+		"no such CA": {On: true, CAFile: "/nowhere"}, "no CA": {On: true, CAFile: c.key},
+		"no such key": {On: true, CertFile: c.cert, KeyFile: "/nowhere"}, "another key": {On: true, CertFile: c.ca, KeyFile: c.key},
+	} {
+		if err := wrong.Check(); err == nil {
+			t.Errorf("%s: nothing is wrong", name)
+		}
+		if _, err := New(Options{Brokers: []string{"a:1"}, Topic: "t", Durability: Leader, TLS: wrong}); err == nil {
+			t.Errorf("%s: an engine is made", name)
+		}
+	}
+	if err := (TLS{On: true, CAFile: c.ca, CertFile: c.cert, KeyFile: c.key}).Check(); err != nil {
+		t.Error(err)
+	}
+}
