@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -246,4 +248,45 @@ func (k *Kafka) Close() {
 		n.relay.Close()
 	}
 	_ = os.RemoveAll(k.dir)
+}
+
+// Contents reads a whole topic with a client of the test's own, which knows nothing of the engine: partition by
+// partition, each in its order.
+func (k *Kafka) Contents(t testing.TB, topic string) (all []*kgo.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	ends, err := k.Admin.ListEndOffsets(ctx, topic)
+	if err != nil || ends.Error() != nil {
+		t.Fatalf("ends of %s: %v, %v", topic, err, ends.Error())
+	}
+	left := map[int32]int64{}
+	from := map[int32]kgo.Offset{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition], from[o.Partition] = o.Offset, kgo.NewOffset().AtStart()
+		}
+	})
+	if len(left) == 0 {
+		return nil
+	}
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.Addrs()...), kgo.FetchMaxWait(50*time.Millisecond),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.DisableClientMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for len(left) > 0 {
+		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			all = append(all, r)
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+		if ctx.Err() != nil {
+			t.Fatalf("read %s: %v; partitions %v are not at their ends", topic, ctx.Err(), left)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *kgo.Record) int { return int(a.Partition - b.Partition) })
+	return all
 }

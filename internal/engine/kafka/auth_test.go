@@ -162,7 +162,7 @@ func TestTLSAndSASL(t *testing.T) {
 			}
 		})
 	}
-	if n := len(contents(t, k, topic)); n != 12 {
+	if n := len(k.Contents(t, topic)); n != 12 {
 		t.Errorf("%d records, want 12", n)
 	}
 }

@@ -30,7 +30,7 @@ func wantLargeRefused(t *testing.T, e *Engine, topic string, b *engine.Batch, la
 			t.Errorf("item %d: %v", i, r.Err)
 		}
 	}
-	if n := len(contents(t, broker, topic)); n != len(b.Records)-len(large) {
+	if n := len(broker.Contents(t, topic)); n != len(b.Records)-len(large) {
 		t.Errorf("%d records are stored, want %d", n, len(b.Records)-len(large))
 	}
 }
@@ -114,7 +114,7 @@ func TestDeadLetterInParts(t *testing.T) {
 		return nil
 	})
 	removed := map[string]bool{}
-	stored := contents(t, broker, topic+".dead")
+	stored := broker.Contents(t, topic+".dead")
 	for _, r := range stored {
 		removed[string(r.Key)] = removed[string(r.Key)] || r.Value == nil
 	}
@@ -172,7 +172,7 @@ func TestDatesOfDevices(t *testing.T) {
 	if err := e.Store(t.Context(), e.Lane(device), b); err != nil {
 		t.Fatal(err)
 	}
-	for i, r := range contents(t, broker, topic) {
+	for i, r := range broker.Contents(t, topic) {
 		if b.Results[i].Err != nil || r.Timestamp.Before(from.Truncate(time.Millisecond)) || r.Timestamp.After(time.Now()) {
 			t.Errorf("record %d has the time %v: %v", i, r.Timestamp, b.Results[i].Err)
 		}
@@ -246,7 +246,7 @@ func TestPartitionsAreAdded(t *testing.T) {
 		return err == nil && len(s.Shards) == 4
 	})
 	store(1)
-	all := contents(t, broker, topic)
+	all := broker.Contents(t, topic)
 	if len(all) != 2 || all[0].Partition != 0 || all[1].Partition != partitionOf(moved, 4) ||
 		all[1].Timestamp.Before(all[0].Timestamp) {
 		t.Errorf("%v", all)

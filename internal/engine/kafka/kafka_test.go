@@ -59,7 +59,7 @@ func replaceTopics(t *testing.T, topic string, partitions int32) {
 
 func records(t testing.TB, topic string) (all []enginetest.Stored) {
 	t.Helper()
-	for _, r := range contents(t, broker, topic) {
+	for _, r := range broker.Contents(t, topic) {
 		h := headers(t, r, "id codec ts")
 		all = append(all, enginetest.Stored{
 			DeviceID: string(r.Key), Codec: h["codec"], Timestamp: parseTime(t, h["ts"]).UnixMilli(), Payload: string(r.Value),
@@ -70,7 +70,7 @@ func records(t testing.TB, topic string) (all []enginetest.Stored) {
 
 func deadLetters(t testing.TB, topic string) (all []enginetest.StoredDead) {
 	t.Helper()
-	stored := contents(t, broker, topic+".dead")
+	stored := broker.Contents(t, topic+".dead")
 	removed := map[string]bool{}
 	for _, r := range stored {
 		removed[string(r.Key)] = removed[string(r.Key)] || r.Value == nil
@@ -90,7 +90,7 @@ func deadLetters(t testing.TB, topic string) (all []enginetest.StoredDead) {
 
 func messages(t testing.TB, topic string) (all []engine.Message) {
 	t.Helper()
-	for _, r := range contents(t, broker, topic+".messages") {
+	for _, r := range broker.Contents(t, topic+".messages") {
 		h := headers(t, r, "ts codec type sent")
 		kind, err := strconv.Atoi(h["type"])
 		if err != nil {

@@ -194,8 +194,9 @@ func (l *lane) produce() {
 	l.now, l.todo = l.todo[last], l.todo[:last]
 	l.open, l.failed = true, nil
 	l.left.Store(int64(len(l.now)))
+	settled := l.settled // made once, and not for each record
 	for _, i := range l.now {
-		l.e.client.Produce(context.Background(), &l.records[i], l.settled)
+		l.e.client.Produce(context.Background(), &l.records[i], settled)
 	}
 }
 

@@ -138,7 +138,7 @@ func (f *fleet) settle(t *testing.T) {
 	runtime.ReadMemStats(&memory)
 	next := map[string]int64{}
 	copies, disorder, stored := 0, 0, 0
-	for _, r := range contents(t, f.on, f.topic) {
+	for _, r := range f.on.Contents(t, f.topic) {
 		stored++
 		n := number(t, header(r, "id"))
 		switch want := next[string(r.Key)]; {

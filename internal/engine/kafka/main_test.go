@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -88,45 +85,4 @@ func open(t testing.TB, addrs []string, topic string, change ...func(*Options)) 
 		t.Fatal(err)
 	}
 	return e
-}
-
-// contents reads a whole topic with a client of the test's own, which knows nothing of the engine: partition by
-// partition, each in its order.
-func contents(t testing.TB, on *testkit.Kafka, topic string) (all []*kgo.Record) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
-	defer cancel()
-	ends, err := on.Admin.ListEndOffsets(ctx, topic)
-	if err != nil || ends.Error() != nil {
-		t.Fatalf("ends of %s: %v, %v", topic, err, ends.Error())
-	}
-	left := map[int32]int64{}
-	from := map[int32]kgo.Offset{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition], from[o.Partition] = o.Offset, kgo.NewOffset().AtStart()
-		}
-	})
-	if len(left) == 0 {
-		return nil
-	}
-	c, err := kgo.NewClient(kgo.SeedBrokers(on.Addrs()...), kgo.FetchMaxWait(50*time.Millisecond),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.DisableClientMetrics())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for len(left) > 0 {
-		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			all = append(all, r)
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-		if ctx.Err() != nil {
-			t.Fatalf("read %s: %v; partitions %v are not at their ends", topic, ctx.Err(), left)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b *kgo.Record) int { return int(a.Partition - b.Partition) })
-	return all
 }

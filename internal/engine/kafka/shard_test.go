@@ -38,7 +38,14 @@ func startSingle(t *testing.T, k *testkit.Kafka, node int) *single {
 		}
 		return err == nil && len(s.down) == 12
 	})
-	s.e = open(t, k.Addrs(), topic)
+	testkit.Eventually(t, "all nodes to know the topic", func() bool {
+		s.e = open(t, k.Addrs(), topic)
+		if s.e.Lanes() == 12 {
+			return true
+		}
+		_ = s.e.Close() // a node that did not know it yet had been asked, and the lanes were guessed
+		return false
+	})
 	t.Cleanup(func() { _ = s.e.Close() })
 	testkit.Succeeds(t, "a probe", testkit.Timeout, func() error { _, err := s.e.Probe(t.Context()); return err })
 	s.fleet = startFleet(t, s.e, k)
@@ -66,7 +73,6 @@ func (s *single) othersGoOn(t *testing.T, since time.Time) {
 		return true
 	})
 	t.Logf("the probe knows the partitions without a leader %v after the fault", time.Since(since).Round(100*time.Millisecond))
-	time.AfterFunc(15*time.Second, s.debug)
 	s.fleet.await(t, time.Now(), testkit.Timeout, func(d int) bool { return !s.waits(d) })
 	if err := s.fleet.publisher.Err(); err != nil {
 		t.Errorf("the publisher counts as failing: %v", err)
