@@ -72,7 +72,8 @@ func (s *single) othersGoOn(t *testing.T, since time.Time) {
 		}
 		return true
 	})
-	t.Logf("the probe knows the partitions without a leader %v after the fault", time.Since(since).Round(100*time.Millisecond))
+	t.Logf("the probe knows the partitions without a leader %v after the fault",
+		time.Since(since).Round(100*time.Millisecond))
 	s.fleet.await(t, time.Now(), testkit.Timeout, func(d int) bool { return !s.waits(d) })
 	if err := s.fleet.publisher.Err(); err != nil {
 		t.Errorf("the publisher counts as failing: %v", err)

@@ -151,7 +151,7 @@ func (l *layout) missing() string {
 }
 
 // tellClient has the client look anew at topics that have got more partitions, and forget those that have been deleted
-// and made anew, which it would never write to. What it still held for the old one fails, and is written to the new one.
+// and made anew, which it would never write to. What it still held for the old one fails, and is written again.
 func (e *Engine) tellClient(before, now *layout) {
 	if before == nil {
 		return
