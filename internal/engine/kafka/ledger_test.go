@@ -24,7 +24,7 @@ const (
 	frameRecords = 10
 )
 
-// fleet is devices that send frames through a publisher, at their pace, and send a frame again until it is acknowledged.
+// fleet is devices that send frames through a publisher, at their pace, each frame until it is acknowledged.
 type fleet struct {
 	topic     string
 	on        *testkit.Kafka

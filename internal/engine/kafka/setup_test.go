@@ -102,7 +102,8 @@ func TestTopicsAreCreated(t *testing.T) {
 		facts[f.Name] = f.Value
 	}
 	for name, want := range map[string]string{
-		"made": "12 partitions, 1 replicas", "made.dead": "12 partitions, 1 replicas", "made.messages": "12 partitions, 1 replicas",
+		"made": "12 partitions, 1 replicas", "made.dead": "12 partitions, 1 replicas",
+		"made.messages": "12 partitions, 1 replicas",
 		"made.dead cleanup.policy": "compact,delete", "made.dead retention.bytes": "1048576", "made.dead retention.ms": "-1",
 		"made cleanup.policy": "delete",
 	} {
