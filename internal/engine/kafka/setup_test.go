@@ -103,7 +103,7 @@ func TestTopicsAreCreated(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"made": "12 partitions, 1 replicas", "made.dead": "12 partitions, 1 replicas",
-		"made.messages": "12 partitions, 1 replicas",
+		"made.messages":            "12 partitions, 1 replicas",
 		"made.dead cleanup.policy": "compact,delete", "made.dead retention.bytes": "1048576", "made.dead retention.ms": "-1",
 		"made cleanup.policy": "delete",
 	} {
