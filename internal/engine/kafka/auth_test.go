@@ -51,7 +51,9 @@ func newCertificates(t *testing.T) certificates {
 	return c
 }
 
-func (c certificates) sign(t *testing.T, what, by *x509.Certificate, byKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
+func (c certificates) sign(
+	t *testing.T, what, by *x509.Certificate, byKey *ecdsa.PrivateKey,
+) (*ecdsa.PrivateKey, []byte) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +90,8 @@ func guarded(t *testing.T, c certificates) *testkit.Kafka {
 	module := "org.apache.kafka.common.security."
 	k, err := testkit.StartKafka(1,
 		"listener.security.protocol.map=DIRECT:PLAINTEXT,RELAY:SASL_SSL,CONTROLLER:PLAINTEXT",
-		"ssl.keystore.type=PEM", "ssl.keystore.location="+c.server, "ssl.truststore.type=PEM", "ssl.truststore.location="+c.ca,
+		"ssl.keystore.type=PEM", "ssl.keystore.location="+c.server,
+		"ssl.truststore.type=PEM", "ssl.truststore.location="+c.ca,
 		"ssl.client.auth=required",
 		"listener.name.relay.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
 		"listener.name.relay.plain.sasl.jaas.config="+module+`plain.PlainLoginModule required user_svc="`+password+`";`,
@@ -172,7 +175,8 @@ func TestFilesOfTLS(t *testing.T) {
 	c := newCertificates(t)
 	for name, wrong := range map[string]TLS{
 		"no such CA": {On: true, CAFile: "/nowhere"}, "no CA": {On: true, CAFile: c.key},
-		"no such key": {On: true, CertFile: c.cert, KeyFile: "/nowhere"}, "another key": {On: true, CertFile: c.ca, KeyFile: c.key},
+		"no such key": {On: true, CertFile: c.cert, KeyFile: "/nowhere"},
+		"another key": {On: true, CertFile: c.ca, KeyFile: c.key},
 	} {
 		if err := wrong.Check(); err == nil {
 			t.Errorf("%s: nothing is wrong", name)

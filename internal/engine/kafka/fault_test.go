@@ -53,7 +53,8 @@ type fault struct {
 }
 
 var faults = []fault{
-	{name: "leader killed", leaderless: true, do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill(leader) }, cure: start},
+	{name: "leader killed", leaderless: true, cure: start,
+		do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill(leader) }},
 	{name: "follower killed", do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill((leader + 1) % 3) },
 		cure: func(t *testing.T, k *testkit.Kafka, leader int) { start(t, k, (leader+1)%3) }},
 	{name: "leader frozen for longer than an election", while: 20 * time.Second,
