@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -67,7 +69,8 @@ const keptTimeout = 5 * time.Second
 // keptDevices is where the service keeps devices, nil if it has kept none.
 func keptDevices(c *config.Config, l *slog.Logger) (device.Store, error) {
 	if c.ControlRedisURL == "" {
-		if _, err := os.Stat(filepath.Join(c.DataDir, sqlitestore.FileName)); err != nil {
+		_, err := os.Stat(filepath.Join(c.DataDir, sqlitestore.FileName))
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil // and none is made
 		}
 	}

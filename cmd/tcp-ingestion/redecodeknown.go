@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redecode"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
@@ -23,7 +18,7 @@ func newRedecoder(ctx context.Context, s *storedRecords) (_ *redecode.Decoder, e
 	if err != nil {
 		return nil, nil, cli.Exit(err.Error(), startExitCode(err))
 	}
-	store, err := s.openKept()
+	store, err := keptDevices(s.config, s.logger)
 	if err != nil {
 		return nil, nil, cli.Exit(err.Error(), exitSettings)
 	}
@@ -42,17 +37,6 @@ func newRedecoder(ctx context.Context, s *storedRecords) (_ *redecode.Decoder, e
 		}
 	}
 	return redecode.New(s.dictionary, known), end, nil
-}
-
-// openKept is where the service keeps devices; nil if it has kept none yet.
-func (s *storedRecords) openKept() (device.Store, error) {
-	if s.config.ControlRedisURL == "" {
-		_, err := os.Stat(filepath.Join(s.config.DataDir, sqlitestore.FileName))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil // and none is made
-		}
-	}
-	return deviceStore(s.config, s.logger)
 }
 
 func loadKept(ctx context.Context, store device.Store, imei string, k *redecode.Known) error {
