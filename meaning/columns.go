@@ -64,9 +64,12 @@ func (r *row) definition() (d Definition) {
 	r.read("enum", func(s string) (err error) { d.Enum, err = parseEnum(s, &d); return err })
 	r.read("flags", func(s string) (err error) { d.Flags, err = parseFlags(s, &d); return err })
 	r.read("invalid", func(s string) (err error) { d.Invalid, err = parseInvalid(s, &d); return err })
-	for column, field := range map[string]*string{"title": &d.Title, "min": &d.Min, "max": &d.Max,
-		"implied_multiplier": &d.ImpliedMultiplier, "group": &d.Group, "note": &d.Note, "source": &d.Source} {
-		r.read(column, func(s string) error { *field = s; return checkPlain(s, 256) })
+	for _, text := range []struct {
+		column string
+		field  *string
+	}{{"title", &d.Title}, {"min", &d.Min}, {"max", &d.Max}, {"implied_multiplier", &d.ImpliedMultiplier},
+		{"group", &d.Group}, {"note", &d.Note}, {"source", &d.Source}} {
+		r.read(text.column, func(s string) error { *text.field = s; return checkPlain(s, 256) })
 	}
 	return d
 }

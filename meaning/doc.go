@@ -5,8 +5,8 @@
 // stays as it was sent. An error code is a fault with a reason, never a value.
 //
 //	dictionary := meaning.Embedded()
-//	device := meaning.NewDevice(dictionary, "356307042441013")      // one for each device, kept
-//	reader := device.Learn(layout, elements) // or device.Current() if it knows the layout
+//	device := meaning.NewDevice(dictionary, "356307042441013") // one for each device, kept
+//	reader := device.Learn(layout, elements)                   // or device.Current() if it knows the layout
 //	signals = reader.AppendNumber(signals, &faults, id, width, number)
 //
 // The package needs the standard library only and does no I/O: the dictionary is embedded.

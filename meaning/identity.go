@@ -29,14 +29,17 @@ type Identity struct {
 const MaxModel = 32
 
 // Identify joins what the user's map says of a device with what the device has said itself. The map is right where
-// both say something else; a model of another family than the map's is not taken over.
+// both say something else; of a device that says it is of another family nothing is taken over.
 func Identify(mapped, getver Identity) Identity {
 	mapped, getver = mapped.normal(), getver.normal()
 	if mapped.Family == 0 && mapped.Model == "" {
 		return getver
 	}
+	if mapped.Family != getver.Family {
+		return mapped
+	}
 	mapped.Firmware = getver.Firmware
-	if mapped.Model == "" && (getver.Family == mapped.Family) {
+	if mapped.Model == "" {
 		mapped.Model = getver.Model
 	}
 	return mapped

@@ -63,8 +63,8 @@ func TestIdentify(t *testing.T) {
 	for _, c := range []struct{ mapped, want string }{
 		{"", "fmb FMC130 getver 03.27.07"},
 		{"fmb", "fmb FMC130 map 03.27.07"},
-		{"fmx6", "fmx6  map 03.27.07"},
-		{"FMB640", "fmx6 FMB640 map 03.27.07"},
+		{"fmx6", "fmx6  map "},
+		{"FMB640", "fmx6 FMB640 map "},
 		{"fmc150", "fmb FMC150 map 03.27.07"},
 	} {
 		mapped, ok := ParseIdentity(c.mapped)
