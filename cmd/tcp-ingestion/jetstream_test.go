@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -237,6 +238,53 @@ func TestShardWithoutLeader(t *testing.T) {
 	s.wantBalance()
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
+}
+
+// TestFullJetStream has a stream that refuses what does not fit. Nothing is acknowledged, readiness says so and
+// recovers when there is room.
+func TestFullJetStream(t *testing.T) {
+	t.Parallel()
+	store, n := jetStreamStore(t, 1, 1)
+	store.settings["PUBLISH_TIMEOUT"] = "2s"
+	s := startServer(t, store.settings)
+	ready := func(want int) func() bool {
+		return func() bool {
+			status, _ := s.get("/readyz")
+			return status == want
+		}
+	}
+	testkit.EventuallyIn(t, "ready", patience, ready(http.StatusOK))
+	resize := func(bytes int64) {
+		t.Helper()
+		known, err := n.JetStream().Stream(t.Context(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := known.CachedInfo().Config
+		c.Discard, c.MaxBytes = jetstream.DiscardNew, bytes
+		if _, err := n.JetStream().UpdateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resize(1 << 20)
+	f := startFleet(t, s.devices, 20, func(o *simulate.Options) {
+		moderate(o)
+		o.ResponseTimeout = 3 * time.Second
+	})
+	testkit.EventuallyIn(t, "not ready", patience, ready(http.StatusServiceUnavailable))
+	if _, body := s.get("/readyz"); !strings.Contains(body, "maximum bytes exceeded") {
+		t.Errorf("/readyz does not say why: %s", body)
+	}
+	full := f.settled(t)
+	if n := f.count(); n != full {
+		t.Errorf("%d records acknowledged by a full stream", n-full)
+	}
+	resize(1 << 30)
+	testkit.EventuallyIn(t, "ready again", 10*time.Second, ready(http.StatusOK))
+	f.awaitProgress(t, 1000)
+	f.end(t)
+	s.wantBalance()
+	store.wantAll(t, f.acknowledged(), false)
 }
 
 // makeShardOn makes a shard's streams on the server of its number only.

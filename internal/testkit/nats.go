@@ -26,10 +26,12 @@ const natsTimeout = 20 * time.Second
 // NATS is one nats-server with JetStream, or a cluster of several, on free loopback ports. Its methods fail the test
 // instead of returning errors.
 type NATS struct {
-	tb    testing.TB
-	dir   string
-	nodes []*natsNode
-	conn  *nats.Conn
+	tb  testing.TB
+	dir string
+
+	options []nats.Option // of conn
+	nodes   []*natsNode
+	conn    *nats.Conn
 }
 
 type natsNode struct {
@@ -56,7 +58,13 @@ func ToolPath(tb testing.TB, name string) string {
 // are killed when the test ends, also if they are frozen, and if the test's process dies.
 func StartNATS(tb testing.TB, nodes int, settings ...string) *NATS {
 	tb.Helper()
-	n := &NATS{tb: tb, dir: tb.TempDir()} // it goes after the servers
+	return StartNATSFor(tb, nil, nodes, settings...)
+}
+
+// StartNATSFor is StartNATS for servers to which the test's own connection needs options.
+func StartNATSFor(tb testing.TB, connection []nats.Option, nodes int, settings ...string) *NATS {
+	tb.Helper()
+	n := &NATS{tb: tb, dir: tb.TempDir(), options: connection} // it goes after the servers
 	tb.Cleanup(func() {
 		if n.conn != nil {
 			n.conn.Close()
@@ -131,8 +139,9 @@ func (n *NATS) Conn() *nats.Conn {
 	if n.conn != nil {
 		return n.conn
 	}
-	conn, err := nats.Connect(n.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-		nats.ReconnectWait(50*time.Millisecond), nats.PingInterval(time.Second), nats.Timeout(time.Second))
+	options := append([]nats.Option{nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(50 * time.Millisecond), nats.PingInterval(time.Second), nats.Timeout(time.Second)}, n.options...)
+	conn, err := nats.Connect(n.URL(), options...)
 	if err != nil {
 		n.tb.Fatalf("connect to nats: %v", err)
 	}
