@@ -23,9 +23,9 @@ func dictionaryCommand() *cli.Command {
 		Usage:       "what elements mean: print it, explain a device's, count what is unknown, check overrides",
 		Description: dictionaryDescription,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a row"},
-			&cli.BoolFlag{Name: "sql", Usage: "print a table for psql, on PostgreSQL or TimescaleDB"},
-			&cli.StringFlag{Name: "id", Usage: "only rows for this element id"},
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a row", Local: true},
+			&cli.BoolFlag{Name: "sql", Usage: "print a table for psql, on PostgreSQL or TimescaleDB", Local: true},
+			&cli.StringFlag{Name: "id", Usage: "only rows for this element id", Local: true},
 		}, familyFlags("only rows for")...),
 		Commands: []*cli.Command{
 			dictionaryExplainCommand(), dictionaryUnknownCommand(), dictionaryCheckCommand(),

@@ -141,7 +141,9 @@ func TestDictionaryOfStoredRecords(t *testing.T) {
 			t.Errorf("overrides that are not there: exit code %d: %s", code, errOut)
 		}
 	})
-	for _, args := range [][]string{{"explain"}, {"explain", "a b"}, {"explain", "1", "2"}, {"unknown", "1"},
+	for _, args := range [][]string{
+		{"unknown", "--sql"}, {"unknown", "--id", "1"}, {"check", "--json", "-"}, {"unknown", "1"},
+		{"explain"}, {"explain", "a b"}, {"explain", "1", "2"},
 		{"explain", "--model", "XX", "1"}} {
 		if code, out, _ := runHere(t, "", append([]string{"dictionary"}, args...)...); code != exitUsage {
 			t.Errorf("%q: exit code %d: %s", args, code, out)

@@ -14,8 +14,8 @@ import (
 // familyFlags say what devices are, where the elements mean something else on others.
 func familyFlags(of string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "family", Usage: of + " this family: " + familyNames()},
-		&cli.StringFlag{Name: "model", Usage: of + " this model, such as FMC130"},
+		&cli.StringFlag{Name: "family", Usage: of + " this family: " + familyNames(), Local: true},
+		&cli.StringFlag{Name: "model", Usage: of + " this model, such as FMC130", Local: true},
 	}
 }
 

@@ -60,6 +60,9 @@ func TestTailNames(t *testing.T) {
 		if code != 0 || errOut != "" || len(lines) != 5 {
 			t.Fatalf("exit code %d: %s%s", code, out, errOut)
 		}
+		if !strings.Contains(out, "gsm.") {
+			t.Errorf("no record has a name:\n%s", out)
+		}
 		for _, line := range lines {
 			if !strings.Contains(line, "  fix ") || strings.ContainsAny(line, "{}") {
 				t.Errorf("%s", line)

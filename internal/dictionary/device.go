@@ -170,7 +170,8 @@ func newRow(r *meaning.Reader, e Element) row {
 			widths = append(widths, w)
 		}
 	}
-	if len(widths) == 0 {
+	known := len(widths) > 0
+	if !known {
 		widths = e.Widths[:1]
 	}
 	for i, w := range widths {
@@ -182,7 +183,9 @@ func newRow(r *meaning.Reader, e Element) row {
 		}
 		out.Name, out.Value = name, value
 	}
-	out.Width = widthsText(widths)
+	if known {
+		out.Width = widthsText(widths)
+	}
 	if all := r.Definitions(e.ID, widths[0]); len(all) == 1 {
 		d := all[0]
 		out.Title, out.Type, out.Confidence = d.Title, howRead(d), d.Confidence.String()

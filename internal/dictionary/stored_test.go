@@ -185,6 +185,7 @@ func TestExplainDevice(t *testing.T) {
 	fmx6 := func(r *teltonika.Record) {
 		r.AddNumber(66, teltonika.Group2, 12045)
 		r.AddNumber(70, teltonika.Group2, 210)
+		r.AddNumber(64000, teltonika.Group2, 300)
 		r.AddNumber(25, teltonika.Group2, 920)
 		r.AddNumber(50, teltonika.Group1, 1)
 		r.AddNumber(72, teltonika.Group2, 3000)
@@ -208,6 +209,7 @@ func TestExplainDevice(t *testing.T) {
 	x, text = explained(t, add(&Device{IMEI: imei, Dictionary: meaning.Embedded()},
 		document(t, teltonika.Codec8E, false, fmx6)))
 	if !x.LostWidths || len(x.Candidates) < 3 || !strings.Contains(text, "only with RECORD_RAW") ||
+		x.row(64000).Width != "2-4" ||
 		x.row(66).Name != "external.powersource.voltage" || !strings.HasPrefix(x.row(25).Name, "(depends") {
 		t.Errorf("%s", text)
 	}
