@@ -20,7 +20,7 @@ func openJetStream(c *config.Config, logger *slog.Logger) (engine.Engine, error)
 		URL: c.NATSURL, Creds: c.NATSCreds, CAFile: c.NATSCAFile, CertFile: c.NATSCertFile, KeyFile: c.NATSKeyFile,
 		Shards: c.JetStreamShards, Durability: jetstream.Durability(c.JetStreamDurability), Create: c.JetStreamCreate,
 		DeadMaxBytes: c.DeadLetterMaxBytes, MessageMaxBytes: c.MessageMaxBytes,
-		ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
+		LargestFrame: c.MaxFrameBytes, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
 	})
 	if err != nil {
 		return nil, invalid("NATS_URL", errors.New(fileProblem(err, "a file")))

@@ -20,7 +20,7 @@ const (
 	codeNotForAccount   = 10039
 	codeMessageTooLarge = 10054
 	codeNoMessage       = 10037
-	codeDeleteFailed    = 10057
+	codeIncompleteBatch = 10176
 )
 
 var errMissing = errors.New("there is none")
@@ -58,6 +58,8 @@ func remedy(code int) string {
 			"make room on its disk, raise max_file_store, or lower the streams' limits"
 	case codeAccountLimit:
 		return ": the account's JetStream limits are reached; raise them, or lower the streams' limits"
+	case codeIncompleteBatch:
+		return ": messages were lost on the way to its leader, which is changing, or the leader's disk is full"
 	case codeNotEnabled, codeNotForAccount:
 		return ": enable jetstream on the server and for this account"
 	}

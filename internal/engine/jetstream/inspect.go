@@ -48,6 +48,11 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 	}
 	d.Facts = facts(records, len(e.lanes), conn.ConnectedClusterName(), conn.MaxPayload())
 	d.Warnings = warnings(&records.Config, d.Class, conn.MaxPayload())
+	if need := int64(2*e.opt.LargestFrame + headerRoom); conn.MaxPayload() < need {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("max_payload is %d, and a dead letter of MAX_FRAME_BYTES takes %d: "+
+			"a device that sends one is stuck; raise max_payload on every server, or lower MAX_FRAME_BYTES",
+			conn.MaxPayload(), need))
+	}
 	return d, weak
 }
 

@@ -158,6 +158,41 @@ func TestCheckSaysWhatItCannotSee(t *testing.T) {
 	}
 }
 
+// TestGroups adds up what the durable consumers of all shards have not read.
+func TestGroups(t *testing.T) {
+	n := testkit.StartNATS(t, 1)
+	e := open(t, n, 2)
+	defer e.Close()
+	for lane := range 2 {
+		if err := e.Store(t.Context(), lane, enginetest.NewBatch(ofLane(e, lane), 0, 10)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := n.JetStream().Stream(t.Context(), streamName(engine.KindRecord, lane))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := natsjs.ConsumerConfig{Durable: "billing", AckPolicy: natsjs.AckExplicitPolicy}
+		consumer, err := s.CreateConsumer(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := consumer.Fetch(4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m := range batch.Messages() {
+			if err := m.Ack(); lane == 0 && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	testkit.Eventually(t, "both shards' consumers are counted", func() bool {
+		status, err := e.Probe(t.Context())
+		g := status.Groups["billing"]
+		return err == nil && len(status.Groups) == 1 && g.Lag == 12 && g.Unread == 12 && g.Oldest > 0
+	})
+}
+
 // TestTooLargeRecord fails alone: its device's next ones, and all others, are stored.
 func TestTooLargeRecord(t *testing.T) {
 	n := testkit.StartNATS(t, 1, "max_payload: 8192")

@@ -53,6 +53,8 @@ type Options struct {
 	DeadMaxBytes    int64 // what the dead letters of all shards may take in streams that are made; 0 = no bound
 	MessageMaxBytes int64 // the same of messages
 
+	LargestFrame int // bytes, of a dead letter; 0 = not known
+
 	ClientName string // what the server lists; "tcp-ingestion" if empty
 	Logger     *slog.Logger
 }
@@ -67,7 +69,8 @@ type Engine struct {
 	lanes []*lane
 	log   *slog.Logger
 
-	making sync.Mutex // streams, one at a time
+	making   sync.Mutex // streams, one at a time
+	noGroups groupsOff
 }
 
 var _ interface {

@@ -18,8 +18,9 @@ import (
 
 // shardStatus is what a probe learns about a shard.
 type shardStatus struct {
-	infos [engine.Kinds]*jetstream.StreamInfo
-	err   error
+	infos  [engine.Kinds]*jetstream.StreamInfo
+	groups map[string]engine.Group
+	err    error
 }
 
 // Probe asks the leaders of all streams whether they would store, without having them store.
@@ -45,6 +46,9 @@ func (e *Engine) probeShard(ctx context.Context, shard int) (s shardStatus) {
 		asking.Go(func() { s.infos[k], errs[k] = e.probeStream(ctx, engine.Kind(k), shard) })
 	}
 	asking.Wait()
+	if info := s.infos[engine.KindRecord]; info != nil && info.State.Consumers > 0 {
+		s.groups = e.groups(ctx, shard)
+	}
 	s.err = cmp.Or(errs[:]...)
 	return s
 }
@@ -120,6 +124,7 @@ func statusOf(shards []shardStatus) (engine.Status, error) {
 			s.Known = true
 		}
 		s.Length += one.Length
+		s.Groups = addGroups(s.Groups, shard.groups)
 		addBytes(&s.DeadLetterBytes, &s.DeadLetterLimit, shard.infos[engine.KindDeadLetter])
 		addBytes(&s.MessageBytes, &s.MessageLimit, shard.infos[engine.KindMessage])
 		s.Shards = append(s.Shards, one)
