@@ -79,7 +79,7 @@ func TestRedecodeShows(t *testing.T) {
 func TestRedecodeWritesBesideTheService(t *testing.T) {
 	t.Parallel()
 	store := embeddedStore(t)
-	fillStore(t, store, 5000)
+	fillStore(t, store, 2000)
 	s := startServer(t, store.settings)
 	f := startFleet(t, s.devices, 20, nil)
 	f.awaitProgress(t, 100)
@@ -95,8 +95,8 @@ func TestRedecodeWritesBesideTheService(t *testing.T) {
 			said++
 		}
 	}
-	if said != 5000 {
-		t.Errorf("%d of 5000 records say what they mean: %s", said, out)
+	if said != 2000 {
+		t.Errorf("%d of 2000 records say what they mean: %s", said, out)
 	}
 }
 
@@ -129,7 +129,7 @@ func countSaid(t *testing.T, db *sql.DB) (n int) {
 func TestRedecodeKilled(t *testing.T) {
 	t.Parallel()
 	store := embeddedStore(t)
-	const all = 20_000
+	const all = 3_000
 	fillStore(t, store, all)
 	db := openStore(t, store.settings["DATA_DIR"])
 	cmd := program(t, store.settings, "redecode", "--write")
