@@ -20,7 +20,7 @@ import (
 const redecodeDescription = `Says of stored records anew what their elements mean, by the dictionary of this version and
 what is known of each device by now. Only signals, faults, device and dict change.
 With RECORD_RAW the records say how wide each element was sent. Without it that is not known of numbers of 1, 2 and 4
-bytes, and an element has a meaning only if all widths that it may have had agree on it: about a tenth has none.
+bytes, and an element of a record without signals has a meaning only if all widths agree on it: about a tenth has none.
 Without --write the records go to standard output, one JSON document a line. With it they are changed in place, a few at
 a time, also while the service runs. It may be stopped, or killed, and run again.
 Exit codes: 0 all done, 1 failed, or some are no records, 2 wrong usage, 78 wrong settings.`

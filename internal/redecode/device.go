@@ -45,15 +45,15 @@ func (v *device) identify(i meaning.Identity) {
 func (v *device) identity() meaning.Identity { return meaning.Identify(v.mapped, v.said) }
 
 // say is the members that say what the elements mean, each with a comma before it; nothing if none of them means
-// anything. before is what the document says.
-func (v *device) say(elements []element, before []byte) []byte {
+// anything. r is their record.
+func (v *device) say(elements []element, r *stored) []byte {
 	if v.learn(elements) {
 		v.certain, v.likely = nil, nil
 	}
 	readers, guessed := v.readers(elements)
 	var signals, faults []byte
 	for i := range elements {
-		signal, fault := v.agreed(readers, guessed, &elements[i], before)
+		signal, fault := v.agreed(readers, guessed, &elements[i], r)
 		signals, faults = append(signals, signal...), append(faults, fault...)
 	}
 	var out []byte
@@ -168,50 +168,62 @@ func (v *device) candidates() []*meaning.Reader {
 	return readers
 }
 
-// agreed is what an element means, as a member with a comma before it, a signal or a fault, or nothing. All readers
-// that know the element, in whatever width it may have been sent in, have to say the same, and the first one has to
-// know it. If only the scale is in doubt, what was said before decides.
-func (v *device) agreed(readers []*meaning.Reader, guessed bool, e *element, before []byte) (signal, fault []byte) {
-	known, guessed := false, guessed || len(e.widths) > 1
-	for i, r := range readers {
+// reading is what one reader says of an element: members with a comma before them, one of the two or none.
+type reading struct{ signal, fault []byte }
+
+// agreed is what an element means, or nothing. All readers that know the element, in whatever width it may have been
+// sent in, have to say the same, and the first one has to know it. Where they do not, what the document says decides, if
+// one of them says that too: if only the scale is in doubt, or if today's dictionary has said it, with the true width.
+func (v *device) agreed(readers []*meaning.Reader, guessed bool, e *element, r *stored) (signal, fault []byte) {
+	var all []reading
+	same, scale := true, false
+	guessed = guessed || len(e.widths) > 1
+	for i, reader := range readers {
+		scale = scale || reader.Legacy()
 		for _, w := range e.widths {
-			if guessed && !v.dictionary.knows(r.Family(), r.Model(), e.id, w) {
+			if guessed && !v.dictionary.knows(reader.Family(), reader.Model(), e.id, w) {
 				continue
 			}
-			if i > 0 && !known {
-				return nil, nil
-			}
-			s, f := read(r, e, w)
-			switch {
-			case !known, bytes.Equal(s, signal) && bytes.Equal(f, fault):
-				signal, fault, known = s, f, true
-			case !r.Legacy():
-				return nil, nil
-			case has(before, s) && has(before, f):
-				signal, fault = s, f
-			case !has(before, signal) || !has(before, fault):
-				return nil, nil
-			}
+			said := read(reader, e, w)
+			same = same && (i == 0 || len(all) > 0) && (len(all) == 0 || all[0].equals(said))
+			all = append(all, said)
 		}
 	}
-	return signal, fault
+	if len(all) == 0 {
+		return nil, nil
+	}
+	if same {
+		return all[0].signal, all[0].fault
+	}
+	for _, said := range all {
+		if (scale || r.Dict == v.dictionary.Version()) && said.isIn(r.document) {
+			return said.signal, said.fault
+		}
+	}
+	return nil, nil
 }
 
-// has reports whether the text has the member, or there is none.
+func (a reading) equals(b reading) bool {
+	return bytes.Equal(a.signal, b.signal) && bytes.Equal(a.fault, b.fault)
+}
+
+// isIn reports whether the document says so.
+func (a reading) isIn(document []byte) bool {
+	member := append(bytes.Clone(a.signal), a.fault...)
+	return len(member) > 0 && has(document, member)
+}
+
+// has reports whether the text has the member.
 func has(text, member []byte) bool {
-	if len(member) == 0 {
-		return true
-	}
 	i := bytes.Index(text, member[1:]) // without its comma
 	return i >= 0 && bytes.ContainsAny(text[i+len(member)-1:][:1], ",}")
 }
 
-// read is what one reader says of an element, as a member with a comma before it.
-func read(r *meaning.Reader, e *element, w meaning.Width) (signal, fault []byte) {
+func read(r *meaning.Reader, e *element, w meaning.Width) (said reading) {
 	if w == meaning.WidthX {
-		signal = r.AppendBytes(nil, &fault, e.id, e.bytes)
+		said.signal = r.AppendBytes(nil, &said.fault, e.id, e.bytes)
 	} else if w != meaning.Width16 {
-		signal = r.AppendNumber(nil, &fault, e.id, w, e.number)
+		said.signal = r.AppendNumber(nil, &said.fault, e.id, w, e.number)
 	}
-	return signal, fault
+	return said
 }

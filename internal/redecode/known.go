@@ -10,6 +10,30 @@ const maxKnown = 100_000
 type knowing struct {
 	*meaning.Dictionary
 	known map[element32]bool
+	named map[element32][]string
+}
+
+func newKnowing(d *meaning.Dictionary) *knowing {
+	return &knowing{d, map[element32]bool{}, map[element32][]string{}}
+}
+
+// names are those that any family has for the element.
+func (k *knowing) names(id uint16, w meaning.Width) (names []string) {
+	key := element32(id)<<4 | element32(w)
+	names, asked := k.named[key]
+	if asked {
+		return names
+	}
+	for _, f := range meaning.Families() {
+		for _, d := range k.Lookup(f, "", id, w) {
+			names = append(names, d.Name)
+		}
+	}
+	if len(k.named) >= maxKnown {
+		clear(k.named)
+	}
+	k.named[key] = names
+	return names
 }
 
 // element32 is a family, an id and a width in one.

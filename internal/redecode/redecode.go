@@ -2,8 +2,9 @@
 // known of the device by now. It changes the document's signals, faults, device and dict, and nothing else.
 //
 // The document's attributes have every value, but of numbers of 1, 2 and 4 bytes not how wide they were sent, which
-// their meaning depends on. With RECORD_RAW the record's own bytes say so. Without them every width counts that the
-// number fits into and that the family knows the element in: a value is given only if all of them agree on it.
+// their meaning depends on. With RECORD_RAW the record's own bytes say so, and often the names that the document has.
+// Else every width counts that the number fits into and that the family knows the element in: a value is given only if
+// all of them agree on it.
 package redecode
 
 import (
@@ -39,7 +40,7 @@ func New(dictionary *meaning.Dictionary, known func(ctx context.Context, imei st
 		known = func(context.Context, string) (Known, error) { return Known{}, nil }
 	}
 	return &Decoder{
-		dictionary: &knowing{dictionary, map[element32]bool{}}, known: known, devices: map[string]*device{},
+		dictionary: newKnowing(dictionary), known: known, devices: map[string]*device{},
 	}
 }
 
@@ -55,7 +56,7 @@ func (d *Decoder) Document(ctx context.Context, document []byte) ([]byte, error)
 	}
 	var said []byte
 	if stored.Codec != "7" {
-		elements, err := stored.elements()
+		elements, err := stored.elements(d.dictionary)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
 		}
@@ -63,7 +64,7 @@ func (d *Decoder) Document(ctx context.Context, document []byte) ([]byte, error)
 		if err != nil {
 			return nil, err
 		}
-		said = v.say(elements, document)
+		said = v.say(elements, stored)
 	}
 	return stored.with(said), nil
 }

@@ -120,13 +120,13 @@ func said(t *testing.T, document []byte) map[string]string {
 
 // TestFromAttributesNothingIsOtherwise never says anything else than with the widths that were sent, only less.
 func TestFromAttributesNothingIsOtherwise(t *testing.T) {
-	named, all := 0, 0
+	named, again, all := 0, 0, 0
 	eachFrame(t, func(n int, data *teltonika.AVLData) {
 		if n%4 != 0 {
 			return // the whole takes long with the race detector
 		}
 		imei := fmt.Sprintf("3563070%08d", n)
-		d := New(meaning.Embedded(), nil)
+		d, later := New(meaning.Embedded(), nil), New(meaning.Embedded(), nil)
 		want := published(t, imei, data, fresh(imei), false)
 		for i, document := range published(t, imei, data, nil, false) {
 			got, err := d.Document(t.Context(), document)
@@ -140,10 +140,24 @@ func TestFromAttributesNothingIsOtherwise(t *testing.T) {
 				}
 			}
 			named, all = named+len(is), all+len(full)
+			if got, err = later.Document(t.Context(), want[i]); err != nil {
+				t.Fatal(err)
+			}
+			kept := said(t, got)
+			for name, value := range kept {
+				if full[name] != value {
+					t.Errorf("frame %d, record %d: %s is %s, was %q", n, i, name, value, full[name])
+				}
+			}
+			again += len(kept)
 		}
 	})
 	share := float64(named) / float64(all)
-	t.Logf("from attributes %.1f %% of what is named with the widths", 100*share)
+	t.Logf("from attributes %.1f %% of what is named with the widths, %.1f %% with the names that were there",
+		100*share, 100*float64(again)/float64(all))
+	if float64(again) < 0.99*float64(all) {
+		t.Errorf("%d of %d names are left", again, all)
+	}
 	if share < 0.8 {
 		t.Errorf("only %d of %d", named, all)
 	}

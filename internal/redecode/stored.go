@@ -17,17 +17,22 @@ type stored struct {
 	Codec      string     `json:"codec"`
 	Attributes attributes `json:"attributes"`
 	Raw        []byte     `json:"raw"`
+	Signals    members    `json:"signals"`
+	Faults     members    `json:"faults"`
 	Device     struct {
 		Family string `json:"family"`
 		Model  string `json:"model"`
 		By     string `json:"by"`
 	} `json:"device"`
 
-	members members
+	Dict string `json:"dict"`
+
+	members  members
+	document []byte
 }
 
 func parse(document []byte) (*stored, error) {
-	r := &stored{}
+	r := &stored{document: document}
 	if err := json.Unmarshal(document, r); err != nil {
 		return nil, err
 	}
@@ -171,9 +176,13 @@ func widthsOf(number uint64) []meaning.Width {
 	return narrow
 }
 
-// elements are those of the attributes, each in the width that it was sent in if the record's own bytes are there.
-func (r *stored) elements() ([]element, error) {
+// elements are those of the attributes, each in the width that it was sent in if the record's own bytes are there, or
+// if the document's names tell.
+func (r *stored) elements(d *knowing) ([]element, error) {
 	if len(r.Raw) == 0 {
+		for i := range r.Attributes {
+			r.narrow(d, &r.Attributes[i])
+		}
 		if r.Codec == "8E" {
 			return r.Attributes, nil
 		}
@@ -196,6 +205,34 @@ func (r *stored) elements() ([]element, error) {
 		e.widths = []meaning.Width{width}
 	}
 	return r.Attributes, nil
+}
+
+// narrow leaves the one width of an element in which it has a name that the document gives: whoever named it knew.
+func (r *stored) narrow(d *knowing, e *element) {
+	if len(e.widths) == 1 || len(r.Signals)+len(r.Faults) == 0 {
+		return
+	}
+	var named []meaning.Width
+	for _, w := range e.widths {
+		for _, name := range d.names(e.id, w) {
+			if r.Signals.has(name) || r.Faults.has(name) {
+				named = append(named, w)
+				break
+			}
+		}
+	}
+	if len(named) == 1 {
+		e.widths = named
+	}
+}
+
+func (m members) has(key string) bool {
+	for i := range m {
+		if m[i].key == key {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutBytes leaves out elements of 16 bytes, which look like those of a length of their own, that only Codec 8
