@@ -173,7 +173,7 @@ type reading struct{ signal, fault []byte }
 
 // agreed is what an element means, or nothing. All readers that know the element, in whatever width it may have been
 // sent in, have to say the same, and the first one has to know it. Where they do not, what the document says decides,
-// if one of them says that too: if only the scale is in doubt, or if today's dictionary has said it, with the true width.
+// if one of them says that too: if only the scale is in doubt, or if today's dictionary has said it.
 func (v *device) agreed(readers []*meaning.Reader, guessed bool, e *element, r *stored) (signal, fault []byte) {
 	var all []reading
 	same, scale := true, false
