@@ -21,7 +21,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Open device connections."),
 		unproven: to.Gauge("connections_unproven",
 			"Open device connections on which no frame is acknowledged, of devices that are not known otherwise. See "+
-				"OPERATIONS.md#who-gets-in."),
+				"docs/sizing.md#who-gets-in."),
 		ended: to.Counters("connections_closed_total",
 			"Device connections that ended, by reason: see docs/reference/close-reasons.md.", "reason", "transport"),
 	}

@@ -20,7 +20,7 @@ const (
 	// All of MAX_CONNECTIONS are proven devices', and others have proved themselves earlier. Worry: yes:
 	// IngestionConnectionLimit.
 	ReasonLimit CloseReason = "limit"
-	// All places were taken, and this connection was unproven (OPERATIONS.md#who-gets-in): a newer one has its place.
+	// All places were taken, and this connection was unproven (docs/sizing.md#who-gets-in): a newer one has its place.
 	// Worry: see IngestionCrowded.
 	ReasonCrowdedOut CloseReason = "crowded_out"
 	// Too many connections from this address (IPv6: this /64) ended without a login: 2,000 in a row; it gets 100 more a

@@ -19,9 +19,10 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
-// enginePages explain the settings that begin so, which the on-call's list leaves to them.
-var enginePages = map[string]string{
+// pagesOf explain the settings that begin so, which the on-call's list leaves to them.
+var pagesOf = map[string]string{
 	"KAFKA": "docs/engines/kafka.md", "NATS": "docs/engines/jetstream.md", "JETSTREAM": "docs/engines/jetstream.md",
+	"TLS": "docs/tls.md",
 }
 
 // TestDocsSettings: the pages say of the settings what --help says.
@@ -33,8 +34,8 @@ func TestDocsSettings(t *testing.T) {
 	for _, s := range config.Settings {
 		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", s.Name, code(s.Default), testkit.Markup(page, s.Help))
 		entry := strings.TrimSpace(code(s.Name) + " " + s.Default)
-		if engine, _, _ := strings.Cut(s.Name, "_"); enginePages[engine] != "" {
-			entry = fmt.Sprintf("[%s_…](%s)", engine, enginePages[engine])
+		if group, _, _ := strings.Cut(s.Name, "_"); pagesOf[group] != "" {
+			entry = fmt.Sprintf("[%s_…](%s)", group, pagesOf[group])
 		}
 		if listed[entry] {
 			continue
