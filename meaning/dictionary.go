@@ -19,8 +19,8 @@ var embeddedTSV string
 type Dictionary struct {
 	version     string
 	definitions []Definition
-	overrides   *overrides // nil without any
-	known       map[uint16]knownWidths
+	overrides   *overrides                     // nil without any
+	testimonies []testimony                    // by place of the id and by width
 	rules       [families + 1]map[pair][]*rule // several where models differ
 	classes     map[string]int                 // models that rows are for: those of one class have the same rows
 	examples    []string                       // a model of each class
@@ -100,22 +100,24 @@ func parseDefinition(fields []string) (Definition, error) {
 }
 
 func compileDictionary(version string, definitions []Definition) *Dictionary {
-	d := &Dictionary{version: version, definitions: definitions, known: map[uint16]knownWidths{}}
+	d := &Dictionary{version: version, definitions: definitions}
+	knownOf := map[uint16]knownWidths{}
 	for f := range d.rules {
 		d.rules[f] = map[pair][]*rule{}
 	}
 	for i := range definitions {
 		def := &definitions[i]
 		r := newRule(def)
-		known := d.known[def.ID]
+		known := knownOf[def.ID]
 		for _, f := range def.Families {
 			p := newPair(def.ID, def.Width)
 			d.rules[f][p] = append(d.rules[f][p], r)
 			known[f] |= 1 << def.Width
 		}
-		d.known[def.ID] = known
+		knownOf[def.ID] = known
 		d.place(def.ID)
 	}
+	d.hearAll(knownOf)
 	d.classify()
 	d.cache.init()
 	return d
@@ -224,7 +226,7 @@ func (d *Dictionary) choose(f Family, p pair, model string) []*rule {
 
 // with is a copy with other rules, and without what was made from them.
 func (d *Dictionary) with(version string, o *overrides) *Dictionary {
-	c := &Dictionary{version: version, definitions: d.definitions, overrides: o, known: d.known,
+	c := &Dictionary{version: version, definitions: d.definitions, overrides: o, testimonies: d.testimonies,
 		classes: d.classes, examples: d.examples, places: d.places, ids: d.ids}
 	for f := range d.rules {
 		c.rules[f] = maps.Clone(d.rules[f])

@@ -18,25 +18,45 @@ const (
 
 var prior = [families + 1]int{FMB: 0, FMX6: -2, TAT: -3, FT: -3, FM63: -5, FM36: -6, FM11: -7}
 
-// penalties are what each family loses for a pair.
-type penalties [families + 1]int8
-
-func (d *Dictionary) penalties(p pair) (lost penalties) {
-	known := d.known[p.id()]
-	for f := FMB; f <= FM11; f++ {
-		switch {
-		case known[f]>>p.width()&1 != 0:
-		case known[f] != 0:
-			lost[f] = contradiction
-		default:
-			lost[f] = unknown
-		}
-	}
-	return lost
+// testimony is what a pair says of a device's family.
+type testimony struct {
+	lost   [families + 1]int8 // by each family
+	spread int8               // how much that tells the families apart; 0 is not at all
 }
 
-// spread is how much a pair tells the families apart; 0 is not at all.
-func (l *penalties) spread() int8 { return slices.Max(l[FMB:]) - slices.Min(l[FMB:]) }
+func newTestimony(known knownWidths, w Width) (t testimony) {
+	for f := FMB; f <= FM11; f++ {
+		switch {
+		case known[f]>>w&1 != 0:
+		case known[f] != 0:
+			t.lost[f] = contradiction
+		default:
+			t.lost[f] = unknown
+		}
+	}
+	t.spread = slices.Max(t.lost[FMB:]) - slices.Min(t.lost[FMB:])
+	return t
+}
+
+// hearAll finds out what each pair says, so that a device that sends ever new ones costs no more than others.
+func (d *Dictionary) hearAll(known map[uint16]knownWidths) {
+	d.testimonies = make([]testimony, (d.ids+1)*widths)
+	for w := range Width(widths) {
+		d.testimonies[w] = newTestimony(knownWidths{}, w) // of ids without a place
+		for id, widthsOfID := range known {
+			d.testimonies[int(d.places[id])*widths+int(w)] = newTestimony(widthsOfID, w)
+		}
+	}
+}
+
+// hear is what a pair says. An id that only overrides know says as little as one that nobody does.
+func (d *Dictionary) hear(p pair) *testimony {
+	i := int(d.places[p.id()])*widths + int(p.width())
+	if i >= len(d.testimonies) {
+		i = int(p.width())
+	}
+	return &d.testimonies[i]
+}
 
 // MaxPairs is how many pairs of id and width an Evidence keeps.
 const MaxPairs = 64
@@ -45,6 +65,7 @@ const MaxPairs = 64
 // does not depend on the order in which they came. The zero value is empty. It is not safe for concurrent use.
 type Evidence struct {
 	pairs    []pair // in rising order, only those that tell families apart
+	weakest  int    // where the first to go of MaxPairs is, from 1; 0 if that is to be found out
 	newScale bool
 }
 
@@ -67,42 +88,46 @@ func (e *Evidence) Add(d *Dictionary, el Element) (changed bool) {
 }
 
 func (e *Evidence) addPair(d *Dictionary, p pair) bool {
+	if d.hear(p).spread == 0 {
+		return false
+	}
+	if len(e.pairs) == MaxPairs {
+		if weakest := e.findWeakest(d); !d.tellsMore(p, e.pairs[weakest]) {
+			return false // or it is the weakest itself
+		}
+	}
 	i, there := slices.BinarySearch(e.pairs, p)
 	if there {
 		return false
 	}
-	lost := d.penalties(p)
-	if lost.spread() == 0 {
-		return false
-	}
 	if len(e.pairs) == MaxPairs {
-		worst := d.leastTelling(e.pairs)
-		if !d.tellsMore(p, e.pairs[worst]) {
-			return false
-		}
-		e.pairs = slices.Delete(e.pairs, worst, worst+1)
+		e.pairs = slices.Delete(e.pairs, e.weakest-1, e.weakest)
 		i, _ = slices.BinarySearch(e.pairs, p)
 	}
-	e.pairs = slices.Insert(e.pairs, i, p)
+	e.pairs, e.weakest = slices.Insert(e.pairs, i, p), 0
 	return true
 }
 
-// tellsMore is a total order of pairs: which of two is kept when there is no room for both.
+// tellsMore is a total order of pairs, the same in all dictionaries: which of two is kept when there is no room for
+// both.
 func (d *Dictionary) tellsMore(a, b pair) bool {
-	la, lb := d.penalties(a), d.penalties(b)
-	if sa, sb := la.spread(), lb.spread(); sa != sb {
+	if sa, sb := d.hear(a).spread, d.hear(b).spread; sa != sb {
 		return sa > sb
 	}
 	return a < b
 }
 
-func (d *Dictionary) leastTelling(pairs []pair) (worst int) {
-	for i := range pairs {
-		if d.tellsMore(pairs[worst], pairs[i]) {
-			worst = i
+// findWeakest is where the pair is that tells least.
+func (e *Evidence) findWeakest(d *Dictionary) int {
+	if e.weakest == 0 {
+		e.weakest = 1
+		for i := range e.pairs {
+			if d.tellsMore(e.pairs[e.weakest-1], e.pairs[i]) {
+				e.weakest = i + 1
+			}
 		}
 	}
-	return worst
+	return e.weakest - 1
 }
 
 // Merge takes in what another one holds, and reports whether that changed anything.
@@ -117,7 +142,7 @@ func (e *Evidence) Merge(d *Dictionary, other Evidence) (changed bool) {
 }
 
 // Clone is a copy that shares nothing.
-func (e *Evidence) Clone() Evidence { return Evidence{slices.Clone(e.pairs), e.newScale} }
+func (e *Evidence) Clone() Evidence { return Evidence{slices.Clone(e.pairs), e.weakest, e.newScale} }
 
 // Pairs are the pairs that are kept, in the order of ids.
 func (e *Evidence) Pairs() []Element {
@@ -169,9 +194,8 @@ func (e *Evidence) Scores(d *Dictionary) []Score {
 func (e *Evidence) points(d *Dictionary) [families + 1]int {
 	points := prior
 	for _, p := range e.pairs {
-		lost := d.penalties(p)
-		for f := range lost {
-			points[f] -= int(lost[f])
+		for f, lost := range d.hear(p).lost {
+			points[f] -= int(lost)
 		}
 	}
 	return points
@@ -213,6 +237,6 @@ func (e *Evidence) UnmarshalBinary(b []byte) error {
 		}
 		pairs = append(pairs, p)
 	}
-	e.pairs, e.newScale = pairs, b[1] == 1
+	*e = Evidence{pairs: pairs, newScale: b[1] == 1}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestEvidenceIsBounded: it keeps the pairs that tell most, and what tells nothing is not kept at all.
@@ -20,8 +21,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 	var least int8 = contradiction
 	for _, p := range e.Pairs() {
-		lost := d.penalties(newPair(p.ID, p.Width))
-		least = min(least, lost.spread())
+		least = min(least, d.hear(newPair(p.ID, p.Width)).spread)
 	}
 	if least != contradiction {
 		t.Errorf("keeps a pair that tells %d", least)
@@ -89,4 +89,32 @@ func FuzzEvidence(f *testing.F) {
 			t.Fatalf("%d pairs", len(merged.Pairs()))
 		}
 	})
+}
+
+// TestStrangeElementsAreCheap: a device that has said all that is kept costs little with whatever it sends then.
+func TestStrangeElementsAreCheap(t *testing.T) {
+	var e Evidence
+	var layout Layout
+	elements := make([]Element, 0, 20_000)
+	for i := range cap(elements) {
+		elements = append(elements, Element{ID: uint16(i), Width: Width(i % 4)})
+		e.Add(Embedded(), elements[i])
+	}
+	looking, learning := time.Hour, time.Hour
+	for range 20 { // the best of some: other processes run, too
+		start := time.Now()
+		for _, el := range elements {
+			layout = layout.Add(el.ID, el.Width, el.Number)
+		}
+		looking = min(looking, time.Since(start))
+		start = time.Now()
+		for _, el := range elements {
+			e.Add(Embedded(), el)
+		}
+		learning = min(learning, time.Since(start))
+	}
+	if learning > 40*looking {
+		t.Errorf("%v to learn nothing from %d elements, %v to look at them", learning, len(elements), looking)
+	}
+	t.Log(learning, looking, layout)
 }
