@@ -337,16 +337,35 @@ func (o *overrides) hash() string {
 	return hex.EncodeToString(h.Sum(nil)[:2])
 }
 
-// forDevice are the rows of a device's model and of its IMEI, the winner of a pair last.
-func (o *overrides) forDevice(imei, model string) (rows []*override) {
+// narrowest is what of the rows for IMEIs is for this one and for the fewest others; the zero value if none is.
+func (o *overrides) narrowest(imei string) match {
+	if o == nil {
+		return match{}
+	}
+	if m := (match{matchIMEI, imei}); o.byMatch[m] != nil {
+		return m
+	}
+	for n := min(len(imei), 64); n > 0; n-- {
+		if m := (match{matchPrefix, imei[:n]}); o.byMatch[m] != nil {
+			return m
+		}
+	}
+	return match{}
+}
+
+// of are the rows of a model, and those for IMEIs of which the narrowest are known, the winner of a pair last.
+func (o *overrides) of(model string, narrowest match) (rows []*override) {
 	if o == nil {
 		return nil
 	}
 	rows = append(rows, o.byMatch[match{matchModel, model}]...)
-	for n := 1; n <= min(len(imei), 64); n++ {
-		rows = append(rows, o.byMatch[match{matchPrefix, imei[:n]}]...)
+	for n := range narrowest.text {
+		rows = append(rows, o.byMatch[match{matchPrefix, narrowest.text[:n+1]}]...)
 	}
-	return append(rows, o.byMatch[match{matchIMEI, imei}]...)
+	if narrowest.kind == matchIMEI {
+		rows = append(rows, o.byMatch[narrowest]...)
+	}
+	return rows
 }
 
 // Override is a row of the user's, as its file has it.

@@ -224,3 +224,34 @@ func FuzzOverride(f *testing.F) {
 		}
 	})
 }
+
+// TestReadersWithOverridesAreShared by the devices that the same overrides are for: many rows are in memory once.
+func TestReadersWithOverridesAreShared(t *testing.T) {
+	d := overridden(t, "imei:35*\t9\t2\ttank.short\tnumber", "imei:3563*\t10\t2\ttank.long\tnumber",
+		"imei:356309\t11\t2\ttank.own\tnumber", "model:FMB640\t12\t2\ttank.model\tnumber")
+	resolve := func(imei, model string) *Reader {
+		return Resolve(d, imei, Identity{Model: model, By: ByMap}, &Evidence{})
+	}
+	for _, c := range []struct {
+		imei, model, other, otherModel string
+		shared                         bool
+	}{
+		{"35631", "FMB640", "35632", "FMB640", true},
+		{"351", "FMB640", "352", "FMB640", true},
+		{"1", "FMB640", "2", "FMB640", true},
+		{"35631", "FMB640", "35632", "FMB641", false},
+		{"35631", "FMB640", "351", "FMB640", false},
+		{"351", "FMB640", "1", "FMB640", false},
+		{"35631", "FMB640", "356309", "FMB640", false},
+	} {
+		if (resolve(c.imei, c.model) == resolve(c.other, c.otherModel)) != c.shared {
+			t.Errorf("%s %s and %s %s: shared is not %v", c.imei, c.model, c.other, c.otherModel, c.shared)
+		}
+	}
+	r := resolve("356309", "FMB640")
+	for id, want := range map[uint16]string{9: "tank.short=7", 10: "tank.long=7", 11: "tank.own=7", 12: "tank.model=7"} {
+		if got := says(r, id, 7); got != want {
+			t.Errorf("%d says %s", id, got)
+		}
+	}
+}

@@ -17,11 +17,12 @@ type Reader struct {
 	tail       []byte
 }
 
-// readerKey is what readers without overrides of their own are shared by.
+// readerKey is what readers are shared by.
 type readerKey struct {
 	table tableKey
 	model string
 	by    By
+	own   match // the narrowest of the overrides for the device's IMEI, from which the wider ones follow
 }
 
 // maxReaders bounds the readers that are shared: a device may say that it is of any model.
@@ -35,13 +36,7 @@ func Resolve(d *Dictionary, imei string, identity Identity, evidence *Evidence) 
 	if identity.Family != 0 {
 		key.class = d.class(identity.Model)
 	}
-	t := d.table(key)
-	if rows := d.overrides.forDevice(imei, identity.Model); len(rows) > 0 {
-		r := d.newReader(t, key, identity)
-		r.lay(rows)
-		return r
-	}
-	return d.sharedReader(t, key, identity)
+	return d.reader(readerKey{key, identity.Model, identity.By, d.overrides.narrowest(imei)}, identity)
 }
 
 // candidates are the families that a device may be of, and the most likely of them.
@@ -58,16 +53,20 @@ func (d *Dictionary) candidates(identity Identity, evidence *Evidence) (best Fam
 	return scores[0].Family, all
 }
 
-func (d *Dictionary) sharedReader(t *table, key tableKey, identity Identity) *Reader {
-	shared := readerKey{key, identity.Model, identity.By}
+// reader makes a reader once, with the overrides of the device's own: thousands of devices of one model may have many.
+func (d *Dictionary) reader(key readerKey, identity Identity) *Reader {
 	d.cache.mu.Lock()
 	defer d.cache.mu.Unlock()
-	r := d.cache.readers[shared]
-	if r == nil {
-		r = d.newReader(t, key, identity)
-		if len(d.cache.readers) < maxReaders {
-			d.cache.readers[shared] = r
-		}
+	r := d.cache.readers[key]
+	if r != nil {
+		return r
+	}
+	r = d.newReader(d.table(key.table), key.table, identity)
+	if rows := d.overrides.of(key.model, key.own); len(rows) > 0 {
+		r.lay(rows)
+	}
+	if len(d.cache.readers) < maxReaders && key.own.kind != matchIMEI { // which only one device has
+		d.cache.readers[key] = r
 	}
 	return r
 }

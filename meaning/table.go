@@ -100,9 +100,8 @@ func (c *cache) init() { c.tables, c.readers = map[tableKey]*table{}, map[reader
 // device is of, and a few for the models that rows are for; what is beyond is made anew each time.
 const maxTables = 512
 
+// table is called with the cache's lock held.
 func (d *Dictionary) table(key tableKey) *table {
-	d.cache.mu.Lock()
-	defer d.cache.mu.Unlock()
 	t := d.cache.tables[key]
 	if t == nil {
 		t = d.newTable(key)
