@@ -75,8 +75,8 @@ func ParseRecord(document []byte) (*Record, error) {
 	}
 	for key, value := range r.Attributes {
 		id, err := strconv.ParseUint(key, 10, 16)
-		if err != nil {
-			continue // __generation_type
+		if err != nil || strconv.FormatUint(id, 10) != key {
+			continue // __generation_type, or nothing of ours
 		}
 		if e, ok := r.attribute(uint16(id), value); ok {
 			r.Elements = append(r.Elements, e)
