@@ -52,40 +52,31 @@ func (t *truth) families(p *Packet) (all []meaning.Family) {
 // labels counts what the text of packets says of elements.
 type labels struct{ elements, named, judged, wrong, faults int }
 
-// judge reads the names of the packet's elements in its text, and compares them with the truth.
+// judge compares the names that the packet's text has for elements with the truth.
 func (l *labels) judge(t *testing.T, known *truth, p *Packet, report bool) {
 	families := known.families(p)
-	var fields []Field
-	p.Annotate(func(f Field) {
-		if f.Depth == 2 {
-			fields = append(fields, f)
-		}
-	})
-	i := 0
-	for _, r := range p.AVL.Records {
-		for _, e := range r.Elements {
-			f := fields[i]
-			i++
+	for i := range p.AVL.Records {
+		r := &p.AVL.Records[i]
+		for _, sent := range r.Elements {
 			l.elements++
-			_, name, _ := strings.Cut(f.Name, " ")
+			e := element{sent.ID, sent.Group, elementBytes(r, sent), p.reader}
+			_, name, _ := strings.Cut(e.name(), " ")
 			if strings.HasPrefix(name, "(") {
 				continue
 			}
 			l.named++
-			if strings.Contains(f.Value, "fault: ") {
+			if v, _ := e.decode(); v.Fault != "" {
 				l.faults++
 			}
-			for n, family := range families {
-				if n == 0 {
-					l.judged++
-				}
-				if !known.known[family][pairOf(e)][name] {
-					l.wrong++
-					if report && l.wrong < 10 {
-						t.Errorf("%x: %s = %s, on %v %v", p.Raw, f.Name, f.Value, family,
-							slices.Collect(maps.Keys(known.known[family][pairOf(e)])))
-					}
-					break
+			if len(families) > 0 {
+				l.judged++
+			}
+			if wrong := slices.IndexFunc(families, func(f meaning.Family) bool {
+				return !known.known[f][pairOf(sent)][name]
+			}); wrong >= 0 {
+				if l.wrong++; report && l.wrong < 10 {
+					t.Errorf("%x: %s, on %v %v", p.Raw, e.name(), families[wrong],
+						slices.Collect(maps.Keys(known.known[families[wrong]][pairOf(sent)])))
 				}
 			}
 		}
