@@ -13,7 +13,8 @@ func FuzzStoredRecord(f *testing.F) {
 	f.Add(document(f, teltonika.Codec8E, true, elements))
 	f.Add(document(f, teltonika.Codec8E, false, elements))
 	f.Add([]byte(`{"device_id":"1","codec":"16","raw":"AAAA",` +
-		`"attributes":{"1":{"__buffer_b64":"AA=="},"2":{"__bigint":"-1"}},"device":{"family":"fmx6","model":"FMB640","by":"getver"}}`))
+		`"attributes":{"1":{"__buffer_b64":"AA=="},"2":{"__bigint":"-1"}},` +
+		`"device":{"family":"fmx6","model":"FMB640","by":"getver"}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		r, err := ParseRecord(payload)
 		if err != nil {
