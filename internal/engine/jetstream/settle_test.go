@@ -1,12 +1,14 @@
 package jetstream
 
 import (
+	"context"
 	"encoding/json"
-	"net"
+	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
@@ -52,84 +54,54 @@ func TestLatePartIsRefused(t *testing.T) {
 	wantStored(t, n, first, next)
 }
 
-// TestLostAnswer has the servers store a batch and the network swallow what they say.
+// TestLostAnswer has the servers store a batch and the network swallow what they say, also where another instance stores
+// something of the device before the batch comes again.
 func TestLostAnswer(t *testing.T) {
-	n := testkit.StartNATS(t, 1)
-	r := startRelay(t, n.Addr(0))
-	e := openAt(t, "nats://"+r.address, 1)
-	defer e.Close()
-	first, second := enginetest.NewBatch(tracker, 0, 1500), enginetest.NewBatch(tracker, 1500, 1500)
-	if err := e.Store(t.Context(), 0, first); err != nil {
-		t.Fatal(err)
-	}
-	r.mute.Store(true)
-	err := e.Store(t.Context(), 0, second)
-	if err == nil {
-		t.Fatal("a batch is confirmed without an answer")
-	}
-	r.mute.Store(false)
-	testkit.Succeeds(t, "the batch", patience, func() error { return e.Store(t.Context(), 0, second) })
-	for i, result := range second.Results {
-		if result.Duplicate != (i < maxPartItems) {
-			t.Fatalf("item %d: duplicate is %v, want the first part found", i, result.Duplicate)
-		}
-	}
-	wantStored(t, n, first, second)
-}
-
-// relay passes bytes on to a server, and what it says back unless it is mute.
-type relay struct {
-	address string
-	mute    atomic.Bool
-}
-
-func startRelay(t *testing.T, to string) *relay {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	r := &relay{address: listener.Addr().String()}
-	go func() {
-		for {
-			client, err := listener.Accept()
+	for _, foreign := range []bool{false, true} {
+		t.Run(fmt.Sprint("another instance ", foreign), func(t *testing.T) {
+			n := testkit.StartNATS(t, 1)
+			r, err := testkit.NewRelay(n.Addr(0))
 			if err != nil {
-				return
+				t.Fatal(err)
 			}
-			go r.pass(client, to)
-		}
-	}()
-	return r
-}
-
-func (r *relay) pass(client net.Conn, to string) {
-	defer client.Close()
-	server, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go func() {
-		copyWhile(server, client, func() bool { return true })
-		_ = client.Close()
-		_ = server.Close()
-	}()
-	copyWhile(client, server, func() bool { return !r.mute.Load() })
-}
-
-// copyWhile copies what passes, and throws the rest away.
-func copyWhile(to, from net.Conn, passes func() bool) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		if passes() {
-			if _, err := to.Write(buffer[:n]); err != nil {
-				return
+			defer r.Close()
+			e := openAt(t, "nats://"+r.Addr(), 1)
+			defer e.Close()
+			first, second := enginetest.NewBatch(tracker, 0, 1500), enginetest.NewBatch(tracker, 1500, 1500)
+			if err := e.Store(t.Context(), 0, first); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if err != nil {
-			return
-		}
+			batches := []*engine.Batch{first}
+
+			r.Hang()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := e.Store(ctx, 0, second); !engine.IsAmbiguous(err) || !engine.IsTransient(err) {
+				t.Fatalf("a batch without an answer: %v", err)
+			}
+			part := *second
+			part.Records = part.Records[:maxPartItems]
+			batches = append(batches, &part)
+			if foreign {
+				other := open(t, n, 1)
+				defer other.Close()
+				more := enginetest.NewBatch(tracker, 5000, 300)
+				if err := other.Store(t.Context(), 0, more); err != nil {
+					t.Fatal(err)
+				}
+				batches = append(batches, more)
+			}
+			r.Drop()
+			testkit.Succeeds(t, "the batch", patience, func() error { return e.Store(t.Context(), 0, second) })
+			for i, result := range second.Results {
+				if result.Duplicate != (i < maxPartItems) {
+					t.Fatalf("item %d: duplicate is %v, want the first part found", i, result.Duplicate)
+				}
+			}
+			rest := *second
+			rest.Records = rest.Records[maxPartItems:]
+			wantStored(t, n, append(batches, &rest)...)
+		})
 	}
 }
 
