@@ -54,8 +54,8 @@ func TestLatePartIsRefused(t *testing.T) {
 	wantStored(t, n, first, next)
 }
 
-// TestLostAnswer has the servers store a batch and the network swallow what they say, also where another instance stores
-// something of the device before the batch comes again.
+// TestLostAnswer has the servers store a batch and the network swallow what they say, also where another instance
+// stores something of the device before the batch comes again.
 func TestLostAnswer(t *testing.T) {
 	for _, foreign := range []bool{false, true} {
 		t.Run(fmt.Sprint("another instance ", foreign), func(t *testing.T) {
