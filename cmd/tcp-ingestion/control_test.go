@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -65,4 +66,19 @@ func TestCheckOfCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestClusterInARedisURL has the one mistake that Redis itself answers with MOVED: check and the service name it.
+func TestClusterInARedisURL(t *testing.T) {
+	t.Parallel()
+	const says = "node of a Redis Cluster"
+	settings := map[string]string{"REDIS_URL": testkit.StartRedisCluster(t, 2)[0].URL(), "DATA_DIR": t.TempDir()}
+	if code, out, errOut := execute(t, settings, "", "check"); code != 1 || !strings.Contains(out+errOut, says) {
+		t.Errorf("check: exit code %d, want 1 and %q:\n%s%s", code, says, out, errOut)
+	}
+	s := startServer(t, settings)
+	testkit.EventuallyIn(t, "not ready, with the reason", patience, func() bool {
+		status, body := s.get("/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, says)
+	})
 }

@@ -200,7 +200,9 @@ func TestAdminAddress(t *testing.T) {
 }
 
 func TestPasswordsStaySecret(t *testing.T) {
-	for _, u := range []string{"http://u:hunter2@h", "redis://u:hunter2%zz@h:1", "redis://:hunter2@"} {
+	for _, u := range []string{
+		"http://u:hunter2@h", "redis://u:hunter2%zz@h:1", "redis://:hunter2@", "redis+cluster://u:hunter2@h:1",
+	} {
 		for _, setting := range []string{"REDIS_URL", "CONTROL_REDIS_URL"} {
 			_, err := Load(from(map[string]string{setting: u}))
 			if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -205,6 +205,8 @@ func parseRedisURL(dst *string, v string) error {
 		// The parser's error quotes the URL, and with it the password.
 		return errors.New("not a URL; use redis://user:password@host:6379/0, with special characters in the password " +
 			"percent-encoded")
+	case strings.HasSuffix(u.Scheme, "+cluster"):
+		return errors.New("a Redis Cluster cannot be used; use an ordinary Redis, redis://user:password@host:6379/0")
 	case u.Scheme != "redis" && u.Scheme != "rediss":
 		return errors.New("use the scheme redis:// or, for TLS, rediss://")
 	case u.Hostname() == "":

@@ -199,3 +199,14 @@ func (r *Redis) ping() string {
 	n, _ := c.Read(b)
 	return string(b[:n])
 }
+
+// parseInfo reads the lines name:value of an answer for people.
+func parseInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}

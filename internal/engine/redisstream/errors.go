@@ -43,6 +43,20 @@ func (r refusal) staleConnection() bool {
 	return false
 }
 
+// errCluster says what to do about a node of a Redis Cluster: the streams' keys are in slots of several nodes, and one
+// that is here today may be moved tomorrow.
+var errCluster = errors.New("this redis is a node of a Redis Cluster, which records cannot be stored in: " +
+	"set REDIS_URL to an ordinary Redis, one without cluster-enabled")
+
+// ofCluster says whether only a node of a cluster answers so.
+func (r refusal) ofCluster() bool {
+	switch r.code() {
+	case "MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN":
+		return true
+	}
+	return false
+}
+
 // classify makes any failure an *engine.Error and takes the password out of its text. What is not
 // an answer of Redis is a matter of the network or of time, so it is transient, except for a
 // certificate that is not trusted.
@@ -52,7 +66,11 @@ func (e *Engine) classify(err error) *engine.Error {
 		return known
 	}
 	if answer, ok := asRefusal(err); ok {
-		return &engine.Error{Transient: answer.transient(), Err: e.withoutPassword(answer)}
+		failure := &engine.Error{Transient: answer.transient(), Err: e.withoutPassword(answer)}
+		if answer.ofCluster() {
+			failure.Err = fmt.Errorf("%w: %w", failure.Err, errCluster)
+		}
+		return failure
 	}
 	var untrusted *tls.CertificateVerificationError
 	return &engine.Error{Transient: !errors.As(err, &untrusted), Err: e.unreachable(err)}

@@ -172,6 +172,7 @@ func (f findings) warnings() []string {
 		warn(true, "the state of redis could not be read: allow this user +info")
 		return all
 	}
+	warn(f.info["cluster_enabled"] == "1", errCluster.Error())
 	warn(!f.aof(), "redis keeps no append-only file, so its restart loses records: set appendonly yes")
 	warn(f.info["aof_last_write_status"] == "err", "the last write to the append-only file failed: "+
 		"make room on its disk and see the log of redis")
