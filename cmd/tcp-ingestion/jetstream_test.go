@@ -87,7 +87,13 @@ func (s store) wantOrder(t testing.TB, acknowledged []string) {
 // clusterFault is something that happens to a cluster, and is over when it returns.
 type clusterFault struct {
 	name string
-	do   func(n *testkit.NATS)
+	do   func(t *testing.T, n *testkit.NATS, s *server)
+}
+
+// status is what /readyz answers.
+func (s *server) status() int {
+	status, _ := s.get("/readyz")
+	return status
 }
 
 // stream is the one whose leader the faults are about.
@@ -95,37 +101,42 @@ const stream = "TELEMETRY_0"
 
 // clusterFaults take from seconds to half a minute. The first one is part of every run of the tests.
 var clusterFaults = []clusterFault{
-	{"kill -9 of the leader", func(n *testkit.NATS) {
+	{"kill -9 of the leader", func(_ *testing.T, n *testkit.NATS, _ *server) {
 		leader := n.Leader(stream)
 		n.Kill(leader)
 		n.Leader(stream)
 		n.Restart(leader)
 	}},
-	{"kill -9 of a follower", func(n *testkit.NATS) {
+	{"kill -9 of a follower", func(_ *testing.T, n *testkit.NATS, _ *server) {
 		follower := (n.Leader(stream) + 1) % 3
 		n.Kill(follower)
 		time.Sleep(2 * time.Second) // for which it is away
 		n.Restart(follower)
 	}},
-	{"the leader frozen for longer than an election", func(n *testkit.NATS) {
+	{"the leader frozen for longer than an election", func(_ *testing.T, n *testkit.NATS, _ *server) {
 		leader := n.Leader(stream)
 		n.Freeze(leader)
 		time.Sleep(15 * time.Second) // for which it is frozen
 		n.Thaw(leader)
 	}},
-	{"rolling restart", func(n *testkit.NATS) {
+	{"rolling restart", func(_ *testing.T, n *testkit.NATS, _ *server) {
 		for i := range 3 {
 			n.Restart(i)
 			n.Leader(stream)
 			time.Sleep(3 * time.Second) // as whoever does it waits between two
 		}
 	}},
-	{"two of three dead for 10 s", func(n *testkit.NATS) {
+	{"two of three dead for 10 s", func(t *testing.T, n *testkit.NATS, s *server) {
 		n.Kill(0)
 		n.Kill(1)
-		time.Sleep(10 * time.Second) // for which they are dead
+		dead := time.Now()
+		testkit.EventuallyIn(t, "not ready", 10*time.Second, func() bool { return s.status() != http.StatusOK })
+		time.Sleep(10*time.Second - time.Since(dead)) // for which they are dead
 		n.Restart(0)
 		n.Restart(1)
+		cured := time.Now()
+		testkit.EventuallyIn(t, "ready again", 20*time.Second, func() bool { return s.status() == http.StatusOK })
+		t.Logf("ready again %v after the cure", time.Since(cured).Round(100*time.Millisecond))
 	}},
 }
 
@@ -143,7 +154,7 @@ func TestKillJetStream(t *testing.T) {
 	for _, fault := range faults {
 		f.awaitProgress(t, 1000)
 		stall := f.longestStall(t, func() {
-			fault.do(n)
+			fault.do(t, n, s)
 			cured := time.Now()
 			f.awaitProgress(t, 1000)
 			if after := time.Since(cured); after > 15*time.Second {
@@ -247,12 +258,7 @@ func TestFullJetStream(t *testing.T) {
 	store, n := jetStreamStore(t, 1, 1)
 	store.settings["PUBLISH_TIMEOUT"] = "2s"
 	s := startServer(t, store.settings)
-	ready := func(want int) func() bool {
-		return func() bool {
-			status, _ := s.get("/readyz")
-			return status == want
-		}
-	}
+	ready := func(want int) func() bool { return func() bool { return s.status() == want } }
 	testkit.EventuallyIn(t, "ready", patience, ready(http.StatusOK))
 	resize := func(bytes int64) {
 		t.Helper()
