@@ -36,7 +36,7 @@ func TestDictionaryPrints(t *testing.T) {
 		{[]string{"--id", "25", "--family", "fmx6"}, exitOK, 2, "can.engine.temperature"},
 		{[]string{"--id", "10353", "--model", "fmc650"}, exitOK, 2, "reefer.compressor.rpm"},
 		{[]string{"--id", "66", "--json"}, exitOK, 1, `"multiplier":"0.001"`},
-		{[]string{"--sql"}, exitOK, 0, "COPY teltonika_elements FROM stdin;"},
+		{[]string{"--sql"}, exitOK, 0, "COPY io_elements FROM stdin;"},
 		{[]string{"--id", "65111"}, exitFailure, 0, "no row"},
 		{[]string{"--id", "65536"}, exitUsage, 0, "--id"},
 		{[]string{"--id="}, exitUsage, 0, "--id"},

@@ -13,7 +13,7 @@ import (
 // sqlHead makes the table, and takes out the rows of an earlier dictionary.
 const sqlHead = `-- What elements mean, by dictionary %s: for psql, on PostgreSQL or TimescaleDB.
 BEGIN;
-CREATE TABLE IF NOT EXISTS teltonika_elements (
+CREATE TABLE IF NOT EXISTS io_elements (
 	id integer NOT NULL,
 	width text NOT NULL, -- bytes: 1, 2, 4, 8, or x for a length of its own
 	name text NOT NULL, -- the key in a record's signals
@@ -32,8 +32,8 @@ CREATE TABLE IF NOT EXISTS teltonika_elements (
 	confidence text NOT NULL,
 	dict text NOT NULL -- the dictionary's version, as in a record
 );
-DELETE FROM teltonika_elements;
-COPY teltonika_elements FROM stdin;
+DELETE FROM io_elements;
+COPY io_elements FROM stdin;
 `
 
 const sqlEnd = "\\.\nCOMMIT;\n"
