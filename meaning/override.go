@@ -38,36 +38,8 @@ func (e *OverrideError) Error() string {
 // Unwrap is the cause.
 func (e *OverrideError) Unwrap() error { return e.Err }
 
-// matchKind says which devices an override is for. A later kind wins over an earlier one.
-type matchKind uint8
-
-const (
-	matchAll matchKind = iota
-	matchFamily
-	matchModel
-	matchPrefix // of an IMEI; the longer one wins
-	matchIMEI
-)
-
-type match struct {
-	kind matchKind
-	text string // family, model, prefix or IMEI
-}
-
-// String is the match as a file of overrides has it.
-func (m match) String() string {
-	switch m.kind {
-	case matchFamily:
-		return "family:" + m.text
-	case matchModel:
-		return "model:" + m.text
-	case matchPrefix:
-		return "imei:" + m.text + "*"
-	case matchIMEI:
-		return "imei:" + m.text
-	}
-	return "*"
-}
+// byteOrderMark is what some editors begin a file with.
+const byteOrderMark = "\ufeff"
 
 // override is one row of the user's.
 type override struct {
@@ -83,6 +55,7 @@ type overrides struct {
 	byMatch  map[match][]*override
 	elements map[matchedPair]int // lines
 	names    map[matchedName]*override
+	units    map[string]*override // by name: the first row that has it
 }
 
 type matchedPair struct {
@@ -114,10 +87,11 @@ func (d *Dictionary) Override(tsv string) (*Dictionary, error) {
 	if len(tsv) > MaxOverrideBytes {
 		return nil, &OverrideError{Line: 1, Err: fmt.Errorf("the file has more than %d bytes", MaxOverrideBytes)}
 	}
-	o := &overrides{byMatch: map[match][]*override{}, elements: map[matchedPair]int{}, names: map[matchedName]*override{}}
+	o := &overrides{byMatch: map[match][]*override{}, elements: map[matchedPair]int{},
+		names: map[matchedName]*override{}, units: map[string]*override{}}
 	names := columnNames{names: overrideColumns}
 	line := 0
-	for text := range strings.Lines(tsv) {
+	for text := range strings.Lines(strings.TrimPrefix(tsv, byteOrderMark)) {
 		line++
 		fields := splitFields(text)
 		if fields == nil {
@@ -211,6 +185,9 @@ func (o *overrides) add(d *Dictionary, line int, text string, names columnNames,
 	o.elements[matchedPair{m, newPair(own.definition.ID, own.definition.Width)}] = line
 	if !own.silent {
 		o.names[matchedName{m, own.definition.Name}] = row
+		if o.units[own.definition.Name] == nil {
+			o.units[own.definition.Name] = row
+		}
 	}
 	return nil
 }
@@ -244,38 +221,6 @@ func ownRule(r *row) (*rule, *fieldError) {
 	return newRule(&d), nil
 }
 
-// parseMatch reads what a row matches.
-func parseMatch(s string) (match, error) {
-	if s == "*" {
-		return match{kind: matchAll}, nil
-	}
-	kind, text, _ := strings.Cut(s, ":")
-	switch kind {
-	case "family":
-		f, err := ParseFamily(text)
-		return match{matchFamily, f.String()}, err
-	case "model":
-		if text = strings.ToUpper(text); text != "" && isModel(text) {
-			return match{matchModel, text}, nil
-		}
-	case "imei":
-		prefix, open := strings.CutSuffix(text, "*")
-		if prefix != "" && isIMEI(prefix) {
-			if open {
-				return match{matchPrefix, prefix}, nil
-			}
-			return match{matchIMEI, prefix}, nil
-		}
-	}
-	return match{}, fmt.Errorf("%q is none of imei:IMEI, imei:PREFIX*, model:MODEL, family:FAMILY, *", s)
-}
-
-// isIMEI reports whether s may name a device, or begin its name: letters and digits.
-func isIMEI(s string) bool {
-	return len(s) <= 64 &&
-		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
-}
-
 // conflict finds another row of the same devices for the same element or with the same name, and a name that has
 // another unit elsewhere: a name is one thing, in one unit.
 func (o *overrides) conflict(d *Dictionary, m match, own *rule) (column string, err error) {
@@ -291,6 +236,10 @@ func (o *overrides) conflict(d *Dictionary, m match, own *rule) (column string, 
 	}
 	if unit, known := d.unitOf(def.Name); known && unit != def.Unit {
 		return "unit", fmt.Errorf("%q, but %s is in %q in the dictionary", def.Unit, def.Name, unit)
+	}
+	if other := o.units[def.Name]; other != nil && other.rule.definition.Unit != def.Unit {
+		unit := other.rule.definition.Unit
+		return "unit", fmt.Errorf("%q, but %s is in %q in line %d", def.Unit, def.Name, unit, other.line)
 	}
 	return "", nil
 }

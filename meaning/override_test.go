@@ -147,6 +147,9 @@ func TestOverrideErrors(t *testing.T) {
 		{"*\t9\t2\ttank\tnumber\t0\t1\t1e3", 1, "column offset"},
 		{"*\t9\t2\ttank\tnumber\t0\t1\t0\tlitres per hundred", 1, "column unit"},
 		{"*\t9\t2\tbattery.voltage\tnumber\t0\t1\t0\tmV", 1, "column unit"},
+		{"imei:1\t9\t2\ttank\tnumber\t\t\t\tl\nimei:2\t9\t2\ttank\tnumber\t\t\t\t%", 2, "column unit"},
+		{"imei:1\t9\t2\ttank\tnumber\t\t\t\tl\nimei:2\t9\t2\ttank\tnumber\t\t0.1\t\tl", 0, ""},
+		{"\ufeff*\t9\t2\ttank\tnumber", 0, ""}, // as some editors begin a file
 		{"*\t9\t1\ttank\tenum\t\t\t\t\t256=high", 1, "column enum"},
 		{"*\t9\t1\ttank\tenum\t\t\t\t\t1=on|1=off", 1, "column enum"},
 		{"*\t9\t1\ttank\tenum\t\t\t\t\t1=\"on\"", 1, "column enum"},
