@@ -247,11 +247,12 @@ func execute(t testing.TB, settings map[string]string, stdin string, args ...str
 	cmd := program(t, settings, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-	defer timer.Stop()
-	if err := cmd.Run(); cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = cmd.Wait() // its exit code says what there is to say
 	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
