@@ -205,6 +205,12 @@ func (k *Kafka) RelayAddrs() (all []string) {
 // Relay stands in front of a broker's second listener.
 func (k *Kafka) Relay(node int) *Relay { return k.nodes[node].relay }
 
+// Data is the directory of a broker's logs, one directory in it for each partition.
+func (k *Kafka) Data(node int) string { return k.nodes[node].data }
+
+// Ended reports whether a broker has ended by itself.
+func (k *Kafka) Ended(node int) bool { return ended(k.nodes[node].run) }
+
 // PID is the process id of a broker that runs.
 func (k *Kafka) PID(node int) int { return k.nodes[node].run.pid }
 
