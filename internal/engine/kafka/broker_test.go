@@ -47,7 +47,9 @@ func answersLost(t *testing.T) {
 		}
 		broker.Relay(0).Hang()
 		acked := fleet.total()
-		testkit.Eventually(t, "records that are stored and not acknowledged", func() bool { return end() > acked+10*frameRecords })
+		testkit.Eventually(t, "records that are stored and not acknowledged", func() bool {
+			return end() > acked+10*frameRecords
+		})
 		broker.Relay(0).Drop()
 	}
 	fleet.awaitAll(t, time.Now(), testkit.Timeout)
@@ -58,7 +60,7 @@ func answersLost(t *testing.T) {
 func wantAway(t *testing.T, e *Engine, f *fleet, within time.Duration) {
 	t.Helper()
 	begin := time.Now()
-	testkit.EventuallyIn(t, "a probe that fails", within, func() bool { _, err := e.Probe(context.Background()); return err != nil })
+	testkit.EventuallyIn(t, "a probe that fails", within, func() bool { return !wouldStore(e) })
 	t.Logf("the probe fails after %v", time.Since(begin).Round(100*time.Millisecond))
 	testkit.EventuallyIn(t, "no ACK for a second", within, func() bool {
 		for d := range f.lastACK {
@@ -70,10 +72,15 @@ func wantAway(t *testing.T, e *Engine, f *fleet, within time.Duration) {
 	})
 }
 
+func wouldStore(e *Engine) bool {
+	_, err := e.Probe(context.Background())
+	return err == nil
+}
+
 func wantBack(t *testing.T, e *Engine, f *fleet) {
 	t.Helper()
 	begin := time.Now()
-	testkit.EventuallyIn(t, "a good probe", 10*time.Second, func() bool { _, err := e.Probe(context.Background()); return err == nil })
+	testkit.EventuallyIn(t, "a good probe", 10*time.Second, func() bool { return wouldStore(e) })
 	f.awaitAll(t, begin, 15*time.Second)
 	t.Logf("every device has an ACK %v after the cure", time.Since(begin).Round(100*time.Millisecond))
 	f.settle(t)
