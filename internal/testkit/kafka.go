@@ -164,10 +164,8 @@ func (k *Kafka) Await(brokers int) error {
 		if err == nil && len(all) >= brokers {
 			return nil
 		}
-		for i, n := range k.nodes {
-			if n.run != nil && ended(n.run) {
-				return fmt.Errorf("broker %d ended by itself\n%s", i, n.run.out.String())
-			}
+		if err := k.Err(); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -175,6 +173,16 @@ func (k *Kafka) Await(brokers int) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// Err says which broker has ended by itself, and with what words; nil if none has.
+func (k *Kafka) Err() error {
+	for i, n := range k.nodes {
+		if n.run != nil && ended(n.run) {
+			return fmt.Errorf("broker %d ended by itself\n%s", i, n.run.out.String())
+		}
+	}
+	return nil
 }
 
 func ended(p *process) bool {

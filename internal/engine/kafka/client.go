@@ -157,7 +157,7 @@ func (e *Engine) writing() ([]kgo.Opt, error) {
 const (
 	usualBatchBytes    = 1_048_588
 	smallestBatchBytes = 1 << 10
-	largestBatchBytes  = 1 << 29
+	largestBatchBytes  = 64 << 20
 )
 
 // batchBytes is what the topic takes at once, before compression, so that the broker never refuses a batch for its size

@@ -95,6 +95,9 @@ func start(t *testing.T, k *testkit.Kafka, node int) {
 func awaitInSync(t *testing.T, k *testkit.Kafka) {
 	t.Helper()
 	testkit.EventuallyIn(t, "all replicas in sync", 2*time.Minute, func() bool {
+		if err := k.Err(); err != nil {
+			t.Fatal(err)
+		}
 		all, err := k.Admin.ListTopics(t.Context())
 		if err != nil {
 			return false

@@ -60,6 +60,9 @@ func makeTopics(t testing.TB, on *testkit.Kafka, name string, partitions int32, 
 		})
 	}
 	testkit.Eventually(t, "leaders of "+name, func() bool {
+		if err := on.Err(); err != nil {
+			t.Fatal(err)
+		}
 		all, err := on.Admin.ListTopics(context.Background(), name, name+".dead", name+".messages")
 		led := 0
 		for _, topic := range all {

@@ -21,14 +21,15 @@ const probeTimeout = 3 * time.Second
 func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	l, err := e.ask(ctx)
-	if err != nil {
+	var l *layout
+	if err := e.insist(ctx, func() (err error) { l, err = e.ask(ctx); return err }); err != nil {
 		return engine.Status{}, e.classify(err)
 	}
 	if l.wrong != nil {
 		return engine.Status{}, e.classify(l.wrong)
 	}
-	starts, ends, err := e.listOffsets(ctx)
+	var starts, ends kadm.ListedOffsets
+	err := e.insist(ctx, func() (err error) { starts, ends, err = e.listOffsets(ctx); return err })
 	if err != nil {
 		return engine.Status{}, e.classify(err)
 	}
@@ -47,6 +48,19 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	}
 	status.Groups = e.groups(ctx, starts, ends)
 	return status, nil
+}
+
+// insistence is how long a question is repeated: the broker that was asked may have died just now, and another answers.
+const insistence = time.Second
+
+// insist repeats the question while its failure is transient.
+func (e *Engine) insist(ctx context.Context, ask func() error) error {
+	for until := time.Now().Add(insistence); ; {
+		err := ask()
+		if err == nil || !e.classify(err).Transient || time.Now().After(until) || !pause(ctx, 2*firstBackoff) {
+			return err
+		}
+	}
 }
 
 // listOffsets asks the leaders of all partitions where these begin and end. What some do not answer is an error of
