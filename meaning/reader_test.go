@@ -3,6 +3,7 @@ package meaning
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -181,6 +182,34 @@ func TestReadersAreShared(t *testing.T) {
 	}
 	if len(d.cache.tables) != 1 || len(d.cache.readers) > maxReaders {
 		t.Errorf("%d tables, %d readers", len(d.cache.tables), len(d.cache.readers))
+	}
+}
+
+// TestTablesFindRoom: whatever devices send and say of themselves, there is room for all tables that can be made.
+func TestTablesFindRoom(t *testing.T) {
+	d := compileDictionary("test", Embedded().definitions)
+	pairs := map[pair]bool{}
+	for f := range d.rules {
+		for p := range d.rules[f] {
+			pairs[p] = true
+		}
+	}
+	all := slices.Sorted(maps.Keys(pairs))
+	random := rand.New(rand.NewPCG(1, 2))
+	keys := map[tableKey]bool{}
+	for range 400_000 {
+		var e Evidence
+		for range 1 + random.IntN(12) {
+			p := all[random.IntN(len(all))]
+			e.Add(d, Element{ID: p.id(), Width: Width(random.IntN(4))})
+		}
+		var key tableKey
+		key.best, key.candidates = d.candidates(Identity{}, &e)
+		keys[key] = true
+	}
+	const scales = 2
+	if most := scales * (len(keys) + families*len(d.examples)); len(keys) < 400 || most > maxTables {
+		t.Errorf("%d sets of candidates, %d classes of models: %d tables", len(keys), len(d.examples), most)
 	}
 }
 

@@ -96,9 +96,10 @@ type cache struct {
 
 func (c *cache) init() { c.tables, c.readers = map[tableKey]*table{}, map[readerKey]*Reader{} }
 
-// maxTables bounds the tables that are kept. One is about 80 KB. There are 448 of candidates alone, few of which any
-// device is of, and a few for the models that rows are for; what is beyond is made anew each time.
-const maxTables = 512
+// maxTables bounds the tables that are kept, each of up to 200 KB. There are not so many: strangers can have at most
+// 448 made, one for each set of candidates, and those who answer getver the same with the old scale and one for each
+// class of models. If there were, devices would have tables of their own.
+const maxTables = 1280
 
 // table is called with the cache's lock held.
 func (d *Dictionary) table(key tableKey) *table {
