@@ -23,6 +23,8 @@ type tracker struct {
 
 func (l *tracker) Describe() command.Device { return l.Device }
 
+func (*tracker) TakenOver() {}
+
 func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {
 	if l.silent {
 		return time.Now(), nil

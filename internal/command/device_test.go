@@ -193,6 +193,9 @@ func (d *device) disconnect() {
 
 func (l *line) Describe() command.Device { return command.Device{IMEI: l.imei} }
 
+// TakenOver implements command.Sender: the connection ends.
+func (l *line) TakenOver() { l.disconnect() }
+
 var errHungUp = errors.New("hung up")
 
 // Send implements command.Sender.

@@ -22,6 +22,8 @@ type Sender interface {
 	Send(ctx context.Context, frame []byte) (time.Time, error)
 	// Describe tells what is known of the device, but for its model.
 	Describe() Device
+	// TakenOver closes the connection, because the device has a newer one at another instance.
+	TakenOver()
 }
 
 // Models keep what devices say of themselves. Its methods wait for nothing.
@@ -169,6 +171,18 @@ func (d *Dispatcher) Connections() iter.Seq[Connection] {
 		all = append(all, c.of(imei))
 	}
 	return slices.Values(all)
+}
+
+// TakenOver implements Receiver.
+func (d *Dispatcher) TakenOver(imei string, number uint64) {
+	d.mu.Lock()
+	c, ok := d.connected[imei]
+	d.mu.Unlock()
+	if !ok || c.number > number {
+		return // it has ended, or the device has come back since
+	}
+	d.Logger.Info("device connected elsewhere, connection closed", "imei", imei)
+	c.sender.TakenOver()
 }
 
 // Devices are the devices that are connected here, in no order.

@@ -118,6 +118,7 @@ func (stuckSender) Send(ctx context.Context, _ []byte) (time.Time, error) {
 }
 
 func (stuckSender) Describe() command.Device { return command.Device{} }
+func (stuckSender) TakenOver()               {}
 
 func TestSameIDIsExecutedOnce(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {

@@ -106,6 +106,9 @@ type Receiver interface {
 	Finished(e Entry)
 	// Connections are the devices that are connected here.
 	Connections() iter.Seq[Connection]
+	// TakenOver says that the device has logged in at another instance since the connection of that number, which is to be
+	// closed with all older ones. It may come more than once.
+	TakenOver(imei string, number uint64)
 }
 
 // Connection is one connection of a device.

@@ -121,10 +121,26 @@ func (c *Conn) TakeOver(device string, trusted bool) (number uint64, err error) 
 			"limit", s.options.MaxConnections, "remote", gone.RemoteAddr().String())
 	}
 	if older != nil {
-		older.cutFor.CompareAndSwap(nil, new(ReasonTakenOver))
-		older.Close()
+		older.closeTakenOver()
 	}
 	return number, err
+}
+
+// TakenOver ends the connection because its device has a newer one at another instance, as TakeOver ends an older one
+// of this: what it has in hand is not acknowledged any more. It does nothing if the connection is not the device's, by
+// now.
+func (c *Conn) TakenOver(device string) {
+	c.server.mu.Lock()
+	current := c.server.devices[device] == c
+	c.server.mu.Unlock()
+	if current {
+		c.closeTakenOver()
+	}
+}
+
+func (c *Conn) closeTakenOver() {
+	c.cutFor.CompareAndSwap(nil, new(ReasonTakenOver))
+	c.Close()
 }
 
 // register does TakeOver but for closing the older connection. gone is the one that went because there is no place for

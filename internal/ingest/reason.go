@@ -10,8 +10,8 @@ const (
 	ReasonPeerClosed CloseReason = "peer_closed"
 	// Any other failure of the socket. Worry: if many: the network, see the kernel's log.
 	ReasonIOError CloseReason = "io_error"
-	// A newer connection of the same device. Worry: not about single ones; steadily: two devices
-	// with one IMEI.
+	// A newer connection of the same device, here or at another instance. Worry: not about single ones; steadily: two
+	// devices with one IMEI.
 	ReasonTakenOver CloseReason = "taken_over"
 	// The device was taken off the allow-list, under STRICT_DEVICE_AUTH. Worry: no, if that was meant.
 	ReasonRevoked CloseReason = "revoked"

@@ -78,6 +78,32 @@ func TestTakeOverOfASessionAtWork(t *testing.T) {
 	third.say("mine now")
 }
 
+// The device has logged in at another instance.
+func TestTakenOverElsewhere(t *testing.T) {
+	s := onSockets(t, 10)
+	older, other := s.login("a"), s.login("b")
+	older.send("hold")
+	testkit.Eventually(s, "older at work", func() bool { return s.adapter.holding.Load() == 1 })
+	conn := s.connOf("a")
+	conn.TakenOver("b") // whose connection this is not
+	conn.TakenOver("a")
+	older.expectEnd()
+	close(s.adapter.release)
+	s.expectClosed(ReasonTakenOver, 1)
+	testkit.Eventually(s, "older gone", func() bool { return s.Connections() == 1 })
+	newer := s.login("a")
+	conn.TakenOver("a") // said late
+	newer.say("mine")
+	other.say("unharmed")
+}
+
+// connOf is the device's connection.
+func (s *shell) connOf(device string) *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[device]
+}
+
 // Many connections of one device at once: in the end one of them has it.
 func TestTakeOverRace(t *testing.T) {
 	s := onSockets(t, 1000)

@@ -40,6 +40,9 @@ func (d *deviceStats) add(w *frameContext) {
 	}
 }
 
+// TakenOver implements command.Sender.
+func (d *device) TakenOver() { d.session.conn.TakenOver(d.imei) }
+
 // Describe implements command.Sender.
 func (d *device) Describe() command.Device {
 	c := command.Device{

@@ -112,6 +112,18 @@ func (n *node) order(imei string) (ids []string) {
 	return ids
 }
 
+// wantTakenOver waits until the receiver was told that the device has a newer connection elsewhere.
+func (n *node) wantTakenOver(t *testing.T, c command.Connection) {
+	t.Helper()
+	testkit.Succeeds(t, "the receiver of "+n.instance+" hearing of the newer connection", limit+n.backend.Takeover,
+		func() error {
+			if !n.WasTakenOver(c) {
+				return errors.New("not told")
+			}
+			return nil
+		})
+}
+
 // wantReceived waits until the receiver was given the command, and returns it as it was then.
 func (n *node) wantReceived(t *testing.T, id string) (e command.Entry) {
 	t.Helper()

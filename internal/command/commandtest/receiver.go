@@ -20,6 +20,7 @@ type Node struct {
 	received    []command.Entry
 	finished    []command.Entry
 	connections map[string]command.Connection
+	takenOver   []command.Connection
 }
 
 // NewNode returns a node whose Run is not going on.
@@ -62,6 +63,22 @@ func (n *Node) Connections() iter.Seq[command.Connection] {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return maps.Values(maps.Clone(n.connections))
+}
+
+// TakenOver implements command.Receiver. The connection stays until the test ends it.
+func (n *Node) TakenOver(imei string, number uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.takenOver = append(n.takenOver, command.Connection{IMEI: imei, Number: number})
+}
+
+// WasTakenOver reports whether the receiver was told that the device has a newer connection elsewhere than this one.
+func (n *Node) WasTakenOver(c command.Connection) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.takenOver, func(older command.Connection) bool {
+		return older.IMEI == c.IMEI && older.Number >= c.Number
+	})
 }
 
 // Connect connects a device here.

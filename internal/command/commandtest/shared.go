@@ -19,6 +19,7 @@ var sharedCases = []testCase{
 	{"given back after the device moved", movedAway},
 	{"begun after the device moved", begunAfterMove},
 	{"an older connection ends elsewhere", olderElsewhere},
+	{"a device connects elsewhere", takenOverElsewhere},
 	{"queued at an instance that died", diedQueued},
 	{"sent by an instance that died", diedSent},
 	{"idempotent, sent by an instance that died", diedIdempotent},
@@ -155,6 +156,28 @@ func olderElsewhere(t *testing.T, b Backend) {
 	second := newCommand(deviceA)
 	here.submit(t, second)
 	there.wantReceived(t, second.ID)
+}
+
+// takenOverElsewhere has a device go from one instance to another and back, while another device stays.
+func takenOverElsewhere(t *testing.T, b Backend) {
+	here, there := start(t, b, "a"), start(t, b, "b")
+	stays := here.connect(deviceB)
+	first := here.connect(deviceA)
+	known := newCommand(deviceA)
+	there.submit(t, known)
+	here.wantReceived(t, known.ID)
+	second := there.connect(deviceA)
+	here.wantTakenOver(t, first)
+	here.Disconnect(first)
+	third := here.connect(deviceA)
+	there.wantTakenOver(t, second)
+	there.Disconnect(second)
+	last := newCommand(deviceA)
+	there.submit(t, last)
+	here.wantReceived(t, last.ID)
+	if here.WasTakenOver(third) || here.WasTakenOver(stays) {
+		t.Error("the newest connection of a device was taken over")
+	}
 }
 
 // diedQueued has commands that an instance took and did not begin.

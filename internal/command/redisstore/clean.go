@@ -181,7 +181,7 @@ func (j *janitor) moveOn(ctx context.Context, dead string) (moved int, err error
 
 func (j *janitor) move(ctx context.Context, stream, dead string, m redis.XMessage) (bool, error) {
 	in := parseInbound(m)
-	if in.err != nil || in.cancel {
+	if in.err != nil || in.cancel || in.older != "" {
 		return false, j.store.handle(ctx, j.receiver, stream, m)
 	}
 	return j.store.route(ctx, j.receiver, stream, m.ID, dead, &in)

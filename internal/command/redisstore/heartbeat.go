@@ -32,6 +32,7 @@ func (h *heartbeat) work(ctx context.Context) (time.Duration, error) {
 	if err := s.writeSessions(ctx); err != nil {
 		return 0, h.again(ctx, err)
 	}
+	s.sessions.closeTakenOver(h.receiver)
 	return time.Until(h.next), nil
 }
 
@@ -89,19 +90,24 @@ func (s *Store) warnOfLoss(ctx context.Context) {
 	}
 }
 
-// readClock notes how far Redis' clock is from ours. It is asked over a connection that is open, because the time that
-// opening one takes would make our logins look older than they are.
+// readClock notes how far Redis' clock is from ours.
 func (s *Store) readClock(ctx context.Context) error {
-	asked := time.Now()
-	redis, err := s.client.Time(ctx).Result()
+	offset, err := s.clockOffset(ctx)
 	if err != nil {
 		return err
 	}
-	ours := asked.Add(time.Since(asked) / 2)
 	s.sessions.writing.Lock()
 	defer s.sessions.writing.Unlock()
-	s.sessions.offset = redis.Sub(ours)
+	s.sessions.offset = offset
 	return nil
+}
+
+// clockOffset asks over a connection that is open, because the time that opening one takes would make our logins look
+// older than they are.
+func (s *Store) clockOffset(ctx context.Context) (time.Duration, error) {
+	asked := time.Now()
+	redis, err := s.client.Time(ctx).Result()
+	return redis.Sub(asked.Add(time.Since(asked) / 2)), err
 }
 
 // reregister makes the heart beat at once, because Redis may have lost what it knew of this instance.

@@ -16,8 +16,9 @@ import (
 // inbound is an entry of a stream of commands, whoever has written it.
 type inbound struct {
 	command.Command
-	cancel bool  // it takes a command back instead
-	err    error // what is wrong with it, each a [command.FieldError]
+	cancel bool   // it takes a command back instead
+	older  string // it says instead that the device has a newer session elsewhere than that of this token
+	err    error  // what is wrong with it, each a [command.FieldError]
 }
 
 // parseInbound reads an entry and fills in what its sender left out. What the entry does not say of its own age its id
@@ -31,7 +32,7 @@ func parseInbound(m redis.XMessage) inbound {
 	if c.ID == "" {
 		c.ID = m.ID
 	}
-	in := inbound{Command: c, cancel: p.flag("cancel")}
+	in := inbound{Command: c, cancel: p.flag("cancel"), older: p.text("taken_over")}
 	in.Complete(in.Created)
 	if err := in.Validate(); err != nil {
 		p.add(err)

@@ -112,6 +112,8 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 	}
 	in := parseInbound(m)
 	switch {
+	case in.older != "" && stream != inboxStream:
+		return s.takenOver(ctx, r, stream, m.ID, &in)
 	case in.err != nil:
 		return s.reject(ctx, r, stream, m.ID, &in)
 	case in.cancel:

@@ -4,8 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
@@ -16,7 +21,8 @@ const sessionBatch = 200
 // session is what is to be known of a device's connection here.
 type session struct {
 	command.Connection
-	gone bool
+	gone    bool
+	doubted bool // Redis has a newer one elsewhere, unless our idea of its clock was wrong
 }
 
 // supersedes reports whether nothing that is said of the other one matters any more. That a connection has gone is
@@ -33,6 +39,7 @@ type sessions struct {
 	mu        sync.Mutex
 	noted     map[string]session
 	written   map[string]uint64 // those that Redis may believe to be here, by the newest connection's number
+	takenOver []session         // that have a newer one elsewhere, and are to be closed
 	notingAll bool              // somebody may be about to note what has ended meanwhile
 	wake      chan struct{}
 }
@@ -88,8 +95,10 @@ func (n *sessions) nextBatch() []session {
 	return batch
 }
 
-// done says that the batch is written. Those in again are to be written once more.
-func (n *sessions) done(batch []session, again []any) {
+// done says that the batch is written. Those in again are to be written once more, and those in lost have a newer one
+// elsewhere. It reports whether the latter is in doubt: it rests on our idea of Redis' clock, so one session is lost
+// twice before it is believed, the second time by a clock that is read in between.
+func (n *sessions) done(batch []session, again, lost []any) (doubted bool) {
 	n.mu.Lock()
 	for _, c := range batch {
 		if c.gone && n.written[c.IMEI] <= c.Number {
@@ -97,12 +106,36 @@ func (n *sessions) done(batch []session, again []any) {
 		}
 	}
 	n.mu.Unlock()
-	for _, imei := range again {
-		for _, c := range batch {
-			if c.IMEI == imei {
-				n.note(c)
-			}
+	for _, c := range batch {
+		switch {
+		case slices.Contains(again, any(c.IMEI)):
+			n.note(c)
+		case !slices.Contains(lost, any(c.IMEI)):
+		case c.doubted:
+			n.noteTakenOver(c)
+		default:
+			c.doubted, doubted = true, true
+			n.note(c)
 		}
+	}
+	return doubted
+}
+
+func (n *sessions) noteTakenOver(c session) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.takenOver = append(n.takenOver, c)
+	signal(n.wake)
+}
+
+// closeTakenOver has the receiver close the connections that are older than one elsewhere.
+func (n *sessions) closeTakenOver(r command.Receiver) {
+	n.mu.Lock()
+	all := n.takenOver
+	n.takenOver = nil
+	n.mu.Unlock()
+	for _, c := range all {
+		r.TakenOver(c.IMEI, c.Number)
 	}
 }
 
@@ -120,14 +153,18 @@ func (s *Store) writeSessions(ctx context.Context) error {
 		for _, c := range batch {
 			args = append(args, c.IMEI, s.sessionToken(c.Connection), flag(!c.gone))
 		}
-		again, err := s.eval(ctx, scriptSessions, args...)
+		answer, err := s.eval(ctx, scriptSessions, args...)
 		if err != nil {
 			for _, c := range batch {
 				n.note(c)
 			}
 			return err
 		}
-		n.done(batch, list(again))
+		if all := list(answer); len(all) == 2 && n.done(batch, list(all[0]), list(all[1])) {
+			if n.offset, err = s.clockOffset(ctx); err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -136,6 +173,29 @@ func (s *Store) writeSessions(ctx context.Context) error {
 func (s *Store) sessionToken(c command.Connection) string {
 	login := time.Now().Add(s.sessions.offset).Add(-time.Since(c.Since))
 	return fmt.Sprintf("%015d-%020d-%s", max(0, login.UnixMilli()), c.Number, s.runID)
+}
+
+// parseToken returns the number of the session's connection and its run.
+func parseToken(token string) (number uint64, run string, ok bool) {
+	parts := strings.Split(token, "-")
+	if len(parts) != 3 {
+		return 0, "", false
+	}
+	number, err := strconv.ParseUint(parts[1], 10, 64)
+	return number, parts[2], err == nil
+}
+
+// takenOver does what an entry says that another instance has left: the device has logged in there.
+func (s *Store) takenOver(ctx context.Context, r command.Receiver, stream, entry string, in *inbound) error {
+	if number, run, ok := parseToken(in.older); ok && run == s.runID {
+		r.TakenOver(in.IMEI, number)
+	}
+	_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.XAck(ctx, stream, group, entry)
+		pipe.XDel(ctx, stream, entry)
+		return nil
+	})
+	return err
 }
 
 // noteAll notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays

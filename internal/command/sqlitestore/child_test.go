@@ -166,6 +166,8 @@ func (n *running) Receive(e command.Entry) {
 
 func (n *running) Finished(command.Entry) {}
 
+func (n *running) TakenOver(string, uint64) {}
+
 func (n *running) Connections() iter.Seq[command.Connection] {
 	return func(func(command.Connection) bool) {}
 }

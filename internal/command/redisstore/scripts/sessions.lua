@@ -1,6 +1,8 @@
 -- sessions writes down which devices are connected to this instance, and which are not any more. ARGV: for each imei, token, and 1 or 0.
--- Answers those of the devices whose waiting commands have not all been taken over yet.
+-- Answers those of the devices whose waiting commands have not all been taken over yet, and those that have a newer session elsewhere. The
+-- instance of an older one is told to close it.
 local left = 200 -- how many commands this call may still take over: some milliseconds of Redis' time
+local AHEAD = 1000 -- how many ms an instance may be wrong about Redis' clock
 local CONNECTION = 17 -- where in a token its login ends, and what names the connection begins
 
 -- parse takes a token apart: login in ms by Redis' clock, number of the connection in its run, run.
@@ -9,10 +11,12 @@ local function parse(token)
   return login and { login = login, number = number, run = run }
 end
 
--- newer reports whether the session wins against the one that is there.
+-- newer reports whether the session wins against the one that is there. One from after now was written by a clock that has been set back
+-- since, and must not keep its device away.
 local function newer(s, other, owner)
   if not other then return true end
   if other.run == s.run then return s.number >= other.number end
+  if tonumber(other.login) > now + AHEAD then return true end
   if s.login ~= other.login then return s.login > other.login or not alive(owner, other.run) end
   return s.run > other.run or not alive(owner, other.run)
 end
@@ -35,13 +39,28 @@ local imeis = {}
 for i = 3, #ARGV, 3 do imeis[#imeis + 1] = ARGV[i] end
 local owners, tokens = redis.call('HMGET', REGISTRY, unpack(imeis)), redis.call('HMGET', SESSIONS, unpack(imeis))
 
--- connect writes down a session unless a newer one is there, and reports whether nothing waits for the device any more.
+local again, lost = {}, {}
+
+-- tell has the instance close its older session. Programs that know nothing of it take the entry for one that takes back a command.
+local function tell(owner, imei, held)
+  if not held or owner == SELF or redis.call('EXISTS', heartbeat(owner)) == 0 then return end
+  redis.call('XADD', outbound(owner), '*', 'id', 'taken-over-' .. imei, 'cancel', 'true', 'imei', imei, 'taken_over', held)
+end
+
+-- connect writes down a session unless a newer one is there.
 local function connect(imei, token, owner, held)
-  if owner == SELF and held and string.sub(held, CONNECTION) == string.sub(token, CONNECTION) then return collect(imei) end
-  if owner and not newer(parse(token), parse(held), owner) then return true end
-  redis.call('HSET', SESSIONS, imei, token)
-  redis.call('HSET', REGISTRY, imei, SELF)
-  return collect(imei)
+  local mine, other = parse(token), parse(held)
+  local known = owner == SELF and held and string.sub(held, CONNECTION) == string.sub(token, CONNECTION)
+  if not known then
+    if owner and not newer(mine, other, owner) then
+      if other.run ~= RUN then lost[#lost + 1] = imei end
+      return
+    end
+    redis.call('HSET', SESSIONS, imei, token)
+    redis.call('HSET', REGISTRY, imei, SELF)
+    if owner then tell(owner, imei, held) end
+  end
+  if not collect(imei) then again[#again + 1] = imei end
 end
 
 -- disconnect removes the session, and older ones of this run, but no newer one and nobody else's.
@@ -52,13 +71,12 @@ local function disconnect(imei, token, owner, held)
   if owner == SELF then redis.call('HDEL', REGISTRY, imei) end
 end
 
-local again = {}
 for n, imei in ipairs(imeis) do
   local token, connected = ARGV[3 * n + 1], ARGV[3 * n + 2] == '1'
-  if not connected then
+  if connected then
+    connect(imei, token, owners[n], tokens[n])
+  else
     disconnect(imei, token, owners[n], tokens[n])
-  elseif not connect(imei, token, owners[n], tokens[n]) then
-    again[#again + 1] = imei
   end
 end
-return again
+return { again, lost }
