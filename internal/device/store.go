@@ -43,7 +43,8 @@ func (k *Kept) hash() uint64 {
 type Store interface {
 	// Load returns those of the devices that are kept, in any order.
 	Load(ctx context.Context, imeis []string) ([]Kept, error)
-	// Save keeps the devices as they are now. After an error some of them may be kept.
+	// Save keeps the devices as they are now, but a shared store also the model of one that is saved without. After an
+	// error some of them may be kept.
 	Save(ctx context.Context, devices []Kept) error
 	// Shared reports whether other processes may save devices, too.
 	Shared() bool

@@ -62,6 +62,20 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// What a device has said to one instance outlives what another one saves, which had loaded the device before that.
+func TestModelOutlivesOtherInstances(t *testing.T) {
+	server := testkit.StartRedis(t)
+	here, there := newStore(t, server.URL()), newStore(t, server.URL())
+	save(t, here, imei(1))
+	if err := there.Save(t.Context(), []device.Kept{{IMEI: imei(1), Evidence: []byte{1, 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := here.Load(t.Context(), []string{imei(1)})
+	if err != nil || len(got) != 1 || got[0].Model != "FMB120" || string(got[0].Evidence) != "\x01\x01" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // Whoever makes devices up displaces the oldest.
 func TestDevicesAreBounded(t *testing.T) {
 	server := testkit.StartRedis(t)

@@ -8,8 +8,10 @@ for i = 4, #ARGV, 5 do
 	local key = 'device:' .. ARGV[i]
 	local type = redis.call('TYPE', key).ok
 	if type == 'hash' or type == 'none' then -- not a key that is somebody else's
-		redis.call('HSET', key, 'evidence', ARGV[i + 1], 'model', ARGV[i + 2], 'firmware', ARGV[i + 3],
-			'model_asked', ARGV[i + 4])
+		redis.call('HSET', key, 'evidence', ARGV[i + 1], 'model_asked', ARGV[i + 4])
+		if ARGV[i + 2] ~= '' then -- or what it has just said to another instance would be lost
+			redis.call('HSET', key, 'model', ARGV[i + 2], 'firmware', ARGV[i + 3])
+		end
 		redis.call('PEXPIRE', key, keep)
 		redis.call('ZADD', index, now, ARGV[i])
 	end
