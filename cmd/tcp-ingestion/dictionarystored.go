@@ -16,6 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/dictionary"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -42,21 +43,21 @@ func explainDevice(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	stored, err := openStored(ctx, cmd)
+	records, err := openStored(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	defer stored.engine.Close()
-	device, err := stored.device(ctx, imei, said)
+	defer records.engine.Close()
+	device, err := records.device(ctx, imei, said)
 	if err != nil {
 		return err
 	}
 	own, found := []byte(`"device_id":"`+imei+`"`), device.Kept != nil
-	err = stored.each(ctx, func(payload []byte) error {
+	err = records.each(ctx, func(payload []byte) error {
 		if !bytes.Contains(payload, own) {
 			return nil
 		}
-		if r, err := dictionary.ParseRecord(payload); err == nil && r.DeviceID == imei {
+		if r, err := stored.Parse(payload); err == nil && r.DeviceID == imei {
 			device.Add(r)
 			found = true
 		}
@@ -90,14 +91,14 @@ func dictionaryUnknownCommand() *cli.Command {
 }
 
 func countUnknown(ctx context.Context, cmd *cli.Command) error {
-	stored, err := openStored(ctx, cmd)
+	records, err := openStored(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	defer stored.engine.Close()
-	unknown, foreign := dictionary.NewUnknown(stored.dictionary), 0
-	err = stored.each(ctx, func(payload []byte) error {
-		if r, err := dictionary.ParseRecord(payload); err == nil {
+	defer records.engine.Close()
+	unknown, foreign := dictionary.NewUnknown(records.dictionary), 0
+	err = records.each(ctx, func(payload []byte) error {
+		if r, err := stored.Parse(payload); err == nil {
 			unknown.Add(r)
 		} else {
 			foreign++

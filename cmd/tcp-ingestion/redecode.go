@@ -15,6 +15,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redecode"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 )
 
 const redecodeDescription = `Says of stored records anew what their elements mean, by the dictionary of this version and
@@ -104,7 +105,7 @@ func (j *redecoding) take(ctx context.Context, ref string, payload []byte) error
 	j.taken++
 	now, err := j.decoder.Document(ctx, payload)
 	switch {
-	case errors.Is(err, redecode.ErrNoRecord):
+	case errors.Is(err, stored.ErrNoRecord):
 		j.noRecords++
 		fmt.Fprintf(j.errOut, "tcp-ingestion: %s is left as it is: %v\n", ref, err)
 		return nil

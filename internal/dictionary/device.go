@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/explain"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -21,7 +22,7 @@ type Device struct {
 	Kept       *meaning.Evidence // what the service has kept of its elements; nil: it has kept nothing
 
 	own      meaning.Evidence // of its stored records
-	latest   map[uint16]Element
+	latest   map[uint16]stored.Element
 	records  int
 	lost     bool             // widths of numbers
 	said     meaning.Identity // by its records
@@ -30,9 +31,9 @@ type Device struct {
 }
 
 // Add takes in a stored record of the device, the oldest first.
-func (v *Device) Add(r *Record) {
+func (v *Device) Add(r *stored.Record) {
 	if v.latest == nil {
-		v.latest = map[uint16]Element{}
+		v.latest = map[uint16]stored.Element{}
 	}
 	v.records++
 	v.lastTime = r.Timestamp
@@ -45,26 +46,11 @@ func (v *Device) Add(r *Record) {
 			v.lost = true
 			continue
 		}
-		v.own.Add(v.Dictionary, meaning.Element{ID: e.ID, Width: e.Widths[0], Number: e.number})
+		v.own.Add(v.Dictionary, meaning.Element{ID: e.ID, Width: e.Widths[0], Number: e.Number})
 	}
-	if i := r.identity(); i.Family != 0 {
+	if i := r.Identity(); i.Family != 0 {
 		v.said = i
 	}
-}
-
-// identity is what the record says of its device, unless that was told from elements.
-func (r *Record) identity() meaning.Identity {
-	i := meaning.Identity{Model: r.Device.Model}
-	switch r.Device.By {
-	case meaning.ByMap.String():
-		i.By = meaning.ByMap
-	case meaning.ByGetver.String():
-		i.By = meaning.ByGetver
-	default:
-		return meaning.Identity{}
-	}
-	i.Family, _ = meaning.ParseFamily(r.Device.Family)
-	return i
 }
 
 // Explanation says how a device's elements are read, and why so.
@@ -142,11 +128,11 @@ func (v *Device) Explain() *Explanation {
 	return x
 }
 
-func (v *Device) elements() (all []Element) {
+func (v *Device) elements() (all []stored.Element) {
 	for _, e := range v.latest {
 		all = append(all, e)
 	}
-	slices.SortFunc(all, func(a, b Element) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b stored.Element) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 
@@ -162,7 +148,7 @@ func (v *Device) pair(p meaning.Element) pair {
 
 // newRow reads the element in its width or, if that is lost, in all widths that the device may have sent it in. Those
 // have to agree.
-func newRow(r *meaning.Reader, e Element) row {
+func newRow(r *meaning.Reader, e stored.Element) row {
 	out := row{ID: e.ID, Width: widthsText(e.Widths)}
 	var widths []meaning.Width
 	for _, w := range e.Widths {
@@ -175,10 +161,10 @@ func newRow(r *meaning.Reader, e Element) row {
 		widths = e.Widths[:1]
 	}
 	for i, w := range widths {
-		name, value := explain.Element(r, e.ID, w, e.raw(w))
+		name, value := explain.Element(r, e.ID, w, e.Raw(w))
 		_, name, _ = strings.Cut(name, " ")
 		if i > 0 && (name != out.Name || value != out.Value) {
-			out.Name, out.Value = "(depends on its width, which the record does not tell)", fmt.Sprint(e.number)
+			out.Name, out.Value = "(depends on its width, which the record does not tell)", fmt.Sprint(e.Number)
 			return out
 		}
 		out.Name, out.Value = name, value

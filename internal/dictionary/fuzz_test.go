@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -16,7 +17,7 @@ func FuzzStoredRecord(f *testing.F) {
 		`"attributes":{"1":{"__buffer_b64":"AA=="},"2":{"__bigint":"-1"}},` +
 		`"device":{"family":"fmx6","model":"FMB640","by":"getver"}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		r, err := ParseRecord(payload)
+		r, err := stored.Parse(payload)
 		if err != nil {
 			return
 		}

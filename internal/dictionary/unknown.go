@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -68,7 +69,7 @@ func NewUnknown(d *meaning.Dictionary) *Unknown {
 }
 
 // Add takes in a stored record.
-func (u *Unknown) Add(r *Record) {
+func (u *Unknown) Add(r *stored.Record) {
 	u.Records++
 	bare := r.Device.Family == ""
 	if bare && len(r.Elements) > 0 {
@@ -83,21 +84,14 @@ func (u *Unknown) Add(r *Record) {
 		switch names := u.names(e); {
 		case len(names) == 0:
 			u.count(r, e, WhyNowhere)
-		case !bare && !slices.ContainsFunc(names, r.says):
+		case !bare && !slices.ContainsFunc(names, r.Says):
 			u.count(r, e, WhySilent)
 		}
 	}
 }
 
-// says reports whether the record gives a value or fault of that name.
-func (r *Record) says(name string) bool {
-	_, value := r.Signals[name]
-	_, fault := r.Faults[name]
-	return value || fault
-}
-
 // names are what any family or override calls the element.
-func (u *Unknown) names(e *Element) []string {
+func (u *Unknown) names(e *stored.Element) []string {
 	key := nameKey{e.ID, e.Widths[0], e.Exact()}
 	names, there := u.known[key]
 	if !there {
@@ -107,7 +101,7 @@ func (u *Unknown) names(e *Element) []string {
 	return names
 }
 
-func (u *Unknown) find(e *Element) (names []string) {
+func (u *Unknown) find(e *stored.Element) (names []string) {
 	for _, w := range e.Widths {
 		for _, f := range meaning.Families() {
 			for _, d := range u.dictionary.Lookup(f, "", e.ID, w) {
@@ -123,7 +117,7 @@ func (u *Unknown) find(e *Element) (names []string) {
 	return names
 }
 
-func (u *Unknown) count(r *Record, e *Element, why string) {
+func (u *Unknown) count(r *stored.Record, e *stored.Element, why string) {
 	key := unknownKey{e.ID, e.Widths[0], why}
 	if !e.Exact() {
 		key.width = lostWidth
@@ -192,4 +186,13 @@ func (u *Unknown) WriteText(w io.Writer) error {
 		fmt.Fprintf(w, "%d records have no signals: of them only what no family knows is counted.\n", u.Bare)
 	}
 	return nil
+}
+
+// widthsText is such as "4", or "1-4" where a number may have been sent in several widths.
+func widthsText(widths []meaning.Width) string {
+	first := widths[0].String()
+	if len(widths) == 1 {
+		return first
+	}
+	return first + "-" + widths[len(widths)-1].String()
 }

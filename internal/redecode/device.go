@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -44,9 +45,29 @@ func (v *device) identify(i meaning.Identity) {
 
 func (v *device) identity() meaning.Identity { return meaning.Identify(v.mapped, v.said) }
 
-// say is the members that say what the elements mean, each with a comma before it; nothing if none of them means
-// anything. r is their record.
-func (v *device) say(elements []element, r *stored) []byte {
+// narrow leaves the one width of an element in which it has a name that the document gives: whoever named it knew.
+func (v *device) narrow(r *stored.Record) {
+	if len(r.Signals)+len(r.Faults) == 0 {
+		return
+	}
+	for i := range r.Elements {
+		e := &r.Elements[i]
+		var named []meaning.Width
+		for _, w := range e.Widths {
+			if slices.ContainsFunc(v.dictionary.names(e.ID, w), r.Says) {
+				named = append(named, w)
+			}
+		}
+		if len(named) == 1 {
+			e.Widths = named
+		}
+	}
+}
+
+// say is the members that say what the record's elements mean, each with a comma before it; nothing if none of them
+// means anything.
+func (v *device) say(r *stored.Record) []byte {
+	elements := r.Elements
 	if v.learn(elements) {
 		v.certain, v.likely = nil, nil
 	}
@@ -73,14 +94,14 @@ func (v *device) say(elements []element, r *stored) []byte {
 
 // learn takes in elements as evidence: each in the width that it was sent in, and where that is not known, for each
 // family in the width that speaks for it. It reports whether that says something new.
-func (v *device) learn(elements []element) (news bool) {
+func (v *device) learn(elements []stored.Element) (news bool) {
 	for i := range elements {
 		e := &elements[i]
-		if len(e.widths) == 1 {
-			news = v.exact.Add(v.dictionary.Dictionary, meaning.Element{ID: e.id, Width: e.widths[0], Number: e.number}) || news
+		if e.Exact() {
+			news = v.exact.Add(v.dictionary.Dictionary, meaning.Element{ID: e.ID, Width: e.Widths[0], Number: e.Number}) || news
 		}
 		for family, evidence := range v.perFamily {
-			el := meaning.Element{ID: e.id, Width: v.kindest(family, e), Number: e.number}
+			el := meaning.Element{ID: e.ID, Width: v.kindest(family, e), Number: e.Number}
 			news = evidence.Add(v.dictionary.Dictionary, el) || news
 		}
 	}
@@ -89,17 +110,17 @@ func (v *device) learn(elements []element) (news bool) {
 
 // kindest is the width that speaks for the family; if none does it is the widest, so that an id counts once, whatever
 // its numbers are.
-func (v *device) kindest(f meaning.Family, e *element) meaning.Width {
-	for _, w := range e.widths {
-		if v.dictionary.knows(f, "", e.id, w) {
+func (v *device) kindest(f meaning.Family, e *stored.Element) meaning.Width {
+	for _, w := range e.Widths {
+		if v.dictionary.knows(f, "", e.ID, w) {
 			return w
 		}
 	}
-	return e.widths[len(e.widths)-1]
+	return e.Widths[len(e.Widths)-1]
 }
 
 // readers are those that have to agree, the most likely first. guessed says that they are of several families.
-func (v *device) readers(elements []element) (readers []*meaning.Reader, guessed bool) {
+func (v *device) readers(elements []stored.Element) (readers []*meaning.Reader, guessed bool) {
 	if identity := v.identity(); identity.Family == 0 && ambiguous(elements) {
 		if v.likely == nil {
 			v.likely = v.candidates()
@@ -126,8 +147,8 @@ func (v *device) resolve() []*meaning.Reader {
 // had that told its model, so both scales have to agree, or one of them with what the document says.
 const oldFirmware = "03.27.00"
 
-func ambiguous(elements []element) bool {
-	return slices.ContainsFunc(elements, func(e element) bool { return len(e.widths) > 1 })
+func ambiguous(elements []stored.Element) bool {
+	return slices.ContainsFunc(elements, func(e stored.Element) bool { return !e.Exact() })
 }
 
 // margin is by how many points a family may be behind the best one, as in package meaning.
@@ -174,14 +195,16 @@ type reading struct{ signal, fault []byte }
 // agreed is what an element means, or nothing. All readers that know the element, in whatever width it may have been
 // sent in, have to say the same, and the first one has to know it. Where they do not, what the document says decides,
 // if one of them says that too: if only the scale is in doubt, or if today's dictionary has said it.
-func (v *device) agreed(readers []*meaning.Reader, guessed bool, e *element, r *stored) (signal, fault []byte) {
+func (v *device) agreed(
+	readers []*meaning.Reader, guessed bool, e *stored.Element, r *stored.Record,
+) (signal, fault []byte) {
 	var all []reading
 	same, scale := true, false
-	guessed = guessed || len(e.widths) > 1
+	guessed = guessed || !e.Exact()
 	for i, reader := range readers {
 		scale = scale || reader.Legacy()
-		for _, w := range e.widths {
-			if guessed && !v.dictionary.knows(reader.Family(), reader.Model(), e.id, w) {
+		for _, w := range e.Widths {
+			if guessed && !v.dictionary.knows(reader.Family(), reader.Model(), e.ID, w) {
 				continue
 			}
 			said := read(reader, e, w)
@@ -196,7 +219,7 @@ func (v *device) agreed(readers []*meaning.Reader, guessed bool, e *element, r *
 		return all[0].signal, all[0].fault
 	}
 	for _, said := range all {
-		if (scale || r.Dict == v.dictionary.Version()) && said.isIn(r.document) {
+		if (scale || r.Dict == v.dictionary.Version()) && said.isIn(r.Document) {
 			return said.signal, said.fault
 		}
 	}
@@ -219,11 +242,11 @@ func has(text, member []byte) bool {
 	return i >= 0 && bytes.ContainsAny(text[i+len(member)-1:][:1], ",}")
 }
 
-func read(r *meaning.Reader, e *element, w meaning.Width) (said reading) {
+func read(r *meaning.Reader, e *stored.Element, w meaning.Width) (said reading) {
 	if w == meaning.WidthX {
-		said.signal = r.AppendBytes(nil, &said.fault, e.id, e.bytes)
+		said.signal = r.AppendBytes(nil, &said.fault, e.ID, e.Bytes)
 	} else if w != meaning.Width16 {
-		said.signal = r.AppendNumber(nil, &said.fault, e.id, w, e.number)
+		said.signal = r.AppendNumber(nil, &said.fault, e.ID, w, e.Number)
 	}
 	return said
 }

@@ -9,10 +9,11 @@ package redecode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // maxDevices are those whose evidence is kept at once. Beyond them all are forgotten and begin anew, which costs a few
@@ -44,33 +45,30 @@ func New(dictionary *meaning.Dictionary, known func(ctx context.Context, imei st
 	}
 }
 
-// ErrNoRecord is in the chain of the error of what is no published record.
-var ErrNoRecord = errors.New("not a published record")
-
 // Document is the document with today's meaning. A record of Codec 7 has none: its ids are not those of the dictionary.
-// Its error is known's, or ErrNoRecord is in its chain.
+// Its error is known's, or stored.ErrNoRecord is in its chain.
 func (d *Decoder) Document(ctx context.Context, document []byte) ([]byte, error) {
-	stored, err := parse(document)
+	r, err := stored.Parse(document)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
+		return nil, err
+	}
+	if r.Problem != nil {
+		return nil, fmt.Errorf("%w: %w", stored.ErrNoRecord, r.Problem)
 	}
 	var said []byte
-	if stored.Codec != "7" {
-		elements, err := stored.elements(d.dictionary)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
-		}
-		v, err := d.device(ctx, stored)
+	if r.Codec != teltonika.Codec7.String() {
+		v, err := d.device(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		said = v.say(elements, stored)
+		v.narrow(r)
+		said = v.say(r)
 	}
-	return stored.with(said), nil
+	return with(r, said), nil
 }
 
 // device is the record's. What an earlier decoder knew of it by its own word or the map is known again.
-func (d *Decoder) device(ctx context.Context, r *stored) (*device, error) {
+func (d *Decoder) device(ctx context.Context, r *stored.Record) (*device, error) {
 	v := d.devices[r.DeviceID]
 	if v == nil {
 		known, err := d.known(ctx, r.DeviceID)
@@ -83,25 +81,6 @@ func (d *Decoder) device(ctx context.Context, r *stored) (*device, error) {
 		v = newDevice(d.dictionary, r.DeviceID, known)
 		d.devices[r.DeviceID] = v
 	}
-	v.identify(r.identity())
+	v.identify(r.Identity())
 	return v, nil
-}
-
-// identity is what the document says of its device, unless that is only a guess from its elements. The firmware is not
-// in the document.
-func (r *stored) identity() meaning.Identity {
-	family, err := meaning.ParseFamily(r.Device.Family)
-	if err != nil {
-		return meaning.Identity{}
-	}
-	identity := meaning.Identity{Family: family, Model: r.Device.Model}
-	switch r.Device.By {
-	case meaning.ByGetver.String():
-		identity.By = meaning.ByGetver
-	case meaning.ByMap.String():
-		identity.By = meaning.ByMap
-	default:
-		return meaning.Identity{}
-	}
-	return identity
 }

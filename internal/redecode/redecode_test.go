@@ -16,6 +16,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -258,7 +259,8 @@ func TestKeptDevice(t *testing.T) {
 	}
 	gone := errors.New("gone")
 	d := New(meaning.Embedded(), func(context.Context, string) (Known, error) { return Known{}, gone })
-	if got, err := d.Document(t.Context(), document(`"66":1`, "")); !errors.Is(err, gone) || errors.Is(err, ErrNoRecord) {
+	got, err := d.Document(t.Context(), document(`"66":1`, ""))
+	if !errors.Is(err, gone) || errors.Is(err, stored.ErrNoRecord) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -281,7 +283,7 @@ func TestWhatIsNoRecord(t *testing.T) {
 		`{"device_id":"1","codec":"8","attributes":{},"raw":"AAAA"}`,
 		`{"device_id":"1","codec":"9","attributes":{},"raw":"AA=="}`,
 	} {
-		if got, err := New(meaning.Embedded(), nil).Document(t.Context(), []byte(doc)); !errors.Is(err, ErrNoRecord) {
+		if got, err := New(meaning.Embedded(), nil).Document(t.Context(), []byte(doc)); !errors.Is(err, stored.ErrNoRecord) {
 			t.Errorf("%s becomes %s, %v", doc, got, err)
 		}
 	}

@@ -43,7 +43,8 @@ var allowed = map[string][]string{
 		"internal/metric", "teltonika"},
 	"internal/command/sqlitestore": {"internal/command", "internal/health", "internal/retention", "internal/sqlitefile",
 		"teltonika"},
-	"internal/redecode":   {"meaning", "teltonika"},
+	"internal/redecode":   {"internal/stored", "meaning", "teltonika"},
+	"internal/stored":     {"meaning", "teltonika"},
 	"internal/sqlitefile": {},
 	"internal/retention":  {},
 	"internal/admin":      {"internal/command", "internal/httpserver", "internal/limit", "teltonika"},
@@ -66,7 +67,7 @@ var allowed = map[string][]string{
 	"internal/terminal":   {},
 	"internal/simulate":   {"internal/deadline", "teltonika"},
 	"internal/explain":    {"internal/terminal", "meaning", "teltonika"},
-	"internal/dictionary": {"internal/explain", "meaning", "teltonika"},
+	"internal/dictionary": {"internal/explain", "internal/stored", "meaning", "teltonika"},
 
 	// For tests only.
 	"internal/ingest/ingesttest": {},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/stored"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -53,42 +54,6 @@ func elements(r *teltonika.Record) {
 	r.AddNumber(66, teltonika.Group2, 12045)
 }
 
-func TestParseRecord(t *testing.T) {
-	for raw, want := range map[bool]string{
-		false: "[11/8 16/4 66/2-4 239/1-4 385/x]",
-		true:  "[11/8 16/4 66/2 239/1 385/x]",
-	} {
-		r, err := ParseRecord(document(t, teltonika.Codec8E, raw, elements))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, e := range r.Elements {
-			got = append(got, fmt.Sprintf("%d/%s", e.ID, widthsText(e.Widths)))
-			if e.ID == 66 && e.number != 12045 {
-				t.Errorf("66 is %d, the last value counts", e.number)
-			}
-		}
-		if fmt.Sprint(got) != want {
-			t.Errorf("raw %v: %v, want %s", raw, got, want)
-		}
-	}
-	seven, err := ParseRecord([]byte(`{"device_id":"1","codec":"7","attributes":{"1":5,"__lac":7}}`))
-	if err != nil || len(seven.Elements) != 0 {
-		t.Errorf("Codec 7: %v, %+v", err, seven)
-	}
-	for _, text := range []string{"", "null", "[]", `{"a":1}`, `{"device_id":1,"codec":"8"}`} {
-		if _, err := ParseRecord([]byte(text)); err == nil {
-			t.Errorf("%s is a record", text)
-		}
-	}
-	odd, err := ParseRecord([]byte(`{"device_id":"1","codec":"8","timestamp":"\u001b[2J","raw":"AAAA",` +
-		`"attributes":{"1":-5,"2":1e3,"3":{"__bigint":"x"},"70000":1,"4":null,"5":7,"__generation_type":1}}`))
-	if err != nil || len(odd.Elements) != 1 || odd.Elements[0].ID != 5 || odd.Timestamp != "" {
-		t.Errorf("%v, %+v", err, odd)
-	}
-}
-
 func TestUnknown(t *testing.T) {
 	odd := func(r *teltonika.Record) {
 		elements(r)
@@ -116,7 +81,7 @@ func TestUnknown(t *testing.T) {
 				`"faults":{"external.powersource.voltage":"x"},"device":{"family":"fmb","by":"elements"},"dict":"1"`),
 			"11/8 silent, 64000/2 unknown"},
 	} {
-		r, err := ParseRecord(tt.document)
+		r, err := stored.Parse(tt.document)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +116,8 @@ func TestUnknown(t *testing.T) {
 func TestUnknownIsBounded(t *testing.T) {
 	u := NewUnknown(meaning.Embedded())
 	for i := range maxDevices + 10 {
-		u.Add(&Record{DeviceID: fmt.Sprint(i), Elements: []Element{{ID: 64000, Widths: fitting(1), number: 1}}})
+		u.Add(&stored.Record{DeviceID: fmt.Sprint(i),
+			Elements: []stored.Element{{ID: 64000, Widths: []meaning.Width{meaning.Width1}, Number: 1}}})
 	}
 	if c := u.Counts()[0]; c.Devices != maxDevices || c.Records != maxDevices+10 {
 		t.Errorf("%+v", c)
@@ -191,7 +157,7 @@ func TestExplainDevice(t *testing.T) {
 		r.AddNumber(72, teltonika.Group2, 3000)
 	}
 	add := func(v *Device, document []byte) *Device {
-		r, err := ParseRecord(document)
+		r, err := stored.Parse(document)
 		if err != nil {
 			t.Fatal(err)
 		}
