@@ -102,8 +102,8 @@ func openRedis(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	}
 	e, err := redisstream.New(redisstream.Options{
 		URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, DeadMaxBytes: c.DeadLetterMaxBytes,
-		MessageMaxBytes: c.MessageMaxBytes,
-		Durability:      durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
+		MessageMaxBytes: c.MessageMaxBytes, Recall: c.RedisRecall,
+		Durability: durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
 	})
 	if err != nil {
 		return nil, invalid("REDIS_URL", err)

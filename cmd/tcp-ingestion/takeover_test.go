@@ -1,8 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -109,4 +115,88 @@ func TestTakeOverWhileTheControlRedisIsAway(t *testing.T) {
 	two.a.wantTakenOver(1)
 	two.control.wantRegistered(first, "b")
 	reports(newer, 1_700_000_002_000)
+}
+
+// TestResendIsKnownElsewhere has each device's ACK be lost, and the frame be sent again at the other instance: by
+// devices that hop from one to the other for a while, all at once.
+func TestResendIsKnownElsewhere(t *testing.T) {
+	t.Parallel()
+	const devices, frames, recordsPerFrame = 50, 10, 5
+	store := redisStore(t)
+	start := func(instance string) *server {
+		settings := maps.Clone(store.settings)
+		settings["INSTANCE_ID"] = instance
+		return startServer(t, settings)
+	}
+	at := []*server{start("a"), start("b")}
+	var wg sync.WaitGroup
+	for d := range devices {
+		wg.Go(func() {
+			for f := range frames {
+				frame := numberedFrame(t, f, recordsPerFrame)
+				for n := range 3 { // at one, at the other, and back
+					device := testkit.Dial(t, at[(d+f+n)%2].devices)
+					device.MustLogin(fmt.Sprintf("35730704244%04d", d))
+					device.Send(frame)
+					device.ExpectACK(recordsPerFrame)
+					device.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	stored := store.stored(t)
+	if len(stored) != devices*frames*recordsPerFrame {
+		t.Errorf("%d records stored, want %d", len(stored), devices*frames*recordsPerFrame)
+	}
+	for id, n := range stored {
+		if n != 1 {
+			t.Errorf("%s stored %d times", id, n)
+		}
+	}
+	for _, s := range at {
+		s.wantBalance()
+	}
+}
+
+// TestFrozenInstanceStoresNothingTwice has an instance be frozen with a device's frame in its socket, which the device
+// sends again elsewhere meanwhile, with later ones.
+func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
+	t.Parallel()
+	store := redisStore(t)
+	start := func(instance string) *server {
+		settings := maps.Clone(store.settings)
+		settings["INSTANCE_ID"] = instance
+		return startServer(t, settings)
+	}
+	a, b := start("a"), start("b")
+	older := testkit.Dial(t, a.devices)
+	older.MustLogin(first)
+	const known = 10
+	for f := range known {
+		older.Send(numberedFrame(t, f, 2))
+		older.ExpectACK(2)
+	}
+	a.cmd.Process.Signal(syscall.SIGSTOP)
+	older.Send(numberedFrame(t, known, 2))
+	newer := testkit.Dial(t, b.devices)
+	newer.MustLogin(first)
+	for f := range 3 {
+		newer.Send(numberedFrame(t, known+f, 2))
+		newer.ExpectACK(2)
+	}
+	time.Sleep(3 * time.Second) // for as long it has to be frozen to notice it
+	a.cmd.Process.Signal(syscall.SIGCONT)
+	older.Conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.ReadAll(older.Conn); os.IsTimeout(err) { // it may acknowledge what is stored
+		t.Error("the older connection stays open")
+	}
+	testkit.EventuallyIn(t, "no frame in hand", patience, func() bool {
+		return a.metric("teltonika_publish_queue_depth") == 0
+	})
+	for id, n := range store.stored(t) {
+		if n != 1 {
+			t.Errorf("%s stored %d times", id, n)
+		}
+	}
 }

@@ -73,6 +73,7 @@ type Config struct {
 	RedisURL          string        // may hold a password: never log it
 	RedisStream       string
 	RedisMaxLen       int64  // 0 = no trimming
+	RedisRecall       bool   // look in the stream for what devices send again
 	RedisDurability   string // reply, fsync or replicas=N
 
 	// ControlRedisURL is the Redis of what is not records: commands, who holds which device, the allow-list. Without the

@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, UDPPort: -1, TLSPort: -1, TLSClientAuth: "none", TLSMinVersion: "1.2",
 		Engine: EngineEmbedded, DataDir: "./data",
-		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000,
+		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000, RedisRecall: true,
 		RedisDurability:    "reply",
 		Kafka:              Kafka{Topic: "telemetry.teltonika", Durability: "quorum", Compression: "zstd"},
 		DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,

@@ -181,6 +181,11 @@ type Batch struct {
 	// letters and messages. As many equal messages as are found are duplicates. 0: the batch never comes again.
 	ID uint64
 
+	// Recall says that records of the batch may be stored already by another process: by one that was killed, or by
+	// another instance, which their device has left. An engine that does not recognise records by itself, but can look,
+	// reports those that it finds as duplicates, as far as it looks.
+	Recall bool
+
 	// Known says of which kinds the caller leaves items out, because it remembers that this lane
 	// has stored them. The batch may have no other items then.
 	Known [Kinds]bool

@@ -19,6 +19,9 @@ const ReasonTimestamp = "timestamp"
 type Packet struct {
 	Raw bool // adds each record's bytes to its document
 
+	// Recall says that the records may be stored already by another process. Hold takes it back.
+	Recall bool
+
 	// MayDeadLetter is asked before the packet becomes a dead letter: nil for one that DeadLetter asks for, else with the
 	// error of a record. Its error ends Encode.
 	MayDeadLetter func(err error) error
@@ -44,7 +47,7 @@ type Packet struct {
 // has returned.
 func (p *Packet) Hold(o record.Origin, bytes, body []byte, offset int) {
 	p.origin, p.bytes, p.body, p.offset = o, bytes, body, offset
-	p.Records, p.Messages, p.DeadLetter, p.Lost = nil, nil, "", 0
+	p.Records, p.Messages, p.DeadLetter, p.Lost, p.Recall = nil, nil, "", 0, false
 }
 
 // Reset lets go of all memory.
@@ -92,7 +95,7 @@ func (p *Packet) Submit(to *publish.Publisher, quota *publish.Quota) (*publish.F
 	if err := p.Encode(f); err != nil {
 		return nil, err
 	}
-	encoded = true
+	encoded, f.Recall = true, p.Recall
 	if err := to.Submit(f); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type Frame struct {
 	DeadLetters []engine.DeadLetter
 	Messages    []engine.Message
 	Buffer      []byte // for the bytes that the items refer to; reused
+	Recall      bool   // the records may be stored already by another process, see engine.Batch
 
 	device    uint64 // hash of DeviceID, of this process only
 	number    uint64 // among its lane's frames with messages, from 1; 0 = not numbered
@@ -106,7 +107,7 @@ func (f *Frame) reset() {
 	if cap(f.Records) > maxKeptRecords {
 		f.Records = nil
 	}
-	f.number, f.doubted = 0, false
+	f.number, f.doubted, f.Recall = 0, false, false
 	f.DeviceID, f.quota, f.later, f.lane, f.next, f.settle = "", nil, nil, nil, nil, nil
 	f.err, f.outcome, f.bytes = nil, Outcome{}, 0
 	f.state.Store(pending)

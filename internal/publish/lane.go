@@ -17,6 +17,9 @@ const (
 	maxBackoff = time.Second
 )
 
+// longWait is after how long in the queue a frame's device may have gone on elsewhere.
+const longWait = 2 * time.Second
+
 // lane writes one batch at a time. Everything but the inbox belongs to its goroutine.
 type lane struct {
 	p       *Publisher
@@ -101,15 +104,17 @@ func (l *lane) run(ctx context.Context) {
 
 // build makes a batch of the waiting frames, as many as fit. Frames whose sessions have gone are dropped.
 func (l *lane) build() {
+	now := time.Now()
 	for k := range l.dedup {
-		l.dedup[k].rotate(time.Now())
+		l.dedup[k].rotate(now)
 	}
+	l.batch.Recall = l.p.pulse.stoodStill(now)
 	taken := 0
 	for _, f := range l.waiting {
 		if f.state.Load() == abandoned {
 			l.p.release(f)
 		} else if l.fits(f) {
-			l.add(f)
+			l.add(f, now)
 		} else {
 			break
 		}
@@ -125,8 +130,9 @@ func (l *lane) fits(f *Frame) bool {
 
 // add puts those items of the frame into the batch that were not stored lately. They are remembered at once, so
 // that a copy later in the batch is a duplicate as well, and forgotten again if the write fails.
-func (l *lane) add(f *Frame) {
+func (l *lane) add(f *Frame, now time.Time) {
 	m := member{frame: f}
+	l.batch.Recall = l.batch.Recall || f.Recall || now.Sub(f.submitted) > longWait
 	l.addRecords(&m)
 	for i := range f.DeadLetters {
 		if l.remember(&m, engine.KindDeadLetter, l.p.secret.deadLetter(f.device, &f.DeadLetters[i])) {

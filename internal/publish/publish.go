@@ -44,6 +44,7 @@ type Publisher struct {
 	empty   chan struct{} // one message when the queue gets empty after Drain began
 	health  health.Health // of the engine, as the log tells it
 	secret  secret
+	pulse   pulse
 
 	recognises bool // the engine knows records again by itself
 
@@ -56,6 +57,8 @@ type Publisher struct {
 func New(o Options) *Publisher {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Publisher{options: o, stop: stop, secret: newSecret(), empty: make(chan struct{}, 1)}
+	p.pulse.began = time.Now()
+	p.running.Go(func() { p.pulse.run(ctx) })
 	p.frames.New = func() any { return newFrame() }
 	if r, ok := o.Engine.(engine.Recogniser); ok {
 		p.recognises = r.RecognisesRecords()

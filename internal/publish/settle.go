@@ -142,7 +142,7 @@ func (l *lane) clearBatch() {
 	b.Records, b.DeadLetters, b.Messages = b.Records[:0], b.DeadLetters[:0], b.Messages[:0]
 	b.ID += uint64(len(l.p.lanes))
 	l.doubtful = false
-	b.Known = [engine.Kinds]bool{}
+	b.Known, b.Recall = [engine.Kinds]bool{}, false
 	l.members, l.bytes = l.members[:0], 0
 	for k := range l.items {
 		l.items[k] = l.items[k][:0]

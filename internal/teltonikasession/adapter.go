@@ -130,6 +130,7 @@ type session struct {
 	begun     bool          // the time for the rest of the frame runs
 	known     bool          // the device, by the authority, when it logged in
 	proved    bool          // a frame with records is acknowledged
+	allNew    uint8         // frames of the device in a row that brought new records only; see newInARow
 	streams   bool          // sends its next frame within restAfter
 	rested    bool          // restAfter of the wait for the next frame is over
 	others    limit.Bucket  // logins of other devices; see otherLogins

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -123,12 +124,30 @@ func (s *session) carry(w *frameContext) error {
 	if !s.unlisted.spend(&w.source, records, w.Received) {
 		return errUnlistedRate
 	}
-	outcome, err := s.store(w)
+	outcome, err := s.storeRecords(w)
 	if err != nil {
 		return err
 	}
 	w.stored(outcome)
 	return s.ack(w, records)
+}
+
+// newInARow is how many frames in a row have to bring nothing but new records before a device is believed to have sent
+// again what was not acknowledged to it elsewhere: at another instance, or before this one started.
+const newInARow = 3
+
+// storeRecords has the first frames of a connection be looked for in the engine.
+func (s *session) storeRecords(w *frameContext) (publish.Outcome, error) {
+	w.packet.Recall = s.allNew < newInARow
+	outcome, err := s.store(w)
+	switch {
+	case err != nil:
+	case outcome.Duplicates > 0:
+		s.allNew = 0
+	case w.packet.Recall:
+		s.allNew++
+	}
+	return outcome, err
 }
 
 // read brings the frame whose header has arrived into w.

@@ -80,7 +80,7 @@ func (s *session) become(imei string, known bool) (uint64, error) {
 	s.device = &device{
 		imei: imei, known: s.Devices.Hold(imei), sender: sender{session: s, loggedIn: time.Now()},
 	}
-	s.known, s.proved, s.wrongCRCs = known, false, 0
+	s.known, s.proved, s.wrongCRCs, s.allNew = known, false, 0, 0
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(),
 		"transport", s.conn.Transport(), "known", known)
 	return number, nil

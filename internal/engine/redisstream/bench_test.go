@@ -147,3 +147,39 @@ func processorTime(b *testing.B, pid int) time.Duration {
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// BenchmarkRecall stores batches of new records and looks for each of them before, so that all that is written is read
+// back once: the most that it can cost, since only the first frames of connections are looked for. ×store-cpu and
+// ×store-redis-cpu are what storing costs with it over what it costs without, in turns.
+func BenchmarkRecall(b *testing.B) {
+	r := testkit.StartRedis(b)
+	e := open(b, r, Options{Lanes: 1, Recall: true})
+	defer func() { _ = e.Close() }()
+	const size, perRound = 200, 20
+	next := 0
+	store := func(recall bool) func() error {
+		return func() error {
+			batch := enginetest.NewBatch("356307040000001", next, size)
+			batch.ID, batch.Recall = 0, recall
+			next += size
+			return e.Store(context.Background(), 0, batch)
+		}
+	}
+	encode := func() error { enginetest.NewBatch("356307040000001", next, size); return nil }
+	var with, without, making usage
+	run(b, r, perRound, []func() error{store(true)})
+	for b.Loop() {
+		without.add(run(b, r, perRound, []func() error{store(false)}))
+		if err := e.recall.mark(context.Background(), nil, nil); err != nil { // what was written without is not counted
+			b.Fatal(err)
+		}
+		with.add(run(b, r, perRound, []func() error{store(true)}))
+		making.add(run(b, r, perRound, []func() error{encode}))
+	}
+	records := float64(b.N * perRound * size)
+	b.ReportMetric(micros(with.self-without.self)/records, "µs-cpu/record")
+	b.ReportMetric(micros(with.redis-without.redis)/records, "µs-redis-cpu/record")
+	b.ReportMetric(float64(with.self-making.self)/float64(without.self-making.self), "×store-cpu")
+	b.ReportMetric(float64(with.redis)/float64(without.redis), "×store-redis-cpu")
+	b.ReportMetric(0, "ns/op")
+}

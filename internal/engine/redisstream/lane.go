@@ -77,6 +77,12 @@ func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 		l.deadLetters.advance()
 		l.messages.advance()
 	}
+	if l.e.recall != nil && (b.Recall || again) {
+		if err := l.e.recall.mark(ctx, b.Records, b.Results); err != nil {
+			return err
+		}
+	}
+	l.keepOneToWrite(b)
 	written, err := l.e.makeRoom(ctx, b)
 	if err != nil {
 		return err

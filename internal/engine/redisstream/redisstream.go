@@ -43,6 +43,8 @@ type Options struct {
 	Durability Durability
 	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability.
 	Lanes int
+	// Recall has the engine look in the stream for records of a batch with engine.Batch.Recall.
+	Recall bool
 	// ClientName is what CLIENT LIST shows; "tcp-ingestion" if empty.
 	ClientName string
 	// Logger gets the changes of the connection's state; slog.Default() if nil.
@@ -62,6 +64,7 @@ type Engine struct {
 	log      *slog.Logger
 	dead     *room
 	messages *room
+	recall   *recall       // nil without Options.Recall
 	patience time.Duration // see answerPatience
 	down     atomic.Bool   // a lane's connection failed and none has been made since
 
@@ -110,6 +113,9 @@ func New(opt Options) (*Engine, error) {
 		stop:     stop,
 	}
 	e.dead, e.messages = newDeadRoom(e), newMessageRoom(e)
+	if opt.Recall {
+		e.recall = newRecall(e)
+	}
 	for range opt.Lanes {
 		e.lanes = append(e.lanes, newLane(e))
 	}

@@ -61,11 +61,7 @@ func (l *lane) markStored(ctx context.Context, b *engine.Batch) error {
 	if err := l.scan(ctx, &l.deadLetters, wantedBy(b.DeadLetters, deadLetterKey), deadLetters); err != nil {
 		return err
 	}
-	if err := l.scan(ctx, &l.messages, wantedBy(b.Messages, messageKey), messages); err != nil {
-		return err
-	}
-	l.keepOneToWrite(b)
-	return nil
+	return l.scan(ctx, &l.messages, wantedBy(b.Messages, messageKey), messages)
 }
 
 // wantedBy says which items a key stands for.
@@ -166,7 +162,7 @@ func allFields(fields map[string]any) string {
 // whether all is on disk or on the replicas: it answers that only for what comes before a write on
 // the same connection. One item twice is the price, a record if there is one, because its readers know it by its id.
 func (l *lane) keepOneToWrite(b *engine.Batch) {
-	if !l.confirm.waits {
+	if !l.confirm.waits || b.Len() == 0 {
 		return
 	}
 	for i := range b.Results {

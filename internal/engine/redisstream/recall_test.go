@@ -1,0 +1,203 @@
+package redisstream
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+// recalling is an engine as a process has it that has just started, with a batch that its devices may have sent before.
+func recalling(t *testing.T, r *testkit.Redis, o Options) *Engine {
+	o.Recall = true
+	return use(t, r, o)
+}
+
+func recalled(first, count int) *engine.Batch {
+	b := enginetest.NewBatch(device, first, count)
+	b.Recall = true
+	return b
+}
+
+// wantKnown stores the batch and fails unless exactly the first records of it are known.
+func wantKnown(t *testing.T, e *Engine, b *engine.Batch, known int) {
+	t.Helper()
+	if err := e.Store(limited(t), 0, b); err != nil {
+		t.Fatal(err)
+	}
+	for i, result := range b.Results {
+		if result.Err != nil || result.Duplicate != (i < known) {
+			t.Errorf("record %d: %+v", i, result)
+		}
+	}
+}
+
+func wantEntries(t *testing.T, r *testkit.Redis, want int) {
+	t.Helper()
+	if n := r.Do("XLEN", testStream); n != int64(want) {
+		t.Errorf("%v entries, want %d", n, want)
+	}
+}
+
+// TestRecallAcrossEngines has two engines, as of two instances, be sent what the other one has stored, again and again.
+func TestRecallAcrossEngines(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b := recalling(t, r, Options{}), recalling(t, r, Options{})
+	wantKnown(t, a, recalled(0, 5), 0)
+	wantKnown(t, b, recalled(0, 8), 5)
+	wantKnown(t, a, recalled(2, 10), 6)
+	wantKnown(t, b, recalled(4, 8), 8)
+	wantEntries(t, r, 12)
+}
+
+// TestRecallOnlyWhenAsked leaves all other batches to whoever remembers what was stored.
+func TestRecallOnlyWhenAsked(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a, b, off := recalling(t, r, Options{}), recalling(t, r, Options{}), use(t, r, Options{})
+	wantKnown(t, a, enginetest.NewBatch(device, 0, 5), 0)
+	wantKnown(t, b, enginetest.NewBatch(device, 0, 5), 0)
+	wantKnown(t, off, recalled(0, 5), 0)
+	wantEntries(t, r, 15)
+}
+
+// TestRecallOfWhatIsGone writes again what was removed after it had been found: a resend is what repairs a loss.
+func TestRecallOfWhatIsGone(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := recalling(t, r, Options{})
+	wantKnown(t, a, recalled(0, 3), 0)
+	wantKnown(t, a, recalled(0, 3), 3)
+	for _, remove := range []func(){
+		func() { r.Do("DEL", testStream) },
+		func() { r.Do("FLUSHALL") },
+		func() { r.Do("XTRIM", testStream, "MAXLEN", 0) },
+	} {
+		remove()
+		wantKnown(t, a, recalled(0, 3), 0)
+		wantKnown(t, a, recalled(0, 3), 3)
+		wantEntries(t, r, 3)
+	}
+	third := r.Do("XREVRANGE", testStream, "+", "-", "COUNT", 1).([]any)[0].([]any)[0]
+	r.Do("XDEL", testStream, third)
+	wantKnown(t, a, recalled(0, 3), 2)
+}
+
+// TestRecallReadsNoMoreThanItReaches has far more come into the stream than is read back, and many entries of others.
+func TestRecallReadsNoMoreThanItReaches(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := recalling(t, r, Options{})
+	wantKnown(t, a, recalled(0, 2), 0)
+	fill := func(entries int) {
+		r.Do("EVAL", `for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'payload', '{"no":"id"}') end`,
+			1, testStream, entries)
+	}
+	fill(recallReach / 2)
+	wantKnown(t, recalling(t, r, Options{}), recalled(0, 2), 2)
+	fill(recallReach)
+	wantKnown(t, recalling(t, r, Options{}), recalled(0, 2), 0)
+	wantKnown(t, a, recalled(0, 2), 2) // which remembers where they are
+}
+
+// TestRecallForgetsTheOldest bounds what is kept.
+func TestRecallForgetsTheOldest(t *testing.T) {
+	r := newRecall(&Engine{})
+	for n := range 5 * recallLimit / 2 {
+		r.add(entryOf(n))
+	}
+	if n := len(r.recent) + len(r.older); n > 2*recallLimit || n < recallLimit {
+		t.Errorf("%d places are kept", n)
+	}
+}
+
+// TestRecallWithoutTheRightToRead stores as before.
+func TestRecallWithoutTheRightToRead(t *testing.T) {
+	r := testkit.StartRedis(t)
+	r.Do("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+@all", "-xrevrange")
+	a := recalling(t, r, Options{URL: "redis://writer:secret@" + r.Addr()})
+	wantKnown(t, a, recalled(0, 3), 0)
+	wantKnown(t, a, recalled(0, 3), 0)
+	wantEntries(t, r, 6)
+}
+
+// TestBatchThatComesAgainFindsWhatAnotherInstanceHasStored has the answer to a batch be lost, of which only the first
+// record is stored, while its device goes on elsewhere: there the same records and later ones are stored. Their
+// documents differ, because they came at another time.
+func TestBatchThatComesAgainFindsWhatAnotherInstanceHasStored(t *testing.T) {
+	r := testkit.StartRedis(t)
+	var cut atomic.Bool
+	p := startRelay(t, r, func(command []string) (string, bool) { return "", cut.Load() && isXADD(command, testStream) })
+	a, b := recalling(t, r, Options{URL: p.url()}), recalling(t, r, Options{})
+	wantKnown(t, a, enginetest.NewBatch(device, 0, 1), 0)
+	unsure := enginetest.NewBatch(device, 1, 3)
+	cut.Store(true)
+	wantFate(t, a.Store(limited(t), 0, unsure), true, true, "")
+	moved := recalled(1, 5)
+	for i := range moved.Records {
+		moved.Records[i].Payload = slices.Replace(moved.Records[i].Payload, 1, 1, []byte(`"elsewhere":true,`)...)
+	}
+	wantKnown(t, b, moved, 1)
+	cut.Store(false)
+	clear(unsure.Results)
+	wantKnown(t, a, unsure, 3)
+	wantEntries(t, r, 6)
+}
+
+func TestRecordIDOfAnEntry(t *testing.T) {
+	record := enginetest.NewRecord(device, 1)
+	for payload, want := range map[string]string{
+		string(record.Payload):     string(record.ID),
+		`{"a":1,"id":"x-1-2"}`:     "x-1-2",
+		`{"a":1,"id":"x-1-2`:       "",
+		`{"a":"\"id\":\"no\""}`:    "",
+		`{"payload":"of a sensor`:  "",
+		"":                         "",
+		`{"a":",","id":"","b":""}`: "",
+	} {
+		if got := recordID(entryWith(payload)); got != want {
+			t.Errorf("%s: %q, want %q", payload, got, want)
+		}
+	}
+}
+
+func entryOf(n int) redis.XMessage {
+	e := entryWith(fmt.Sprintf(`{"device_id":"x","id":"x-%d-0"}`, n))
+	e.ID = fmt.Sprintf("1-%d", n)
+	return e
+}
+
+func entryWith(payload string) redis.XMessage {
+	return redis.XMessage{ID: "1-1", Values: map[string]any{"payload": payload}}
+}
+
+// TestRecallReadsLessAtOnce where a page does not come in time: no device must wait for ever because others' records
+// are large.
+func TestRecallReadsLessAtOnce(t *testing.T) {
+	r := testkit.StartRedis(t)
+	wantKnown(t, recalling(t, r, Options{}), recalled(0, 40), 0)
+	var asked []string
+	p := startRelay(t, r, func(command []string) (string, bool) {
+		if command[0] != "XREVRANGE" || command[1] != testStream || command[5] == "1" {
+			return "", false // the one for a single entry is how a lane begins
+		}
+		asked = append(asked, command[5])
+		return "", len(asked) <= 8 // however often the library tries
+	})
+	a := recalling(t, r, Options{URL: p.url()})
+	testkit.Succeeds(t, "the batch being stored", time.Minute, func() error {
+		b := recalled(0, 40)
+		err := a.Store(limited(t), 0, b)
+		if err == nil && !b.Results[39].Duplicate {
+			t.Error("not recognised")
+		}
+		return err
+	})
+	if last := asked[len(asked)-1]; len(last) >= len(asked[0]) {
+		t.Errorf("asked for %v", asked)
+	}
+}
