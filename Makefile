@@ -59,7 +59,7 @@ lint: ## format, vet, staticcheck, the workflow and the compose file
 
 .PHONY: test
 test: tools ## all tests, with the race detector
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 25m ./...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
