@@ -109,6 +109,10 @@ const (
 	streams
 )
 
+// modelStream is apart: what a device is belongs to its IMEI, whatever the seed. A device with other elements in each run
+// would be of a family that no real device is of.
+const modelStream = 1 << 63
+
 func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *device {
 	o := f.options
 	rng := *rand.NewPCG(o.Seed, uint64(i*streams+recordStream))
@@ -123,9 +127,10 @@ func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *dev
 		interval = max(1, time.Duration(float64(o.Devices)/o.Rate*float64(time.Second)))
 		step = interval.Milliseconds()
 	}
+	model := rand.NewPCG(o.IMEIBase+uint64(i), modelStream)
 	d := &device{
 		fleet: f, number: i, imei: imei, login: login, identity: newIdentity(i),
-		model:  newModel(o.Codecs, catalogues, &rng),
+		model:  newModel(o.Codecs, catalogues, model),
 		shard:  f.meter.shard(i),
 		faults: *rand.NewPCG(o.Seed, uint64(i*streams+faultStream)),
 	}

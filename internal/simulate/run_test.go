@@ -323,3 +323,34 @@ func TestWrongLoginAnswer(t *testing.T) {
 		t.Errorf("ledger does not say that the login was answered wrongly: %+v", l)
 	}
 }
+
+// TestModelFollowsIMEI expects a device to send the same elements in every run, whatever the seed.
+func TestModelFollowsIMEI(t *testing.T) {
+	sent := func(seed uint64) map[string]map[uint16]int {
+		s := &server{tb: t}
+		o := small(s.listen(), 20, 4000)
+		o.Seed = seed
+		run(t, o)
+		s.close()
+		elements := make(map[string]map[uint16]int)
+		for imei, arrivals := range s.arrivals {
+			elements[imei] = make(map[uint16]int)
+			for _, a := range arrivals {
+				for i := range a.records {
+					for _, e := range a.records[i].Elements {
+						elements[imei][e.ID]++
+					}
+				}
+			}
+		}
+		return elements
+	}
+	first, second := sent(7), sent(8)
+	for imei, counts := range first {
+		for id, n := range counts {
+			if n > 100 && second[imei][id] < 100 { // of 200 records, some of which are of another kind
+				t.Errorf("device %s sent element %d in %d records, and with another seed in %d", imei, id, n, second[imei][id])
+			}
+		}
+	}
+}
