@@ -223,3 +223,18 @@ func TestTooLargeRecord(t *testing.T) {
 		t.Errorf("%d records are stored, want 5", len(stored))
 	}
 }
+
+// TestTailOfFewerShards is refused before anything is shown: the records of the other shards would be missing.
+func TestTailOfFewerShards(t *testing.T) {
+	n := testkit.StartNATS(t, 1)
+	two, one := open(t, n, 2), open(t, n, 1)
+	defer two.Close()
+	defer one.Close()
+	if err := two.Store(t.Context(), 0, enginetest.NewBatch(ofLane(two, 0), 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, fromStart := range []bool{false, true} {
+		err := one.Tail(t.Context(), fromStart, func([]byte) error { return errors.New("a record was shown") })
+		wantSaid(t, "tail", err, []string{"was made for 2 shards", "JETSTREAM_SHARDS=2"})
+	}
+}

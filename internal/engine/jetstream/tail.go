@@ -44,7 +44,8 @@ func deviceIn(m *nats.Msg) string {
 type reader struct {
 	kind  engine.Kind
 	shard int
-	next  uint64 // 0 = behind what is there now, which is not known yet
+	next  uint64 // 0 = the stream has not been looked at yet
+	old   bool   // begins with the oldest, not behind what is there at the first look
 }
 
 // tail reads all shards in turn, and goes on when they can be read again. It ends with ctx's error, with fn's, or with
@@ -52,10 +53,7 @@ type reader struct {
 func (e *Engine) tail(ctx context.Context, k engine.Kind, fromStart bool, fn func(*nats.Msg) error) error {
 	readers := make([]reader, len(e.lanes))
 	for shard := range readers {
-		readers[shard] = reader{kind: k, shard: shard}
-		if fromStart {
-			readers[shard].next = 1
-		}
+		readers[shard] = reader{kind: k, shard: shard, old: fromStart}
 	}
 	state := health.Health{Every: failureEvery}
 	retry := backoff.Backoff{First: tailPause, Max: 2 * time.Second}
@@ -115,15 +113,18 @@ func (e *Engine) show(ctx context.Context, r *reader, fn func(*nats.Msg) error) 
 	return len(page), err
 }
 
-// readOn reads a page of a stream. The first one of a reader that begins now is empty, and so is one of a stream that
-// nothing was stored in yet.
+// readOn reads a page of a stream. A reader's first look finds out whether the stream is one of as many shards, of which
+// none is left out: its page is empty, and so is one of a stream that nothing was stored in yet.
 func (e *Engine) readOn(ctx context.Context, r *reader) (page []*nats.Msg, err error) {
 	if r.next == 0 {
 		info, err := e.info(ctx, r.kind, r.shard)
-		if err == nil {
-			r.next = info.State.LastSeq + 1
-		} else if errors.Is(err, errMissing) {
+		switch {
+		case errors.Is(err, errMissing):
 			r.next, err = 1, nil
+		case err == nil && r.old:
+			r.next = 1
+		case err == nil:
+			r.next = info.State.LastSeq + 1
 		}
 		return nil, err
 	}
