@@ -76,14 +76,14 @@ func (r *row) definition() (d Definition) {
 
 func noNumber(err error, s, what string) error {
 	if err != nil {
-		return fmt.Errorf("%q is no number of %s", s, what)
+		return fmt.Errorf("%.100q is no number of %s", s, what)
 	}
 	return nil
 }
 
 func oneOf(s string, may ...string) error {
 	if !slices.Contains(may, s) {
-		return fmt.Errorf("%q is none of %q", s, may)
+		return fmt.Errorf("%.100q is none of %q", s, may)
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func oneOf(s string, may ...string) error {
 func parseNamed[T ~uint8](s string, names []string, to *T) error {
 	i := slices.Index(names, s)
 	if i < 0 {
-		return fmt.Errorf("%q is none of %s", s, strings.Join(names, ", "))
+		return fmt.Errorf("%.100q is none of %s", s, strings.Join(names, ", "))
 	}
 	*to = T(i)
 	return nil
@@ -100,7 +100,7 @@ func parseNamed[T ~uint8](s string, names []string, to *T) error {
 // checkName checks a name: words of lower-case letters and digits with dots between them.
 func checkName(s string) error {
 	if len(s) > MaxName {
-		return fmt.Errorf("%q is longer than %d bytes", s, MaxName)
+		return fmt.Errorf("%.100q is longer than %d bytes", s, MaxName)
 	}
 	for word := range strings.SplitSeq(s, ".") {
 		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
@@ -113,7 +113,7 @@ func checkName(s string) error {
 // checkWord checks a word or a reason: what stands in the record as a value.
 func checkWord(s string) error {
 	if s == "" || len(s) > MaxName || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
-		return fmt.Errorf("%q is not made of at most %d lower-case letters, digits and _", s, MaxName)
+		return fmt.Errorf("%.100q is not made of at most %d lower-case letters, digits and _", s, MaxName)
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func parseDecimalOr(s, otherwise string) (decimal, error) {
 func checkMultiplier(s string) error {
 	d, err := parseDecimalOr(s, "1")
 	if err == nil && d.coefficient <= 0 {
-		err = fmt.Errorf("%q is not above 0", s)
+		err = fmt.Errorf("%.100q is not above 0", s)
 	}
 	return err
 }
@@ -165,7 +165,7 @@ func (d *Definition) parseNumber(s string) (int64, error) {
 		high = 1<<63 - 1
 	}
 	if err != nil || n < low || n > high {
-		return 0, fmt.Errorf("%q is no number of %d to %d, which the width and the sign allow", s, low, high)
+		return 0, fmt.Errorf("%.100q is no number of %d to %d, which the width and the sign allow", s, low, high)
 	}
 	return n, nil
 }

@@ -21,11 +21,11 @@ func parseDecimal(s string) (decimal, error) {
 	digits, negative := strings.CutPrefix(s, "-")
 	whole, fraction, point := strings.Cut(digits, ".")
 	if whole == "" || point && fraction == "" || len(whole)+len(fraction) > maxDigits {
-		return decimal{}, fmt.Errorf("%q is no decimal number of at most %d digits", s, maxDigits)
+		return decimal{}, fmt.Errorf("%.100q is no decimal number of at most %d digits", s, maxDigits)
 	}
 	n, err := strconv.ParseUint(whole+fraction, 10, 32)
 	if err != nil {
-		return decimal{}, fmt.Errorf("%q is no decimal number", s)
+		return decimal{}, fmt.Errorf("%.100q is no decimal number", s)
 	}
 	d := decimal{int64(n), len(fraction)}
 	for d.decimals > 0 && d.coefficient%10 == 0 {

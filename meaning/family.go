@@ -41,7 +41,7 @@ func ParseFamily(name string) (Family, error) {
 			return Family(f), nil
 		}
 	}
-	return 0, fmt.Errorf("no family %q: it is one of %s", name, strings.Join(familyNames[1:], ", "))
+	return 0, fmt.Errorf("no family %.100q: it is one of %s", name, strings.Join(familyNames[1:], ", "))
 }
 
 // familyPrefixes are how the names of a family's models begin, longer ones before shorter ones.

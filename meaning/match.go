@@ -59,7 +59,7 @@ func parseMatch(s string) (match, error) {
 			return match{matchIMEI, prefix}, nil
 		}
 	}
-	return match{}, fmt.Errorf("%q is none of imei:IMEI, imei:PREFIX*, model:MODEL, family:FAMILY, *", s)
+	return match{}, fmt.Errorf("%.100q is none of imei:IMEI, imei:PREFIX*, model:MODEL, family:FAMILY, *", s)
 }
 
 // isIMEI reports whether s may name a device, or begin its name: letters and digits.

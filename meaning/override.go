@@ -21,7 +21,7 @@ var overrideColumns = []string{
 	"match", "id", "width", "name", "type", "signed", "multiplier", "offset", "unit", "enum", "flags", "invalid", "title",
 }
 
-// OverrideError says what is wrong in a file of overrides, and where.
+// OverrideError says what is wrong in a file of overrides, and where. Its text is bounded, whatever stands in the file.
 type OverrideError struct {
 	Line   int    // from 1
 	Column string // its name; empty if the whole line is meant
@@ -30,9 +30,9 @@ type OverrideError struct {
 
 func (e *OverrideError) Error() string {
 	if e.Column == "" {
-		return fmt.Sprintf("line %d: %v", e.Line, e.Err)
+		return fmt.Sprintf("line %d: %.1000v", e.Line, e.Err)
 	}
-	return fmt.Sprintf("line %d, column %s: %v", e.Line, e.Column, e.Err)
+	return fmt.Sprintf("line %d, column %s: %.1000v", e.Line, e.Column, e.Err)
 }
 
 // Unwrap is the cause.
@@ -137,7 +137,7 @@ type columnNames struct{ names []string }
 func (c *columnNames) set(fields []string) error {
 	for i, name := range fields {
 		if name != "match" && !slices.Contains(columns, name) || slices.Index(fields, name) < i {
-			return fmt.Errorf("%q is no column, or there twice: they are match, %s", name, strings.Join(columns, ", "))
+			return fmt.Errorf("%.100q is no column, or there twice: they are match, %s", name, strings.Join(columns, ", "))
 		}
 	}
 	for _, needed := range []string{"match", "id", "width", "name", "type"} {

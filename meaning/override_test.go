@@ -191,6 +191,23 @@ func TestOverrideErrors(t *testing.T) {
 	}
 }
 
+// TestOverrideErrorsAreShort expects them to name what is wrong, however long it is: they go to logs.
+func TestOverrideErrorsAreShort(t *testing.T) {
+	long := strings.Repeat("0", 100_000)
+	for _, row := range []string{
+		long + "\t9\t2\ttank\tnumber", "*\t9" + long + "\t2\ttank\tnumber", "*\t9\t2" + long + "\ttank\tnumber",
+		"*\t9\t2\tA" + long + "\tnumber", "*\t9\t2\ttank\t" + long, "*\t9\t2\ttank\tnumber\t" + long,
+		"*\t9\t2\ttank\tnumber\t0\t" + long, "*\t9\t1\ttank\tenum\t\t\t\t\t999" + long + "=a",
+		"*\t9\t1\ttank\tenum\t\t\t\t\t1=" + long, "*\t9\t1\ttank\tflags\t\t\t\t\t\t" + long + "9=a",
+		"match\tid\twidth\tname\ttype\t" + long + "\n",
+	} {
+		_, err := Embedded().Override(row)
+		if err == nil || len(err.Error()) > 1100 || !strings.HasPrefix(err.Error(), "line 1") {
+			t.Errorf("%.40q: %.300v", row, err)
+		}
+	}
+}
+
 func TestOverridesAreBounded(t *testing.T) {
 	var rows strings.Builder
 	for i := range MaxOverrides {

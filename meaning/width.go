@@ -43,7 +43,7 @@ func ParseWidth(s string) (Width, error) {
 			return Width(w), nil
 		}
 	}
-	return 0, fmt.Errorf("no width %q: it is 1, 2, 4, 8 or x", s)
+	return 0, fmt.Errorf("no width %.100q: it is 1, 2, 4, 8 or x", s)
 }
 
 // pair is an element id and a width: what a family knows or does not know.
