@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -41,7 +42,9 @@ func check(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	out := cmd.Root().Writer
-	if err := checkDoors(c); err != nil {
+	var known bytes.Buffer
+	memoryErr := checkMemory(ctx, c, &known)
+	if err := allInvalid(checkDoors(c), memoryErr); err != nil && startExitCode(err) == exitSettings {
 		return cli.Exit(err.Error(), exitSettings)
 	}
 	fmt.Fprintln(out, "settings:   valid")
@@ -49,8 +52,9 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	if _, err := logLevel(c); err != nil {
 		fmt.Fprintf(out, "warning:    %v; LOG_LEVEL is in force\n", err)
 	}
-	if err := checkMemory(ctx, c, out); err != nil {
-		return cli.Exit(err.Error(), startExitCode(err))
+	known.WriteTo(out)
+	if memoryErr != nil {
+		return cli.Exit(memoryErr.Error(), startExitCode(memoryErr))
 	}
 	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, c.LogText)
 	e, err := newEngine(withoutRetention(c), logger)

@@ -178,27 +178,32 @@ func (s *service) askModel(ctx context.Context, imei string) error {
 	return err
 }
 
-// checkMemory says what the files of DICTIONARY_OVERRIDES and DEVICE_MODELS hold.
+// checkMemory says what DICTIONARY_OVERRIDES and DEVICE_MODELS hold. Its error names each that is wrong.
 func checkMemory(ctx context.Context, c *config.Config, out io.Writer) error {
-	if c.DictionaryOverrides != "" {
-		d, err := device.NewOverrides(c.DictionaryOverrides).Read(ctx, false)
-		if err != nil {
-			return invalidFile("DICTIONARY_OVERRIDES", c.DictionaryOverrides, err)
+	overridesErr := checkOverridesSetting(ctx, c, out)
+	models, from, modelsErr := readModels(ctx, c)
+	if models != nil {
+		fmt.Fprintf(out, "models:     %d entries, %s\n", models.Len(), from)
+		if skipped := models.Skipped(); skipped != "" {
+			fmt.Fprintf(out, "warning:    %s\n", skipped)
 		}
-		rows := 0
-		for range d.Overrides() {
-			rows++
-		}
-		fmt.Fprintf(out, "overrides:  %s, dictionary %s\n", plural(rows, "row"), d.Version())
 	}
-	models, from, err := readModels(ctx, c)
-	if err != nil || models == nil {
-		return err
+	return allInvalid(overridesErr, modelsErr)
+}
+
+func checkOverridesSetting(ctx context.Context, c *config.Config, out io.Writer) error {
+	if c.DictionaryOverrides == "" {
+		return nil
 	}
-	fmt.Fprintf(out, "models:     %d entries, %s\n", models.Len(), from)
-	if skipped := models.Skipped(); skipped != "" {
-		fmt.Fprintf(out, "warning:    %s\n", skipped)
+	d, err := device.NewOverrides(c.DictionaryOverrides).Read(ctx, false)
+	if err != nil {
+		return invalidFile("DICTIONARY_OVERRIDES", c.DictionaryOverrides, err)
 	}
+	rows := 0
+	for range d.Overrides() {
+		rows++
+	}
+	fmt.Fprintf(out, "overrides:  %s, dictionary %s\n", plural(rows, "row"), d.Version())
 	return nil
 }
 

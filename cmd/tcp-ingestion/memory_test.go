@@ -67,7 +67,8 @@ func TestSettingFilesOfDevices(t *testing.T) {
 		{"a hash", map[string]string{"DEVICE_MODELS": "redis", "CONTROL_REDIS_URL": redis.URL()}, 0,
 			[]string{"1 entries, redis hash devices:models", "1 entries are skipped", "spaceship"}},
 		{"broken", map[string]string{"DICTIONARY_OVERRIDES": brokenOverrides, "DEVICE_MODELS": brokenModels}, 78,
-			[]string{"DICTIONARY_OVERRIDES: " + brokenOverrides + ": line 2, column width"}},
+			[]string{"DICTIONARY_OVERRIDES: " + brokenOverrides + ": line 2, column width",
+				"DEVICE_MODELS: " + brokenModels + ": line 2"}},
 		{"broken models", map[string]string{"DEVICE_MODELS": brokenModels}, 78,
 			[]string{"DEVICE_MODELS: " + brokenModels + ": line 2", "spaceship"}},
 		{"missing", map[string]string{"DEVICE_MODELS": missing}, 78,
@@ -84,6 +85,9 @@ func TestSettingFilesOfDevices(t *testing.T) {
 				if code != c.code || !strings.Contains(out+errOut, says) {
 					t.Errorf("exit code %d, want %d and %q:\n%s%s", code, c.code, says, out, errOut)
 				}
+			}
+			if c.code == 78 && strings.Contains(out, "valid") {
+				t.Errorf("wrong settings are said to be valid:\n%s%s", out, errOut)
 			}
 		})
 	}

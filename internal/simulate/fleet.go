@@ -109,8 +109,8 @@ const (
 	streams
 )
 
-// modelStream is apart: what a device is belongs to its IMEI, whatever the seed. A device with other elements in each run
-// would be of a family that no real device is of.
+// modelStream is apart: what a device is belongs to its IMEI, whatever the seed. A device with other elements in each
+// run would be of a family that no real device is of.
 const modelStream = 1 << 63
 
 func (f *fleet) newDevice(i int, catalogues map[teltonika.Codec]*catalogue) *device {

@@ -113,7 +113,7 @@ func (e *Engine) show(ctx context.Context, r *reader, fn func(*nats.Msg) error) 
 	return len(page), err
 }
 
-// readOn reads a page of a stream. A reader's first look finds out whether the stream is one of as many shards, of which
+// readOn reads a page of a stream. A reader's first look finds out whether the stream is one of as many shards, so that
 // none is left out: its page is empty, and so is one of a stream that nothing was stored in yet.
 func (e *Engine) readOn(ctx context.Context, r *reader) (page []*nats.Msg, err error) {
 	if r.next == 0 {
