@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -199,4 +201,82 @@ func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
 			t.Errorf("%s stored %d times", id, n)
 		}
 	}
+}
+
+// TestKillInstancesInTurn has devices send each frame to one instance and again to the other, until each has
+// acknowledged it, while the instances are killed and started again in turn.
+func TestKillInstancesInTurn(t *testing.T) {
+	t.Parallel()
+	const devices, recordsPerFrame = 40, 5
+	store := redisStore(t)
+	start := func(instance, port string) *server {
+		settings := maps.Clone(store.settings)
+		settings["INSTANCE_ID"] = instance
+		if port != "" {
+			settings["TELTONIKA_PORT"] = port
+		}
+		return startServer(t, settings)
+	}
+	at := []*server{start("a", ""), start("b", "")}
+	addresses := []string{at[0].devices, at[1].devices}
+	var wg sync.WaitGroup
+	var sent [devices]int // frames that both instances have acknowledged
+	end := time.Now().Add(crashTime(t) / 2)
+	for d := range devices {
+		wg.Go(func() {
+			imei := fmt.Sprintf("35730704244%04d", d)
+			for ; time.Now().Before(end); sent[d]++ {
+				frame := numberedFrame(t, sent[d], recordsPerFrame)
+				for n := range addresses {
+					for deliver(addresses[(sent[d]+n)%2], imei, frame) != nil {
+						time.Sleep(20 * time.Millisecond) // as a device that comes back
+					}
+				}
+			}
+		})
+	}
+	kills := 0
+	for ; time.Now().Before(end); kills++ {
+		time.Sleep(300 * time.Millisecond) // of hopping between two kills
+		_, port, _ := strings.Cut(addresses[kills%2], ":")
+		at[kills%2].kill()
+		at[kills%2] = start([]string{"a", "b"}[kills%2], port)
+	}
+	wg.Wait()
+	frames, copies, stored := 0, 0, store.stored(t)
+	for d := range devices {
+		frames += sent[d]
+	}
+	for _, n := range stored {
+		copies += n - 1
+	}
+	t.Logf("%d kills, %d records acknowledged by both, %d stored, %d copies",
+		kills, frames*recordsPerFrame, len(stored), copies)
+	if len(stored) != frames*recordsPerFrame || copies > 0 {
+		t.Errorf("%d records stored and %d copies, want %d and none", len(stored), copies, frames*recordsPerFrame)
+	}
+}
+
+// deliver sends the frame over a connection of its own, and waits for its ACK.
+func deliver(address, imei string, frame []byte) error {
+	conn, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	answer := make([]byte, 4)
+	if _, err := conn.Write(append([]byte{0, byte(len(imei))}, imei...)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(conn, answer[:1]); err != nil {
+		return err
+	}
+	if _, err := conn.Write(frame); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(conn, answer)
+	return err
 }
