@@ -93,8 +93,10 @@ func guarded(t *testing.T, c certificates) *testkit.Kafka {
 		"ssl.keystore.type=PEM", "ssl.keystore.location="+c.server,
 		"ssl.truststore.type=PEM", "ssl.truststore.location="+c.ca,
 		"ssl.client.auth=required",
+		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"super.users=User:ANONYMOUS;User:svc",
 		"listener.name.relay.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-		"listener.name.relay.plain.sasl.jaas.config="+module+`plain.PlainLoginModule required user_svc="`+password+`";`,
+		"listener.name.relay.plain.sasl.jaas.config="+module+`plain.PlainLoginModule required user_svc="`+password+`" user_limited="`+password+`";`,
 		"listener.name.relay.scram-sha-256.sasl.jaas.config="+module+"scram.ScramLoginModule required;",
 		"listener.name.relay.scram-sha-512.sasl.jaas.config="+module+"scram.ScramLoginModule required;",
 		"listener.name.relay.oauthbearer.sasl.jaas.config="+module+
@@ -167,6 +169,42 @@ func TestTLSAndSASL(t *testing.T) {
 	}
 	if n := len(k.Contents(t, topic)); n != 12 {
 		t.Errorf("%d records, want 12", n)
+	}
+	t.Run("permissions", func(t *testing.T) { missPermissions(t, k, encrypted) })
+}
+
+// missPermissions gives a user what it needs bit by bit. It is told what is missing, and goes on without a restart.
+func missPermissions(t *testing.T, k *testkit.Kafka, encrypted TLS) {
+	topic := newTopics(t, k, 2, 1)
+	allow := func(operations ...kadm.ACLOperation) {
+		t.Helper()
+		r, err := k.Admin.CreateACLs(t.Context(), kadm.NewACLs().Topics(topic, topic+".dead", topic+".messages").
+			ResourcePatternType(kadm.ACLPatternLiteral).Operations(operations...).Allow("User:limited").AllowHosts("*"))
+		if err != nil || r[0].Err != nil {
+			t.Fatal(err, r)
+		}
+	}
+	allow(kadm.OpDescribe, kadm.OpDescribeConfigs)
+	e := open(t, k.RelayAddrs(), topic, func(o *Options) {
+		o.TLS, o.SASL = encrypted, SASL{Mechanism: "PLAIN", User: "limited", Password: password}
+	})
+	defer e.Close()
+	for _, missing := range []struct {
+		name      string
+		operation kadm.ACLOperation
+	}{{"Write", kadm.OpWrite}, {"Read", kadm.OpRead}} {
+		remedy := "--add --allow-principal User:limited --operation " + missing.name + " --topic " + topic
+		testkit.Eventually(t, missing.name+" to be missed", func() bool {
+			_, err := e.Probe(t.Context())
+			return err != nil && strings.Contains(err.Error(), remedy)
+		})
+		wantRefused(t, e, remedy)
+		allow(missing.operation)
+	}
+	testkit.Succeeds(t, "a probe", 10*time.Second, func() error { _, err := e.Probe(t.Context()); return err })
+	b := enginetest.NewBatch(device, 0, 3)
+	if err := e.Store(t.Context(), e.Lane(device), b); err != nil || b.Results[0].Err != nil {
+		t.Error(err, b.Results)
 	}
 }
 

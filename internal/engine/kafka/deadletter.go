@@ -3,9 +3,11 @@ package kafka
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -93,12 +95,16 @@ func (e *Engine) RemoveDeadLetters(ctx context.Context, names []string) error {
 		}
 	}
 	// One that is written after all is what was asked for, so the wait ends with ctx and the write does not.
+	seen := e.renewed[engine.KindDeadLetter].Load()
 	done := make(chan error, 1)
 	e.following.Go(func() { done <- e.client.ProduceSync(context.Background(), tombstones...).FirstErr() })
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		return &engine.Error{Transient: true, Ambiguous: true, Err: ended(ctx, "no answer of kafka yet")}
+	}
+	if errors.Is(err, kerr.UnknownTopicID) {
+		e.renew(engine.KindDeadLetter, seen)
 	}
 	if err != nil {
 		return e.classify(err)

@@ -2,7 +2,10 @@ package kafka
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
@@ -33,6 +36,9 @@ func (e *Engine) remedy(k engine.Kind, t *topic) string {
 		return fmt.Sprintf("there is no topic %s, or this user may not see it: create it (%s), or set "+
 			"KAFKA_CREATE_TOPICS=true", t.name, e.createCommand(k, t))
 	}
+	if forbidden := t.forbidden(); forbidden != "" {
+		return fmt.Sprintf("this user is not allowed %s on the topic %s: %s", forbidden, t.name, e.allowCommand(t, forbidden))
+	}
 	if k == engine.KindDeadLetter && t.settings != nil && !strings.Contains(t.settings["cleanup.policy"], "compact") {
 		return fmt.Sprintf("the topic %s is not compacted, so a dead letter that is removed would stay: %s", t.name,
 			e.alterCommand(t, "cleanup.policy=compact"))
@@ -53,8 +59,8 @@ func (e *Engine) remedy(k engine.Kind, t *topic) string {
 	}
 	if t.settings == nil {
 		return fmt.Sprintf("this user may not see the settings of the topic %s, so nobody knows how many replicas an "+
-			"answer stands for: allow it DescribeConfigs (kafka-acls.sh --bootstrap-server %s --add --allow-principal User:… "+
-			"--operation DescribeConfigs --topic %s), or set KAFKA_DURABILITY=leader", t.name, e.opt.Brokers[0], t.name)
+			"answer stands for: allow it DescribeConfigs (%s), or set KAFKA_DURABILITY=leader", t.name,
+			e.allowCommand(t, "DescribeConfigs"))
 	}
 	if n := t.number("min.insync.replicas"); n < quorumInSync {
 		return fmt.Sprintf("the topic %s has min.insync.replicas %d, so a record may be acknowledged that one broker "+
@@ -62,6 +68,31 @@ func (e *Engine) remedy(k engine.Kind, t *topic) string {
 			e.alterCommand(t, "min.insync.replicas=2"))
 	}
 	return ""
+}
+
+// forbidden is what this user has to do with the topic and may not, empty if nothing: Write, or Read, without which
+// nobody finds out whether what was stored is still there. The client would not recover from a refusal by itself: the
+// one who may write nowhere in the cluster gets no producer's id, and it never asks again.
+func (t *topic) forbidden() string {
+	switch {
+	case t.allowed == nil:
+		return ""
+	case !slices.Contains(t.allowed, kadm.OpWrite):
+		return "Write"
+	case !slices.Contains(t.allowed, kadm.OpRead):
+		return "Read"
+	}
+	return ""
+}
+
+// allowCommand allows this user an operation on the topic.
+func (e *Engine) allowCommand(t *topic, operation string) string {
+	user := "…"
+	if e.opt.SASL.User != "" {
+		user = e.opt.SASL.User
+	}
+	return fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal User:%s --operation %s --topic %s",
+		e.opt.Brokers[0], user, operation, t.name)
 }
 
 // createCommand creates the topic as it should be.

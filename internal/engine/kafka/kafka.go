@@ -86,7 +86,9 @@ type Engine struct {
 
 	layout    atomic.Pointer[layout] // nil before it has been asked for
 	asking    sync.Mutex             // one at a time
-	losses    atomic.Int64           // how often the broker has lost data that it had acknowledged
+	renewing  sync.Mutex             // one at a time
+	renewed   [engine.Kinds]atomic.Int64
+	losses    atomic.Int64 // how often the broker has lost data that it had acknowledged
 	closing   context.Context
 	stop      context.CancelFunc
 	following sync.WaitGroup // the pending writes, whose ends nobody may wait for

@@ -2,12 +2,14 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -28,6 +30,7 @@ type lane struct {
 	failed  map[*kgo.Record]error // of the group; written by the client's goroutine before done
 	fate    []error               // of each record: nil = stored
 	gaveUp  error                 // why the client has given up some of it that can be written; nil = nothing
+	renewed [engine.Kinds]int64   // how often the client had to forget each topic before the group
 	skipped []bool                // of each record: stored by an earlier attempt
 	kept    map[string]int        // what earlier attempts at this batch have stored, by identity
 
@@ -193,6 +196,9 @@ func (l *lane) produce() {
 	last := len(l.todo) - 1
 	l.now, l.todo = l.todo[last], l.todo[:last]
 	l.open, l.failed = true, nil
+	for k := range l.renewed {
+		l.renewed[k] = l.e.renewed[k].Load()
+	}
 	l.left.Store(int64(len(l.now)))
 	settled := l.settled // made once, and not for each record
 	for _, i := range l.now {
@@ -231,6 +237,10 @@ func (l *lane) settle() {
 			if l.e.classify(err).Transient {
 				l.gaveUp = err
 			}
+			if errors.Is(err, kerr.UnknownTopicID) {
+				k := l.e.kindOf(r.Topic)
+				l.e.renew(k, l.renewed[k])
+			}
 		}
 	}
 	if half := len(large) / 2; half > 0 {
@@ -243,7 +253,7 @@ func (l *lane) settle() {
 
 // note notes where a record is stored.
 func (l *lane) note(r *kgo.Record) {
-	k := slices.Index(l.e.topics[:], r.Topic)
+	k := l.e.kindOf(r.Topic)
 	l.witness[k].stored(l.layout.topics[k].id, r, l.started)
 }
 

@@ -87,6 +87,31 @@ func TestTopicThatIsMendedNeedsNoRestart(t *testing.T) {
 	}
 }
 
+// TestTopicIsMissingForAWhile: its absence is noticed before it is made anew.
+func TestTopicIsMissingForAWhile(t *testing.T) {
+	topic := newTopics(t, broker, 3, 1)
+	e := open(t, broker.Addrs(), topic)
+	defer e.Close()
+	if err := e.Store(t.Context(), e.Lane(device), enginetest.NewBatch(device, 0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := broker.Admin.DeleteTopics(t.Context(), topic, topic+".dead", topic+".messages"); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "a probe that misses the topic", func() bool {
+		_, err := e.Probe(t.Context())
+		return errors.Is(err, engine.ErrDurability)
+	})
+	makeTopics(t, broker, topic, 3, 1)
+	testkit.Succeeds(t, "a probe", 10*time.Second, func() error { _, err := e.Probe(t.Context()); return err })
+	if err := e.Store(t.Context(), e.Lane(device), enginetest.NewBatch(device, 3, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(records(t, topic)); n != 3 {
+		t.Errorf("%d records, want 3", n)
+	}
+}
+
 func TestTopicsAreCreated(t *testing.T) {
 	e := open(t, broker.Addrs(), "made", func(o *Options) { o.CreateTopics, o.DeadMaxBytes = true, 12<<20 })
 	defer e.Close()

@@ -1,12 +1,16 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
@@ -25,7 +29,8 @@ type topic struct {
 	name       string
 	id         kadm.TopicID
 	partitions []partition
-	settings   map[string]string // nil if this user may not see them
+	settings   map[string]string   // nil if this user may not see them
+	allowed    []kadm.ACLOperation // what this user may do with it; nil if the broker does not tell
 }
 
 type partition struct {
@@ -40,6 +45,11 @@ const (
 	settingsAge = 10 * time.Second
 	wrongAge    = time.Second
 )
+
+// kindOf is what the topic is for.
+func (e *Engine) kindOf(topic string) engine.Kind {
+	return engine.Kind(slices.Index(e.topics[:], topic))
+}
 
 func (t *topic) number(setting string) int64 {
 	n, _ := strconv.ParseInt(t.settings[setting], 10, 64)
@@ -86,14 +96,14 @@ func (e *Engine) current(ctx context.Context) (*layout, error) {
 
 // describe reads names, partitions and settings of the topics.
 func (e *Engine) describe(ctx context.Context) (*layout, error) {
-	m, err := e.admin.Metadata(ctx, e.topics[:]...)
+	m, err := e.admin.Metadata(kadm.WithAuthorizedOps(ctx), e.topics[:]...)
 	if err != nil {
 		return nil, err
 	}
 	l := &layout{cluster: m.Cluster, asked: time.Now()}
 	for k, name := range e.topics {
 		detail := m.Topics[name]
-		t := topic{name: name, id: detail.ID}
+		t := topic{name: name, id: detail.ID, allowed: detail.AuthorizedOperations}
 		for _, p := range detail.Partitions.Sorted() {
 			t.partitions = append(t.partitions, partition{p.Leader, len(p.Replicas), len(p.ISR), p.Err})
 		}
@@ -119,8 +129,11 @@ func (e *Engine) describeSettings(ctx context.Context, l *layout) error {
 	}
 	for k := range l.topics {
 		r, err := all.On(l.topics[k].name, nil)
-		if err != nil || r.Err != nil {
+		if err = cmp.Or(err, r.Err); errors.Is(err, kerr.TopicAuthorizationFailed) || len(l.topics[k].partitions) == 0 {
 			continue
+		}
+		if err != nil {
+			return fmt.Errorf("settings of the topic %s: %w", l.topics[k].name, err)
 		}
 		l.topics[k].settings = map[string]string{}
 		for _, c := range r.Configs {
@@ -150,23 +163,30 @@ func (l *layout) missing() string {
 	return ""
 }
 
-// tellClient has the client look anew at topics that have got more partitions, and forget those that have been deleted
-// and made anew, which it would never write to. What it still held for the old one fails, and is written again.
+// tellClient has the client look anew at topics that have got more partitions.
 func (e *Engine) tellClient(before, now *layout) {
 	if before == nil {
 		return
 	}
 	for k := range now.topics {
 		was, is := &before.topics[k], &now.topics[k]
-		switch {
-		case len(was.partitions) == 0 || len(is.partitions) == 0:
-		case was.id != is.id:
-			e.log.Warn("kafka topic was deleted and made anew, what was in it is gone", "topic", is.name)
-			e.client.PurgeTopicsFromProducing(is.name)
-		case len(was.partitions) != len(is.partitions):
+		if was.id == is.id && len(was.partitions) != len(is.partitions) {
 			e.client.ForceMetadataRefresh()
 		}
 	}
+}
+
+// renew has the client forget a topic that was deleted and made anew: it has given up what it held for it, and writes
+// to it no more. Whoever has seen an earlier renewal comes too late: others write to the new topic already.
+func (e *Engine) renew(k engine.Kind, seen int64) {
+	e.renewing.Lock()
+	defer e.renewing.Unlock()
+	if e.renewed[k].Load() != seen {
+		return
+	}
+	e.log.Warn("kafka topic was deleted and made anew, what was in it is gone", "topic", e.topics[k])
+	e.client.PurgeTopicsFromProducing(e.topics[k])
+	e.renewed[k].Add(1)
 }
 
 // What topics are created with.
@@ -229,11 +249,11 @@ func (e *Engine) create(ctx context.Context, l *layout) error {
 func (e *Engine) awaitCreated(ctx context.Context) error {
 	for {
 		l, err := e.describe(ctx)
-		if err != nil || l.missing() == "" {
+		if err == nil && l.missing() == "" || err != nil && !kerr.IsRetriable(err) {
 			return err
 		}
 		if !pause(ctx, 50*time.Millisecond) {
-			return fmt.Errorf("topic %s has been created and is not there yet: %w", l.missing(), ctx.Err())
+			return ended(ctx, "the topics have been created and are not there yet")
 		}
 	}
 }
