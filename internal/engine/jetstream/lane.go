@@ -131,16 +131,6 @@ func count(b *engine.Batch, k engine.Kind) int {
 	return [...]int{len(b.Records), len(b.DeadLetters), len(b.Messages)}[k]
 }
 
-func deviceOf(b *engine.Batch, k engine.Kind, i int) string {
-	switch k {
-	case engine.KindRecord:
-		return b.Records[i].DeviceID
-	case engine.KindDeadLetter:
-		return b.DeadLetters[i].DeviceID
-	}
-	return b.Messages[i].DeviceID
-}
-
 func resultsOf(b *engine.Batch, k engine.Kind) []engine.Result {
 	records, deadLetters, messages := b.ByKind()
 	return [...][]engine.Result{records, deadLetters, messages}[k]
@@ -154,7 +144,7 @@ func (l *lane) markDone(b *engine.Batch, k engine.Kind) {
 	}
 }
 
-// refuseLarge refuses what no server would take, and what of the same device stands behind it.
+// refuseLarge refuses what no server would take.
 func (l *lane) refuseLarge(conn *nats.Conn, b *engine.Batch) {
 	for k, p := range l.positions {
 		limit := int(conn.MaxPayload())
@@ -162,22 +152,12 @@ func (l *lane) refuseLarge(conn *nats.Conn, b *engine.Batch) {
 			limit = min(limit, p.itemLimit)
 		}
 		results := resultsOf(b, p.kind)
-		var refused map[string]error // by device
 		for i := range results {
-			size := sizeOf(b, engine.Kind(k), i)
-			if size <= limit && refused == nil {
-				continue
-			}
-			device := deviceOf(b, engine.Kind(k), i)
-			if refused == nil {
-				refused = map[string]error{}
-			}
-			if size > limit && refused[device] == nil {
-				refused[device] = &engine.Error{Err: fmt.Errorf(
+			if size := sizeOf(b, engine.Kind(k), i); size > limit {
+				results[i].Err = &engine.Error{Err: fmt.Errorf(
 					"%d bytes, and max_payload of the server or max_msg_size of the stream is %d: %w",
 					size, limit, engine.ErrTooLarge)}
 			}
-			results[i].Err = refused[device]
 		}
 	}
 }

@@ -107,10 +107,10 @@ func (l *lane) lookOnce(ctx context.Context, p *pendingPart) (uint64, error) {
 	switch {
 	case behind:
 		return 0, errBehind
+	case last != nil && last.Header.Get(headerBatch) == p.id:
+		return sequenceOf(last), nil // also in a stream that has been made anew, where sequences begin again
 	case last == nil || sequenceOf(last) <= p.newest:
 		return 0, nil
-	case last.Header.Get(headerBatch) == p.id:
-		return sequenceOf(last), nil
 	}
 	return l.scan(ctx, p, sequenceOf(last))
 }
