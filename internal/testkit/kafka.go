@@ -3,7 +3,11 @@
 package testkit
 
 import (
+	"cmp"
 	"context"
+	crand "crypto/rand"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -30,6 +34,7 @@ const kafkaTimeout = 60 * time.Second
 // that of a Relay, which breaks and hangs what a fault of the network would.
 type Kafka struct {
 	Admin *kadm.Client // of the test's own
+	id    string       // no other cluster's, so that a broker never joins one which has got its port
 	nodes []*kafkaNode
 	dir   string
 }
@@ -46,11 +51,24 @@ func StartKafka(nodes int, settings ...string) (*Kafka, error) {
 	if _, err := os.Stat(kafkaHome("lib")); err != nil {
 		return nil, fmt.Errorf("these tests run a real Kafka broker and there is none: make tools (%w)", err)
 	}
+	k, err := startKafka(nodes, settings)
+	if err != nil { // once more: somebody may have taken a port meanwhile
+		var again error
+		if k, again = startKafka(nodes, settings); again != nil {
+			return nil, errors.Join(err, again)
+		}
+	}
+	return k, nil
+}
+
+func startKafka(nodes int, settings []string) (*Kafka, error) {
 	dir, err := os.MkdirTemp("", "kafka")
 	if err != nil {
 		return nil, err
 	}
-	k := &Kafka{dir: dir}
+	var id [16]byte
+	crand.Read(id[:])
+	k := &Kafka{dir: dir, id: base64.RawURLEncoding.EncodeToString(id[:])}
 	if err := k.begin(nodes, settings); err != nil {
 		k.Close()
 		return nil, err
@@ -125,7 +143,7 @@ func (k *Kafka) configure(i int, settings []string) error {
 	if err := os.MkdirAll(n.data, 0o700); err != nil {
 		return err
 	}
-	meta := fmt.Sprintf("version=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=%d\n", i)
+	meta := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\n", k.id, i)
 	if err := os.WriteFile(filepath.Join(n.data, "meta.properties"), []byte(meta), 0o600); err != nil {
 		return err
 	}
@@ -169,7 +187,7 @@ func (k *Kafka) Await(brokers int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d brokers serve: %w", len(all), brokers, err)
+			return fmt.Errorf("%d of %d brokers serve: %w\n%s", len(all), brokers, cmp.Or(err, ctx.Err()), k.Said())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -183,6 +201,17 @@ func (k *Kafka) Err() error {
 		}
 	}
 	return nil
+}
+
+// Said is what the brokers that run have written so far.
+func (k *Kafka) Said() string {
+	var all strings.Builder
+	for i, n := range k.nodes {
+		if n.run != nil {
+			fmt.Fprintf(&all, "broker %d:\n%s\n", i, n.run.out.String())
+		}
+	}
+	return all.String()
 }
 
 func ended(p *process) bool {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,8 +16,26 @@ import (
 type process struct {
 	name   string
 	pid    int
-	out    bytes.Buffer  // what it printed; read after exited only
+	out    output        // what it has printed so far
 	exited chan struct{} // closed when it has ended
+}
+
+// output may be read while it is written.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // startProcess runs a program, which is killed if the test's process dies.

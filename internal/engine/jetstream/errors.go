@@ -21,6 +21,7 @@ const (
 	codeMessageTooLarge = 10054
 	codeNoMessage       = 10037
 	codeIncompleteBatch = 10176
+	codeStoreFailed     = 10077 // at one server; others may have stored it
 )
 
 var errMissing = errors.New("there is none")

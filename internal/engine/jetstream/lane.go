@@ -287,7 +287,9 @@ func (l *lane) commit(ctx context.Context, p *pendingPart) error {
 		return l.e.classify(p.kind, p.shard, fmt.Errorf("an answer that cannot be read: %w", err))
 	}
 	if stored.Error != nil {
-		l.pending = nil
+		if stored.Error.ErrorCode != codeStoreFailed {
+			l.pending = nil
+		}
 		return l.e.classify(p.kind, p.shard, stored.Error)
 	}
 	if stored.Batch != p.id || stored.Count != p.count {

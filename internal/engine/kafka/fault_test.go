@@ -18,6 +18,11 @@ func threeNodes(t *testing.T) *testkit.Kafka {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Close)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(k.Said())
+		}
+	})
 	return k
 }
 
@@ -48,12 +53,12 @@ type fault struct {
 	while time.Duration                                    // from do to cure
 	// stalls: until the cure some devices are not acknowledged, so waiting begins there.
 	stalls bool
-	// leaderless: beside it are topics of one replica, of which some partitions have no leader then.
+	// leaderless: beside it are topics of one replica, of which some partitions have no leader then. For `make crash`.
 	leaderless bool
 }
 
 var faults = []fault{
-	{name: "leader killed", leaderless: true, cure: start,
+	{name: "leader killed", leaderless: long(), cure: start,
 		do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill(leader) }},
 	{name: "follower killed", do: func(_ *testing.T, k *testkit.Kafka, leader int) { k.Kill((leader + 1) % 3) },
 		cure: func(t *testing.T, k *testkit.Kafka, leader int) { start(t, k, (leader+1)%3) }},
