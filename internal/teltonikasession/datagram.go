@@ -1,6 +1,7 @@
 package teltonikasession
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -74,6 +75,9 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	defer from.Release()
 	o := &pendingDatagram{Adapter: a, packet: p, known: known, id: d.PacketID, avlID: d.AVLPacketID}
 	o.packet.Data = nil // it is ours no longer than Take lasts
+	if len(p.Data) > largeDatagram {
+		o.bytes = bytes.Clone(p.Data)
+	}
 	w.source = source{
 		Origin: record.Origin{
 			DeviceID: d.IMEI, Received: received, Transport: engine.UDP, Meaning: a.meaningOf(from),

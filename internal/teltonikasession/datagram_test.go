@@ -125,6 +125,34 @@ func TestDatagramOfKeepAlives(t *testing.T) {
 	})
 }
 
+// What the engine never takes is kept and acknowledged, as over TCP, if the datagram is large. No engine refuses the
+// records of a small one for their size; it would be counted as refused.
+func TestDatagramTooLargeForTheEngine(t *testing.T) {
+	servePackets(t, func(s *packetService) {
+		s.storesInPart = true
+		s.engine.Fail(func(b *engine.Batch) error {
+			records, _, messages := b.ByKind()
+			for _, results := range [][]engine.Result{records[:min(1, len(records))], messages} {
+				for i := range results {
+					results[i].Err = &engine.Error{Err: engine.ErrTooLarge}
+				}
+			}
+			return nil
+		})
+		large := datagramOf(imei, 1, goodFrame(100))
+		s.send(large)
+		s.expect(answerTo(1, 100))
+		s.expectStored(99, 1)
+		if d := s.engine.DeadLetters()[0]; d.Reason != "too_large" || !bytes.Equal(d.Frame, large) {
+			t.Errorf("dead letter %+v", d)
+		}
+		s.expectMetric(100, "teltonika_records_dead_lettered_total", "reason=too_large")
+		s.send(datagramOf(imei, 2, goodFrame(2)))
+		s.expect()
+		s.expectMetric(2, "teltonika_records_refused_total", "reason=engine")
+	})
+}
+
 // Malformed records are kept and acknowledged, as over TCP; the dead letter is the whole datagram.
 func TestDatagramThatCannotBeDecoded(t *testing.T) {
 	for name, c := range map[string]struct {

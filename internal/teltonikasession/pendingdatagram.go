@@ -1,8 +1,10 @@
 package teltonikasession
 
 import (
+	"errors"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -11,11 +13,15 @@ import (
 // notAcknowledged stands for the number of records of a datagram that is not answered.
 const notAcknowledged = -1
 
-// pendingDatagram is a datagram that is answered when it is stored. Its bytes are gone.
+// largeDatagram is how large a datagram has to be in bytes for its documents to be too large for any engine.
+const largeDatagram = 2 << 10
+
+// pendingDatagram is a datagram that is answered when it is stored.
 type pendingDatagram struct {
 	*Adapter
 	source
-	packet ingest.Packet
+	packet ingest.Packet // without its bytes
+	bytes  []byte        // of a large one
 	known  bool
 	id     uint16 // the packet's, echoed
 	avlID  byte   // the AVL packet's, echoed
@@ -23,7 +29,29 @@ type pendingDatagram struct {
 }
 
 // Settle implements ingest.Pending: it waits until the datagram is stored, and answers it.
-func (o *pendingDatagram) Settle() { o.end(o.Publisher.Wait(o.frame)) }
+func (o *pendingDatagram) Settle() {
+	outcome, err := o.Publisher.Wait(o.frame)
+	if errors.Is(err, engine.ErrTooLarge) && o.bytes != nil {
+		outcome, err = o.keep(err)
+	}
+	o.end(outcome, err)
+}
+
+// keep stores the datagram as a dead letter, so that its device goes on.
+func (o *pendingDatagram) keep(cause error) (publish.Outcome, error) {
+	d, err := teltonika.ParseDatagram(o.bytes)
+	if err != nil {
+		return publish.Outcome{}, err
+	}
+	w := o.frames.Get().(*frameContext)
+	defer o.putBack(w)
+	w.source = o.source
+	w.hold(o.bytes, d.Body, d.BodyOffset())
+	o.toDeadLetter(w, o.classify(&w.source, cause))
+	outcome, err := o.store(w)
+	o.source, w.items = w.source, 0 // o counts them
+	return outcome, err
+}
 
 // end counts the datagram and answers it if everything in it is stored.
 func (o *pendingDatagram) end(outcome publish.Outcome, err error) {
@@ -32,6 +60,7 @@ func (o *pendingDatagram) end(outcome publish.Outcome, err error) {
 	if stored && o.deadLetter == "" {
 		o.stats.frame(o.Codec, "ok")
 	}
+	o.refuse(unforeseen) // what has no other fate
 	if !stored || !o.Codec.IsAVL() || !o.answer(acknowledged) {
 		acknowledged = notAcknowledged
 	}
