@@ -85,7 +85,7 @@ type Engine struct {
 	patience time.Duration
 
 	layout    atomic.Pointer[layout] // nil before it has been asked for
-	asking    sync.Mutex             // one at a time
+	asking    chan struct{}          // who holds its only place asks for the layout
 	renewing  sync.Mutex             // one at a time
 	renewed   [engine.Kinds]atomic.Int64
 	losses    atomic.Int64 // how often the broker has lost data that it had acknowledged
@@ -110,7 +110,7 @@ func New(opt Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opt: opt, topics: [engine.Kinds]string{opt.Topic, opt.Topic + ".dead", opt.Topic + ".messages"},
-		refs: newRefs(), log: opt.Logger.With("engine", "kafka"), patience: answerPatience,
+		asking: make(chan struct{}, 1), refs: newRefs(), log: opt.Logger.With("engine", "kafka"), patience: answerPatience,
 	}
 	connection, err := opt.connection()
 	if err != nil {

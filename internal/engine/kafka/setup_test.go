@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -109,6 +110,28 @@ func TestTopicIsMissingForAWhile(t *testing.T) {
 	}
 	if n := len(records(t, topic)); n != 3 {
 		t.Errorf("%d records, want 3", n)
+	}
+}
+
+// TestProbeBehindAnother: whoever waits for a broker that hangs makes nobody else wait for longer than they want to.
+func TestProbeBehindAnother(t *testing.T) {
+	e := open(t, broker.RelayAddrs(), newTopics(t, broker, 1, 1))
+	defer e.Close()
+	broker.Relay(0).Hang()
+	defer broker.Relay(0).Resume()
+	patient, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _, _ = e.Inspect(patient) }()
+	defer func() { stop(); <-done }()
+	testkit.Eventually(t, "somebody to ask", func() bool { return len(e.asking) > 0 })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, err := e.Probe(ctx); !engine.IsTransient(err) {
+		t.Errorf("the probe: %v", err)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("the probe took %v", took)
 	}
 }
 

@@ -13,8 +13,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
-// tailWait is how long the broker holds a read that has nothing to show yet.
-const tailWait = 500 * time.Millisecond
+// tailWait is how long the broker holds a read that has nothing to show yet, and tailBytes what it gives at once: each
+// broker's part is in memory, where documents take ten times as much once they are unpacked.
+const (
+	tailWait  = 500 * time.Millisecond
+	tailBytes = 1 << 20
+)
 
 // Tail reads all partitions, without a group.
 func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
@@ -68,7 +72,7 @@ func (e *Engine) follow(ctx context.Context, k engine.Kind, fromStart bool, fn f
 		return err
 	}
 	c, err := kgo.NewClient(append(opts, kgo.ConsumeTopics(e.topics[k]), kgo.ConsumeStartOffset(at),
-		kgo.FetchMaxWait(tailWait))...)
+		kgo.FetchMaxWait(tailWait), kgo.FetchMaxBytes(tailBytes))...)
 	if err != nil {
 		return err
 	}

@@ -68,8 +68,12 @@ func (t *topic) batchBytes() int32 {
 // ask asks the brokers for the topics, creates missing ones if it is to, and judges what there is. The error says that
 // nobody has answered.
 func (e *Engine) ask(ctx context.Context) (*layout, error) {
-	e.asking.Lock()
-	defer e.asking.Unlock()
+	select {
+	case e.asking <- struct{}{}:
+		defer func() { <-e.asking }()
+	case <-ctx.Done():
+		return nil, ended(ctx, "kafka has not answered others yet")
+	}
 	l, err := e.describe(ctx)
 	if err == nil && e.opt.CreateTopics && l.missing() != "" {
 		if err = e.create(ctx, l); err == nil {
