@@ -96,7 +96,8 @@ func guarded(t *testing.T, c certificates) *testkit.Kafka {
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users=User:ANONYMOUS;User:svc",
 		"listener.name.relay.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-		"listener.name.relay.plain.sasl.jaas.config="+module+`plain.PlainLoginModule required user_svc="`+password+`" user_limited="`+password+`";`,
+		"listener.name.relay.plain.sasl.jaas.config="+module+`plain.PlainLoginModule required user_svc="`+password+
+			`" user_limited="`+password+`";`,
 		"listener.name.relay.scram-sha-256.sasl.jaas.config="+module+"scram.ScramLoginModule required;",
 		"listener.name.relay.scram-sha-512.sasl.jaas.config="+module+"scram.ScramLoginModule required;",
 		"listener.name.relay.oauthbearer.sasl.jaas.config="+module+
