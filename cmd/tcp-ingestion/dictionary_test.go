@@ -88,7 +88,7 @@ func TestDictionaryCheck(t *testing.T) {
 		}
 	}
 	for code, args := range map[int][]string{
-		exitUsage: {"dictionary", "check"}, exitFailure: {"dictionary", "check", "/nonexistent"},
+		exitUsage: {"dictionary", "check"}, exitFailure: {"dictionary", "check", "/dev/null/file"},
 	} {
 		if got, _, errOut := runHere(t, "", args...); got != code || errOut == "" {
 			t.Errorf("%q: exit code %d, want %d: %s", args, got, code, errOut)

@@ -72,7 +72,7 @@ func TestWrongFilesAreNamedBySetting(t *testing.T) {
 
 // TestCheckPrintsNoLogLine: its text is for people, and its standard error for what is wrong.
 func TestCheckPrintsNoLogLine(t *testing.T) {
-	settings := map[string]string{"DATA_DIR": t.TempDir(), "LOG_LEVEL_FILE": "/nonexistent/level"}
+	settings := map[string]string{"DATA_DIR": t.TempDir(), "LOG_LEVEL_FILE": "/dev/null/level"}
 	code, out, errOut := execute(t, settings, "", "check")
 	if code != 0 || errOut != "" || !strings.Contains(out, "warning:    LOG_LEVEL_FILE: ") {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
