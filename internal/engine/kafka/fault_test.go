@@ -1,11 +1,15 @@
 package kafka
 
 import (
+	"errors"
+	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -174,5 +178,32 @@ func (f fault) run(t *testing.T, k *testkit.Kafka) {
 	fleet.settle(t)
 	if f.leaderless {
 		alone.recovers(t)
+	}
+}
+
+// TestTailWaitsForBrokers that are away when it begins.
+func TestTailWaitsForBrokers(t *testing.T) {
+	topic := newTopics(t, broker, 1, 1)
+	stored := open(t, broker.Addrs(), topic)
+	defer stored.Close()
+	b := enginetest.NewBatch(device, 0, 1)
+	if err := stored.Store(t.Context(), stored.Lane(device), b); err != nil {
+		t.Fatal(err)
+	}
+	broker.Relay(0).Cut()
+	log := testkit.NewLog(t)
+	e := open(t, broker.RelayAddrs(), topic, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	defer e.Close()
+	shown := make(chan error, 1)
+	ended := errors.New("enough")
+	go func() { shown <- e.Tail(t.Context(), true, func([]byte) error { return ended }) }()
+	testkit.Eventually(t, "a word about the brokers", func() bool {
+		return strings.Contains(log.String(), "cannot be read")
+	})
+	if err := broker.Relay(0).Join(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-shown; err != ended {
+		t.Errorf("tail: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
 
@@ -60,9 +61,9 @@ func (e *Engine) follow(ctx context.Context, k engine.Kind, fromStart bool, fn f
 	if fromStart {
 		at = kgo.NewOffset().AtStart()
 	}
-	l, err := e.ask(ctx)
+	l, err := e.await(ctx)
 	if err != nil {
-		return e.classify(err)
+		return err
 	}
 	if len(l.topics[k].partitions) == 0 {
 		return e.classify(l.wrong)
@@ -92,6 +93,29 @@ func (e *Engine) follow(ctx context.Context, k engine.Kind, fromStart bool, fn f
 		}
 	}
 }
+
+// await asks for the topics until it is told, or refused.
+func (e *Engine) await(ctx context.Context) (*layout, error) {
+	retry := backoff.Backoff{First: tailWait, Max: maxAwait}
+	for {
+		l, err := e.ask(ctx)
+		if err == nil {
+			return l, nil
+		}
+		refused := e.classify(err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case !refused.Transient:
+			return nil, refused
+		}
+		e.log.Warn("stored records cannot be read, trying again", "error", refused)
+		retry.Wait(ctx)
+	}
+}
+
+// maxAwait is the longest pause between questions to brokers that are away.
+const maxAwait = 10 * time.Second
 
 // fatal is an error after which the client reads nothing more of a partition.
 func fatal(polled kgo.Fetches) (err error) {
