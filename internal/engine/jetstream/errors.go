@@ -44,6 +44,9 @@ func (e *Engine) classify(k engine.Kind, shard int, err error) *engine.Error {
 	case errors.Is(err, nats.ErrNoResponders):
 		return failure("no server leads it now (%w)", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		if why := e.link.refusal(); why != nil {
+			return failure("no answer: %w: allow it to this user, on all servers", why)
+		}
 		return failure("no answer in time, too few of its servers may be alive: %w", err)
 	case errors.As(err, &refused):
 		return failure("%w%s", err, remedy(int(refused.ErrorCode)))

@@ -1,13 +1,16 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -236,5 +239,46 @@ func TestTailOfFewerShards(t *testing.T) {
 	for _, fromStart := range []bool{false, true} {
 		err := one.Tail(t.Context(), fromStart, func([]byte) error { return errors.New("a record was shown") })
 		wantSaid(t, "tail", err, []string{"was made for 2 shards", "JETSTREAM_SHARDS=2"})
+	}
+}
+
+// TestPermissions: a server does not answer what a user may not do. Whoever asks is told what that is, and the log
+// does not get a line for each record.
+func TestPermissions(t *testing.T) {
+	n := testkit.StartNATS(t, 1, `authorization { users: [
+		{user: root, password: root}
+		{user: limited, password: hunter2, permissions: {publish: "$JS.API.>", subscribe: "_INBOX.>"}}
+	]}`, "no_auth_user: root")
+	root := open(t, n, 1)
+	if err := root.Store(t.Context(), 0, enginetest.NewBatch("A", 0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	e, err := New(Options{
+		URL: "nats://limited:hunter2@" + n.Addr(0), Shards: 1, Durability: Leader,
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, probed := e.Probe(ctx)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	stored := e.Store(ctx, 0, enginetest.NewBatch("A", 3, 500))
+	for who, err := range map[string]error{"probe": probed, "store": stored} {
+		if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), "telemetry.teltonika.") {
+			t.Errorf("%s does not say what is forbidden: %v", who, err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines > 10 || strings.Contains(log.String(), "hunter2") {
+		t.Errorf("%d lines in the log:\n%s", lines, log.String())
 	}
 }

@@ -46,6 +46,10 @@ type link struct {
 	end     context.CancelCauseFunc
 	health  health.Health
 	latest  error // why there is no connection
+
+	forbidden   error // the latest thing that this user may not do; the question for it has no other answer
+	forbiddenAt time.Time
+	reportAt    time.Time // when a report was logged last
 }
 
 // dial connects in the background.
@@ -92,9 +96,7 @@ func (l *link) options(o *Options) []nats.Option {
 		nats.ConnectHandler(func(*nats.Conn) { l.up() }), nats.ReconnectHandler(func(*nats.Conn) { l.up() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.down(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			l.log.Warn("nats connection reports an error", "error", err)
-		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.reported(err, time.Now()) }),
 	}
 	if o.Creds != "" {
 		options = append(options, nats.UserCredentials(o.Creds))
@@ -136,6 +138,32 @@ func (l *link) down(err error) {
 	if _, due := l.health.Failed(err); due {
 		l.log.Warn("nats connection failed", "error", err)
 	}
+}
+
+// reportEvery is how often a report of the connection is logged: there is one for each message that is refused.
+const reportEvery = time.Second
+
+// reported takes what the server says of its own accord.
+func (l *link) reported(err error, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		l.forbidden, l.forbiddenAt = err, now
+	}
+	if now.Sub(l.reportAt) >= reportEvery {
+		l.reportAt = now
+		l.log.Warn("nats connection reports an error", "error", err)
+	}
+}
+
+// refusal is why a question that was asked just now has no answer, nil if that is not known.
+func (l *link) refusal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.forbiddenAt) > storePatience+time.Second {
+		return nil
+	}
+	return l.forbidden
 }
 
 // await waits for a connection, but not long: it is there soon or fails.
