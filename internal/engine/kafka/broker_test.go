@@ -20,6 +20,7 @@ func TestBrokers(t *testing.T) {
 		run  func(t *testing.T)
 	}{
 		{"answers lost", answersLost}, {"too few in sync", tooFewInSync}, {"disk full", diskFull},
+		{"partition lost", partitionLost},
 	} {
 		if i == 0 || long() {
 			t.Run(c.name, c.run)
@@ -48,7 +49,7 @@ func answersLost(t *testing.T) {
 		broker.Relay(0).Hang()
 		acked := fleet.total()
 		testkit.Eventually(t, "records that are stored and not acknowledged", func() bool {
-			return end() > acked+10*frameRecords
+			return end() > acked+frameRecords // more need not be on its way
 		})
 		broker.Relay(0).Drop()
 	}
@@ -150,9 +151,9 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// TestBrokerThatLostAPartition: it comes back without what it had acknowledged. Whoever remembers it has to hear of
-// that, although something has been stored since.
-func TestBrokerThatLostAPartition(t *testing.T) {
+// partitionLost has the broker come back without what it had acknowledged. Whoever remembers it has to hear of that,
+// although something has been stored since.
+func partitionLost(t *testing.T) {
 	topic := newTopics(t, broker, 1, 1)
 	e := open(t, broker.Addrs(), topic)
 	defer e.Close()
