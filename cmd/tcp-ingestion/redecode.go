@@ -68,7 +68,10 @@ func redecodeRecords(ctx context.Context, cmd *cli.Command) error {
 		err = job.flush(ctx)
 	}
 	job.end()
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return cli.Exit("stopped before the last record: run it again", exitFailure)
+	case err != nil:
 		return cli.Exit(err.Error(), exitFailure)
 	}
 	if job.noRecords > 0 {

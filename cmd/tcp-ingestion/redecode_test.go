@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -157,6 +158,29 @@ func TestRedecodeKilled(t *testing.T) {
 	var sound string
 	if err := db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&sound); err != nil || sound != "ok" {
 		t.Errorf("the file is not sound: %s, %v", sound, err)
+	}
+}
+
+// TestRedecodeStopped says that it was, and not that something failed.
+func TestRedecodeStopped(t *testing.T) {
+	t.Parallel()
+	store := embeddedStore(t)
+	fillStore(t, store, 3_000)
+	db := openStore(t, store.settings["DATA_DIR"])
+	cmd := program(t, store.settings, "redecode", "--write")
+	told := testkit.NewLog(t)
+	cmd.Stderr = told
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.EventuallyIn(t, "some records are changed", patience, func() bool { return countSaid(t, db) > 0 })
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	const says = "tcp-ingestion: stopped before the last record: run it again\n"
+	if code := cmd.ProcessState.ExitCode(); code != exitFailure || told.String() != says {
+		t.Errorf("exit code %d: %s", code, told)
 	}
 }
 
