@@ -80,6 +80,9 @@ func freePorts(tb testing.TB, n int) (ports []int) {
 // Addr is the server's host and port.
 func (r *Redis) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
 
+// Port is the server's.
+func (r *Redis) Port() int { return r.port }
+
 // URL is the server's address as the service's settings take it.
 func (r *Redis) URL() string { return "redis://" + r.Addr() }
 
