@@ -44,10 +44,32 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// TestStoreOnSentinel has the same Redis found by its sentinels.
+func TestStoreOnSentinel(t *testing.T) {
+	n := testkit.StartSentinel(t, 1, time.Hour)
+	r := n.Servers[0]
+	commandtest.Run(t, func(t *testing.T) commandtest.Backend {
+		r.Do("FLUSHALL")
+		return commandtest.Backend{
+			Open:     func(t *testing.T, instance string) command.Store { return openAt(t, n.URL(), instance) },
+			Crash:    func(_ *testing.T, s command.Store) { crash(s.(*Store)) },
+			Results:  func(t *testing.T) []command.Entry { return results(t, r) },
+			Events:   func(t *testing.T) []commandtest.Event { return events(t, r) },
+			Shared:   true,
+			Takeover: takeover,
+		}
+	})
+}
+
 // open returns a store that is quick. The caller closes it.
 func open(t testing.TB, r *testkit.Redis, instance string) *Store {
 	t.Helper()
-	s, err := New(Options{URL: r.URL(), Instance: instance, Logger: slog.New(slog.DiscardHandler), Timing: quick})
+	return openAt(t, r.URL(), instance)
+}
+
+func openAt(t testing.TB, url, instance string) *Store {
+	t.Helper()
+	s, err := New(Options{URL: url, Instance: instance, Logger: slog.New(slog.DiscardHandler), Timing: quick})
 	if err != nil {
 		t.Fatal(err)
 	}

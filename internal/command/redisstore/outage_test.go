@@ -13,6 +13,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/commandtest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redisdial"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -222,7 +223,7 @@ func TestEndWhileRedisHangs(t *testing.T) {
 	r.Freeze()
 	began := time.Now()
 	a.stop()
-	if took := time.Since(began); took > commandTimeout+leaveTimeout+5*time.Second {
+	if took := time.Since(began); took > redisdial.Timeout+leaveTimeout+5*time.Second {
 		t.Errorf("the end took %v", took)
 	}
 	r.Thaw()

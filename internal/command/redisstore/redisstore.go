@@ -23,6 +23,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redisdial"
 )
 
 // Names in Redis that other programs use. Those that only the scripts use stand in scripts/prelude.lua.
@@ -77,6 +78,9 @@ func (t Timing) complete() Timing {
 	return t
 }
 
+// poolSize is how many calls are under way at once; more wait for one another.
+const poolSize = 16
+
 // Store is a command.Store.
 type Store struct {
 	opt      Options
@@ -100,7 +104,7 @@ func New(o Options) (*Store, error) {
 	if o.Instance == "" {
 		return nil, errors.New("the command store needs an instance id")
 	}
-	target, err := dialOptions(o.URL, "tcp-ingestion-commands")
+	target, err := redisdial.Parse(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("command store: %w", err)
 	}
@@ -108,10 +112,11 @@ func New(o Options) (*Store, error) {
 		o.Events = "commands:events"
 	}
 	o.Timing = o.Timing.complete()
-	one := *target
-	one.PoolSize = 1
+	target.Named("tcp-ingestion-commands").Server.PoolSize = poolSize
+	client := target.Client()
+	target.Server.PoolSize = 1
 	s := &Store{
-		opt: o, client: redis.NewClient(target), blocking: redis.NewClient(&one),
+		opt: o, client: client, blocking: target.Client(),
 		metrics: newMetrics(o.Metrics), runID: newRunID(),
 		present: make(chan struct{}), sessions: newSessions(),
 	}
