@@ -199,6 +199,10 @@ func parseRedisURL(dst *string, v string) error {
 	if v == "" {
 		return nil
 	}
+	if scheme, _, _ := strings.Cut(v, "://"); strings.HasSuffix(scheme, "+sentinel") {
+		*dst = v // a list of hosts, which whoever connects to them reads
+		return nil
+	}
 	u, err := url.Parse(v)
 	switch {
 	case err != nil:
@@ -208,7 +212,7 @@ func parseRedisURL(dst *string, v string) error {
 	case strings.HasSuffix(u.Scheme, "+cluster"):
 		return errors.New("a Redis Cluster cannot be used; use an ordinary Redis, redis://user:password@host:6379/0")
 	case u.Scheme != "redis" && u.Scheme != "rediss":
-		return errors.New("use the scheme redis:// or, for TLS, rediss://")
+		return errors.New("use the scheme redis:// or redis+sentinel://, for TLS rediss:// or rediss+sentinel://")
 	case u.Hostname() == "":
 		return errors.New("no host; use redis://host:6379")
 	}

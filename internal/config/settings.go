@@ -94,7 +94,8 @@ var Settings = []Setting{
 	{Name: "EMBEDDED_RETENTION", Default: "720h",
 		Help: "how long the embedded engine keeps records, counted while its machine is up; 0 keeps them for ever",
 		set:  func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
-	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or rediss:// for TLS",
+	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or " +
+		"redis+sentinel://user:password@host1:26379,host2:26379/mymaster/0; rediss… for TLS",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.RedisURL, v) }},
 	{Name: "REDIS_TELEMETRY_STREAM", Default: "telemetry:teltonika", Help: "key of the stream of records",
 		set: func(c *Config, v string) error { c.RedisStream = v; return nil }},
@@ -174,7 +175,7 @@ var Settings = []Setting{
 	{Name: "KAFKA_SASL_TOKEN_FILE", Help: "file with the token for OAUTHBEARER, read again for each connection",
 		set: func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
 	{Name: "CONTROL_REDIS_URL", Secret: true,
-		Help: "one ordinary Redis for commands, who holds which device, and the allow-list (default REDIS_URL if " +
+		Help: "one ordinary Redis, or one with sentinels, for commands, who holds which device, and the allow-list (default REDIS_URL if " +
 			"ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.ControlRedisURL, v) }},
 	{Name: "DEAD_LETTER_MAX_BYTES", Default: "1073741824",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 )
@@ -18,8 +19,14 @@ type confirmation struct {
 	waits bool
 }
 
-// confirmTimeout bounds WAIT and WAITAOF, in milliseconds.
-const confirmTimeout = "10000"
+// confirmTimeout bounds WAIT and WAITAOF.
+const confirmTimeout = 10 * time.Second
+
+// replicasTryMillis is how long replicas may take to say that they are there: they are asked every second.
+const replicasTryMillis = "1000"
+
+// confirmMillis is confirmTimeout as Redis takes it.
+var confirmMillis = strconv.FormatInt(confirmTimeout.Milliseconds(), 10)
 
 // errNoFsync needs somebody to change Redis.
 var errNoFsync = fmt.Errorf("%w: redis cannot confirm an fsync: set appendonly yes, "+
@@ -34,10 +41,20 @@ func tooFewReplicas(have, want int64) error {
 // agree chooses the confirmation and tries it, so that nothing is written that could not be
 // confirmed afterwards.
 func (l *lane) agree() (confirmation, error) {
-	d := l.e.opt.Durability
+	d, known := l.e.opt.Durability, false
+	if l.e.sentinels != nil {
+		var err error
+		if known, err = l.agreeMaster(); err != nil {
+			return confirmation{}, err
+		}
+	}
 	switch {
 	case d.Replicas > 0:
-		return l.agreeReplicas(d.Replicas)
+		c, err := l.agreeReplicas(d.Replicas)
+		if err == nil && known {
+			c = l.withRole(c)
+		}
+		return c, err
 	case d.Fsync:
 		return l.agreeFsync()
 	}
@@ -47,10 +64,10 @@ func (l *lane) agree() (confirmation, error) {
 func (l *lane) agreeReplicas(n int) (confirmation, error) {
 	check := func(r *bufio.Reader) error { return checkReplicas(r, n) }
 	wait := func(ms string) []byte { return appendCommand(nil, "WAIT", strconv.Itoa(n), ms) }
-	if _, err := l.conn.Write(wait("1")); err != nil {
+	if _, err := l.conn.Write(wait(replicasTryMillis)); err != nil {
 		return confirmation{}, err
 	}
-	return confirmation{wait(confirmTimeout), check, true}, check(l.in)
+	return confirmation{wait(confirmMillis), check, true}, check(l.in)
 }
 
 // agreeFsync prefers WAITAOF. Without it, appendfsync always makes Redis answer only after the
@@ -61,7 +78,7 @@ func (l *lane) agreeFsync() (confirmation, error) {
 		if err = readNumbers(l.in, make([]int64, 2)); err != nil {
 			return confirmation{}, err
 		}
-		return confirmation{appendCommand(nil, "WAITAOF", "1", "0", confirmTimeout), checkFsynced, true}, nil
+		return confirmation{appendCommand(nil, "WAITAOF", "1", "0", confirmMillis), checkFsynced, true}, nil
 	}
 	if !unknownCommand(err) {
 		return confirmation{}, fsyncRefused(err)
@@ -117,7 +134,7 @@ func checkFsynced(r *bufio.Reader) error {
 		return err
 	}
 	if fsynced[0] < 1 {
-		return fmt.Errorf("redis has not fsynced within %s ms", confirmTimeout)
+		return fmt.Errorf("redis has not fsynced within %s", confirmTimeout)
 	}
 	return nil
 }

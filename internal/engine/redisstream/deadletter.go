@@ -52,7 +52,7 @@ func (e *Engine) RemoveDeadLetters(ctx context.Context, refs []string) error {
 			return &engine.Error{Err: fmt.Errorf("%q is no dead letter's reference, which looks like 1700000000000-0", ref)}
 		}
 	}
-	_, err := e.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := e.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, ref := range refs {
 			p.XDel(ctx, deadStream(e.opt.Stream), ref)
 		}

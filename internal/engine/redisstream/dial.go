@@ -3,20 +3,19 @@ package redisstream
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redisdial"
 )
 
 const (
 	// connectTimeout bounds each step to a connection: dial, TLS and the first commands.
-	connectTimeout = 5 * time.Second
+	connectTimeout = redisdial.Timeout
 	// commandTimeout bounds a rare command's answer, if the caller's context does not.
-	commandTimeout = 5 * time.Second
+	commandTimeout = redisdial.Timeout
 	// unackedTimeout is how long the peer's kernel may leave sent bytes unacknowledged before the
 	// connection counts as dead. A process that hangs does not count: its kernel answers, until
 	// its receive window is full for this long.
@@ -25,34 +24,6 @@ const (
 
 // keepAlive finds a peer that has gone without a word: after 5 s of silence, then every 5 s.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3}
-
-// parseURL takes address, credentials, database and TLS from the URL. Its errors never quote the
-// URL, because the password is in it.
-func parseURL(raw string) (*redis.Options, error) {
-	const remedy = "; it looks like redis://user:password@host:6379/0, " +
-		"with reserved characters of the password percent-encoded"
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, errors.New("the redis URL cannot be parsed" + remedy)
-	}
-	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return nil, errors.New("the redis URL's scheme is neither redis:// nor rediss://" + remedy)
-	}
-	target, err := redis.ParseURL(raw)
-	if err != nil {
-		return nil, errors.New("the redis URL has a bad host, database number or query" + remedy)
-	}
-	target.DialTimeout = connectTimeout
-	target.ReadTimeout = commandTimeout
-	target.WriteTimeout = commandTimeout
-	target.ContextTimeoutEnabled = true
-	target.MaxRetries = -1   // whoever asks decides
-	target.DialerRetries = 1 // so a probe learns at once
-	target.Protocol = 2
-	target.DisableIdentity = true
-	target.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return target, nil
-}
 
 // dial makes a TCP or TLS connection that notices when the peer is gone.
 func dial(ctx context.Context, target *redis.Options) (net.Conn, error) {
@@ -63,12 +34,21 @@ func dial(ctx context.Context, target *redis.Options) (net.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	secure := tls.Client(conn, target.TLSConfig)
+	secure := tls.Client(conn, tlsConfig(target))
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	return secure, nil
+}
+
+// tlsConfig is for the server at the target's address, whose name the certificate must have.
+func tlsConfig(target *redis.Options) *tls.Config {
+	c := target.TLSConfig.Clone()
+	if c.ServerName == "" {
+		c.ServerName, _, _ = net.SplitHostPort(target.Addr)
+	}
+	return c
 }
 
 // tcpConn is the socket below conn.

@@ -18,7 +18,7 @@ func (e *Engine) EachRecord(ctx context.Context, fn func(ref string, payload []b
 
 // each calls fn with every entry that a stream has at its call, oldest first, and reads a page at a time.
 func (e *Engine) each(ctx context.Context, stream string, pageSize int64, fn func(entry redis.XMessage) error) error {
-	newest, err := e.client.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+	newest, err := e.client(ctx).XRevRangeN(ctx, stream, "+", "-", 1).Result()
 	if err != nil {
 		return e.classify(err)
 	}
@@ -26,7 +26,7 @@ func (e *Engine) each(ctx context.Context, stream string, pageSize int64, fn fun
 		return nil
 	}
 	for after := "-"; ; {
-		page, err := e.client.XRangeN(ctx, stream, after, newest[0].ID, pageSize).Result()
+		page, err := e.client(ctx).XRangeN(ctx, stream, after, newest[0].ID, pageSize).Result()
 		if err != nil {
 			return e.classify(err)
 		}

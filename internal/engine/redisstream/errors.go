@@ -30,7 +30,8 @@ func (r refusal) transient() bool {
 		"NOREPLICAS", "UNBLOCKED", "FAILOVER":
 		return true
 	}
-	return strings.HasPrefix(string(r), "ERR max number of clients")
+	return strings.HasPrefix(string(r), "ERR max number of clients") ||
+		strings.Contains(string(r), "cannot be used with replica instances") // WAIT, after a failover
 }
 
 // staleConnection says whether another connection may fare better, because it would log in anew
@@ -80,9 +81,9 @@ func (e *Engine) classify(err error) *engine.Error {
 func (e *Engine) unreachable(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("redis at %s does not answer in time: %w", e.target.Addr, err)
+		return fmt.Errorf("redis at %s does not answer in time: %w", e.address(), err)
 	}
-	return fmt.Errorf("redis at %s: %w", e.target.Addr, err)
+	return fmt.Errorf("redis at %s: %w", e.address(), err)
 }
 
 // asRefusal finds an error reply in err, read by us or by the library.
@@ -100,8 +101,5 @@ func asRefusal(err error) (refusal, bool) {
 
 // withoutPassword hides the password: a Redis that does not know AUTH quotes its arguments.
 func (e *Engine) withoutPassword(r refusal) refusal {
-	if e.target.Password == "" {
-		return r
-	}
-	return refusal(strings.ReplaceAll(string(r), e.target.Password, "***"))
+	return refusal(e.target.Redact(string(r)))
 }

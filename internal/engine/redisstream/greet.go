@@ -35,7 +35,7 @@ func (l *lane) greet(ctx context.Context) error {
 }
 
 func (l *lane) introduce() error {
-	t := l.e.target
+	t := l.e.target.Server
 	if t.Password != "" || t.Username != "" {
 		auth := []string{"AUTH", t.Password}
 		if t.Username != "" {

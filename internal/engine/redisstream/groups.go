@@ -87,7 +87,7 @@ func (e *Engine) groups(ctx context.Context, q question) (map[string]engine.Grou
 func (e *Engine) oldestUnread(ctx context.Context, groups []group) ([]streamID, error) {
 	pending := make([]*redis.XPendingCmd, len(groups))
 	next := make([]*redis.XMessageSliceCmd, len(groups))
-	_, err := e.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := e.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, g := range groups {
 			pending[i] = p.XPending(ctx, e.opt.Stream, g.name)
 			next[i] = p.XRangeN(ctx, e.opt.Stream, "("+g.delivered, "+", 1)

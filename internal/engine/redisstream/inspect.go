@@ -15,7 +15,7 @@ import (
 // Inspect reads Redis's settings and state and says what they promise. It fails if Redis cannot be
 // reached, and if it cannot confirm what the configured durability asks for.
 func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
-	text, err := e.client.Info(ctx).Result()
+	text, err := e.client(ctx).Info(ctx).Result()
 	if err != nil && !optional(err) {
 		return engine.Durability{}, e.classify(err)
 	}
@@ -23,15 +23,21 @@ func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
 	if err != nil {
 		return engine.Durability{}, e.classify(err)
 	}
-	looked := e.client.Do(ctx, "XINFO", "STREAM", e.opt.Stream).Err()
-	measured := e.client.MemoryUsage(ctx, deadStream(e.opt.Stream)).Err()
+	looked := e.client(ctx).Do(ctx, "XINFO", "STREAM", e.opt.Stream).Err()
+	measured := e.client(ctx).MemoryUsage(ctx, deadStream(e.opt.Stream)).Err()
+	served, err := e.served(ctx)
+	if err != nil {
+		return engine.Durability{}, e.classify(err)
+	}
 	f := findings{
+		served:    served,
+		roleless:  served != nil && optional(e.client(ctx).Do(ctx, "ROLE").Err()),
 		want:      e.opt.Durability,
 		blind:     looked != nil && optional(looked) && looked.Error() != "ERR no such key",
 		scaleless: measured != nil && optional(measured),
 		info:      parseInfo(text),
 		settings:  settings,
-		cores:     localCores(e.target.Addr),
+		cores:     localCores(e.address()),
 	}
 	_, err = e.Probe(ctx)
 	if errors.Is(err, engine.ErrDurability) {
@@ -54,7 +60,7 @@ var inspected = []string{
 func (e *Engine) settings(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	for _, name := range inspected {
-		one, err := e.client.ConfigGet(ctx, name).Result()
+		one, err := e.client(ctx).ConfigGet(ctx, name).Result()
 		if err != nil && optional(err) {
 			return nil, nil
 		}
@@ -89,6 +95,8 @@ func localCores(address string) int {
 // findings is what there is to judge by.
 type findings struct {
 	want      Durability
+	served    served
+	roleless  bool              // this user may not ask who the master is
 	info      map[string]string // empty if INFO is forbidden
 	settings  map[string]string // nil if CONFIG is forbidden
 	cores     int
@@ -99,7 +107,7 @@ type findings struct {
 
 // facts are what an operator wants to see of settings and state.
 func (f findings) facts() []engine.Fact {
-	var all []engine.Fact
+	all := f.served.facts()
 	add := func(from map[string]string, names ...string) {
 		for _, name := range names {
 			if value, known := from[name]; known {
@@ -155,6 +163,8 @@ func (f findings) warnings() []string {
 		"allow it +xinfo|stream and +xrange")
 	warn(f.scaleless, "this user may not ask how much memory dead letters and messages take, "+
 		"so DEAD_LETTER_MAX_BYTES and MESSAGE_MAX_BYTES do not bound them: allow it +memory|usage")
+	warn(f.roleless, "this user may not ask whether redis is a master, so a failover may lose what was acknowledged: "+
+		"allow it +role")
 	if f.settings == nil {
 		warn(true, "the settings of redis could not be read: "+
 			"allow this user +config|get, or check appendonly, appendfsync and maxmemory-policy by hand")
@@ -172,6 +182,7 @@ func (f findings) warnings() []string {
 		warn(true, "the state of redis could not be read: allow this user +info")
 		return all
 	}
+	all = append(all, f.served.warnings(f.want)...)
 	warn(f.info["cluster_enabled"] == "1", errCluster.Error())
 	warn(!f.aof(), "redis keeps no append-only file, so its restart loses records: set appendonly yes")
 	warn(f.info["aof_last_write_status"] == "err", "the last write to the append-only file failed: "+

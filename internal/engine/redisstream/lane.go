@@ -14,10 +14,12 @@ import (
 // lane is one connection that carries one batch at a time.
 type lane struct {
 	e       *Engine
+	term    *term    // of the server that the connection is to, or was
 	conn    net.Conn // nil while there is none
 	in      *bufio.Reader
 	out     []byte       // the batch as it is written; reused
 	confirm confirmation // what stands behind the durability on this connection
+	letGo   func() bool  // forgets that the connection is closed when the term ends
 	stale   bool         // the connection is to be replaced after this batch
 	retry   backoff
 
@@ -35,6 +37,8 @@ type position struct {
 	key    string
 	newest []byte // id of the newest entry confirmed to this lane; nil if it could not be found out
 	before []byte // newest as it was before the lane's last batch
+	// elsewhere says that they are of another server than the one that the lane is connected to.
+	elsewhere bool
 	witness
 }
 
@@ -56,7 +60,7 @@ func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if l.conn != nil && closedByPeer(l.conn) {
+	if l.conn != nil && (l.term.over.Err() != nil || closedByPeer(l.conn)) {
 		l.drop()
 	}
 	if l.conn == nil {
@@ -78,11 +82,13 @@ func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 		l.messages.advance()
 	}
 	if l.e.recall != nil && (b.Recall || again) {
-		if err := l.e.recall.mark(ctx, b.Records, b.Results); err != nil {
+		if err := l.e.recall.mark(ctx, l.term.client, b.Records, b.Results); err != nil {
 			return err
 		}
 	}
-	l.keepOneToWrite(b)
+	if err := l.confirmFound(ctx, b); err != nil {
+		return err
+	}
 	written, err := l.e.makeRoom(ctx, b)
 	if err != nil {
 		return err
@@ -124,6 +130,9 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 			l.lost = l.self
 		}
 		l.fail(err)
+		if l.term.over.Err() != nil {
+			err = fmt.Errorf("the sentinels name another master than %s: %w", l.term.address, err)
+		}
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no answer of redis yet: %w", ctx.Err())
 		}
@@ -238,9 +247,8 @@ func (l *lane) connect(ctx context.Context) error {
 	if !pause(ctx, l.retry.left()) {
 		return fmt.Errorf("waiting to connect to redis: %w", ctx.Err())
 	}
-	conn, err := dial(ctx, l.e.target)
+	err := l.dial(ctx)
 	if err == nil {
-		l.conn, l.in, l.stale = conn, bufio.NewReaderSize(conn, replyBuffer), false
 		err = l.greet(ctx)
 	}
 	if err == nil {
@@ -256,6 +264,24 @@ func (l *lane) connect(ctx context.Context) error {
 	return nil
 }
 
+// dial opens a connection to the present master, which is closed when its term ends.
+func (l *lane) dial(ctx context.Context) error {
+	t, err := l.e.term(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := dial(ctx, t.client.Options())
+	if err != nil {
+		return err
+	}
+	if l.term != nil && l.term != t {
+		l.moveTo()
+	}
+	l.term, l.conn, l.in, l.stale = t, conn, bufio.NewReaderSize(conn, replyBuffer), false
+	l.letGo = context.AfterFunc(t.over, func() { _ = conn.Close() })
+	return nil
+}
+
 // fail gives the connection up.
 func (l *lane) fail(err error) {
 	l.drop()
@@ -268,6 +294,7 @@ func (l *lane) drop() {
 	if l.conn == nil {
 		return
 	}
+	l.letGo()
 	_ = l.conn.Close()
 	l.conn, l.in, l.self = nil, nil, client{}
 }

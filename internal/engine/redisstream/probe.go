@@ -84,7 +84,7 @@ func (s *sideStream) refused() error {
 // question asks. An error says that there was no answer.
 func (e *Engine) question(ctx context.Context) (q question, err error) {
 	stream := e.opt.Stream
-	_, err = e.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err = e.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
 		// An XADD with the one id that no stream accepts: Redis looks first whether it takes
 		// writes of this user to this key at all, then refuses the id. So it is refused either
 		// way, and how it is refused is the answer.
@@ -118,17 +118,17 @@ func refusedForItsID(err error) error {
 func (e *Engine) probeDurability(ctx context.Context) error {
 	switch d := e.opt.Durability; {
 	case d.Replicas > 0:
-		n, err := e.client.Do(ctx, "WAIT", d.Replicas, 1).Int64()
+		n, err := e.client(ctx).Do(ctx, "WAIT", d.Replicas, replicasTryMillis).Int64()
 		if err == nil && n < int64(d.Replicas) {
 			err = tooFewReplicas(n, int64(d.Replicas))
 		}
 		return err
 	case d.Fsync:
-		err := e.client.Do(ctx, "WAITAOF", 1, 0, 1).Err()
+		err := e.client(ctx).Do(ctx, "WAITAOF", 1, 0, 1).Err()
 		if !unknownCommand(err) {
 			return fsyncRefused(err)
 		}
-		settings, err := e.client.ConfigGet(ctx, "append*").Result()
+		settings, err := e.client(ctx).ConfigGet(ctx, "append*").Result()
 		if err != nil {
 			return fsyncRefused(err)
 		}

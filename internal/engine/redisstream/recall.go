@@ -43,13 +43,16 @@ func newRecall(e *Engine) *recall {
 	return &recall{e: e, key: e.opt.Stream, page: recallPage, seed: maphash.MakeSeed(), recent: map[uint64]streamID{}}
 }
 
-// mark reports those records as duplicates that are in the stream. It knows nothing of the items behind them.
-func (r *recall) mark(ctx context.Context, records []engine.Record, results []engine.Result) error {
-	places, err := r.find(ctx, records, results)
+// mark reports those records as duplicates that are in the stream of the client's server. It knows nothing of the items
+// behind them.
+func (r *recall) mark(
+	ctx context.Context, c *redis.Client, records []engine.Record, results []engine.Result,
+) error {
+	places, err := r.find(ctx, c, records, results)
 	if len(places) == 0 || err != nil {
 		return err
 	}
-	pipe := r.e.client.Pipeline()
+	pipe := c.Pipeline()
 	found := make(map[int]*redis.XMessageSliceCmd, len(places))
 	for i, place := range places {
 		id := place.String()
@@ -68,11 +71,11 @@ func (r *recall) mark(ctx context.Context, records []engine.Record, results []en
 
 // find returns where records may be, by their index.
 func (r *recall) find(
-	ctx context.Context, records []engine.Record, results []engine.Result,
+	ctx context.Context, c *redis.Client, records []engine.Record, results []engine.Result,
 ) (map[int]streamID, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.readable(r.read(ctx)); err != nil {
+	if err := r.readable(r.read(ctx, c)); err != nil {
 		return nil, err
 	}
 	var places map[int]streamID
@@ -96,14 +99,14 @@ func (r *recall) find(
 }
 
 // read takes in what has come into the stream since the last time, newest first and no more than recallReach entries.
-func (r *recall) read(ctx context.Context) error {
+func (r *recall) read(ctx context.Context, c *redis.Client) error {
 	newest, from, end := "", "-", "+"
 	if r.newest != "" {
 		from = "(" + r.newest
 	}
 	begun, size := time.Now(), r.page
 	for count := 0; count < recallReach && time.Since(begun) < recallTime; count += size {
-		page, err := r.e.client.XRevRangeN(ctx, r.key, end, from, int64(size)).Result()
+		page, err := c.XRevRangeN(ctx, r.key, end, from, int64(size)).Result()
 		if err != nil {
 			r.page = max(size/8, 1) // the entries may be too large, or the way too slow
 			return err

@@ -11,20 +11,17 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
-
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redisdial"
 )
 
 // Options are the settings of an Engine.
 type Options struct {
-	// URL is redis:// or rediss:// (TLS), with user, password and database number if needed.
+	// URL is one of package redisdial: of a server, or of the sentinels that know the master.
 	URL string
 	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added, messages
 	// to the one with ":messages".
@@ -55,18 +52,19 @@ const maxLanes = 256
 
 // Engine is a store in Redis. It implements engine.Engine.
 type Engine struct {
-	opt      Options
-	target   *redis.Options // address, credentials and TLS, for the lanes too
-	client   *redis.Client  // for everything but the lanes' writes
-	lanes    []*lane
-	secret   maphash.Seed // of the lanes' choice
-	words    words
-	log      *slog.Logger
-	dead     *room
-	messages *room
-	recall   *recall       // nil without Options.Recall
-	patience time.Duration // see answerPatience
-	down     atomic.Bool   // a lane's connection failed and none has been made since
+	opt       Options
+	target    *redisdial.Target // address, credentials and TLS, for the lanes too
+	only      *term             // the one server's; nil if there are sentinels
+	sentinels *sentinels        // nil if there are none
+	lanes     []*lane
+	secret    maphash.Seed // of the lanes' choice
+	words     words
+	log       *slog.Logger
+	dead      *room
+	messages  *room
+	recall    *recall       // nil without Options.Recall
+	patience  time.Duration // see answerPatience
+	down      atomic.Bool   // a lane's connection failed and none has been made since
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -80,37 +78,33 @@ var _ interface {
 	engine.RecordReader
 } = (*Engine)(nil)
 
-// The library prints some failures besides returning them; the returned ones are enough.
-var quietLibrary = sync.OnceFunc(logging.Disable)
-
 // New returns an engine that connects when it is used. It fails only on settings that can never
 // work.
 func New(opt Options) (*Engine, error) {
 	if err := opt.complete(); err != nil {
 		return nil, err
 	}
-	target, err := parseURL(opt.URL)
+	target, err := redisdial.Parse(opt.URL)
 	if err != nil {
 		return nil, err
 	}
-	quietLibrary()
-	target.OnConnect = func(ctx context.Context, c *redis.Conn) error {
-		_ = c.ClientSetName(ctx, opt.ClientName).Err() // a name is nice to have, the right to it may lack
-		return nil
-	}
-	target.PoolSize = opt.Lanes + 8 // the lanes' rare questions, probes, trimming
-	target.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, target) }
+	target.Named(opt.ClientName).Server.PoolSize = opt.Lanes + 8 // the lanes' rare questions, probes, trimming
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		opt:      opt,
 		target:   target,
-		client:   redis.NewClient(target),
 		secret:   maphash.MakeSeed(),
 		words:    newWords(opt.Stream),
 		patience: answerPatience,
-		log:      opt.Logger.With("engine", "redis", "address", target.Addr),
 		stop:     stop,
+	}
+	e.log = opt.Logger.With("engine", "redis", "address", e.address())
+	if len(target.Sentinels) > 0 {
+		e.sentinels = newSentinels(e)
+		e.running.Go(func() { e.sentinels.follow(ctx) })
+	} else {
+		e.only = e.newTerm(target.Server.Addr)
 	}
 	e.dead, e.messages = newDeadRoom(e), newMessageRoom(e)
 	if opt.Recall {
@@ -187,7 +181,7 @@ func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
 // Close ends the background work and closes the connections.
 func (e *Engine) Close() error {
 	e.stop()
-	err := e.client.Close() // also ends a command that waits for its answer
+	err := e.closeClients() // also ends a command that waits for its answer
 	e.running.Wait()
 	for _, l := range e.lanes {
 		l.drop()

@@ -17,7 +17,7 @@ import (
 // a batch is written, because a flood of large frames brings gigabytes in between. Redis is asked how much memory the
 // stream takes, which walks over all of it; so it is asked only when a part of the room that was left has been written.
 type room struct {
-	client   *redis.Client
+	client   func(context.Context) *redis.Client
 	stream   string
 	maxBytes int64                          // 0 = no bound
 	readers  *readStream                    // whose unread entries go last; nil = nobody's
@@ -166,7 +166,7 @@ func (r *room) look(ctx context.Context, n int64) error {
 
 // measure is how much memory the stream takes.
 func (r *room) measure(ctx context.Context) (int64, error) {
-	size, err := r.client.MemoryUsage(ctx, r.stream, 0).Result()
+	size, err := r.client(ctx).MemoryUsage(ctx, r.stream, 0).Result()
 	if errors.Is(err, redis.Nil) {
 		return 0, nil
 	}
@@ -210,11 +210,11 @@ func (r *room) remove(ctx context.Context, size, most int64) (int64, error) {
 // excess is about how many of the oldest entries take as many bytes. Their sizes differ, so not all that seems too much
 // goes at once.
 func (r *room) excess(ctx context.Context, bytes int64) (int64, error) {
-	length, err := r.client.XLen(ctx, r.stream).Result()
+	length, err := r.client(ctx).XLen(ctx, r.stream).Result()
 	if err != nil || length == 0 {
 		return 0, err
 	}
-	oldest, err := r.client.XRangeN(ctx, r.stream, "-", "+", roomPage).Result()
+	oldest, err := r.client(ctx).XRangeN(ctx, r.stream, "-", "+", roomPage).Result()
 	if err != nil {
 		return 0, err
 	}
@@ -231,21 +231,21 @@ func (r *room) removeOldest(ctx context.Context, count int64, unread bool) (int6
 		}
 	}
 	if len(groups) == 0 {
-		length, err := r.client.XLen(ctx, r.stream).Result()
+		length, err := r.client(ctx).XLen(ctx, r.stream).Result()
 		if err != nil {
 			return 0, err
 		}
-		return r.client.XTrimMaxLen(ctx, r.stream, max(0, length-count)).Result()
+		return r.client(ctx).XTrimMaxLen(ctx, r.stream, max(0, length-count)).Result()
 	}
 	needed, err := r.readers.oldestNeeded(ctx, groups)
 	if err != nil {
 		return 0, err
 	}
-	removed, err := r.client.XTrimMinIDApprox(ctx, r.stream, needed.String(), max(count, nodeEntries)).Result()
+	removed, err := r.client(ctx).XTrimMinIDApprox(ctx, r.stream, needed.String(), max(count, nodeEntries)).Result()
 	if err != nil || removed > 0 {
 		return removed, err
 	}
-	return r.client.XTrimMinID(ctx, r.stream, needed.String()).Result() // a part of a node
+	return r.client(ctx).XTrimMinID(ctx, r.stream, needed.String()).Result() // a part of a node
 }
 
 func meanSize(entries []redis.XMessage) int64 {

@@ -41,9 +41,10 @@ func (e *Engine) TailMessages(ctx context.Context, fromStart bool, fn func(m eng
 // seen. It ends with ctx's error, with fn's, or with a refusal that only a change of settings
 // cures.
 func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn func(fields map[string]any) error) error {
-	target := *e.target
-	target.PoolSize = 1
-	c := redis.NewClient(&target)
+	target, server := *e.target, *e.target.Server
+	server.PoolSize = 1
+	target.Server = &server
+	c := target.Client()
 	defer func() { _ = c.Close() }()
 	// Closing is what ends a command that waits for entries.
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })

@@ -67,7 +67,7 @@ func (t *trimmer) mostDead() int64 { return max(t.opt.MaxLen/10, leastDead) }
 func (t *trimmer) trimDead(ctx context.Context) error {
 	limit := t.mostDead()
 	for t.opt.MaxLen > 0 && ctx.Err() == nil {
-		n, err := t.client.XTrimMaxLenApprox(ctx, deadStream(t.opt.Stream), limit, trimStep).Result()
+		n, err := t.client(ctx).XTrimMaxLenApprox(ctx, deadStream(t.opt.Stream), limit, trimStep).Result()
 		if err != nil || n == 0 {
 			return err
 		}
@@ -82,7 +82,7 @@ func (t *trimmer) trimDead(ctx context.Context) error {
 // trim removes the oldest entries above MaxLen that no consumer group needs any more.
 func (s *readStream) trim(ctx context.Context) error {
 	for s.opt.MaxLen > 0 && ctx.Err() == nil {
-		length, err := s.client.XLen(ctx, s.key).Result()
+		length, err := s.client(ctx).XLen(ctx, s.key).Result()
 		if err != nil {
 			return err
 		}
@@ -106,17 +106,17 @@ func (s *readStream) trim(ctx context.Context) error {
 // removeOldest removes up to limit entries.
 func (s *readStream) removeOldest(ctx context.Context, groups []group, limit int64) (removed int64, err error) {
 	if len(groups) == 0 {
-		return s.client.XTrimMaxLenApprox(ctx, s.key, s.opt.MaxLen, limit).Result()
+		return s.client(ctx).XTrimMaxLenApprox(ctx, s.key, s.opt.MaxLen, limit).Result()
 	}
 	needed, err := s.oldestNeeded(ctx, groups)
 	if err != nil {
 		return 0, err
 	}
-	return s.client.XTrimMinIDApprox(ctx, s.key, needed.String(), limit).Result()
+	return s.client(ctx).XTrimMinIDApprox(ctx, s.key, needed.String(), limit).Result()
 }
 
 func (s *readStream) readers(ctx context.Context) ([]group, error) {
-	answer, err := s.client.Do(ctx, "XINFO", "GROUPS", s.key).Result()
+	answer, err := s.client(ctx).Do(ctx, "XINFO", "GROUPS", s.key).Result()
 	return parseGroups(answer), err
 }
 
@@ -126,7 +126,7 @@ func (s *readStream) oldestNeeded(ctx context.Context, groups []group) (oldest s
 	// The pending entries are asked for after the last delivered ids: so what is delivered in
 	// between is above these ids or among the pending.
 	pending := make([]*redis.XPendingCmd, len(groups))
-	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err = s.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, g := range groups {
 			pending[i] = p.XPending(ctx, s.key, g.name)
 		}

@@ -26,7 +26,7 @@ const (
 // find learns where the streams end, once in a lane's life: what this lane writes comes after.
 func (l *lane) find(ctx context.Context) error {
 	for _, p := range l.positions() {
-		if err := p.find(ctx, l.e.client); err != nil {
+		if err := p.find(ctx, l.term.client); err != nil {
 			return err
 		}
 	}
@@ -34,7 +34,7 @@ func (l *lane) find(ctx context.Context) error {
 }
 
 func (p *position) find(ctx context.Context, c *redis.Client) error {
-	if len(p.newest) > 0 {
+	if len(p.newest) > 0 && !p.elsewhere {
 		return nil
 	}
 	last, err := c.XRevRangeN(ctx, p.key, "+", "-", 1).Result()
@@ -44,12 +44,42 @@ func (p *position) find(ctx context.Context, c *redis.Client) error {
 	if err != nil {
 		return err
 	}
-	p.newest = append(p.newest[:0], "0-0"...)
+	end := "0-0"
 	if len(last) > 0 {
-		p.newest = append(p.newest[:0], last[0].ID...)
+		end = last[0].ID
 	}
-	p.before = append(p.before[:0], p.newest...)
+	p.endsAt(end)
 	return nil
+}
+
+// endsAt notes the newest entry of a stream. One that ends before what was confirmed to this lane has lost that.
+func (p *position) endsAt(end string) {
+	known := len(p.newest) > 0
+	p.elsewhere = false
+	if !known || before(end, p.newest) {
+		p.newest = append(p.newest[:0], end...)
+		p.gone = known
+	}
+	if len(p.before) == 0 || before(end, p.before) {
+		p.before = append(p.before[:0], end...)
+	}
+}
+
+// before says whether an id is lower than another.
+func before(a string, b []byte) bool {
+	x, _ := parseStreamID(a)
+	y, _ := parseStreamID(string(b))
+	return x != y && lower(x, y) == x
+}
+
+// moveTo begins with another server. The connection that was lost is one of the old server: what that still stores is
+// thrown away when it becomes a replica. Where the streams end there is found out anew, because ids that follow may be
+// lower than those which the old one gave for what is lost.
+func (l *lane) moveTo() {
+	l.lost = client{}
+	for _, p := range l.positions() {
+		p.elsewhere = true
+	}
 }
 
 // markStored reports those items of the batch as duplicates that an earlier attempt has stored.
@@ -80,7 +110,7 @@ func (l *lane) killLost(ctx context.Context) error {
 	if l.lost.id == "" {
 		return nil
 	}
-	err := l.e.client.ClientKillByFilter(ctx, "ID", l.lost.id, "ADDR", l.lost.address).Err()
+	err := l.term.client.ClientKillByFilter(ctx, "ID", l.lost.id, "ADDR", l.lost.address).Err()
 	if err != nil && !optional(err) {
 		return err
 	}
@@ -96,7 +126,7 @@ func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int, r
 	}
 	after := string(p.before)
 	for read := 0; read < scanLimit; read += scanPage {
-		page, err := l.e.client.XRangeN(ctx, p.key, "("+after, "+", scanPage).Result()
+		page, err := l.term.client.XRangeN(ctx, p.key, "("+after, "+", scanPage).Result()
 		if answer, ok := asRefusal(err); ok && !answer.transient() {
 			return nil // then writing says what is wrong, or the items are written again
 		}
@@ -158,21 +188,30 @@ func allFields(fields map[string]any) string {
 	return b.String()
 }
 
-// keepOneToWrite takes a mark back when nothing is left to write but Redis has to be asked
-// whether all is on disk or on the replicas: it answers that only for what comes before a write on
-// the same connection. One item twice is the price, a record if there is one, because its readers know it by its id.
-func (l *lane) keepOneToWrite(b *engine.Batch) {
+// confirmFound makes sure of a batch of which nothing is left to write, if Redis has to be asked whether all is on disk
+// or on the replicas. WAIT and WAITAOF answer that only for what comes before a write on the same connection. If there
+// is no other way, a mark is taken back. One item twice is the price then, a record if there is one, because its
+// readers know it by its id.
+func (l *lane) confirmFound(ctx context.Context, b *engine.Batch) error {
 	if !l.confirm.waits || b.Len() == 0 {
-		return
+		return nil
 	}
 	for i := range b.Results {
 		if !b.Results[i].Duplicate {
-			return
+			return nil
 		}
+	}
+	known, err := l.replicated(ctx)
+	if err != nil {
+		l.fail(err)
+	}
+	if known || err != nil {
+		return err
 	}
 	last := len(b.Results) - 1
 	if n := len(b.Records); n > 0 {
 		last = n - 1
 	}
 	b.Results[last].Duplicate = false
+	return nil
 }

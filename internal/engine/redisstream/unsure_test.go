@@ -169,8 +169,8 @@ func TestStoreRefusedItemFailsAlone(t *testing.T) {
 }
 
 // One item is written twice so that Redis can be asked: a record if there is one, which readers know by its id.
-func TestKeepOneToWrite(t *testing.T) {
-	l := &lane{confirm: confirmation{waits: true}}
+func TestFoundBatchKeepsOneToWrite(t *testing.T) {
+	l := &lane{e: &Engine{}, confirm: confirmation{waits: true}}
 	for _, c := range []struct{ records, messages, kept int }{{2, 3, 1}, {0, 3, 2}} {
 		b := enginetest.NewBatch(device, 0, c.records)
 		for n := range c.messages {
@@ -180,7 +180,9 @@ func TestKeepOneToWrite(t *testing.T) {
 		for i := range b.Results {
 			b.Results[i].Duplicate = true
 		}
-		l.keepOneToWrite(b)
+		if err := l.confirmFound(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
 		for i, result := range b.Results {
 			if result.Duplicate == (i == c.kept) {
 				t.Errorf("%d records, %d messages: item %d is %+v", c.records, c.messages, i, result)

@@ -29,6 +29,7 @@ type witness struct {
 	place   int64    // how many entries had been added together with the newest one confirmed, at least
 	asked   streamID // the newest entry confirmed, as this check asks for it; zero = none
 	askedAt int64    // its place
+	gone    bool     // the newest one confirmed is gone, and asked is another one
 	moved   bool     // the connection is another one than at the last check
 }
 
@@ -81,14 +82,14 @@ func (w *witness) readCheck(r *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	lost := w.lost(now, there)
+	lost := w.lost(now, there) || w.gone
 	if lost {
 		w.place = 0
 	}
 	if w.epoch == 0 || !told || !known || lost {
 		w.epoch++
 	}
-	w.seen, w.moved = now, false
+	w.seen, w.moved, w.gone = now, false, false
 	return nil
 }
 
