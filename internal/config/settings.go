@@ -175,8 +175,8 @@ var Settings = []Setting{
 	{Name: "KAFKA_SASL_TOKEN_FILE", Help: "file with the token for OAUTHBEARER, read again for each connection",
 		set: func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
 	{Name: "CONTROL_REDIS_URL", Secret: true,
-		Help: "one ordinary Redis, or one with sentinels, for commands, who holds which device, and the allow-list (default REDIS_URL if " +
-			"ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",
+		Help: "one ordinary Redis, or one with sentinels, for commands, who holds which device, and the allow-list " +
+			"(default REDIS_URL if ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.ControlRedisURL, v) }},
 	{Name: "DEAD_LETTER_MAX_BYTES", Default: "1073741824",
 		Help: "bytes that all dead letters together may take in the engine; 0 sets no bound",

@@ -18,8 +18,8 @@ const (
 
 var errKeyChanging = errors.New("the key is being changed; fill another key and RENAME it")
 
-// DialRedis returns a client with one connection that repeats nothing. rawURL is one of package redisdial. Redis is asked when the client is used, not before; the error is about the
-// URL, and never quotes it.
+// DialRedis returns a client with one connection that repeats nothing. rawURL is one of package redisdial. Redis is
+// asked when the client is used, not before; the error is about the URL, and never quotes it.
 func DialRedis(rawURL, clientName string) (*redis.Client, error) {
 	target, err := redisdial.Parse(rawURL)
 	if err != nil {

@@ -170,7 +170,9 @@ func BenchmarkRecall(b *testing.B) {
 	run(b, r, perRound, []func() error{store(true)})
 	for b.Loop() {
 		without.add(run(b, r, perRound, []func() error{store(false)}))
-		if err := e.recall.mark(context.Background(), e.client(context.Background()), nil, nil); err != nil { // what was written without is not counted
+		c := e.client(context.Background())
+		// What was written without is not counted.
+		if err := e.recall.mark(context.Background(), c, nil, nil); err != nil {
 			b.Fatal(err)
 		}
 		with.add(run(b, r, perRound, []func() error{store(true)}))
