@@ -34,6 +34,7 @@ func answersLost(t *testing.T) {
 	e := open(t, broker.RelayAddrs(), topic)
 	defer e.Close()
 	fleet := startFleet(t, e, broker)
+	defer broker.Relay(0).Resume() // also after a failure: others use it
 	for range 5 {
 		fleet.awaitAll(t, time.Now(), testkit.Timeout)
 		end := func() (n int64) {
