@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"internal/engine":             {},
 	"internal/engine/redisstream": {"internal/deadline", "internal/engine", "internal/redisdial"},
 	"internal/engine/jetstream":   {"internal/backoff", "internal/engine", "internal/health"},
-	"internal/engine/kafka":       {"internal/engine"},
+	"internal/engine/kafka":       {"internal/backoff", "internal/engine"},
 	"internal/engine/sqlite":      {"internal/engine", "internal/retention", "internal/sqlitefile"},
 	"internal/publish":            {"internal/engine", "internal/health", "internal/logging", "internal/metric"},
 	"internal/metric":             {},
