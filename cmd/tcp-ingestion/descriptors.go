@@ -11,8 +11,8 @@ import (
 // How the process's file descriptors are shared out. Devices get all but a tenth, and never the last minReserve:
 // without some for HTTP /healthz fails, and a process that is well is restarted.
 const (
-	minReserve      = 32
-	ownDescriptors  = 20 // the engine's files or connections, listeners, the runtime's
+	minReserve      = 40
+	ownDescriptors  = 26 // the engine's files or connections, listeners, the runtime's
 	minHTTP         = 4  // connections of a HTTP listener
 	maxOpsHTTP      = 64
 	manyDescriptors = 10_000_000

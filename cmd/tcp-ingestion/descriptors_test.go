@@ -99,7 +99,7 @@ func TestMaxConnectionsThatLeavesTooFewDescriptors(t *testing.T) {
 	}
 	s = frontDoor(t, map[string]string{descriptorsVar: "128", "MAX_CONNECTIONS": ""})
 	if s.logged("few file descriptors are left beside devices, raise their limit or allow fewer connections") ||
-		!strings.Contains(s.tail(20), `"max_connections":96`) {
-		t.Errorf("not 96 of 128:\n%s", s.tail(20))
+		!strings.Contains(s.tail(20), `"max_connections":88`) {
+		t.Errorf("not 88 of 128:\n%s", s.tail(20))
 	}
 }

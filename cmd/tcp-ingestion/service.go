@@ -113,7 +113,7 @@ func (s *service) build() (err error) {
 		return err
 	}
 	s.ends.add(s.endWatching)
-	s.ends.add(func(ctx context.Context) error { s.commands.stop(ctx, logger); return nil })
+	s.ends.add(s.endCommands)
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
 		Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, Signals: c.Signals,
@@ -278,6 +278,15 @@ func (s *service) endDevices(ctx context.Context) (err error) {
 	}
 	s.server.Close(ctx)
 	return err
+}
+
+// endCommands has what is known of devices be saved at the same time: both may wait for a store that hangs.
+func (s *service) endCommands(ctx context.Context) error {
+	if s.memory.end != nil {
+		s.memory.end()
+	}
+	s.commands.stop(ctx, s.logger)
+	return nil
 }
 
 func (s *service) endAllowList(context.Context) error {

@@ -250,7 +250,7 @@ var Settings = []Setting{
 			return parseDuration(&c.WriteTimeout, v, 10*time.Millisecond, forever)
 		}},
 	{Name: "MAX_CONNECTIONS",
-		Help: "device connections at once (default the file-descriptor limit less a tenth of it, 32 at least)",
+		Help: "device connections at once (default the file-descriptor limit less a tenth of it, 40 at least)",
 		set: func(c *Config, v string) error {
 			if v == "" {
 				return nil
