@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,11 +33,14 @@ type recall struct {
 	key  string
 	seed maphash.Seed
 
+	reading sync.Mutex // of the fields up to mu
+	page    int        // entries to read at once
+	newest  string     // id of the newest entry read; empty = none
+
 	mu            sync.Mutex
-	page          int                 // entries to read at once
-	newest        string              // id of the newest entry read; empty = none
 	recent, older map[uint64]streamID // places of records, by the hash of their ids; older is dropped as a whole
-	refused       bool                // Redis does not let us read
+
+	refused atomic.Bool // Redis does not let us read
 }
 
 func newRecall(e *Engine) *recall {
@@ -48,9 +52,12 @@ func newRecall(e *Engine) *recall {
 func (r *recall) mark(
 	ctx context.Context, c *redis.Client, records []engine.Record, results []engine.Result,
 ) error {
-	places, err := r.find(ctx, c, records, results)
-	if len(places) == 0 || err != nil {
+	if err := r.readable(await(ctx, func() error { return r.read(ctx, c) })); err != nil {
 		return err
+	}
+	places := r.find(records, results)
+	if len(places) == 0 {
+		return nil
 	}
 	pipe := c.Pipeline()
 	found := make(map[int]*redis.XMessageSliceCmd, len(places))
@@ -58,7 +65,8 @@ func (r *recall) mark(
 		id := place.String()
 		found[i] = pipe.XRange(ctx, r.key, id, id)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	err := await(ctx, func() error { _, err := pipe.Exec(ctx); return err })
+	if err != nil {
 		return r.readable(err)
 	}
 	for i, there := range found {
@@ -69,15 +77,23 @@ func (r *recall) mark(
 	return nil
 }
 
+// await asks Redis, and leaves the question behind when ctx ends: the client hears of a deadline only, and a stop must
+// not wait for a Redis that hangs.
+func await(ctx context.Context, ask func() error) error {
+	answered := make(chan error, 1)
+	go func() { answered <- ask() }()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // find returns where records may be, by their index.
-func (r *recall) find(
-	ctx context.Context, c *redis.Client, records []engine.Record, results []engine.Result,
-) (map[int]streamID, error) {
+func (r *recall) find(records []engine.Record, results []engine.Result) map[int]streamID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.readable(r.read(ctx, c)); err != nil {
-		return nil, err
-	}
 	var places map[int]streamID
 	for i := range records {
 		if results[i].Duplicate {
@@ -95,11 +111,16 @@ func (r *recall) find(
 			places[i] = place
 		}
 	}
-	return places, nil
+	return places
 }
 
 // read takes in what has come into the stream since the last time, newest first and no more than recallReach entries.
 func (r *recall) read(ctx context.Context, c *redis.Client) error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err // nobody waits for it any more
+	}
 	newest, from, end := "", "-", "+"
 	if r.newest != "" {
 		from = "(" + r.newest
@@ -135,6 +156,8 @@ func (r *recall) add(entry redis.XMessage) {
 	if err != nil || id == "" {
 		return // somebody else's entry
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.recent) >= recallLimit {
 		r.older, r.recent = r.recent, make(map[uint64]streamID, recallLimit)
 	}
@@ -150,8 +173,7 @@ func (r *recall) readable(err error) error {
 		}
 		return err
 	}
-	if !r.refused {
-		r.refused = true
+	if !r.refused.Swap(true) {
 		r.e.log.Warn("redis does not show the stream, what devices send again may be stored twice", "error", answer)
 	}
 	return nil
