@@ -248,9 +248,6 @@ func (k *Kafka) Data(node int) string { return k.nodes[node].data }
 // Ended reports whether a broker has ended by itself.
 func (k *Kafka) Ended(node int) bool { return ended(k.nodes[node].run) }
 
-// PID is the process id of a broker that runs.
-func (k *Kafka) PID(node int) int { return k.nodes[node].run.pid }
-
 // Kill ends a broker at once, as kill -9 does.
 func (k *Kafka) Kill(node int) { k.end(node, syscall.SIGKILL) }
 
