@@ -41,7 +41,7 @@ func benchmarkStore(b *testing.B, lanes, size int) {
 		batch := enginetest.NewBatch(fmt.Sprintf("35630704%07d", i), 0, size)
 		batch.ID = 0 // it is another one each time
 		stores[i] = func() error { return e.Store(context.Background(), i, batch) }
-		bares[i] = bareStore(b, r.Addr(), e.words, batch)
+		bares[i] = bareStore(b, r.Addr(), e.shards[0].words, batch)
 	}
 	const perLane = 20
 	var ours, bare usage
@@ -170,9 +170,9 @@ func BenchmarkRecall(b *testing.B) {
 	run(b, r, perRound, []func() error{store(true)})
 	for b.Loop() {
 		without.add(run(b, r, perRound, []func() error{store(false)}))
-		c := e.client(context.Background())
+		c := e.shards[0].client(context.Background())
 		// What was written without is not counted.
-		if err := e.recall.mark(context.Background(), c, nil, nil); err != nil {
+		if err := e.shards[0].recall.mark(context.Background(), c, nil, nil); err != nil {
 			b.Fatal(err)
 		}
 		with.add(run(b, r, perRound, []func() error{store(true)}))

@@ -3,7 +3,6 @@ package redisstream
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,12 +13,12 @@ import (
 // Dead letters are few and may be large, so they are read few at a time.
 const deadPage = 16
 
-// EachDeadLetter reads the dead letters' stream from its start to what is its end now. The entries' ids are
-// the refs. An entry that is no dead letter is left out.
+// EachDeadLetter reads the dead letters' streams from their starts to what are their ends now, one shard after the
+// other. An entry that is no dead letter is left out.
 func (e *Engine) EachDeadLetter(ctx context.Context, fn func(ref string, d engine.DeadLetter) error) error {
-	return e.each(ctx, deadStream(e.opt.Stream), deadPage, func(entry redis.XMessage) error {
-		if d, ok := parseDeadLetter(entry.Values); ok {
-			return fn(entry.ID, d)
+	return e.each(ctx, (*shard).deadStream, deadPage, func(ref string, fields map[string]any) error {
+		if d, ok := parseDeadLetter(fields); ok {
+			return fn(ref, d)
 		}
 		return nil
 	})
@@ -45,21 +44,26 @@ func parseDeadLetter(fields map[string]any) (d engine.DeadLetter, ok bool) {
 	}, true
 }
 
-// RemoveDeadLetters deletes the entries with these ids.
+// RemoveDeadLetters deletes the entries with these references.
 func (e *Engine) RemoveDeadLetters(ctx context.Context, refs []string) error {
+	of := map[*shard][]string{}
 	for _, ref := range refs {
-		if _, err := parseStreamID(ref); err != nil {
-			return &engine.Error{Err: fmt.Errorf("%q is no dead letter's reference, which looks like 1700000000000-0", ref)}
+		s, id, err := e.parseRef(ref)
+		if err != nil {
+			return &engine.Error{Err: err}
 		}
+		of[s] = append(of[s], id)
 	}
-	_, err := e.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, ref := range refs {
-			p.XDel(ctx, deadStream(e.opt.Stream), ref)
+	for s, ids := range of {
+		_, err := s.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, id := range ids {
+				p.XDel(ctx, s.deadStream(), id)
+			}
+			return nil
+		})
+		if err != nil {
+			return s.classify(err)
 		}
-		return nil
-	})
-	if err != nil {
-		return e.classify(err)
 	}
 	return nil
 }

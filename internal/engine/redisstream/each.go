@@ -1,40 +1,56 @@
 package redisstream
 
-import (
-	"context"
+import "context"
 
-	"github.com/redis/go-redis/v9"
-)
-
-// EachRecord reads the records' stream from its start to what is its end now. The entries' ids are the refs.
+// EachRecord reads the records' streams from their starts to what are their ends now, one shard after the other.
 func (e *Engine) EachRecord(ctx context.Context, fn func(ref string, payload []byte) error) error {
-	return e.each(ctx, e.opt.Stream, tailPage, func(entry redis.XMessage) error {
-		if payload, ok := entry.Values["payload"].(string); ok {
-			return fn(entry.ID, []byte(payload))
+	return e.each(ctx, (*shard).recordStream, tailPage, func(ref string, fields map[string]any) error {
+		if payload, ok := fields["payload"].(string); ok {
+			return fn(ref, []byte(payload))
 		}
 		return nil // somebody else's entry
 	})
 }
 
-// each calls fn with every entry that a stream has at its call, oldest first, and reads a page at a time.
-func (e *Engine) each(ctx context.Context, stream string, pageSize int64, fn func(entry redis.XMessage) error) error {
-	newest, err := e.client(ctx).XRevRangeN(ctx, stream, "+", "-", 1).Result()
-	if err != nil {
-		return e.classify(err)
-	}
-	if len(newest) == 0 {
-		return nil
-	}
-	for after := "-"; ; {
-		page, err := e.client(ctx).XRangeN(ctx, stream, after, newest[0].ID, pageSize).Result()
+// each calls fn with every entry that the streams have at its call, oldest first, and reads a page at a time.
+func (e *Engine) each(
+	ctx context.Context, key func(*shard) string, pageSize int64, fn func(ref string, fields map[string]any) error,
+) error {
+	ends := make([]string, len(e.shards))
+	for i, s := range e.shards {
+		newest, err := s.client(ctx).XRevRangeN(ctx, key(s), "+", "-", 1).Result()
 		if err != nil {
-			return e.classify(err)
+			return s.classify(err)
+		}
+		if len(newest) > 0 {
+			ends[i] = newest[0].ID
+		}
+	}
+	for i, s := range e.shards {
+		if ends[i] == "" {
+			continue
+		}
+		if err := s.each(ctx, key(s), ends[i], pageSize, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each reads one stream up to an entry.
+func (s *shard) each(
+	ctx context.Context, key, last string, pageSize int64, fn func(ref string, fields map[string]any) error,
+) error {
+	for after := "-"; ; {
+		page, err := s.client(ctx).XRangeN(ctx, key, after, last, pageSize).Result()
+		if err != nil {
+			return s.classify(err)
 		}
 		for _, entry := range page {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := fn(entry); err != nil {
+			if err := fn(s.ref(entry.ID), entry.Values); err != nil {
 				return err
 			}
 		}

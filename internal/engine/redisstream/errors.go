@@ -61,29 +61,29 @@ func (r refusal) ofCluster() bool {
 // classify makes any failure an *engine.Error and takes the password out of its text. What is not
 // an answer of Redis is a matter of the network or of time, so it is transient, except for a
 // certificate that is not trusted.
-func (e *Engine) classify(err error) *engine.Error {
+func (s *shard) classify(err error) *engine.Error {
 	var known *engine.Error
 	if errors.As(err, &known) {
 		return known
 	}
 	if answer, ok := asRefusal(err); ok {
-		failure := &engine.Error{Transient: answer.transient(), Err: e.withoutPassword(answer)}
+		failure := &engine.Error{Transient: answer.transient(), Err: s.e.withoutPassword(answer)}
 		if answer.ofCluster() {
 			failure.Err = fmt.Errorf("%w: %w", failure.Err, errCluster)
 		}
 		return failure
 	}
 	var untrusted *tls.CertificateVerificationError
-	return &engine.Error{Transient: !errors.As(err, &untrusted), Err: e.unreachable(err)}
+	return &engine.Error{Transient: !errors.As(err, &untrusted), Err: s.unreachable(err)}
 }
 
 // unreachable says whom an error of the network is about: a bare "i/o timeout" does not.
-func (e *Engine) unreachable(err error) error {
+func (s *shard) unreachable(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("redis at %s does not answer in time: %w", e.address(), err)
+		return fmt.Errorf("redis at %s does not answer in time: %w", s.address(), err)
 	}
-	return fmt.Errorf("redis at %s: %w", e.address(), err)
+	return fmt.Errorf("redis at %s: %w", s.address(), err)
 }
 
 // asRefusal finds an error reply in err, read by us or by the library.

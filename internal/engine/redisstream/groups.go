@@ -55,14 +55,14 @@ func parseGroups(answer any) []group {
 
 // groups finds out how far the consumer groups have got, and how old what they have not read is,
 // by the clock of Redis, which made the ids.
-func (e *Engine) groups(ctx context.Context, q question) (map[string]engine.Group, error) {
+func (s *shard) groups(ctx context.Context, q question) (map[string]engine.Group, error) {
 	groups := parseGroups(q.groups.Val())
 	if len(groups) == 0 {
 		return nil, nil
 	}
 	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.name, b.name) })
 	groups = groups[:min(len(groups), engine.MaxGroups)]
-	oldest, err := e.oldestUnread(ctx, groups)
+	oldest, err := s.oldestUnread(ctx, groups)
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +84,13 @@ func (e *Engine) groups(ctx context.Context, q question) (map[string]engine.Grou
 // oldestUnread is, for each group, the id of the oldest entry that it has not acknowledged: the
 // first one pending, else the first one not delivered. The zero id says that there is none, or
 // that Redis does not let us see it.
-func (e *Engine) oldestUnread(ctx context.Context, groups []group) ([]streamID, error) {
+func (s *shard) oldestUnread(ctx context.Context, groups []group) ([]streamID, error) {
 	pending := make([]*redis.XPendingCmd, len(groups))
 	next := make([]*redis.XMessageSliceCmd, len(groups))
-	_, err := e.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := s.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, g := range groups {
-			pending[i] = p.XPending(ctx, e.opt.Stream, g.name)
-			next[i] = p.XRangeN(ctx, e.opt.Stream, "("+g.delivered, "+", 1)
+			pending[i] = p.XPending(ctx, s.stream, g.name)
+			next[i] = p.XRangeN(ctx, s.stream, "("+g.delivered, "+", 1)
 		}
 		return nil
 	})

@@ -15,31 +15,35 @@ import (
 // Inspect reads Redis's settings and state and says what they promise. It fails if Redis cannot be
 // reached, and if it cannot confirm what the configured durability asks for.
 func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
-	text, err := e.client(ctx).Info(ctx).Result()
+	return e.shards[0].inspect(ctx)
+}
+
+func (s *shard) inspect(ctx context.Context) (engine.Durability, error) {
+	text, err := s.client(ctx).Info(ctx).Result()
 	if err != nil && !optional(err) {
-		return engine.Durability{}, e.classify(err)
+		return engine.Durability{}, s.classify(err)
 	}
-	settings, err := e.settings(ctx)
+	settings, err := s.settings(ctx)
 	if err != nil {
-		return engine.Durability{}, e.classify(err)
+		return engine.Durability{}, s.classify(err)
 	}
-	looked := e.client(ctx).Do(ctx, "XINFO", "STREAM", e.opt.Stream).Err()
-	measured := e.client(ctx).MemoryUsage(ctx, deadStream(e.opt.Stream)).Err()
-	served, err := e.served(ctx)
+	looked := s.client(ctx).Do(ctx, "XINFO", "STREAM", s.stream).Err()
+	measured := s.client(ctx).MemoryUsage(ctx, s.deadStream()).Err()
+	served, err := s.e.served(ctx)
 	if err != nil {
-		return engine.Durability{}, e.classify(err)
+		return engine.Durability{}, s.classify(err)
 	}
 	f := findings{
 		served:    served,
-		roleless:  served != nil && optional(e.client(ctx).Do(ctx, "ROLE").Err()),
-		want:      e.opt.Durability,
+		roleless:  served != nil && optional(s.client(ctx).Do(ctx, "ROLE").Err()),
+		want:      s.e.opt.Durability,
 		blind:     looked != nil && optional(looked) && looked.Error() != "ERR no such key",
 		scaleless: measured != nil && optional(measured),
 		info:      parseInfo(text),
 		settings:  settings,
-		cores:     localCores(e.address()),
+		cores:     localCores(s.address()),
 	}
-	_, err = e.Probe(ctx)
+	_, err = s.e.Probe(ctx)
 	if errors.Is(err, engine.ErrDurability) {
 		f.want = Durability{} // which is not what it does
 	} else if err != nil {
@@ -57,10 +61,10 @@ var inspected = []string{
 }
 
 // settings reads the settings that matter; nil if this user may not.
-func (e *Engine) settings(ctx context.Context) (map[string]string, error) {
+func (s *shard) settings(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	for _, name := range inspected {
-		one, err := e.client(ctx).ConfigGet(ctx, name).Result()
+		one, err := s.client(ctx).ConfigGet(ctx, name).Result()
 		if err != nil && optional(err) {
 			return nil, nil
 		}

@@ -14,6 +14,7 @@ import (
 // lane is one connection that carries one batch at a time.
 type lane struct {
 	e       *Engine
+	shard   *shard
 	term    *term    // of the server that the connection is to, or was
 	conn    net.Conn // nil while there is none
 	in      *bufio.Reader
@@ -42,13 +43,12 @@ type position struct {
 	witness
 }
 
-func newLane(e *Engine) *lane {
-	stream, kept := e.opt.Stream, witness{limit: e.opt.MaxLen}
+func newLane(s *shard) *lane {
 	return &lane{
-		e:           e,
-		records:     position{key: stream, witness: kept},
-		deadLetters: position{key: deadStream(stream)},
-		messages:    position{key: messageStream(stream), witness: witness{limit: e.opt.MaxLen, room: e.messages}},
+		e: s.e, shard: s,
+		records:     position{key: s.stream, witness: witness{limit: s.maxLen}},
+		deadLetters: position{key: s.deadStream()},
+		messages:    position{key: s.messageStream(), witness: witness{limit: s.maxLen, room: s.messages}},
 	}
 }
 
@@ -81,15 +81,15 @@ func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 		l.deadLetters.advance()
 		l.messages.advance()
 	}
-	if l.e.recall != nil && (b.Recall || again) {
-		if err := l.e.recall.mark(ctx, l.term.client, b.Records, b.Results); err != nil {
+	if l.shard.recall != nil && (b.Recall || again) {
+		if err := l.shard.recall.mark(ctx, l.term.client, b.Records, b.Results); err != nil {
 			return err
 		}
 	}
 	if err := l.confirmFound(ctx, b); err != nil {
 		return err
 	}
-	written, err := l.e.makeRoom(ctx, b)
+	written, err := l.shard.makeRoom(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -131,12 +131,12 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 		}
 		l.fail(err)
 		if l.term.over.Err() != nil {
-			err = fmt.Errorf("the sentinels name another master than %s: %w", l.term.address, err)
+			err = fmt.Errorf("another master than %s is named: %w", l.term.address, err)
 		}
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no answer of redis yet: %w", ctx.Err())
 		}
-		failure := *l.e.classify(err)
+		failure := *l.shard.classify(err)
 		failure.Ambiguous = sent > 0
 		return &failure
 	}
@@ -144,7 +144,7 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 		l.drop()
 	}
 	l.retry.reset()
-	l.e.noteUp()
+	l.shard.noteUp()
 	l.tellEpochs(b)
 	return nil
 }
@@ -158,7 +158,7 @@ func (l *lane) tellEpochs(b *engine.Batch) {
 // encode puts the batch into l.out and returns how many items there are to write.
 func (l *lane) encode(b *engine.Batch, now time.Time) int {
 	records, deadLetters, messages := b.ByKind()
-	w := &l.e.words
+	w := &l.shard.words
 	out, n1 := appendNew(l.out[:0], b.Records, records, w.appendRecord)
 	out, n2 := appendNew(out, b.DeadLetters, deadLetters, w.appendDeadLetter)
 	out, n3 := appendNew(out, b.Messages, messages, w.appendMessage)
@@ -239,7 +239,7 @@ func (l *lane) readIDs(results []engine.Result, p *position) error {
 // refuse makes an item's error of an error reply. The item is not stored: no ambiguity.
 func (l *lane) refuse(answer refusal) error {
 	l.stale = l.stale || answer.staleConnection()
-	return l.e.classify(answer)
+	return l.shard.classify(answer)
 }
 
 // connect makes the connection, after the pause that failures before impose.
@@ -266,7 +266,7 @@ func (l *lane) connect(ctx context.Context) error {
 
 // dial opens a connection to the present master, which is closed when its term ends.
 func (l *lane) dial(ctx context.Context) error {
-	t, err := l.e.term(ctx)
+	t, err := l.shard.seat.term(ctx)
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (l *lane) dial(ctx context.Context) error {
 func (l *lane) fail(err error) {
 	l.drop()
 	l.retry.failed()
-	l.e.noteDown(err)
+	l.shard.noteDown(err)
 }
 
 // drop closes the connection, if there is one.

@@ -17,35 +17,39 @@ import (
 func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	q, err := e.question(ctx)
+	return e.shards[0].probe(ctx)
+}
+
+func (s *shard) probe(ctx context.Context) (engine.Status, error) {
+	q, err := s.question(ctx)
 	if err != nil {
-		return engine.Status{}, e.classify(err)
+		return engine.Status{}, s.classify(err)
 	}
-	status := engine.Status{Known: q.length.Err() == nil, Length: q.length.Val(), Limit: e.opt.MaxLen,
-		DeadLetterBytes: e.dead.size.Load(), DeadLetterLimit: e.opt.DeadMaxBytes,
-		MessageBytes: e.messages.size.Load(), MessageLimit: e.opt.MessageMaxBytes, MessagesRemoved: e.messages.removed.Load(),
+	status := engine.Status{Known: q.length.Err() == nil, Length: q.length.Val(), Limit: s.maxLen,
+		DeadLetterBytes: s.dead.size.Load(), DeadLetterLimit: s.dead.maxBytes,
+		MessageBytes: s.messages.size.Load(), MessageLimit: s.messages.maxBytes, MessagesRemoved: s.messages.removed.Load(),
 	}
 	status.Memory, status.MemoryLimit = parseMemory(q.memory.Val())
-	if status.Groups, err = e.groups(ctx, q); err != nil {
-		return engine.Status{}, e.classify(err)
+	if status.Groups, err = s.groups(ctx, q); err != nil {
+		return engine.Status{}, s.classify(err)
 	}
 	if err := refusedForItsID(q.add.Err()); err != nil {
 		answer, _ := asRefusal(err)
 		status.OutOfMemory = answer.code() == "OOM"
-		return status, e.classify(err)
+		return status, s.classify(err)
 	}
-	for kind, s := range map[string]sideStream{"dead letters": q.dead, "messages": q.messages} {
-		if err := s.refused(); err != nil {
-			failure := e.classify(err)
+	for kind, side := range map[string]sideStream{"dead letters": q.dead, "messages": q.messages} {
+		if err := side.refused(); err != nil {
+			failure := s.classify(err)
 			failure.Err = fmt.Errorf("%s: %w", kind, failure.Err)
 			return status, failure
 		}
 	}
 	if err := q.length.Err(); err != nil && !optional(err) {
-		return engine.Status{}, e.classify(err)
+		return engine.Status{}, s.classify(err)
 	}
-	if err := e.probeDurability(ctx); err != nil {
-		return status, e.classify(err)
+	if err := s.probeDurability(ctx); err != nil {
+		return status, s.classify(err)
 	}
 	return status, nil
 }
@@ -82,15 +86,15 @@ func (s *sideStream) refused() error {
 }
 
 // question asks. An error says that there was no answer.
-func (e *Engine) question(ctx context.Context) (q question, err error) {
-	stream := e.opt.Stream
-	_, err = e.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
+func (s *shard) question(ctx context.Context) (q question, err error) {
+	stream := s.stream
+	_, err = s.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
 		// An XADD with the one id that no stream accepts: Redis looks first whether it takes
 		// writes of this user to this key at all, then refuses the id. So it is refused either
 		// way, and how it is refused is the answer.
 		q.add = p.Do(ctx, "XADD", stream, "0-0", "probe", "")
-		q.dead = askSide(ctx, p, deadStream(stream))
-		q.messages = askSide(ctx, p, messageStream(stream))
+		q.dead = askSide(ctx, p, s.deadStream())
+		q.messages = askSide(ctx, p, s.messageStream())
 		q.length = p.XLen(ctx, stream)
 		q.groups = p.Do(ctx, "XINFO", "GROUPS", stream)
 		q.memory = p.Info(ctx, "memory")
@@ -115,20 +119,20 @@ func refusedForItsID(err error) error {
 }
 
 // probeDurability finds out whether a batch could be confirmed.
-func (e *Engine) probeDurability(ctx context.Context) error {
-	switch d := e.opt.Durability; {
+func (s *shard) probeDurability(ctx context.Context) error {
+	switch d := s.e.opt.Durability; {
 	case d.Replicas > 0:
-		n, err := e.client(ctx).Do(ctx, "WAIT", d.Replicas, replicasTryMillis).Int64()
+		n, err := s.client(ctx).Do(ctx, "WAIT", d.Replicas, replicasTryMillis).Int64()
 		if err == nil && n < int64(d.Replicas) {
 			err = tooFewReplicas(n, int64(d.Replicas))
 		}
 		return err
 	case d.Fsync:
-		err := e.client(ctx).Do(ctx, "WAITAOF", 1, 0, 1).Err()
+		err := s.client(ctx).Do(ctx, "WAITAOF", 1, 0, 1).Err()
 		if !unknownCommand(err) {
 			return fsyncRefused(err)
 		}
-		settings, err := e.client(ctx).ConfigGet(ctx, "append*").Result()
+		settings, err := s.client(ctx).ConfigGet(ctx, "append*").Result()
 		if err != nil {
 			return fsyncRefused(err)
 		}

@@ -29,8 +29,7 @@ const (
 
 // recall is what the engine knows of the records in the stream, whoever has stored them.
 type recall struct {
-	e    *Engine
-	key  string
+	s    *shard
 	seed maphash.Seed
 
 	reading sync.Mutex // of the fields up to mu
@@ -43,8 +42,8 @@ type recall struct {
 	refused atomic.Bool // Redis does not let us read
 }
 
-func newRecall(e *Engine) *recall {
-	return &recall{e: e, key: e.opt.Stream, page: recallPage, seed: maphash.MakeSeed(), recent: map[uint64]streamID{}}
+func newRecall(s *shard) *recall {
+	return &recall{s: s, page: recallPage, seed: maphash.MakeSeed(), recent: map[uint64]streamID{}}
 }
 
 // mark reports those records as duplicates that are in the stream of the client's server. It knows nothing of the items
@@ -63,7 +62,7 @@ func (r *recall) mark(
 	found := make(map[int]*redis.XMessageSliceCmd, len(places))
 	for i, place := range places {
 		id := place.String()
-		found[i] = pipe.XRange(ctx, r.key, id, id)
+		found[i] = pipe.XRange(ctx, r.s.stream, id, id)
 	}
 	err := await(ctx, func() error { _, err := pipe.Exec(ctx); return err })
 	if err != nil {
@@ -127,7 +126,7 @@ func (r *recall) read(ctx context.Context, c *redis.Client) error {
 	}
 	begun, size := time.Now(), r.page
 	for count := 0; count < recallReach && time.Since(begun) < recallTime; count += size {
-		page, err := c.XRevRangeN(ctx, r.key, end, from, int64(size)).Result()
+		page, err := c.XRevRangeN(ctx, r.s.stream, end, from, int64(size)).Result()
 		if err != nil {
 			r.page = max(size/8, 1) // the entries may be too large, or the way too slow
 			return err
@@ -174,7 +173,7 @@ func (r *recall) readable(err error) error {
 		return err
 	}
 	if !r.refused.Swap(true) {
-		r.e.log.Warn("redis does not show the stream, what devices send again may be stored twice", "error", answer)
+		r.s.log.Warn("redis does not show the stream, what devices send again may be stored twice", "error", answer)
 	}
 	return nil
 }

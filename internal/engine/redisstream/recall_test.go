@@ -106,7 +106,7 @@ func TestRecallReadsNoMoreThanItReaches(t *testing.T) {
 
 // TestRecallForgetsTheOldest bounds what is kept.
 func TestRecallForgetsTheOldest(t *testing.T) {
-	r := newRecall(&Engine{})
+	r := newRecall(&shard{})
 	for n := range 5 * recallLimit / 2 {
 		r.add(entryOf(n))
 	}

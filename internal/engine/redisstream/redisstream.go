@@ -12,7 +12,6 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -54,17 +53,12 @@ const maxLanes = 256
 type Engine struct {
 	opt       Options
 	target    *redisdial.Target // address, credentials and TLS, for the lanes too
-	only      *term             // the one server's; nil if there are sentinels
 	sentinels *sentinels        // nil if there are none
+	shards    []*shard
 	lanes     []*lane
 	secret    maphash.Seed // of the lanes' choice
-	words     words
 	log       *slog.Logger
-	dead      *room
-	messages  *room
-	recall    *recall       // nil without Options.Recall
 	patience  time.Duration // see answerPatience
-	down      atomic.Bool   // a lane's connection failed and none has been made since
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -95,26 +89,26 @@ func New(opt Options) (*Engine, error) {
 		opt:      opt,
 		target:   target,
 		secret:   maphash.MakeSeed(),
-		words:    newWords(opt.Stream),
 		patience: answerPatience,
 		stop:     stop,
 	}
-	e.log = opt.Logger.With("engine", "redis", "address", e.address())
+	e.log = opt.Logger.With("engine", "redis", "address", e.where())
+	var at *seat
 	if len(target.Sentinels) > 0 {
 		e.sentinels = newSentinels(e)
+		at = e.sentinels.seat
 		e.running.Go(func() { e.sentinels.follow(ctx) })
 	} else {
-		e.only = e.newTerm(target.Server.Addr)
+		at = e.fixedSeat(target.Server.Addr)
 	}
-	e.dead, e.messages = newDeadRoom(e), newMessageRoom(e)
-	if opt.Recall {
-		e.recall = newRecall(e)
-	}
+	e.shards = []*shard{e.newShard(opt.Stream, at)}
 	for range opt.Lanes {
-		e.lanes = append(e.lanes, newLane(e))
+		e.lanes = append(e.lanes, newLane(e.shards[0]))
 	}
 	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 || opt.MessageMaxBytes > 0 {
-		e.running.Go(func() { newTrimmer(e).run(ctx) })
+		for _, s := range e.shards {
+			e.running.Go(func() { newTrimmer(s).run(ctx) })
+		}
 	}
 	return e, nil
 }
@@ -170,7 +164,7 @@ func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
 	if err == nil {
 		return nil
 	}
-	failure := e.classify(err)
+	failure := l.shard.classify(err)
 	if again && !failure.Ambiguous {
 		// This attempt has stored nothing, but the one before may have.
 		return &engine.Error{Transient: failure.Transient, Ambiguous: true, Err: failure.Err}
@@ -181,26 +175,12 @@ func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
 // Close ends the background work and closes the connections.
 func (e *Engine) Close() error {
 	e.stop()
-	err := e.closeClients() // also ends a command that waits for its answer
+	err := e.closeSeats() // also ends a command that waits for its answer
 	e.running.Wait()
 	for _, l := range e.lanes {
 		l.drop()
 	}
 	return err
-}
-
-// noteDown logs the first failure of a lane after a time in which all was well.
-func (e *Engine) noteDown(err error) {
-	if e.down.CompareAndSwap(false, true) {
-		e.log.Warn("redis connection failed", "error", e.classify(err))
-	}
-}
-
-// noteUp logs the first success of a lane after a failure.
-func (e *Engine) noteUp() {
-	if e.down.Load() && e.down.CompareAndSwap(true, false) {
-		e.log.Info("redis connection works again")
-	}
 }
 
 // pause waits, and says whether the whole time has passed before ctx ended.

@@ -105,7 +105,7 @@ func (l *lane) askRole() (role, error) {
 	return readRole(l.in)
 }
 
-// agreeMaster makes sure that the server which the sentinels name is a master. known is false if we may not ask.
+// agreeMaster makes sure that the server which is named as the master is one. known is false if we may not ask.
 func (l *lane) agreeMaster() (known bool, err error) {
 	r, err := l.askRole()
 	if err != nil {
@@ -115,7 +115,7 @@ func (l *lane) agreeMaster() (known bool, err error) {
 		return false, err
 	}
 	if !r.master {
-		return false, fmt.Errorf("redis at %s is no master, although sentinels say so", l.term.address)
+		return false, fmt.Errorf("redis at %s is no master, although it is named as one", l.term.address)
 	}
 	return true, nil
 }
@@ -134,15 +134,15 @@ func (t *term) complete(r role) error {
 	for address := range t.followers {
 		if !connected[address] {
 			return fmt.Errorf("%w: the redis replica %s has left the master %s: "+
-				"waiting until the sentinels name another master, or find the replica down",
+				"waiting until another master is named, or the replica is found down",
 				engine.ErrDurability, address, t.address)
 		}
 	}
 	return nil
 }
 
-// attend takes what the sentinels say of the replicas: those that are linked to the master have to stay connected, and
-// those that cannot be promoted need not come back.
+// attend takes what is said of the replicas by those who promote one: those that are linked to the master have to stay
+// connected, and those that cannot be promoted need not come back.
 func (t *term) attend(replicas map[string]replicaState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // a batch is written, because a flood of large frames brings gigabytes in between. Redis is asked how much memory the
 // stream takes, which walks over all of it; so it is asked only when a part of the room that was left has been written.
 type room struct {
-	client   func(context.Context) *redis.Client
+	shard    *shard
 	stream   string
 	maxBytes int64                          // 0 = no bound
 	readers  *readStream                    // whose unread entries go last; nil = nobody's
@@ -53,19 +53,19 @@ const (
 	nodeEntries = 100
 )
 
-func newDeadRoom(e *Engine) *room {
+func newDeadRoom(s *shard) *room {
 	return &room{
-		client: e.client, stream: deadStream(e.opt.Stream), maxBytes: e.opt.DeadMaxBytes,
-		note: func(limit int64, _ bool) { noteDeadRemoved(e.log, limit) },
+		shard: s, stream: s.deadStream(), maxBytes: s.e.opt.DeadMaxBytes,
+		note: func(limit int64, _ bool) { noteDeadRemoved(s.log, limit) },
 	}
 }
 
-func newMessageRoom(e *Engine) *room {
-	key := messageStream(e.opt.Stream)
+func newMessageRoom(s *shard) *room {
+	key := s.messageStream()
 	return &room{
-		client: e.client, stream: key, maxBytes: e.opt.MessageMaxBytes, readers: &readStream{Engine: e, key: key},
+		shard: s, stream: key, maxBytes: s.e.opt.MessageMaxBytes, readers: &readStream{shard: s, key: key},
 		note: func(limit int64, unread bool) {
-			e.log.Warn("oldest messages removed to make room for new ones: read them in time, or allow more",
+			s.log.Warn("oldest messages removed to make room for new ones: read them in time, or allow more",
 				"limit", limit, "unread", unread)
 		},
 	}
@@ -80,7 +80,7 @@ func takenBy(payload []byte) int64 { return int64(2*len(payload)+entryOverhead) 
 
 // makeRoom makes room for the batch's dead letters and messages. written has to be called when they are written, or
 // are not.
-func (e *Engine) makeRoom(ctx context.Context, b *engine.Batch) (written func(), err error) {
+func (s *shard) makeRoom(ctx context.Context, b *engine.Batch) (written func(), err error) {
 	var dead, messages int64
 	for i := range b.DeadLetters {
 		dead += takenBy(b.DeadLetters[i].Frame)
@@ -91,16 +91,16 @@ func (e *Engine) makeRoom(ctx context.Context, b *engine.Batch) (written func(),
 	if dead+messages == 0 {
 		return func() {}, nil
 	}
-	if err := e.dead.reserve(ctx, dead); err != nil {
+	if err := s.dead.reserve(ctx, dead); err != nil {
 		return nil, err
 	}
-	if err := e.messages.reserve(ctx, messages); err != nil {
-		e.dead.written(dead)
+	if err := s.messages.reserve(ctx, messages); err != nil {
+		s.dead.written(dead)
 		return nil, err
 	}
 	return func() {
-		e.dead.written(dead)
-		e.messages.written(messages)
+		s.dead.written(dead)
+		s.messages.written(messages)
 	}, nil
 }
 
@@ -166,7 +166,7 @@ func (r *room) look(ctx context.Context, n int64) error {
 
 // measure is how much memory the stream takes.
 func (r *room) measure(ctx context.Context) (int64, error) {
-	size, err := r.client(ctx).MemoryUsage(ctx, r.stream, 0).Result()
+	size, err := r.shard.client(ctx).MemoryUsage(ctx, r.stream, 0).Result()
 	if errors.Is(err, redis.Nil) {
 		return 0, nil
 	}
@@ -210,11 +210,11 @@ func (r *room) remove(ctx context.Context, size, most int64) (int64, error) {
 // excess is about how many of the oldest entries take as many bytes. Their sizes differ, so not all that seems too much
 // goes at once.
 func (r *room) excess(ctx context.Context, bytes int64) (int64, error) {
-	length, err := r.client(ctx).XLen(ctx, r.stream).Result()
+	length, err := r.shard.client(ctx).XLen(ctx, r.stream).Result()
 	if err != nil || length == 0 {
 		return 0, err
 	}
-	oldest, err := r.client(ctx).XRangeN(ctx, r.stream, "-", "+", roomPage).Result()
+	oldest, err := r.shard.client(ctx).XRangeN(ctx, r.stream, "-", "+", roomPage).Result()
 	if err != nil {
 		return 0, err
 	}
@@ -231,21 +231,21 @@ func (r *room) removeOldest(ctx context.Context, count int64, unread bool) (int6
 		}
 	}
 	if len(groups) == 0 {
-		length, err := r.client(ctx).XLen(ctx, r.stream).Result()
+		length, err := r.shard.client(ctx).XLen(ctx, r.stream).Result()
 		if err != nil {
 			return 0, err
 		}
-		return r.client(ctx).XTrimMaxLen(ctx, r.stream, max(0, length-count)).Result()
+		return r.shard.client(ctx).XTrimMaxLen(ctx, r.stream, max(0, length-count)).Result()
 	}
 	needed, err := r.readers.oldestNeeded(ctx, groups)
 	if err != nil {
 		return 0, err
 	}
-	removed, err := r.client(ctx).XTrimMinIDApprox(ctx, r.stream, needed.String(), max(count, nodeEntries)).Result()
+	removed, err := r.shard.client(ctx).XTrimMinIDApprox(ctx, r.stream, needed.String(), max(count, nodeEntries)).Result()
 	if err != nil || removed > 0 {
 		return removed, err
 	}
-	return r.client(ctx).XTrimMinID(ctx, r.stream, needed.String()).Result() // a part of a node
+	return r.shard.client(ctx).XTrimMinID(ctx, r.stream, needed.String()).Result() // a part of a node
 }
 
 func meanSize(entries []redis.XMessage) int64 {

@@ -89,7 +89,7 @@ func TestDeadLettersOfBeforeAreBrought(t *testing.T) {
 		deadStream(testStream),
 	)
 	e := use(t, r, Options{DeadMaxBytes: 1 << 20})
-	if err := e.dead.trim(limited(t)); err != nil {
+	if err := e.shards[0].dead.trim(limited(t)); err != nil {
 		t.Fatal(err)
 	}
 	if taken := r.Do("MEMORY", "USAGE", deadStream(testStream), "SAMPLES", 0).(int64); taken > 1<<20 || taken < 1<<19 {

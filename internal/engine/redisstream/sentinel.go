@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,29 +24,20 @@ const (
 // sentinels say which server is the master, again and again, because nobody else may notice that it is another one: the
 // old one may be frozen, or cut off together with us, and keeps our connections.
 type sentinels struct {
-	e      *Engine
-	all    []*redis.SentinelClient
-	nobody *redis.Client // fails with the reason why no master is known
-
-	present atomic.Pointer[term]
-	failure atomic.Value // why none is known, as a reason
+	e    *Engine
+	all  []*redis.SentinelClient
+	seat *seat
 
 	mu    sync.Mutex // one asks at a time
 	epoch int64      // of the configuration by which the present term began
 }
 
-type reason struct{ error }
-
 func newSentinels(e *Engine) *sentinels {
 	s := &sentinels{e: e}
-	s.failure.Store(reason{errors.New("the sentinels have not been asked yet")})
+	s.seat = e.newSeat(s.look, errors.New("the sentinels have not been asked yet"))
 	for _, address := range e.target.Sentinels {
 		s.all = append(s.all, e.target.Sentinel(address))
 	}
-	o := *e.target.Server
-	o.Addr = "nobody"
-	o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, s.failure.Load().(reason) }
-	s.nobody = redis.NewClient(&o)
 	return s
 }
 
@@ -63,20 +53,13 @@ func (s *sentinels) follow(ctx context.Context) {
 	}
 }
 
-// term is the present one.
-func (s *sentinels) term(ctx context.Context) (*term, error) {
-	if t := s.present.Load(); t != nil {
-		return t, nil
-	}
+// look asks for the first master.
+func (s *sentinels) look(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.present.Load() == nil {
+	if s.seat.present.Load() == nil {
 		s.ask(ctx)
 	}
-	if t := s.present.Load(); t != nil {
-		return t, nil
-	}
-	return nil, s.failure.Load().(reason)
 }
 
 // opinion is what a sentinel says.
@@ -98,10 +81,10 @@ type replicaState struct {
 // ask asks all sentinels and begins another term if they name another master.
 func (s *sentinels) ask(ctx context.Context) {
 	best, answered, err := best(s.opinions(ctx))
-	t := s.present.Load()
+	t := s.seat.present.Load()
 	switch {
 	case answered == 0:
-		s.failure.Store(reason{fmt.Errorf("no sentinel of %s names the master %s: %w",
+		s.seat.failure.Store(reason{fmt.Errorf("no sentinel of %s names the master %s: %w",
 			strings.Join(s.e.target.Sentinels, ","), s.e.target.Master, err)})
 	case t != nil && t.address == best.master:
 		s.epoch = best.epoch
@@ -109,19 +92,17 @@ func (s *sentinels) ask(ctx context.Context) {
 	case t != nil && best.epoch < s.epoch && answered <= len(s.all)/2:
 		// Few of them are left, and what they say is older than what we know.
 	case ctx.Err() == nil:
-		s.begin(t, best)
+		s.begin(best)
 	}
 }
 
-// begin ends the old term, if there is one, and begins the next one.
-func (s *sentinels) begin(old *term, o opinion) {
+// begin begins the term of the master that is named.
+func (s *sentinels) begin(o opinion) {
 	next := s.e.newTerm(o.master)
 	next.attend(o.replicas)
-	s.present.Store(next)
 	s.epoch = o.epoch
-	if old != nil {
+	if old := s.seat.begin(next); old != nil {
 		s.e.log.Warn("redis sentinels name another master", "from", old.address, "to", next.address)
-		_ = old.close()
 	}
 }
 
@@ -210,14 +191,11 @@ func best(opinions []opinion) (best opinion, answered int, err error) {
 }
 
 // close follows the end of follow's ctx, so that no other term begins.
-func (s *sentinels) close() {
+func (s *sentinels) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.all {
 		_ = c.Close()
 	}
-	_ = s.nobody.Close()
-	if t := s.present.Load(); t != nil {
-		_ = t.close()
-	}
+	return s.seat.close()
 }

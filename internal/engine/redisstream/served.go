@@ -16,7 +16,7 @@ func (e *Engine) served(ctx context.Context) (served, error) {
 	if e.sentinels == nil {
 		return nil, nil
 	}
-	if _, err := e.term(ctx); err != nil {
+	if _, err := e.sentinels.seat.term(ctx); err != nil {
 		return nil, err
 	}
 	return e.sentinels.opinions(ctx), nil

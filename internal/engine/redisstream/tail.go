@@ -3,6 +3,7 @@ package redisstream
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,7 +18,7 @@ const (
 
 // Tail reads the records' stream.
 func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byte) error) error {
-	return e.tail(ctx, e.opt.Stream, fromStart, func(fields map[string]any) error {
+	return e.tail(ctx, (*shard).recordStream, fromStart, func(fields map[string]any) error {
 		payload, ok := fields["payload"].(string)
 		if !ok {
 			return nil // somebody else's entry
@@ -28,7 +29,7 @@ func (e *Engine) Tail(ctx context.Context, fromStart bool, fn func(payload []byt
 
 // TailMessages reads the messages' stream.
 func (e *Engine) TailMessages(ctx context.Context, fromStart bool, fn func(m engine.Message) error) error {
-	return e.tail(ctx, messageStream(e.opt.Stream), fromStart, func(fields map[string]any) error {
+	return e.tail(ctx, (*shard).messageStream, fromStart, func(fields map[string]any) error {
 		m, ok := parseMessage(fields)
 		if !ok {
 			return nil
@@ -37,15 +38,18 @@ func (e *Engine) TailMessages(ctx context.Context, fromStart bool, fn func(m eng
 	})
 }
 
-// tail reads a stream and goes on reading it after a lost connection, behind the last entry
-// seen. It ends with ctx's error, with fn's, or with a refusal that only a change of settings
-// cures.
-func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn func(fields map[string]any) error) error {
+// tail reads the streams of all shards at once. It ends with ctx's error, with fn's, or with a refusal that only a
+// change of settings cures.
+func (e *Engine) tail(
+	ctx context.Context, key func(*shard) string, fromStart bool, fn func(fields map[string]any) error,
+) error {
 	target, server := *e.target, *e.target.Server
-	server.PoolSize = 1
+	server.PoolSize = len(e.shards)
 	target.Server = &server
 	c := target.Client()
 	defer func() { _ = c.Close() }()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	// Closing is what ends a command that waits for entries.
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
@@ -54,24 +58,42 @@ func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn fun
 	if fromStart {
 		after = "0-0"
 	}
+	var reading sync.WaitGroup
+	var showing sync.Mutex
+	show := func(fields map[string]any) error {
+		showing.Lock()
+		defer showing.Unlock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fn(fields)
+	}
+	for _, s := range e.shards {
+		reading.Go(func() { end(s.tail(ctx, c, key(s), after, show)) })
+	}
+	reading.Wait()
+	return context.Cause(ctx)
+}
+
+// tail reads a stream behind the entry of that id, and goes on after a lost connection, behind the last entry seen.
+func (s *shard) tail(
+	ctx context.Context, c redis.Cmdable, stream, after string, fn func(fields map[string]any) error,
+) error {
 	var retry backoff
 	for ctx.Err() == nil {
-		entries, err := e.readAfter(ctx, c, stream, &after)
+		entries, err := readAfter(ctx, c, stream, &after)
 		if err == nil {
 			retry.reset()
 		} else if ctx.Err() == nil {
-			failure := e.classify(err)
+			failure := s.classify(err)
 			if !failure.Transient {
 				return failure
 			}
-			e.log.Warn("stored records cannot be read, trying again", "stream", stream, "error", failure)
+			s.log.Warn("stored records cannot be read, trying again", "stream", stream, "error", failure)
 			retry.failed()
 			pause(ctx, retry.left())
 		}
 		for _, entry := range entries {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
 			if err := fn(entry.Values); err != nil {
 				return err
 			}
@@ -83,8 +105,8 @@ func (e *Engine) tail(ctx context.Context, stream string, fromStart bool, fn fun
 
 // readAfter waits for entries behind *after. If that is empty it is set to the stream's end first:
 // once it is an id, no entry is missed while there is no connection.
-func (e *Engine) readAfter(
-	ctx context.Context, c *redis.Client, stream string, after *string,
+func readAfter(
+	ctx context.Context, c redis.Cmdable, stream string, after *string,
 ) ([]redis.XMessage, error) {
 	if *after == "" {
 		end := position{key: stream}

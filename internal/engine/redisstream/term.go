@@ -9,12 +9,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// term is the time in which one server is the master: for ever, if there are no sentinels. Whatever a lane concludes
+// term is the time in which one server is the master: for ever, if nobody names another one. Whatever a lane concludes
 // from what it reads must have come from the server that it writes to, so the client is of this server only.
 type term struct {
 	address string
 	client  *redis.Client
-	over    context.Context // ends when the sentinels name another master
+	over    context.Context // ends when another master is named
 	end     context.CancelFunc
 
 	mu        sync.Mutex
@@ -38,40 +38,17 @@ func (t *term) close() error {
 	return t.client.Close()
 }
 
-// term is the present one. Without sentinels that is always known.
-func (e *Engine) term(ctx context.Context) (*term, error) {
-	if e.sentinels == nil {
-		return e.only, nil
-	}
-	return e.sentinels.term(ctx)
-}
-
-// client is for everything but the lanes' writes. While no master is known, every command fails with the reason.
-func (e *Engine) client(ctx context.Context) *redis.Client {
-	t, err := e.term(ctx)
-	if err != nil {
-		return e.sentinels.nobody
-	}
-	return t.client
-}
-
-// address is the server's, for people.
-func (e *Engine) address() string {
-	if e.sentinels != nil {
-		if t := e.sentinels.present.Load(); t != nil {
-			return t.address
-		}
-	}
+// where is what the URL names, for people.
+func (e *Engine) where() string {
 	if len(e.target.Sentinels) > 0 {
 		return e.target.Master + " of sentinels " + strings.Join(e.target.Sentinels, ",")
 	}
 	return e.target.Server.Addr
 }
 
-func (e *Engine) closeClients() error {
+func (e *Engine) closeSeats() error {
 	if e.sentinels != nil {
-		e.sentinels.close()
-		return nil
+		return e.sentinels.close()
 	}
-	return e.only.close()
+	return e.shards[0].seat.close()
 }

@@ -22,7 +22,7 @@ const (
 
 // trimmer is the background work that keeps the streams short.
 type trimmer struct {
-	*Engine
+	*shard
 	streams []*readStream
 	failing bool
 	warned  time.Time // that dead letters were removed for their number
@@ -33,16 +33,16 @@ const leastDead = 10_000
 
 // readStream is a stream that consumer groups read: what one of them still needs is kept.
 type readStream struct {
-	*Engine
+	*shard
 	key    string
 	behind bool      // a group has more unread than MaxLen
 	warned time.Time // when that was logged last
 }
 
-func newTrimmer(e *Engine) *trimmer {
-	return &trimmer{Engine: e, streams: []*readStream{
-		{Engine: e, key: e.opt.Stream},
-		{Engine: e, key: messageStream(e.opt.Stream)},
+func newTrimmer(s *shard) *trimmer {
+	return &trimmer{shard: s, streams: []*readStream{
+		{shard: s, key: s.stream},
+		{shard: s, key: s.messageStream()},
 	}}
 }
 
@@ -61,13 +61,13 @@ func (t *trimmer) run(ctx context.Context) {
 }
 
 // mostDead is about how many dead letters are kept.
-func (t *trimmer) mostDead() int64 { return max(t.opt.MaxLen/10, leastDead) }
+func (t *trimmer) mostDead() int64 { return max(t.maxLen/10, leastDead) }
 
 // trimDead removes dead letters for their number, read or not, because they come from devices.
 func (t *trimmer) trimDead(ctx context.Context) error {
 	limit := t.mostDead()
-	for t.opt.MaxLen > 0 && ctx.Err() == nil {
-		n, err := t.client(ctx).XTrimMaxLenApprox(ctx, deadStream(t.opt.Stream), limit, trimStep).Result()
+	for t.maxLen > 0 && ctx.Err() == nil {
+		n, err := t.client(ctx).XTrimMaxLenApprox(ctx, t.deadStream(), limit, trimStep).Result()
 		if err != nil || n == 0 {
 			return err
 		}
@@ -81,12 +81,12 @@ func (t *trimmer) trimDead(ctx context.Context) error {
 
 // trim removes the oldest entries above MaxLen that no consumer group needs any more.
 func (s *readStream) trim(ctx context.Context) error {
-	for s.opt.MaxLen > 0 && ctx.Err() == nil {
+	for s.maxLen > 0 && ctx.Err() == nil {
 		length, err := s.client(ctx).XLen(ctx, s.key).Result()
 		if err != nil {
 			return err
 		}
-		if length <= s.opt.MaxLen {
+		if length <= s.maxLen {
 			s.noteBacklog(group{}, 0)
 			return nil
 		}
@@ -95,7 +95,7 @@ func (s *readStream) trim(ctx context.Context) error {
 			return err
 		}
 		s.noteBacklog(s.slowest(groups, length))
-		removed, err := s.removeOldest(ctx, groups, min(length-s.opt.MaxLen, trimStep))
+		removed, err := s.removeOldest(ctx, groups, min(length-s.maxLen, trimStep))
 		if err != nil || removed == 0 {
 			return err
 		}
@@ -106,7 +106,7 @@ func (s *readStream) trim(ctx context.Context) error {
 // removeOldest removes up to limit entries.
 func (s *readStream) removeOldest(ctx context.Context, groups []group, limit int64) (removed int64, err error) {
 	if len(groups) == 0 {
-		return s.client(ctx).XTrimMaxLenApprox(ctx, s.key, s.opt.MaxLen, limit).Result()
+		return s.client(ctx).XTrimMaxLenApprox(ctx, s.key, s.maxLen, limit).Result()
 	}
 	needed, err := s.oldestNeeded(ctx, groups)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *readStream) slowest(groups []group, length int64) (slow group, unread i
 	known := true
 	for _, g := range groups {
 		n := g.unread()
-		if n < 0 && length > s.opt.MaxLen+s.opt.MaxLen/10+trimStep {
+		if n < 0 && length > s.maxLen+s.maxLen/10+trimStep {
 			n = length
 		}
 		known = known && n >= 0
@@ -170,7 +170,7 @@ func (s *readStream) slowest(groups []group, length int64) (slow group, unread i
 			slow, unread = g, n
 		}
 	}
-	if !known && unread <= s.opt.MaxLen {
+	if !known && unread <= s.maxLen {
 		return group{}, -1
 	}
 	return slow, unread
@@ -182,7 +182,7 @@ func (s *readStream) noteBacklog(slow group, unread int64) {
 	if unread < 0 {
 		return
 	}
-	if unread <= s.opt.MaxLen {
+	if unread <= s.maxLen {
 		if s.behind {
 			s.log.Info("unread records are within the stream's limit again", "stream", s.key)
 		}
@@ -195,7 +195,7 @@ func (s *readStream) noteBacklog(slow group, unread int64) {
 	}
 	s.warned = time.Now()
 	s.log.Warn("unread records exceed the stream's limit and are kept: make the consumer group read, or destroy the group",
-		"stream", s.key, "group", slow.name, "unread", unread, "limit", s.opt.MaxLen)
+		"stream", s.key, "group", slow.name, "unread", unread, "limit", s.maxLen)
 }
 
 // streamID is an entry's id: milliseconds, and a number within the millisecond.

@@ -87,8 +87,8 @@ func TestTrimKeepsWhatGroupsNeed(t *testing.T) {
 				}
 			}
 			e := use(t, r, Options{})
-			e.opt.MaxLen = keep // set late, so that nothing trims by itself
-			if err := newTrimmer(e).streams[0].trim(limited(t)); err != nil {
+			e.shards[0].maxLen = keep // set late, so that nothing trims by itself
+			if err := newTrimmer(e.shards[0]).streams[0].trim(limited(t)); err != nil {
 				t.Fatal(err)
 			}
 			got := oldest(t, r)
@@ -136,8 +136,8 @@ func TestTrimWarnsOfUnread(t *testing.T) {
 	deliver(t, r, "slow", 2000, 500)
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	e.opt.MaxLen = 1000
-	trim := newTrimmer(e).streams[0]
+	e.shards[0].maxLen = 1000
+	trim := newTrimmer(e.shards[0]).streams[0]
 	again := func(times int) {
 		t.Helper()
 		for range times {
@@ -186,8 +186,8 @@ func TestTrimDoesNotTakeAnUnknownBacklogForNone(t *testing.T) {
 	deliver(t, r, "slow", 2000, 500)
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	e.opt.MaxLen = 1000
-	trim := newTrimmer(e).streams[0]
+	e.shards[0].maxLen = 1000
+	trim := newTrimmer(e.shards[0]).streams[0]
 	for _, deleted := range []string{"1-0", "4000-0"} {
 		r.Do("XDEL", testStream, deleted)
 		if err := trim.trim(limited(t)); err != nil {
@@ -213,8 +213,8 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 	r.Do("XGROUP", "CREATE", dead, "reader", "0")
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	e.opt.MaxLen = 1000
-	trim := newTrimmer(e)
+	e.shards[0].maxLen = 1000
+	trim := newTrimmer(e.shards[0])
 	for range 2 {
 		if err := trim.trimDead(limited(t)); err != nil {
 			t.Fatal(err)
@@ -227,8 +227,8 @@ func TestTrimBoundsDeadLetters(t *testing.T) {
 		t.Errorf("logged:\n%s", got)
 	}
 	for maxLen, want := range map[int64]int64{1: 10_000, 100_000: 10_000, 1_000_000: 100_000} {
-		e.opt.MaxLen = maxLen
-		if got := newTrimmer(e).mostDead(); got != want {
+		e.shards[0].maxLen = maxLen
+		if got := newTrimmer(e.shards[0]).mostDead(); got != want {
 			t.Errorf("%d dead letters beside %d records, want %d", got, maxLen, want)
 		}
 	}
@@ -244,8 +244,8 @@ func TestTrimKeepsWhatGroupsOfMessagesNeed(t *testing.T) {
 	r.Do("XGROUP", "CREATE", messages, "slow", "0")
 	var log bytes.Buffer
 	e := use(t, r, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	e.opt.MaxLen = 1000
-	trim := newTrimmer(e)
+	e.shards[0].maxLen = 1000
+	trim := newTrimmer(e.shards[0])
 	for _, s := range trim.streams {
 		if err := s.trim(limited(t)); err != nil {
 			t.Fatal(err)

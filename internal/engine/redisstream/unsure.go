@@ -33,7 +33,7 @@ func (l *lane) find(ctx context.Context) error {
 	return nil
 }
 
-func (p *position) find(ctx context.Context, c *redis.Client) error {
+func (p *position) find(ctx context.Context, c redis.Cmdable) error {
 	if len(p.newest) > 0 && !p.elsewhere {
 		return nil
 	}
@@ -146,7 +146,7 @@ func (l *lane) scan(ctx context.Context, p *position, wanted map[string][]int, r
 		}
 		after = page[len(page)-1].ID
 	}
-	l.e.log.Warn("too much was stored since a lost connection to find its records, they may be stored twice",
+	l.shard.log.Warn("too much was stored since a lost connection to find its records, they may be stored twice",
 		"entries", scanLimit)
 	return nil
 }

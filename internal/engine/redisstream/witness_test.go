@@ -34,14 +34,14 @@ func TestOwnTrimmingIsNoLoss(t *testing.T) {
 			e, other := use(t, r, Options{}), use(t, r, Options{})
 			trim := func(e *Engine) {
 				t.Helper()
-				for _, s := range newTrimmer(e).streams {
+				for _, s := range newTrimmer(e.shards[0]).streams {
 					if err := s.trim(limited(t)); err != nil {
 						t.Fatal(err)
 					}
 				}
 			}
 			for _, e := range []*Engine{e, other} { // without trimmers of their own, so that the test says when
-				e.opt.MaxLen = 1000
+				e.shards[0].maxLen = 1000
 				for _, l := range e.lanes {
 					l.records.limit, l.messages.limit = 1000, 1000
 				}

@@ -1,0 +1,83 @@
+package redisstream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// shard is three streams that are at one server, and what is known of them. Without a cluster there is one.
+type shard struct {
+	e        *Engine
+	seat     *seat
+	stream   string // the records'; see deadStream and messageStream
+	maxLen   int64  // its part of Options.MaxLen
+	words    words
+	log      *slog.Logger
+	dead     *room
+	messages *room
+	recall   *recall     // nil without Options.Recall
+	down     atomic.Bool // a lane's connection failed and none has been made since
+}
+
+func (e *Engine) newShard(stream string, at *seat) *shard {
+	s := &shard{e: e, seat: at, stream: stream, maxLen: e.opt.MaxLen, words: newWords(stream), log: e.log}
+	s.dead, s.messages = newDeadRoom(s), newMessageRoom(s)
+	if e.opt.Recall {
+		s.recall = newRecall(s)
+	}
+	return s
+}
+
+// client is for everything but the lanes' writes. While no server is known, every command fails with the reason.
+func (s *shard) client(ctx context.Context) *redis.Client {
+	t, err := s.seat.term(ctx)
+	if err != nil {
+		return s.seat.nobody
+	}
+	return t.client
+}
+
+// address is the server's, for people.
+func (s *shard) address() string {
+	if t := s.seat.present.Load(); t != nil {
+		return t.address
+	}
+	return s.e.where()
+}
+
+// noteDown logs the first failure of a lane after a time in which all was well.
+func (s *shard) noteDown(err error) {
+	if s.down.CompareAndSwap(false, true) {
+		s.log.Warn("redis connection failed", "error", s.classify(err))
+	}
+}
+
+// noteUp logs the first success of a lane after a failure.
+func (s *shard) noteUp() {
+	if s.down.Load() && s.down.CompareAndSwap(true, false) {
+		s.log.Info("redis connection works again")
+	}
+}
+
+// The keys of a shard's streams.
+func (s *shard) recordStream() string  { return s.stream }
+func (s *shard) deadStream() string    { return deadStream(s.stream) }
+func (s *shard) messageStream() string { return messageStream(s.stream) }
+
+// ref names an entry: its id, behind the shard's number if there are several.
+func (s *shard) ref(id string) string {
+	return id
+}
+
+// parseRef reads what ref returns.
+func (e *Engine) parseRef(ref string) (s *shard, id string, err error) {
+	if _, err := parseStreamID(ref); err != nil {
+		return nil, "", fmt.Errorf("%q is no dead letter's reference, which looks like %s",
+			ref, e.shards[0].ref("1700000000000-0"))
+	}
+	return e.shards[0], ref, nil
+}
