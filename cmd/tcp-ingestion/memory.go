@@ -36,7 +36,10 @@ func newMemory(c *config.Config, ask device.Ask, r prometheus.Registerer, logger
 		return nil, err
 	}
 	m := &memory{store: store, ended: make(chan struct{})}
-	m.Memory = device.New(device.Options{Store: store, Ask: ask, Metrics: device.NewMetrics(r), Logger: logger})
+	m.Memory = device.New(device.Options{
+		Store: store, Ask: ask, Instance: c.InstanceID, DatagramIdle: c.IdleTimeout, Metrics: device.NewMetrics(r),
+		Logger: logger,
+	})
 	if err := m.readSettings(c); err != nil {
 		m.close()
 		return nil, err

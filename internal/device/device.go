@@ -21,6 +21,7 @@ type Device struct {
 	key     string // the IMEI, with claimedSuffix if nobody vouches for it
 	meaning *meaning.Device
 	used    atomic.Int64 // when it was last held, in ns since 1970
+	track   track
 
 	// Under the lock of the table's part that the device is in.
 	held int

@@ -21,11 +21,13 @@ const (
 // Options are a memory's settings. Store and Ask may be nil; without a Store nothing outlives the process, and without
 // Ask nobody is asked.
 type Options struct {
-	Store   Store
-	Reads   bool // of the store only: a process beside the service leaves keeping to that
-	Ask     Ask
-	Metrics *Metrics
-	Logger  *slog.Logger
+	Store        Store
+	Reads        bool // of the store only: a process beside the service leaves keeping to that
+	Ask          Ask
+	Instance     string        // this one
+	DatagramIdle time.Duration // how long a device counts as connected that sends datagrams
+	Metrics      *Metrics
+	Logger       *slog.Logger
 }
 
 // Memory is what is known of devices. Many goroutines may use it. A nil one knows nothing: Hold returns nil, and a nil

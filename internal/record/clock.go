@@ -10,13 +10,23 @@ const (
 	clockAhead = 10 * 60 * 1000
 )
 
-// appendClock appends what is wrong with a record's time, if anything is: in ms since 1970.
-func appendClock(dst []byte, timestamp uint64, received int64) []byte {
+// ClockOf is what is wrong with a record's time: future, unset, or empty if nothing is. Both are in ms since 1970.
+func ClockOf(timestamp uint64, received int64) string {
 	switch {
 	case timestamp < earliestClock:
-		return append(dst, `,"clock":"unset"`...)
+		return "unset"
 	case int64(timestamp) > received+clockAhead:
-		return append(dst, `,"clock":"future"`...)
+		return "future"
+	}
+	return ""
+}
+
+// appendClock appends what is wrong with a record's time, if anything is.
+func appendClock(dst []byte, timestamp uint64, received int64) []byte {
+	if clock := ClockOf(timestamp, received); clock != "" {
+		dst = append(dst, `,"clock":"`...)
+		dst = append(dst, clock...)
+		dst = append(dst, '"')
 	}
 	return dst
 }

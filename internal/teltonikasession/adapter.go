@@ -111,6 +111,7 @@ func (s *session) leave(reason ingest.CloseReason) {
 	}
 	s.device = nil
 	d.hangUp()
+	d.known.Left(d.visit, time.Now(), string(reason), reason == ingest.ReasonTakenOver)
 	d.known.Release()
 	s.Commands.Disconnected(d.imei, d)
 	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),

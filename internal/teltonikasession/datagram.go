@@ -82,13 +82,14 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 		Origin: record.Origin{
 			DeviceID: d.IMEI, Received: received, Transport: engine.UDP, Meaning: a.meaningOf(from),
 		},
-		onList: known && a.Listed,
+		device: from, onList: known && a.Listed,
 		remote: &o.packet.From, network: p.From.Addr(), stats: a.Metrics.udp, deadLetters: a.datagrams.deadLetters,
 		quota: a.datagrams.quota,
 	}
 	w.hold(p.Data, d.Body, d.BodyOffset())
 	o.frame, err = a.submitDatagram(w)
 	o.source, w.items = w.source, 0 // from now on o counts them
+	o.first = nil
 	switch {
 	case o.frame != nil:
 		return o

@@ -14,6 +14,7 @@ import (
 type device struct {
 	imei  string
 	known *devices.Device // nil without Options.Devices
+	visit uint64          // the connection's number there
 	stats deviceStats
 	sender
 }

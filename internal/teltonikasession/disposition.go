@@ -192,6 +192,7 @@ func (s *session) storeDeadLetter(w *frameContext, d *disposition) ingest.CloseR
 // lost ends a connection on which something follows that is neither a frame nor a login.
 func (s *session) lost(first []byte, err error) ingest.CloseReason {
 	o := s.source()
+	o.first = first
 	d := s.classify(&o, foreign(first, err))
 	s.backoff.grow(s.loginSource(o.DeviceID, false), time.Now())
 	return d.close

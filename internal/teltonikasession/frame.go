@@ -42,6 +42,7 @@ func (s *session) takeFrame() ingest.CloseReason {
 	err := s.carry(w)
 	reason := s.dispose(w, err)
 	s.device.stats.add(w)
+	w.heard()
 	s.device.end(w.acknowledged >= 0)
 	came := w.Received.Sub(s.began)
 	if s.streams = s.lastFrame > 0 && came-s.lastFrame < restAfter; !s.streams {
@@ -154,6 +155,7 @@ func (s *session) storeRecords(w *frameContext) (publish.Outcome, error) {
 func (s *session) read(w *frameContext) error {
 	s.have = 0 // whatever becomes of the header, the next one is another
 	w.source = s.source()
+	w.first = s.head[:]
 	w.frame, w.acknowledged, w.detached = w.frame[:0], -1, false
 	size, err := teltonika.ParseHeader(s.head[:], s.MaxFrameBytes)
 	if err != nil {

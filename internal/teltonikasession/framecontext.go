@@ -54,7 +54,7 @@ func (a *Adapter) putBack(w *frameContext) {
 // hold has the packet at hand, with its data field at offset.
 func (w *frameContext) hold(packet, body []byte, offset int) {
 	w.Codec = teltonika.Codec(body[0])
-	w.quotaAsked = false
+	w.first, w.quotaAsked = packet, false
 	w.packet.Hold(w.Origin, packet, body, offset)
 }
 

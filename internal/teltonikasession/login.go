@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -49,6 +50,7 @@ func (s *session) logIn(until time.Time) ingest.CloseReason {
 	if err != nil {
 		return s.loginFailed(login, err)
 	}
+	asked := time.Now()
 	known, reason := s.mayLogIn(imei, until)
 	if reason != "" {
 		return reason
@@ -56,7 +58,7 @@ func (s *session) logIn(until time.Time) ingest.CloseReason {
 	if s.isLoggedIn(imei) {
 		return s.welcome(known)
 	}
-	number, err := s.become(imei, known)
+	number, err := s.become(imei, known, time.Since(asked))
 	if err != nil {
 		return s.conn.Reason(err)
 	}
@@ -70,8 +72,8 @@ func (s *session) logIn(until time.Time) ingest.CloseReason {
 
 func (s *session) isLoggedIn(imei string) bool { return s.device != nil && s.device.imei == imei }
 
-// become makes the connection the device's. It returns the login's number.
-func (s *session) become(imei string, known bool) (uint64, error) {
+// become makes the connection the device's, whose login has waited for so long. It returns the login's number.
+func (s *session) become(imei string, known bool, waited time.Duration) (uint64, error) {
 	s.leave(ReasonOtherLogin)
 	number, err := s.conn.TakeOver(imei, known && s.Listed)
 	if err != nil {
@@ -80,6 +82,10 @@ func (s *session) become(imei string, known bool) (uint64, error) {
 	s.device = &device{
 		imei: imei, known: s.Devices.Hold(imei), sender: sender{session: s, loggedIn: time.Now()},
 	}
+	s.device.visit = s.device.known.LoggedIn(devices.Visit{
+		At: s.device.loggedIn, Address: s.conn.RemoteAddr().String(), Transport: s.conn.Transport(),
+		Delay: waited.Truncate(firstLoginBackoff),
+	})
 	s.known, s.proved, s.wrongCRCs, s.allNew = known, false, 0, 0
 	s.Logger.Info("device connected", "imei", imei, "remote", s.conn.RemoteAddr().String(),
 		"transport", s.conn.Transport(), "known", known)

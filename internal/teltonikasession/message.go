@@ -122,7 +122,7 @@ func (s *session) storeOrDetach(w *frameContext, items int) error {
 // settleLater returns what counts so many items of the packet when its connection has ended.
 func (a *Adapter) settleLater(w *frameContext, items int) func(publish.Outcome, error) {
 	o := w.source
-	o.items = items
+	o.items, o.first = items, nil
 	return func(outcome publish.Outcome, err error) {
 		if err == nil {
 			o.stored(outcome)

@@ -3,8 +3,10 @@ package teltonikasession
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"time"
 
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
@@ -63,6 +65,7 @@ func (s *session) logPartial(p *partial, reason ingest.CloseReason, err error) {
 	imei := ""
 	if s.device != nil {
 		imei = s.device.imei
+		noteError(s.device.known, devices.CauseCutOff, fmt.Errorf("%d of %d bytes: %w", p.have, p.size, err), p.first)
 	}
 	s.Logger.Log(context.Background(), s.refusalLevel(), "connection ended inside a frame or login",
 		"imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "reason", string(reason),

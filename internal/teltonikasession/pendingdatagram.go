@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -50,6 +51,7 @@ func (o *pendingDatagram) keep(cause error) (publish.Outcome, error) {
 	o.toDeadLetter(w, o.classify(&w.source, cause))
 	outcome, err := o.store(w)
 	o.source, w.items = w.source, 0 // o counts them
+	o.first = nil
 	return outcome, err
 }
 
@@ -80,6 +82,8 @@ func (o *pendingDatagram) answer(records int) bool {
 
 // see lists the device.
 func (o *pendingDatagram) see(acknowledged int) {
+	o.device.HeardFrom(o.packet.From.String(),
+		devices.Frame{Received: o.Received, Codec: o.Codec.String(), Acknowledged: acknowledged})
 	if o.datagrams.devices.see(o, acknowledged) {
 		o.Logger.Info("device seen by udp", "imei", o.DeviceID, "remote", o.packet.From.String(), "known", o.known)
 	}

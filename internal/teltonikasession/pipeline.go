@@ -27,6 +27,7 @@ func (a *Adapter) decode(w *frameContext) error {
 		return err
 	}
 	w.receive(len(w.packet.Records) + len(w.packet.Messages))
+	w.last = lastRecord(w.packet.Records, w.Received)
 	return nil
 }
 
@@ -76,6 +77,7 @@ func (a *Adapter) settle(o *source, outcome publish.Outcome, err error) bool {
 	case o.deadLetter != "":
 		a.Logger.Error("dead letter not stored, frame not acknowledged", "imei", o.DeviceID, "remote", remote{o.remote},
 			"transport", o.stats.transport, "error", err)
+		o.failed(dispositionOf(err), err)
 		o.refuse(cmp.Or(dispositionOf(err).refused, unforeseen))
 	default:
 		a.classify(o, err)
@@ -86,6 +88,7 @@ func (a *Adapter) settle(o *source, outcome publish.Outcome, err error) bool {
 // classify counts and logs a packet that stopped at a step, and says what follows.
 func (a *Adapter) classify(o *source, err error) *disposition {
 	d := dispositionOf(err)
+	o.failed(d, err)
 	o.stats.frame(o.Codec, d.result)
 	attrs := []any{"imei", o.DeviceID, "remote", remote{o.remote}, "transport", o.stats.transport, "error", err}
 	if f := (*foreignError)(nil); errors.As(err, &f) {

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 
 // The settings of the tests' service are the defaults of the real one.
 const (
+	instance         = "test-1"
 	handshakeTimeout = 30 * time.Second
 	idleTimeout      = 30 * time.Minute
 	writeTimeout     = 10 * time.Second

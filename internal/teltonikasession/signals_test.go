@@ -28,7 +28,10 @@ var (
 
 // withDevices has devices remembered, in this process alone.
 func withDevices(o *Options) {
-	o.Devices = devices.New(devices.Options{Metrics: devices.NewMetrics(prometheus.NewRegistry()), Logger: o.Logger})
+	o.Devices = devices.New(devices.Options{
+		Instance: instance, DatagramIdle: o.IdleTimeout, Metrics: devices.NewMetrics(prometheus.NewRegistry()),
+		Logger: o.Logger,
+	})
 }
 
 // TestSignals: what elements mean is told from all that the device has sent on the connection, and only on request.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
@@ -14,13 +15,16 @@ import (
 // bytes are gone. Its codec is 0 if the packet was not read to its end.
 type source struct {
 	record.Origin
-	onList      bool         // the device is on the list
-	remote      fmt.Stringer // its sender's address
-	network     netip.Addr   // what that is held responsible by; invalid if nobody is
+	device      *devices.Device    // nil without Options.Devices
+	last        devices.LastRecord // of the packet's, the one with the latest timestamp
+	onList      bool               // the device is on the list
+	remote      fmt.Stringer       // its sender's address
+	network     netip.Addr         // what that is held responsible by; invalid if nobody is
 	stats       *transportMetrics
 	deadLetters *deadLetterQuota // of those who are to be trusted as much as its sender
 	quota       *publish.Quota   // of the queue; nil for no limit but the queue's own
 
+	first      []byte // what the packet begins with, while it is at hand
 	deadLetter string // the reason for which the packet is stored as a dead letter; empty if it is not
 	items      int    // records or messages counted as received, and not yet as anything else
 	lost       int    // records that only the dead letter has
@@ -30,7 +34,7 @@ type source struct {
 func (s *session) source() source {
 	o := source{
 		Origin: record.Origin{DeviceID: s.device.imei, Transport: engine.TCP, Meaning: s.meaningOf(s.device.known)},
-		onList: s.known && s.Listed,
+		device: s.device.known, onList: s.known && s.Listed,
 		remote: s.conn.RemoteAddr(), network: s.conn.Network(), stats: s.Metrics.of(s.conn.Transport()),
 		deadLetters: s.deadLetters,
 	}
@@ -52,9 +56,11 @@ func (o *source) receive(n int) {
 
 // refuse counts the items that are in no other book.
 func (o *source) refuse(reason string) {
-	switch {
-	case o.items == 0:
+	if o.items == 0 {
 		return
+	}
+	o.device.Refused(reason, o.items)
+	switch {
 	case o.Codec.IsMessage():
 		o.stats.messagesRefused(o.Codec, reason, o.items)
 	default:
@@ -65,6 +71,7 @@ func (o *source) refuse(reason string) {
 
 // stored counts what a frame of the publisher's has come to.
 func (o *source) stored(outcome publish.Outcome) {
+	o.remember(outcome)
 	switch {
 	case o.deadLetter != "" && o.Codec.IsMessage():
 		o.stats.messagesDeadLettered(o.Codec, o.items)

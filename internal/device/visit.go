@@ -1,0 +1,283 @@
+package device
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxTakeOvers is how many of the last take-overs are kept of a device.
+const maxTakeOvers = 8
+
+// track is what a Device keeps of who is there. Its lock is the device's own.
+type track struct {
+	mu       sync.Mutex
+	presence Presence // without what view adds
+	visits   uint64   // logins here; the last one is whose connection counts
+	open     bool     // that connection is open
+	changes  revision
+}
+
+// revision tells whether there is news: of state, which is saved soon, and of any kind.
+type revision struct{ state, any uint64 }
+
+// changed notes news; mu is held.
+func (t *track) changed(state bool) {
+	t.changes.any++
+	if state {
+		t.changes.state++
+	}
+}
+
+// Visit is a connection that the device logs in on.
+type Visit struct {
+	At        time.Time
+	Address   string
+	Transport string
+	Delay     time.Duration // how long the login had to wait, for LoginBackoff
+}
+
+// LoggedIn notes an accepted login. It returns the connection's number, for Left.
+func (d *Device) LoggedIn(v Visit) uint64 {
+	if d == nil {
+		return 0
+	}
+	t := &d.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := &t.presence
+	if t.open {
+		p.takenOver(TakeOver{At: Time{v.At}, From: p.Address, By: v.Address, Instance: p.Instance})
+	}
+	p.seen(v.At)
+	p.Connected, p.Instance, p.Transport, p.Address = true, d.memory.Instance, v.Transport, v.Address
+	p.ConnectedAt, p.ClosedAt, p.CloseReason = Time{v.At}, Time{}, ""
+	p.Codec, p.Frames, p.Records = "", 0, 0
+	p.Login = Login{At: Time{v.At}, Answer: LoginAccepted, Address: v.Address}
+	if v.Delay > 0 {
+		p.Login.Answer, p.Login.Reason, p.Login.DelayMS = LoginDelayed, LoginBackoff, v.Delay.Milliseconds()
+	}
+	p.Logins++
+	t.visits++
+	t.open = true
+	t.changed(true)
+	return t.visits
+}
+
+// Left notes the end of a connection, and why. takenOver says that the device has a newer one at another instance, or
+// here.
+func (d *Device) Left(visit uint64, at time.Time, reason string, takenOver bool) {
+	if d == nil {
+		return
+	}
+	t := &d.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if visit != t.visits || !t.open {
+		return // a newer one counts
+	}
+	p := &t.presence
+	t.open = false
+	p.Connected, p.ClosedAt, p.CloseReason = false, Time{at}, reason
+	if takenOver {
+		p.takenOver(TakeOver{At: Time{at}, From: p.Address, Instance: p.Instance})
+	}
+	t.changed(true)
+}
+
+// Frame is a frame or datagram that was read to its end.
+type Frame struct {
+	Received     time.Time
+	Codec        string
+	Acknowledged int // records; less than 0 if it is not acknowledged
+}
+
+// Heard notes a frame, when what became of it is known.
+func (d *Device) Heard(f Frame) {
+	if d == nil {
+		return
+	}
+	d.track.mu.Lock()
+	defer d.track.mu.Unlock()
+	d.track.heard(f)
+}
+
+// heard is called with mu held.
+func (t *track) heard(f Frame) {
+	p := &t.presence
+	p.seen(f.Received)
+	if f.Acknowledged >= 0 {
+		p.Codec = f.Codec
+		p.Frames++
+		p.Records += uint64(f.Acknowledged)
+	}
+	if f.Acknowledged == 0 {
+		p.each(func(c *Counts) { c.EmptyFrames++ })
+	}
+	t.changed(false)
+}
+
+// HeardFrom notes a datagram, which comes from anywhere.
+func (d *Device) HeardFrom(address string, f Frame) {
+	if d == nil {
+		return
+	}
+	t := &d.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := &t.presence
+	if p.ConnectedAt.IsZero() || f.Received.Sub(p.LastSeen.Time) > d.memory.DatagramIdle {
+		p.ConnectedAt, p.Frames, p.Records = Time{f.Received}, 0, 0
+		t.changed(true)
+	}
+	p.Instance, p.Transport, p.Address = d.memory.Instance, "udp", address
+	t.heard(f)
+}
+
+// Outcome is how many records or messages of a frame were stored, and how.
+type Outcome struct {
+	At                               time.Time
+	Stored, Duplicate, Lost, Message int // lost are dead letters
+	Last                             LastRecord
+}
+
+// Stored notes what was stored.
+func (d *Device) Stored(o Outcome) {
+	if d == nil {
+		return
+	}
+	t := &d.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := &t.presence
+	p.Counts.add(o)
+	if o.Stored > 0 {
+		p.LastStored, p.Since = Time{o.At}, Counts{}
+	} else {
+		p.Since.add(o)
+	}
+	if !o.Last.Timestamp.IsZero() && o.Stored+o.Duplicate > 0 {
+		if p.LastRecord == nil {
+			p.LastRecord = new(LastRecord)
+		}
+		*p.LastRecord = o.Last
+	}
+	t.changed(false)
+}
+
+func (c *Counts) add(o Outcome) {
+	c.Stored += uint64(o.Stored)
+	c.Duplicate += uint64(o.Duplicate)
+	c.DeadLettered += uint64(o.Lost)
+	c.Messages += uint64(o.Message)
+}
+
+// Refused notes records or messages that the device shall send again.
+func (d *Device) Refused(reason string, n int) {
+	if d == nil {
+		return
+	}
+	d.track.mu.Lock()
+	defer d.track.mu.Unlock()
+	d.track.presence.each(func(c *Counts) {
+		c.Refused += uint64(n)
+		c.RefusedReason = reason
+	})
+	d.track.changed(false)
+}
+
+// Failed notes an error. It keeps a copy of what of First and Text it has room for.
+func (d *Device) Failed(e Error) {
+	if d == nil {
+		return
+	}
+	e.First = slices.Clone(e.First[:min(len(e.First), MaxFirst)])
+	e.Text = strings.ToValidUTF8(e.Text[:min(len(e.Text), MaxErrorText)], "")
+	d.track.mu.Lock()
+	defer d.track.mu.Unlock()
+	p := &d.track.presence
+	if e.Cause == CauseCRC {
+		p.each(func(c *Counts) { c.WrongCRC++ })
+	}
+	d.track.changed(p.LastError == nil || p.LastError.Cause != e.Cause)
+	p.LastError = &e
+}
+
+func (p *Presence) seen(at time.Time) {
+	if p.FirstSeen.IsZero() {
+		p.FirstSeen = Time{at}
+	}
+	if at.After(p.LastSeen.Time) {
+		p.LastSeen = Time{at}
+	}
+}
+
+// each does the same to both counts.
+func (p *Presence) each(do func(*Counts)) {
+	do(&p.Counts)
+	do(&p.Since)
+}
+
+func (p *Presence) takenOver(t TakeOver) {
+	p.TakenOver++
+	p.TakeOvers = append(p.TakeOvers, t)
+	if above := len(p.TakeOvers) - maxTakeOvers; above > 0 {
+		p.TakeOvers = slices.Delete(p.TakeOvers, 0, above)
+	}
+}
+
+// Presence is what is known here of the device of that IMEI, and false if it was never seen. What only datagrams have
+// said stands beside what is known of its connections, or alone if there is no more.
+func (m *Memory) Presence(imei string) (Presence, bool) {
+	if m == nil {
+		return Presence{}, false
+	}
+	p, known := m.devices.view(imei)
+	claimed, byDatagrams := m.claimed.view(imei + claimedSuffix)
+	switch {
+	case known && byDatagrams:
+		p.Datagrams = &claimed
+	case byDatagrams:
+		return claimed, true
+	}
+	return p, known
+}
+
+// view is the presence of the key's device, and false if it was never seen.
+func (t *table) view(key string) (Presence, bool) {
+	d := t.find(key)
+	if d == nil {
+		return Presence{}, false
+	}
+	return d.view()
+}
+
+// view is a copy of what is known, and false if the device was never seen.
+func (d *Device) view() (Presence, bool) {
+	d.track.mu.Lock()
+	p := d.track.presence
+	p.TakeOvers = slices.Clone(p.TakeOvers)
+	if p.LastRecord != nil {
+		p.LastRecord = new(*p.LastRecord)
+	}
+	d.track.mu.Unlock()
+	p.IMEI = d.imei()
+	if d.claimed() {
+		p.Claimed = true
+		p.Connected = time.Since(p.LastSeen.Time) <= d.memory.DatagramIdle
+	}
+	d.addModel(&p)
+	return p, !p.FirstSeen.IsZero()
+}
+
+func (d *Device) addModel(p *Presence) {
+	r := d.meaning.Current()
+	if families := r.Candidates(); len(families) == 1 {
+		p.Family = families[0].String()
+	}
+	p.Model = r.Model()
+	d.mu.Lock()
+	p.Firmware = d.said.Firmware
+	d.mu.Unlock()
+}
