@@ -109,7 +109,8 @@ func TestDemo(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out, errOut)
 	}
-	for _, text := range []string{"devices connect to", "km/h", "acknowledged", "stored"} {
+	for _, text := range []string{"devices connect to", "km/h", "acknowledged", "stored",
+		"see it all at       http://127.0.0.1:"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("does not say %q:\n%s", text, out)
 		}

@@ -111,8 +111,9 @@ func (s *service) startAdmin(ctx context.Context) error {
 		return err
 	}
 	s.commands.address = listeners[0].Addr()
+	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
 	s.commands.admin = admin.NewServer(admin.Options{
-		Commands: s.commands.dispatcher, Devices: s, Token: s.config.AdminToken,
+		Commands: s.commands.dispatcher, Devices: s, Overview: s.overview, Token: s.config.AdminToken,
 		MaxConnections: httpConnections(s.config, admin.MaxConnections), Logger: s.logger,
 	})
 	for _, l := range listeners {

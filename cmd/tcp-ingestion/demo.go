@@ -76,8 +76,12 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(err.Error(), exitFailure)
 	}
 	out := cmd.Root().Writer
-	fmt.Fprintf(out, "devices connect to  %v\nmetrics             http://127.0.0.1:%d/metrics\nrecords go to       %s\n\n",
+	fmt.Fprintf(out, "devices connect to  %v\nmetrics             http://127.0.0.1:%d/metrics\nrecords go to       %s\n",
 		s.devicesAddress, port(s.opsAddress), filepath.Join(c.DataDir, "telemetry.db"))
+	if page := s.pageURL(); page != "" {
+		fmt.Fprintf(out, "see it all at       %s\n", page)
+	}
+	fmt.Fprintln(out)
 
 	before, err := s.engine.Probe(ctx)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
@@ -48,12 +49,14 @@ type service struct {
 	packets   *ingest.PacketServer // nil without UDP
 	monitor   *ops.Monitor
 	durable   *ops.Durability
+	overview  *overview.Overview
 	ops       *ops.Server
 	listening atomic.Bool // for devices
 	draining  atomic.Bool
 
 	devicesAddress net.Addr
 	opsAddress     net.Addr
+	pageAddress    atomic.Pointer[net.TCPAddr] // nil without the operator's page
 
 	ends      endings
 	opsFailed chan error         // a HTTP listener's end, if it is not ours
@@ -132,7 +135,11 @@ func (s *service) build() (err error) {
 	s.ends.add(s.endDevices)
 	s.monitor = ops.NewMonitor(s.engine.Probe, registry)
 	s.durable = ops.NewDurability(inspect(s.engine), registry, logger)
-	s.ops = ops.NewServer(registry, s.notReady, s.warnings, s.durable, httpConnections(c, maxOpsHTTP), logger)
+	s.overview = s.newOverview(registry)
+	s.ops = ops.NewServer(ops.Options{
+		Gatherer: registry, NotReady: s.notReady, Warnings: s.warnings, Durability: s.durable, Page: s.pageURL,
+		MaxConnections: httpConnections(c, maxOpsHTTP), Logger: logger,
+	})
 	return nil
 }
 
@@ -175,6 +182,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	if err := s.startAdmin(ctx); err != nil {
 		return err
 	}
+	s.startOverview(watch)
 	s.startMemory(ctx, watch)
 	s.commands.start()
 	s.onReload("COMMAND_POLICY", s.reloadPolicy)

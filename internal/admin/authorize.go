@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin/page"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
@@ -61,19 +63,32 @@ func (s *Server) unauthorized(r *http.Request) *Problem {
 
 func (s *Server) denies(crossOrigin *http.CrossOriginProtection, r *http.Request) *Problem {
 	switch {
-	case s.Token != "" && !s.authorized(r):
-		return s.unauthorized(r)
 	case s.Token == "" && !isLoopback(r.Host):
 		return problem(http.StatusForbidden,
 			"without ADMIN_TOKEN only requests to localhost or a loopback address are answered")
-	case crossOrigin.Check(r) != nil:
+	case page.Serves(r.URL.Path):
+		return nil // the same for everybody, and nothing secret in it
+	case s.Token != "" && !s.authorized(r):
+		return s.unauthorized(r)
+	case crossOrigin.Check(r) != nil || fromElsewhere(r):
 		return problem(http.StatusForbidden, "the request comes from a web page of another origin")
+	case s.Token == "" && r.Method != http.MethodGet && r.Header.Get(fetchSite) != "":
+		return problem(http.StatusForbidden, "without ADMIN_TOKEN nothing can be changed from a web page")
 	}
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost &&
 		(err != nil || mediaType != "application/json") {
 		return problem(http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
 	}
 	return nil
+}
+
+// fetchSite is the header in which a browser says where a request comes from. No page can set it.
+const fetchSite = "Sec-Fetch-Site"
+
+// fromElsewhere reports whether a browser says that a page of another origin asks. It could not read the answer, but
+// make work.
+func fromElsewhere(r *http.Request) bool {
+	return !slices.Contains([]string{"", "none", "same-origin"}, r.Header.Get(fetchSite))
 }
 
 const hashSize = sha256.Size

@@ -275,7 +275,7 @@ func TestPathsAndMethods(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{"GET", "/", 404, ""},
+		{"GET", "/v1", 404, ""},
 		{"GET", "/v1/devices/", 404, ""},
 		{"GET", "/v2/devices", 404, ""},
 		{"GET", commandsOf(present), 405, "POST"},

@@ -1,4 +1,5 @@
-// Package admin is the HTTP API for commands to devices, its server and its client.
+// Package admin is the HTTP API for commands to devices and for who is connected, its server and its client; and the
+// operator's page at /, which shows in a browser what the API says.
 //
 // # Send a command
 //
@@ -97,6 +98,25 @@
 // frames and records are those acknowledged on this connection; codec is missing before the first of them, and model
 // if the device was never asked for it.
 //
+// # The service at a glance
+//
+//	GET /v1/status
+//
+//	$ curl http://127.0.0.1:9091/v1/status
+//	200 {"now":"2026-11-22T11:00:00Z","instance":"one","version":"…","started":"2026-11-22T10:00:00Z",
+//	     "ready":true,"engine":{"name":"redis 7.0.15","class":"fsync","durability":"every record fsynced before its ACK",
+//	     "records":371},"records":{"received":{"total":0,"per_second":0},"published":{…},"duplicate":{…},
+//	     "dead_lettered":{…},"refused":{…}},"queue":{"depth":0,"capacity":0},"connections":{"tcp":1},
+//	     "groups":[{"name":"flespi","lag":0,"unread":12,"oldest_seconds":0.4}],
+//	     "alerts":[{"name":"IngestionDeadLetters","severity":"info","firing":true,
+//	     "since":"2026-11-22T11:00:00Z","fires_at":"2026-11-22T11:00:00Z"}],
+//	     "not_evaluated":[{"name":"IngestionDown","why":"only from outside"}]}
+//
+// reasons say why it is not ready, warnings what else does not work; certificate_days is there with TLS. Figures are a
+// few seconds old at most, those of a second are over the last ten, and what is not known is left out. alerts are those
+// of deploy/prometheus/alerts.yml whose condition holds at this instance, by the last hour at most; not_evaluated are
+// those that one instance cannot know of.
+//
 // # Errors
 //
 // Their body is {"error":"…"}, with what else is known: fields, reason, id, entry.
@@ -123,7 +143,14 @@
 //
 // Without one, whoever is on this machine may, but no web page that is shown on it: requests are answered only if they
 // are made to localhost or a loopback address by name, which those of a rebound DNS name are not; commands only if they
-// are JSON, which no page of another origin sends unasked; and no origin is given leave to (CORS).
+// are JSON, which no page of another origin sends unasked; and no origin is given leave to (CORS). What a browser says
+// comes from another origin is refused. The operator's page may read, and change nothing: not even that page is given
+// what nobody has asked a token for.
+//
+// The page's own files are given to everybody who may reach the port: they are the same for all, and what they show
+// they ask the API for. The page keeps the token that it is given in its tab (sessionStorage) and sends it in the header
+// of its own requests, as any program does. There is no cookie, which a browser would also send to whatever else is
+// served on this host, at any port, and add to requests that other pages make.
 //
 // The API speaks plain HTTP. Between machines, put a proxy with TLS before it, or a tunnel.
 package admin

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
@@ -139,6 +140,23 @@ func device(imei string) command.Device {
 	}
 }
 
+// calm is a service that does well.
+type calm struct{}
+
+func (calm) Status() *overview.Status {
+	at := time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC)
+	return &overview.Status{
+		Now: at, Instance: "one", Version: "v1", Started: at.Add(-time.Hour), Ready: true,
+		Engine:      overview.Engine{Name: "redis 7.0.15", Class: "fsync", Records: new(float64(371))},
+		Groups:      []overview.Group{{Name: "flespi", Lag: new(0.0), Unread: new(12.0), OldestSeconds: new(0.4)}},
+		Connections: map[string]int{"tcp": 1},
+		Alerts: []overview.Alert{{
+			Name: "IngestionDeadLetters", Severity: "info", Firing: true, Since: at, FiresAt: at,
+		}},
+		NotEvaluated: []overview.NotEvaluated{{Name: "IngestionDown", Why: "only from outside"}},
+	}
+}
+
 // running is a server and what is behind it.
 type running struct {
 	*Server
@@ -154,6 +172,9 @@ func start(t *testing.T, o Options) *running {
 	o.Commands, o.Logger = r.memory, slog.New(slog.NewTextHandler(r.log, nil))
 	if o.Devices == nil {
 		o.Devices = fleet{device(present)}
+	}
+	if o.Overview == nil {
+		o.Overview = calm{}
 	}
 	r.Server = NewServer(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

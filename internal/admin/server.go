@@ -11,9 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin/page"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 )
 
 // Commands is what the API does with commands; a [command.Dispatcher] is one. Their errors that are not named here are
@@ -36,10 +38,16 @@ type Devices interface {
 	Device(imei string) (command.Device, bool)
 }
 
+// Overview is the service at a glance.
+type Overview interface {
+	Status() *overview.Status
+}
+
 // Options are what the API is made of.
 type Options struct {
 	Commands Commands
 	Devices  Devices
+	Overview Overview
 	Token    string // if it is empty no token is needed: listen on a loopback address only
 	Logger   *slog.Logger
 
@@ -94,8 +102,12 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/v1/devices/{imei}", methods{http.MethodGet: s.showDevice})
 	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodPost: s.submit})
 	mux.Handle("/v1/devices/{imei}/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
+	mux.Handle("/v1/status", methods{http.MethodGet: s.status})
+	shown := page.New(page.Options{ReadOnly: s.Token == ""})
+	mux.Handle("/{$}", shown)
+	mux.Handle(page.Prefix, shown)
 	mux.Handle("/", handler(func(http.ResponseWriter, *http.Request) error {
-		return problem(http.StatusNotFound, "no such path; it begins with /v1/devices")
+		return problem(http.StatusNotFound, "no such path; the API's begin with /v1/")
 	}))
 	return mux
 }

@@ -4,6 +4,7 @@ package ops
 import (
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"time"
@@ -23,31 +24,69 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// NewServer returns a server. notReady gives the reasons why the process should get no new devices, none if it
-// should, warnings what does not work and is no such reason, and durability what the engine promises, in words. It has
-// so many connections at most.
-func NewServer(g prometheus.Gatherer, notReady, warnings func() []string, durability fmt.Stringer, maxConnections int,
-	logger *slog.Logger) *Server {
+// Options are what the server is made of.
+type Options struct {
+	Gatherer       prometheus.Gatherer
+	NotReady       func() []string // why the process should get no new devices; none if it should
+	Warnings       func() []string // what does not work and is no such reason
+	Durability     fmt.Stringer    // what the engine promises, in words
+	Page           func() string   // the URL of the operator's page; empty without it
+	MaxConnections int
+	Logger         *slog.Logger
+}
+
+// NewServer returns a server that listens to nobody yet.
+func NewServer(o Options) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		answer := map[string]any{"ready": true, "durability": durability.String()}
-		if w := warnings(); len(w) > 0 {
-			answer["warnings"] = w
-		}
-		if reasons := notReady(); len(reasons) > 0 {
-			answer["ready"], answer["reasons"] = false, reasons
-			writeJSON(w, http.StatusServiceUnavailable, answer)
-			return
-		}
-		writeJSON(w, http.StatusOK, answer)
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /readyz", o.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /{$}", o.links)
 	return &Server{httpserver.New(httpserver.Options{
-		Handler: mux, MaxConnections: maxConnections, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, Logger: logger,
+		Handler: mux, MaxConnections: o.MaxConnections, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Logger: o.Logger,
 	})}
+}
+
+func (o *Options) ready(w http.ResponseWriter, _ *http.Request) {
+	answer := map[string]any{"ready": true, "durability": o.Durability.String()}
+	if w := o.Warnings(); len(w) > 0 {
+		answer["warnings"] = w
+	}
+	if reasons := o.NotReady(); len(reasons) > 0 {
+		answer["ready"], answer["reasons"] = false, reasons
+		writeJSON(w, http.StatusServiceUnavailable, answer)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// linksPage is for whoever opens the port in a browser.
+var linksPage = template.Must(template.New("links").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>tcp-ingestion</title>
+<h1>tcp-ingestion</h1>
+<ul>
+<li><a href="/metrics">/metrics</a>: for Prometheus
+<li><a href="/readyz">/readyz</a>: whether new devices should come here, and why not
+<li><a href="/healthz">/healthz</a>: whether the process serves
+{{- if .}}
+<li><a href="{{.}}">{{.}}</a>: the operator's page
+{{- else}}
+<li>The operator's page is off: set ADMIN_ADDRESS.
+{{- end}}
+</ul>
+`))
+
+func (o *Options) links(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_ = linksPage.Execute(w, o.Page()) // whoever asked may have left
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
