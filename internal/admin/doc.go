@@ -148,7 +148,7 @@
 // what nobody has asked a token for.
 //
 // The page's own files are given to everybody who may reach the port: they are the same for all, and what they show
-// they ask the API for. The page keeps the token that it is given in its tab (sessionStorage) and sends it in the header
+// they ask the API for. The page keeps the token that it is given in its tab (sessionStorage) and sends it in a header
 // of its own requests, as any program does. There is no cookie, which a browser would also send to whatever else is
 // served on this host, at any port, and add to requests that other pages make.
 //
