@@ -119,6 +119,7 @@ var metricGroups = []struct{ heading, pattern string }{
 	{"Devices", `^teltonika_(devices|device_store|getver|dictionary)_`},
 	{"Flow", `^teltonika_(frames|records|messages|unknown|priority|udp)_`},
 	{"Commands", `^teltonika_(command|commands|device_messages)_`},
+	{"Taps", `^teltonika_(tap|taps)_`},
 	{"TLS and balancers", `^teltonika_(tls|proxy)_`},
 	{"Latency and queue", `^teltonika_(ack|publish)_`},
 	{"Engine", `^telemetry_`},

@@ -23,6 +23,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
@@ -44,6 +45,7 @@ type service struct {
 	sockets   *listen.Set
 	balancers *transport.Balancers
 	tls       *tlsserver.Server // nil without TLS
+	tap       *tap.Hub
 	sessions  *teltonikasession.Adapter
 	server    *ingest.Server
 	packets   *ingest.PacketServer // nil without UDP
@@ -117,9 +119,10 @@ func (s *service) build() (err error) {
 	}
 	s.ends.add(s.endWatching)
 	s.ends.add(s.endCommands)
+	s.tap = tap.NewHub(registry)
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
-		Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, Signals: c.Signals,
+		Tap: s.tap, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, Signals: c.Signals,
 		RecordRaw:    c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		UnlistedAddressBytes: c.UnlistedAddressByteRate,

@@ -17,6 +17,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -26,12 +27,13 @@ type Authority interface {
 }
 
 // Options are the sessions' settings. All fields are needed, but Signals, RecordRaw, Listed, StrictAuth, Commands,
-// Devices and the rates of those that are not listed.
+// Devices, Tap and the rates of those that are not listed.
 type Options struct {
 	Publisher            *publish.Publisher
 	Authority            Authority
 	Commands             Commands
 	Devices              *devices.Memory // nil: nothing is known of devices
+	Tap                  *tap.Hub        // nil: nobody looks at packets
 	Listed               bool            // the authority has a list: only those on it are devices without doubt
 	StrictAuth           bool            // refuse unknown devices instead of only labelling them
 	Signals              bool            // publish what the elements of Devices mean too

@@ -10,6 +10,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -57,6 +58,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	d, err := teltonika.ParseDatagram(p.Data)
 	if err != nil {
 		a.Metrics.udp.handshake("malformed", false)
+		a.showRefusedDatagram(&p, "", tap.Malformed, err)
 		a.Logger.Warn("datagram malformed", "remote", p.From.String(), "error", err)
 		return nil
 	}
@@ -66,6 +68,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	known := a.Authority.Known(d.IMEI)
 	if !known && a.StrictAuth {
 		a.Metrics.udp.handshake("rejected", known)
+		a.showRefusedDatagram(&p, d.IMEI, tap.Rejected, nil)
 		a.Logger.Warn("datagram refused, device is unknown", "imei", d.IMEI, "remote", p.From.String())
 		return nil
 	}
@@ -75,7 +78,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	defer from.Release()
 	o := &pendingDatagram{Adapter: a, packet: p, known: known, id: d.PacketID, avlID: d.AVLPacketID}
 	o.packet.Data = nil // it is ours no longer than Take lasts
-	if len(p.Data) > largeDatagram {
+	if len(p.Data) > largeDatagram || a.watches(d.IMEI, p.From) {
 		o.bytes = bytes.Clone(p.Data)
 	}
 	w.source = source{
@@ -96,6 +99,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	case err == nil: // there is nothing to store
 		o.end(publish.Outcome{}, nil)
 	default:
+		o.show(notAcknowledged, err)
 		o.see(notAcknowledged)
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 // device is who is logged in on a connection, as others see it. When another device logs in on the connection, that one
 // gets a device of its own, and what was meant for the first cannot reach it. It implements command.Sender.
 type device struct {
-	imei  string
 	known *devices.Device // nil without Options.Devices
 	visit uint64          // the connection's number there
 	stats deviceStats

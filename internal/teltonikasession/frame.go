@@ -43,6 +43,7 @@ func (s *session) takeFrame() ingest.CloseReason {
 	reason := s.dispose(w, err)
 	s.device.stats.add(w)
 	w.heard()
+	s.showFrame(w, err, reason)
 	s.device.end(w.acknowledged >= 0)
 	came := w.Received.Sub(s.began)
 	if s.streams = s.lastFrame > 0 && came-s.lastFrame < restAfter; !s.streams {

@@ -16,7 +16,10 @@ import (
 func (s *session) login() ingest.CloseReason {
 	until := time.Now().Add(s.conn.LoginTime(s.HandshakeTimeout))
 	if err := s.awaitLogin(time.Until(until)); err != nil {
-		return s.cutShort(s.begunWith("login"), err)
+		cut := s.begunWith("login")
+		reason := s.cutShort(cut, err)
+		s.showLogin("", cut.first, cut, reason)
+		return reason
 	}
 	return s.logIn(until)
 }
@@ -47,9 +50,18 @@ func (s *session) awaitLogin(wait time.Duration) error {
 // logIn takes the login that has begun and answers it. From then on the connection is that device's.
 func (s *session) logIn(until time.Time) ingest.CloseReason {
 	imei, login, err := s.readLogin()
+	var reason ingest.CloseReason
 	if err != nil {
-		return s.loginFailed(login, err)
+		reason = s.loginFailed(login, err)
+	} else {
+		reason = s.admit(imei, until)
 	}
+	s.showLogin(imei, login, err, reason)
+	return reason
+}
+
+// admit answers the login, and lets the device in if it may.
+func (s *session) admit(imei string, until time.Time) ingest.CloseReason {
 	asked := time.Now()
 	known, reason := s.mayLogIn(imei, until)
 	if reason != "" {
@@ -80,7 +92,7 @@ func (s *session) become(imei string, known bool, waited time.Duration) (uint64,
 		return 0, err
 	}
 	s.device = &device{
-		imei: imei, known: s.Devices.Hold(imei), sender: sender{session: s, loggedIn: time.Now()},
+		known: s.Devices.Hold(imei), sender: sender{session: s, imei: imei, loggedIn: time.Now()},
 	}
 	s.device.visit = s.device.known.LoggedIn(devices.Visit{
 		At: s.device.loggedIn, Address: s.conn.RemoteAddr().String(), Transport: s.conn.Transport(),

@@ -12,6 +12,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -53,6 +54,9 @@ func (s *session) withoutAnswers(w *frameContext) {
 	answers := w.items - len(w.packet.Messages)
 	w.stats.messagesAnswered(w.Codec, answers)
 	w.items -= answers
+	if answers > 0 {
+		w.fate.outcome = tap.CommandAnswer
+	}
 }
 
 // allowUnlisted waits until a device that is on no list may store the messages.

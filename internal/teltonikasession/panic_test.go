@@ -43,7 +43,7 @@ func buggyFrame(quota *publish.Quota) *frameContext {
 // Not even a bug in the encoding of a frame may cost the queue room, which belongs to all devices.
 func TestPanicGivesTheQueuesRoomBack(t *testing.T) {
 	serve(t, func(s *service) {
-		session := &session{Adapter: s.adapter, device: &device{imei: imei}}
+		session := &session{Adapter: s.adapter, device: &device{sender: sender{imei: imei}}}
 		func() {
 			defer func() {
 				if recover() == nil {

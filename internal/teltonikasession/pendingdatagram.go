@@ -22,7 +22,7 @@ type pendingDatagram struct {
 	*Adapter
 	source
 	packet ingest.Packet // without its bytes
-	bytes  []byte        // of a large one
+	bytes  []byte        // of a large one, and of one that a tap shows
 	known  bool
 	id     uint16 // the packet's, echoed
 	avlID  byte   // the AVL packet's, echoed
@@ -66,6 +66,7 @@ func (o *pendingDatagram) end(outcome publish.Outcome, err error) {
 	if !stored || !o.Codec.IsAVL() || !o.answer(acknowledged) {
 		acknowledged = notAcknowledged
 	}
+	o.show(acknowledged, err)
 	o.see(acknowledged)
 }
 

@@ -32,7 +32,10 @@ func (w *frameContext) heard() {
 }
 
 // failed notes why a packet stopped at a step.
-func (o *source) failed(d *disposition, err error) { noteError(o.device, d.cause(), err, o.first) }
+func (o *source) failed(d *disposition, err error) {
+	o.fate.stopped(d)
+	noteError(o.device, d.cause(), err, o.first)
+}
 
 func noteError(d *devices.Device, cause string, err error, first []byte) {
 	d.Failed(devices.Error{At: devices.Time{Time: time.Now()}, Cause: cause, Text: err.Error(), First: first})

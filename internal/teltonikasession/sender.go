@@ -42,6 +42,7 @@ var (
 // waits.
 type sender struct {
 	session  *session
+	imei     string
 	loggedIn time.Time
 
 	mu      sync.Mutex
@@ -179,6 +180,7 @@ func (s *sender) sendWaiting() {
 		s.broken = true
 		s.session.conn.Close()
 	}
+	s.session.showCommand(s.imei, out, err)
 	out.done <- err
 }
 

@@ -9,6 +9,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 )
 
 // source says whose a packet is, how it came, and what of it is not yet in the books: what is still known when its
@@ -28,6 +29,7 @@ type source struct {
 	deadLetter string // the reason for which the packet is stored as a dead letter; empty if it is not
 	items      int    // records or messages counted as received, and not yet as anything else
 	lost       int    // records that only the dead letter has
+	fate       fate
 }
 
 // source is that of the frames that come by the session.
@@ -66,12 +68,13 @@ func (o *source) refuse(reason string) {
 	default:
 		o.stats.refused(reason, o.items)
 	}
-	o.items = 0
+	o.items, o.fate = 0, fate{tap.Refused, reason}
 }
 
 // stored counts what a frame of the publisher's has come to.
 func (o *source) stored(outcome publish.Outcome) {
 	o.remember(outcome)
+	o.settled(outcome)
 	switch {
 	case o.deadLetter != "" && o.Codec.IsMessage():
 		o.stats.messagesDeadLettered(o.Codec, o.items)
