@@ -119,11 +119,10 @@ var metricGroups = []struct{ heading, pattern string }{
 	{"Devices", `^teltonika_(devices|device_store|getver|dictionary)_`},
 	{"Flow", `^teltonika_(frames|records|messages|unknown|priority|udp)_`},
 	{"Commands", `^teltonika_(command|commands|device_messages)_`},
-	{"Taps", `^teltonika_(tap|taps)_`},
 	{"TLS and balancers", `^teltonika_(tls|proxy)_`},
 	{"Latency and queue", `^teltonika_(ack|publish)_`},
 	{"Engine", `^telemetry_`},
-	{"Program", `^tcp_ingestion_`},
+	{"Program", `^(tcp_ingestion|teltonika_taps?)_`},
 }
 
 // TestDocsMetrics: the pages say of each metric what its help says, and what they, the alert rules and the dashboard

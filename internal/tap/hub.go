@@ -47,15 +47,12 @@ type Hub struct {
 func NewHub(r prometheus.Registerer) *Hub {
 	to := metric.For(r)
 	packets := to.Counters("teltonika_tap_packets_total",
-		"Packets that a tap asked for: shown, or dropped because its reader is too slow or they were more than 500 a second.",
-		"result")
-	h := &Hub{
-		opened:  to.Counter("teltonika_taps_opened_total", "Taps opened, each of which is in the log."),
+		"Packets for taps: shown, or dropped because the reader is too slow or they were more than 500 a second.", "result")
+	return &Hub{
+		opened:  to.Counter("teltonika_taps_opened_total", "Taps opened. Each is in the log."),
 		shown:   packets.WithLabelValues("shown"),
 		dropped: packets.WithLabelValues("dropped"),
 	}
-	to.GaugeFunc("teltonika_taps_open", "Taps that are open; 16 at the most.", func() float64 { return float64(len(h.all())) })
-	return h
 }
 
 // Watched reports whether a tap is open.
