@@ -14,6 +14,7 @@ import (
 	"time"
 
 	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -27,13 +28,14 @@ type Authority interface {
 }
 
 // Options are the sessions' settings. All fields are needed, but Signals, RecordRaw, Listed, StrictAuth, Commands,
-// Devices, Tap and the rates of those that are not listed.
+// Devices, Strangers, Tap and the rates of those that are not listed.
 type Options struct {
 	Publisher            *publish.Publisher
 	Authority            Authority
 	Commands             Commands
 	Devices              *devices.Memory // nil: nothing is known of devices
 	Tap                  *tap.Hub        // nil: nobody looks at packets
+	Strangers            *stranger.Ring  // nil: nothing is known of those who do not log in
 	Listed               bool            // the authority has a list: only those on it are devices without doubt
 	StrictAuth           bool            // refuse unknown devices instead of only labelling them
 	Signals              bool            // publish what the elements of Devices mean too
@@ -103,7 +105,10 @@ func (s *session) Step() ingest.CloseReason {
 }
 
 // End implements ingest.Session.
-func (s *session) End(reason ingest.CloseReason) { s.leave(reason) }
+func (s *session) End(reason ingest.CloseReason) {
+	s.turnedAway(reason)
+	s.leave(reason)
+}
 
 // leave parts with the device that is logged in, if there is one.
 func (s *session) leave(reason ingest.CloseReason) {

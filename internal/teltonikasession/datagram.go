@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
@@ -59,7 +60,10 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	if err != nil {
 		a.Metrics.udp.handshake("malformed", false)
 		a.showRefusedDatagram(&p, "", tap.Malformed, err)
-		a.Logger.Warn("datagram malformed", "remote", p.From.String(), "error", err)
+		who, _ := a.Strangers.Knock(stranger.Knock{Door: stranger.DoorUDP, Address: p.From.String(),
+			Cause: stranger.CauseNoDatagram, First: p.Data})
+		a.Logger.Warn("datagram malformed", "remote", who.Address, "first", firstBytes(who.First), "cause", who.Text,
+			"error", err)
 		return nil
 	}
 	if !d.LengthOK() {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -107,8 +108,8 @@ func TestLoginsAreNotForeign(t *testing.T) {
 	for _, id := range []string{imei, "1", "0000000000000", "00abcdef", "ImeiX"} {
 		login := loginOf(id)
 		for n := range len(login) {
-			if cause := foreignCause(login[:n]); cause != "" {
-				t.Errorf("%x is called %s", login[:n], cause)
+			if p, known := stranger.Identify(login[:n]); known {
+				t.Errorf("%x is called %s", login[:n], p.Text)
 			}
 		}
 	}

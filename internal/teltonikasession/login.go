@@ -7,6 +7,7 @@ import (
 	"time"
 
 	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -72,7 +73,11 @@ func (s *session) admit(imei string, until time.Time) ingest.CloseReason {
 	}
 	number, err := s.become(imei, known, time.Since(asked))
 	if err != nil {
-		return s.conn.Reason(err)
+		reason := s.conn.Reason(err)
+		if reason == ingest.ReasonLimit {
+			s.knock(stranger.CauseLimit, nil, imei)
+		}
+		return reason
 	}
 	if reason := s.welcome(known); reason != "" {
 		return reason
@@ -219,9 +224,11 @@ func (s *session) loginFailed(login []byte, err error) ingest.CloseReason {
 		return s.lost(login, err)
 	}
 	s.refused("malformed", false)
+	login = s.more(login)
+	s.knock(stranger.CauseMalformedLogin, login, "")
 	attrs := []any{"remote", s.conn.RemoteAddr().String(), "first", firstBytes(login), "error", err}
-	if cause := foreignCause(login); cause != "" {
-		attrs = append(attrs, "cause", cause)
+	if p, known := stranger.Identify(login); known {
+		attrs = append(attrs, "cause", p.Text)
 	}
 	s.Logger.Log(context.Background(), s.refusalLevel(), "login malformed", attrs...)
 	return ReasonMalformedLogin

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
@@ -54,11 +55,23 @@ func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 	}
 	switch reason {
 	case ingest.ReasonPeerClosed, ingest.ReasonIOError, ReasonFrameTimeout, ingest.ReasonHandshakeTimeout:
-		if p.have > 0 {
+		switch {
+		case p.have > 0:
 			s.logPartial(p, reason, err)
+		case s.device == nil:
+			s.logSilent(reason)
 		}
 	}
 	return reason
+}
+
+// logSilent leaves a line on a connection on which nothing came, if its address has not done that lately: a health check
+// that ends a plain connection looks like that every few seconds.
+func (s *session) logSilent(reason ingest.CloseReason) {
+	if who, news := s.knock(stranger.CauseSilent, nil, ""); news {
+		s.Logger.Info("connection ended without a byte", "remote", who.Address, "transport", s.conn.Transport(),
+			"reason", string(reason), "cause", who.Text)
+	}
 }
 
 func (s *session) logPartial(p *partial, reason ingest.CloseReason, err error) {
@@ -66,6 +79,8 @@ func (s *session) logPartial(p *partial, reason ingest.CloseReason, err error) {
 	if s.device != nil {
 		imei = s.device.imei
 		noteError(s.device.known, devices.CauseCutOff, fmt.Errorf("%d of %d bytes: %w", p.have, p.size, err), p.first)
+	} else {
+		s.knock(stranger.CauseCutOff, p.first, "")
 	}
 	s.Logger.Log(context.Background(), s.refusalLevel(), "connection ended inside a frame or login",
 		"imei", imei, "remote", s.conn.RemoteAddr().String(), "transport", s.conn.Transport(), "reason", string(reason),
@@ -75,10 +90,10 @@ func (s *session) logPartial(p *partial, reason ingest.CloseReason, err error) {
 
 // cause is what most probably is behind it.
 func (p *partial) cause(reason ingest.CloseReason) string {
-	foreign := foreignCause(p.first)
+	foreign, known := stranger.Identify(p.first)
 	switch {
-	case foreign != "" && p.inside == "login":
-		return foreign
+	case known && p.inside == "login":
+		return foreign.Text
 	case reason == ReasonFrameTimeout || reason == ingest.ReasonHandshakeTimeout:
 		return "the rest did not come in time: a link that loses large packets (its MTU), or a length that is too high"
 	case reason == ingest.ReasonPeerClosed:

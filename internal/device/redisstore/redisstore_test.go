@@ -9,6 +9,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/devicetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -27,6 +28,16 @@ func newStore(t *testing.T, url string) *Store {
 func TestStore(t *testing.T) {
 	servers := map[string]*testkit.Redis{} // each test's own
 	devicetest.Run(t, func(t *testing.T) device.Store {
+		if servers[t.Name()] == nil {
+			servers[t.Name()] = testkit.StartRedis(t)
+		}
+		return newStore(t, servers[t.Name()].URL())
+	})
+}
+
+func TestStrangers(t *testing.T) {
+	servers := map[string]*testkit.Redis{} // each test's own
+	devicetest.RunStrangers(t, func(t *testing.T) stranger.Store {
 		if servers[t.Name()] == nil {
 			servers[t.Name()] = testkit.StartRedis(t)
 		}
@@ -113,11 +124,19 @@ func TestKeysOfOthers(t *testing.T) {
 // The rights that docs/redis.md asks for are enough.
 func TestFewRights(t *testing.T) {
 	server := testkit.StartRedis(t)
-	server.Do("ACL", "SETUSER", "gate", "on", ">hunter2", "~device:*", "~devices:kept", "+hmget", "+hset", "+pexpire",
+	server.Do("ACL", "SETUSER", "gate", "on", ">hunter2", "~device:*", "~devices:kept",
+		"~devices:strangers*", "+hdel", "+hmget", "+hset", "+pexpire",
 		"+eval", "+evalsha", "+type", "+exists", "+del", "+time", "+zadd", "+zrem", "+zcard", "+zrange", "+zrangebyscore")
 	s := newStore(t, "redis://gate:hunter2@"+server.Addr())
 	save(t, s, imei(1))
 	if all, err := s.Load(t.Context(), []string{imei(1)}); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+	one := []stranger.Kept{{ID: "a", At: time.Now(), JSON: []byte("{}")}}
+	if err := s.SaveStrangers(t.Context(), one, []string{"b"}); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.LoadStrangers(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("%v, %v", all, err)
 	}
 }

@@ -29,7 +29,7 @@ var steps = []string{retention.Schema + `
 CREATE TABLE devices (
 	imei TEXT PRIMARY KEY, evidence BLOB NOT NULL, model TEXT NOT NULL, firmware TEXT NOT NULL, asked INTEGER NOT NULL,
 	saved_at INTEGER NOT NULL, kept_since INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX devices_seq ON devices (seq);`}
+CREATE INDEX devices_seq ON devices (seq);`, strangersSchema}
 
 const (
 	selectDevices = `SELECT imei, evidence, model, firmware, asked FROM devices

@@ -11,6 +11,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/devicetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
@@ -26,6 +27,10 @@ func newStore(t *testing.T, dir string) *Store {
 
 func TestStore(t *testing.T) {
 	devicetest.Run(t, func(t *testing.T) device.Store { return newStore(t, filepath.Dir(t.TempDir())) })
+}
+
+func TestStrangers(t *testing.T) {
+	devicetest.RunStrangers(t, func(t *testing.T) stranger.Store { return newStore(t, filepath.Dir(t.TempDir())) })
 }
 
 func imei(n int) string { return fmt.Sprintf("%015d", 356307042000000+n) }
