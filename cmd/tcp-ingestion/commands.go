@@ -15,6 +15,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 )
 
 // commands is the way to the devices: the dispatcher that carries out what they are asked, the store behind it, and the
@@ -114,7 +115,8 @@ func (s *service) startAdmin(ctx context.Context) error {
 	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
 	s.commands.admin = admin.NewServer(admin.Options{
 		Commands: s.commands.dispatcher, Devices: s, Overview: s.overview, Token: s.config.AdminToken,
-		MaxConnections: httpConnections(s.config, admin.MaxConnections), Logger: s.logger,
+		MaxConnections: httpConnections(s.config, admin.MaxConnections), NotHTTP: s.notHTTP(stranger.DoorAdmin),
+		Logger: s.logger,
 	})
 	for _, l := range listeners {
 		s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())

@@ -170,7 +170,8 @@ func (s *service) plainFront() ingest.Transport {
 }
 
 func (s *service) front(secure *tlsserver.Server, detect bool) *transport.Front {
-	return &transport.Front{Balancers: s.balancers, TLS: secure, Detect: detect, Timeout: s.config.HandshakeTimeout}
+	return &transport.Front{Balancers: s.balancers, TLS: secure, Detect: detect, Timeout: s.config.HandshakeTimeout,
+		Strangers: s.strangers.Ring}
 }
 
 func (s *service) serveDevices(listeners []net.Listener, what string, via ingest.Transport) {

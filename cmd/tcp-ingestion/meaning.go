@@ -67,7 +67,7 @@ func meaningOfDevices(ctx context.Context, c *config.Config, l *slog.Logger) (me
 const keptTimeout = 5 * time.Second
 
 // keptDevices is where the service keeps devices, nil if it has kept none.
-func keptDevices(c *config.Config, l *slog.Logger) (device.Store, error) {
+func keptDevices(c *config.Config, l *slog.Logger) (knownStore, error) {
 	if c.ControlRedisURL == "" {
 		_, err := os.Stat(filepath.Join(c.DataDir, sqlitestore.FileName))
 		if errors.Is(err, fs.ErrNotExist) {

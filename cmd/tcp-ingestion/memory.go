@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,16 +17,24 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/redisstore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/sqlitestore"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
 // memory is what is known of devices, with what keeps it and what is read into it.
 type memory struct {
 	*device.Memory
-	store     device.Store    // nil if there is none
+	store     knownStore
 	overrides device.Follower // nil without DICTIONARY_OVERRIDES
 	models    device.Follower // nil without DEVICE_MODELS
 	end       context.CancelFunc
 	ended     chan struct{}
+}
+
+// knownStore keeps what is known of devices, and of strangers.
+type knownStore interface {
+	device.Store
+	stranger.Store
 }
 
 // newMemory makes the parts, and reads the files that the settings name. Redis need not be reachable. ask is nil if
@@ -84,7 +93,7 @@ func invalidFile(setting, path string, err error) error {
 }
 
 // deviceStore is where devices are kept beyond this process: where commands are.
-func deviceStore(c *config.Config, logger *slog.Logger) (device.Store, error) {
+func deviceStore(c *config.Config, logger *slog.Logger) (knownStore, error) {
 	if c.ControlRedisURL == "" {
 		return sqlitestore.New(c.DataDir, logger)
 	}
@@ -105,7 +114,13 @@ func (s *service) startMemory(ctx, watch context.Context) {
 	m.end = end
 	go func() {
 		defer close(m.ended)
+		var strangers sync.WaitGroup
+		strangers.Go(func() {
+			defer logging.ExitOnPanic(s.logger)
+			s.strangers.Run(run)
+		})
 		m.Run(run)
+		strangers.Wait()
 	}()
 	if s.config.DeviceModels == config.ModelsInRedis {
 		limited, cancel := context.WithTimeout(ctx, modelsTimeout)

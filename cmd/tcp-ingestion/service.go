@@ -17,6 +17,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/authority"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
@@ -41,6 +42,7 @@ type service struct {
 	publisher *publish.Publisher
 	allowList *authority.List // nil if all devices are known
 	memory    *memory
+	strangers *stranger.Sharing
 	commands  *commands
 	sockets   *listen.Set
 	balancers *transport.Balancers
@@ -94,6 +96,7 @@ func (s *service) build() (err error) {
 	if err := allInvalid(balancersErr, tlsErr, policyErr, memoryErr); err != nil {
 		return err
 	}
+	s.strangers = stranger.Share(stranger.NewRing(c.InstanceID), s.memory.store, logger)
 	s.ends.add(s.endOps)
 	entry, err := engineOf(c)
 	if err != nil {
@@ -122,7 +125,8 @@ func (s *service) build() (err error) {
 	s.tap = tap.NewHub(registry)
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
-		Tap: s.tap, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth, Signals: c.Signals,
+		Strangers: s.strangers.Ring, Tap: s.tap, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth,
+		Signals:      c.Signals,
 		RecordRaw:    c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
 		UnlistedAddressBytes: c.UnlistedAddressByteRate,
@@ -132,6 +136,7 @@ func (s *service) build() (err error) {
 	s.server = ingest.New(ingest.Options{
 		Adapter: s.sessions, MaxConnections: maxConnections(c), OpenTimeout: c.HandshakeTimeout + transport.Margin,
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
+		TurnedAway: s.turnedAway,
 	})
 	warnOfDescriptors(c, logger)
 	s.packets = s.newPacketServer(registry)
@@ -141,7 +146,7 @@ func (s *service) build() (err error) {
 	s.overview = s.newOverview(registry)
 	s.ops = ops.NewServer(ops.Options{
 		Gatherer: registry, NotReady: s.notReady, Warnings: s.warnings, Durability: s.durable, Page: s.pageURL,
-		MaxConnections: httpConnections(c, maxOpsHTTP), Logger: logger,
+		MaxConnections: httpConnections(c, maxOpsHTTP), NotHTTP: s.notHTTP(stranger.DoorHTTP), Logger: logger,
 	})
 	return nil
 }

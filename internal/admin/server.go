@@ -51,7 +51,8 @@ type Options struct {
 	Token    string // if it is empty no token is needed: listen on a loopback address only
 	Logger   *slog.Logger
 
-	MaxConnections int // at once, up to the constant of that name, which is what 0 stands for
+	MaxConnections int                                 // at once, up to the constant of that name, which is what 0 stands for
+	NotHTTP        func(remote net.Addr, first []byte) // may be nil; see httpserver.Options
 }
 
 // MaxConnections is the most connections that the API has at once.
@@ -90,7 +91,8 @@ func NewServer(o Options) *Server {
 	}
 	s.closing, s.endWaits = context.WithCancel(context.Background())
 	s.http = httpserver.New(httpserver.Options{
-		Handler: s.contain(s.authorize(s.routes())), MaxConnections: o.MaxConnections, Logger: o.Logger,
+		Handler: s.contain(s.authorize(s.routes())), MaxConnections: o.MaxConnections, NotHTTP: o.NotHTTP,
+		Logger:       o.Logger,
 		WriteTimeout: MaxWait + 30*time.Second, // no ReadTimeout: it would end requests that wait
 	})
 	return s

@@ -11,12 +11,15 @@ import (
 )
 
 // Options are the server's settings. Handler, MaxConnections and Logger are needed.
+//
+// NotHTTP is told of a connection whose first bytes are no request: what of them has arrived, 64 at most.
 type Options struct {
 	Handler        http.Handler
 	MaxConnections int
 	ReadTimeout    time.Duration // for a whole request; 0 if the handler bounds the bodies' time
 	WriteTimeout   time.Duration // for an answer; 0 for none
 	Logger         *slog.Logger
+	NotHTTP        func(remote net.Addr, first []byte)
 }
 
 // For what comes before a request, and between two.
@@ -27,12 +30,15 @@ const (
 )
 
 // Server answers over HTTP.
-type Server struct{ http http.Server }
+type Server struct {
+	http    http.Server
+	notHTTP func(remote net.Addr, first []byte)
+}
 
 // New returns a server that listens to nobody yet.
 func New(o Options) *Server {
 	open := newConns(o.MaxConnections)
-	s := &Server{http.Server{
+	s := &Server{notHTTP: o.NotHTTP, http: http.Server{
 		Handler:           open.handler(o.Handler),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       o.ReadTimeout,
@@ -49,6 +55,9 @@ func New(o Options) *Server {
 
 // Serve answers until Close.
 func (s *Server) Serve(l net.Listener) error {
+	if s.notHTTP != nil {
+		l = &lookingListener{l, s.notHTTP}
+	}
 	if err := s.http.Serve(l); err != http.ErrServerClosed {
 		return err
 	}

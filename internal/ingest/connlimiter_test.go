@@ -158,6 +158,9 @@ func TestFloodOfFailuresIsRefused(t *testing.T) {
 	if !s.log.Has("too many connections without a login") {
 		t.Error("nothing logged")
 	}
+	if told, closed := s.turned.Load(), s.closed(ReasonRateLimited); told == 0 || told > int64(closed) {
+		t.Errorf("told of %d of %v", told, closed)
+	}
 	fleet.say("still here")
 }
 

@@ -35,13 +35,16 @@ type Session interface {
 	End(reason CloseReason)
 }
 
-// Options are the server's settings. All fields are needed, OpenTimeout only with a Transport.
+// Options are the server's settings. All fields are needed but TurnedAway, OpenTimeout only with a Transport.
 type Options struct {
 	Adapter        Adapter
 	MaxConnections int
 	OpenTimeout    time.Duration // for what stands before the device's protocol
 	Metrics        *Metrics
 	Logger         *slog.Logger
+
+	// TurnedAway is told of a connection that had to go before it had a session: ReasonRateLimited or ReasonCrowdedOut.
+	TurnedAway func(remote net.Addr, transport string, reason CloseReason)
 }
 
 // Server accepts connections until Shutdown.
@@ -120,15 +123,13 @@ func (s *Server) handle(conn net.Conn, via Transport) {
 	c := &Conn{Conn: conn, server: s, since: time.Since(s.began), transport: plain, opened: via == nil}
 	if via == nil || !via.Relays(conn.RemoteAddr()) {
 		if c.admit(conn.RemoteAddr()) != nil {
-			s.options.Metrics.closed(ReasonRateLimited, c.transport)
-			conn.Close()
+			s.turnAway(c, ReasonRateLimited)
 			return
 		}
 	}
 	gone, err := s.enter(c)
 	if err != nil {
-		s.options.Metrics.closed(refusal(err), c.transport)
-		conn.Close()
+		s.turnAway(c, refusal(err))
 		return
 	}
 	if gone != nil {
@@ -141,6 +142,19 @@ func (s *Server) handle(conn net.Conn, via Transport) {
 	}
 	c.session = s.options.Adapter.Open(c)
 	go s.serve(c)
+}
+
+// turnAway closes a connection that does not get in.
+func (s *Server) turnAway(c *Conn, reason CloseReason) {
+	s.options.Metrics.closed(reason, c.transport)
+	s.tellTurnedAway(c, reason)
+	c.Conn.Close()
+}
+
+func (s *Server) tellTurnedAway(c *Conn, reason CloseReason) {
+	if s.options.TurnedAway != nil && (reason == ReasonRateLimited || reason == ReasonCrowdedOut) {
+		s.options.TurnedAway(c.RemoteAddr(), c.transport, reason)
+	}
 }
 
 // serve takes the session's steps, until its end or until it asks for a new goroutine.
@@ -174,6 +188,8 @@ func (s *Server) end(c *Conn, reason CloseReason) {
 	if c.session != nil {
 		reason = c.asCheck(reason)
 		c.session.End(reason)
+	} else {
+		s.tellTurnedAway(c, reason)
 	}
 	s.options.Metrics.closed(reason, c.transport)
 	if reason == ReasonShutdown && c.cutFor.Load() == nil {

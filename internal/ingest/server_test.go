@@ -101,13 +101,15 @@ type shell struct {
 	registry *prometheus.Registry
 	listener net.Listener
 	log      *testkit.Log
+	turned   atomic.Int64 // away, before there was a session
 }
 
 func newShell(tb testing.TB, listener net.Listener, maxConnections int) *shell {
 	s := &shell{TB: tb, adapter: &lineAdapter{release: make(chan struct{})}, registry: prometheus.NewRegistry(),
 		listener: listener, log: testkit.NewLog(tb)}
 	s.Server = New(Options{Adapter: s.adapter, MaxConnections: maxConnections,
-		Metrics: NewMetrics(s.registry), Logger: slog.New(slog.NewTextHandler(s.log, nil))})
+		Metrics: NewMetrics(s.registry), Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+		TurnedAway: func(net.Addr, string, CloseReason) { s.turned.Add(1) }})
 	s.Serve(listener, nil)
 	return s
 }

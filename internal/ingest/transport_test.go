@@ -214,6 +214,9 @@ func TestConnLimiterLooksBehindARelay(t *testing.T) {
 			if s.closed(ReasonRateLimited) == refused || !s.log.Has("too many connections without a login", a+":1") {
 				t.Errorf("%q: the address behind the balancer was never refused", end)
 			}
+			if n := s.turned.Load(); n != int64(s.closed(ReasonRateLimited)) {
+				t.Errorf("%q: told of %d, want %v", end, n, s.closed(ReasonRateLimited))
+			}
 		}
 		d := s.dial()
 		d.send("198.51.100.1\nsealed")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// Options are what the server is made of.
+// Options are what the server is made of. NotHTTP may be nil; see httpserver.Options.
 type Options struct {
 	Gatherer       prometheus.Gatherer
 	NotReady       func() []string // why the process should get no new devices; none if it should
@@ -32,6 +33,7 @@ type Options struct {
 	Durability     fmt.Stringer    // what the engine promises, in words
 	Page           func() string   // the URL of the operator's page; empty without it
 	MaxConnections int
+	NotHTTP        func(remote net.Addr, first []byte)
 	Logger         *slog.Logger
 }
 
@@ -46,7 +48,7 @@ func NewServer(o Options) *Server {
 	mux.HandleFunc("GET /{$}", o.links)
 	return &Server{httpserver.New(httpserver.Options{
 		Handler: mux, MaxConnections: o.MaxConnections, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		Logger: o.Logger,
+		NotHTTP: o.NotHTTP, Logger: o.Logger,
 	})}
 }
 

@@ -59,6 +59,9 @@ func (p *Packet) Claimed() int { return int(p.body[1]) }
 // Bytes is how long the whole packet is.
 func (p *Packet) Bytes() int { return len(p.bytes) }
 
+// First is how the packet begins: n bytes at most.
+func (p *Packet) First(n int) []byte { return p.bytes[:min(n, len(p.bytes))] }
+
 // Decode reads the records or messages. Offsets in its errors count from the packet's first byte.
 func (p *Packet) Decode() error {
 	if p.origin.Codec.IsMessage() {

@@ -2,6 +2,7 @@ package teltonikasession
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -167,6 +168,10 @@ func TestDeadLetterOfATimestampBeyondTheYear9999(t *testing.T) {
 		}
 		s.expectMetric(3, "teltonika_records_published_total")
 		s.expectMetric(2, "teltonika_records_dead_lettered_total", "reason=timestamp")
+		if !s.log.Has("timestamp cannot be published, frame kept as dead letter", "records=2",
+			"first="+hex.EncodeToString(frame[:maxFirstBytes]), "cause=") {
+			s.Errorf("logged:\n%s", s.log)
+		}
 		s.expectMetric(1, "teltonika_frames_total", "codec=8", "result=ok")
 
 		d.send(frame) // again

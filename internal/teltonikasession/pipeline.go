@@ -34,7 +34,12 @@ func (a *Adapter) decode(w *frameContext) error {
 // submit encodes the packet's items and hands them to the publisher. The frame is nil if there are none.
 func (a *Adapter) submit(w *frameContext) (*publish.Frame, error) {
 	f, err := w.packet.Submit(a.Publisher, w.quota)
-	w.lost = w.packet.Lost
+	if w.lost = w.packet.Lost; w.lost > 0 && err == nil {
+		a.Logger.Warn("timestamp cannot be published, frame kept as dead letter", "imei", w.DeviceID,
+			"remote", remote{w.remote}, "transport", w.stats.transport, "records", w.lost,
+			"first", firstBytes(w.packet.First(maxFirstBytes)),
+			"cause", "a timestamp beyond the year 9999: the device's clock or the frame's making is wrong")
+	}
 	if err == nil && w.Codec != teltonika.Codec7 {
 		for i := range w.packet.Records {
 			if w.packet.Records[i].Priority > maxPriority {

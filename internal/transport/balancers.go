@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/proxyheader"
 )
@@ -44,8 +46,10 @@ func NewBalancers(list string, r prometheus.Registerer, logger *slog.Logger) (*B
 // None reports whether there are no balancers.
 func (b *Balancers) None() bool { return b.trust.Empty() }
 
-// header takes the balancer's header, if the connection is one's, until ctx ends.
-func (b *Balancers) header(ctx context.Context, conn net.Conn) (net.Conn, proxyheader.Kind, error) {
+// header takes the balancer's header, if the connection is one's, until ctx ends. Whoever sends none is a stranger.
+func (b *Balancers) header(ctx context.Context, conn net.Conn, strangers *stranger.Ring) (
+	net.Conn, proxyheader.Kind, error,
+) {
 	stop := deadline.Until(ctx, conn)
 	proxied, kind, err := b.trust.Header(conn)
 	if !stop() && err == nil {
@@ -60,6 +64,19 @@ func (b *Balancers) header(ctx context.Context, conn net.Conn) (net.Conn, proxyh
 		return nil, kind, err // the server is stopping
 	}
 	b.refused.WithLabelValues(string(refused.Reason)).Inc()
-	b.logger.Warn("proxy header refused", "remote", conn.RemoteAddr().String(), "error", err)
+	who := knockWithoutHeader(strangers, conn, refused)
+	b.logger.Warn("proxy header refused", "remote", who.Address, "first", hex.EncodeToString(who.First),
+		"cause", who.Text, "error", err)
 	return nil, kind, &ingest.OpenError{Reason: ingest.ReasonProxyHeader, Err: err}
+}
+
+// knockWithoutHeader takes down a connection of a balancer that does not say whose it is.
+func knockWithoutHeader(strangers *stranger.Ring, conn net.Conn, refused *proxyheader.Error) stranger.Stranger {
+	cause := stranger.CauseProxyMalformed
+	if refused.Reason == proxyheader.Missing {
+		cause = stranger.CauseProxyMissing
+	}
+	who, _ := strangers.Knock(stranger.Knock{Door: stranger.DoorTCP, Address: conn.RemoteAddr().String(), Cause: cause,
+		First: stranger.Peek(conn, refused.First)})
+	return who
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/proxyheader"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
@@ -20,6 +21,7 @@ type Front struct {
 	TLS       *tlsserver.Server // nil if the port is plain only
 	Detect    bool              // the port takes TLS and plain
 	Timeout   time.Duration     // for all of it
+	Strangers *stranger.Ring    // nil: nothing is known of those that do not get through
 }
 
 // Margin is how much later than the Front's timeout the connection's own deadline is: who gives up first says why.
@@ -32,7 +34,7 @@ func (f *Front) Relays(remote net.Addr) bool { return f.Balancers.trust.Covers(r
 func (f *Front) Open(ctx context.Context, conn net.Conn, admit func(client net.Addr) error) (ingest.Opened, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
-	conn, kind, err := f.Balancers.header(ctx, conn)
+	conn, kind, err := f.Balancers.header(ctx, conn, f.Strangers)
 	if err != nil {
 		return ingest.Opened{}, err
 	}
@@ -61,11 +63,35 @@ func (f *Front) secure(ctx context.Context, conn net.Conn, check bool) (ingest.O
 	case err != nil && check:
 		return ingest.Opened{}, &ingest.OpenError{Reason: ingest.ReasonHealthCheck, Err: err}
 	case err != nil:
+		f.knock(ctx, conn, err)
 		return ingest.Opened{}, handshakeFailed(err)
 	case !c.IsTLS():
 		return ingest.Opened{Conn: c, Name: "tcp"}, nil
 	}
 	return ingest.Opened{Conn: c, Name: "tls", Verify: c.VerifyIMEI}, nil
+}
+
+// knock takes down a connection that TLS did not come about on. The TLS server has logged why, unless nothing came.
+func (f *Front) knock(ctx context.Context, conn net.Conn, err error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // the server is stopping
+	}
+	k := stranger.Knock{Door: stranger.DoorTLS, Address: conn.RemoteAddr().String(), Cause: stranger.CauseSilent}
+	if f.Detect {
+		k.Door = stranger.DoorTCP
+	}
+	failed := (*tlsserver.HandshakeError)(nil)
+	switch {
+	case !errors.As(err, &failed) || failed.Silent():
+	case failed.Reason == tlsserver.ReasonPlainData:
+		k.Cause, k.First = stranger.CausePlainOnTLS, failed.First
+	default:
+		k.Cause, k.Text = stranger.CauseTLS, failed.Cause
+	}
+	if who, news := f.Strangers.Knock(k); news && k.Cause == stranger.CauseSilent {
+		f.Balancers.logger.Info("connection ended without a byte", "remote", who.Address, "transport", string(who.Door),
+			"reason", string(stranger.CauseSilent), "cause", who.Text)
+	}
 }
 
 // handshakeFailed tells a handshake that failed, which is logged and counted already, from a device that was silent on

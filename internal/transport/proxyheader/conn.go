@@ -1,6 +1,7 @@
 package proxyheader
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"sync"
@@ -50,11 +51,14 @@ func (t *Trust) Header(c net.Conn) (net.Conn, Kind, error) {
 		if refused.Offset == 0 && refused.Reason == Truncated {
 			return c, Check, nil
 		}
+		refused.First = bytes.Clone(buffer[:min(size, maxFirst)])
 		return nil, Proxied, refused
 	}
 	client, err := parseHeader(buffer[:size])
 	if err != nil {
-		return nil, Proxied, parseError(size, err)
+		refused := parseError(size, err)
+		refused.First = bytes.Clone(buffer[:min(size, maxFirst)])
+		return nil, Proxied, refused
 	}
 	if client == nil || samePeer(client, c.RemoteAddr()) {
 		return c, Check, nil

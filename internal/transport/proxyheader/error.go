@@ -31,9 +31,13 @@ var Reasons = []Reason{Missing, Malformed, Unsupported, TooLong, Checksum, Trunc
 // Error is a header that was refused.
 type Error struct {
 	Reason Reason
-	Offset int   // how many bytes had been read when that was clear; 0 to 4112
-	Err    error // what exactly was found; never nil
+	Offset int    // how many bytes had been read when that was clear; 0 to 4112
+	Err    error  // what exactly was found; never nil
+	First  []byte // what had been read, maxFirst bytes at most
 }
+
+// maxFirst is how much is kept of what was no header.
+const maxFirst = 64
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("PROXY header refused after %d bytes: %s: %v", e.Offset, e.Reason, e.Err)

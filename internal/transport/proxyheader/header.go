@@ -52,7 +52,8 @@ func readHeader(r io.Reader, buffer *[maxHeader]byte) (size int, refused *Error)
 		n, err := r.Read(buffer[size:len(signatureV2)])
 		size += n
 		if !isBeginning(buffer[:size], signatureV1) && !isBeginning(buffer[:size], signatureV2) {
-			return size, &Error{Missing, size, fmt.Errorf("%w: it begins with %.12q", errNoHeader, buffer[:size])}
+			return size, &Error{Reason: Missing, Offset: size,
+				Err: fmt.Errorf("%w: it begins with %.12q", errNoHeader, buffer[:size])}
 		}
 		if err != nil && size < len(signatureV2) {
 			return size, readError(size, err)
@@ -71,7 +72,7 @@ func readV1(r io.Reader, buffer *[maxHeader]byte, size int) (int, *Error) {
 		size += n
 		if end := bytes.IndexByte(buffer[:size], '\n'); end >= 0 {
 			if end != size-1 || buffer[end-1] != '\r' {
-				return size, &Error{Malformed, size, errNoCRLF}
+				return size, &Error{Reason: Malformed, Offset: size, Err: errNoCRLF}
 			}
 			return size, nil
 		}
@@ -79,7 +80,7 @@ func readV1(r io.Reader, buffer *[maxHeader]byte, size int) (int, *Error) {
 			return size, readError(size, atEnd(err))
 		}
 		if size == maxV1 {
-			return size, &Error{TooLong, size, errV1TooLong}
+			return size, &Error{Reason: TooLong, Offset: size, Err: errV1TooLong}
 		}
 		if want = size + 2; buffer[size-1] == '\r' {
 			want = size + 1
@@ -97,8 +98,8 @@ func readV2(r io.Reader, buffer *[maxHeader]byte, size int) (int, *Error) {
 	}
 	length := int(binary.BigEndian.Uint16(buffer[fixedV2-2 : fixedV2]))
 	if length > maxLengthV2 {
-		return size, &Error{TooLong, size,
-			fmt.Errorf("version 2 with %d bytes behind its length, at most %d are taken", length, maxLengthV2)}
+		return size, &Error{Reason: TooLong, Offset: size,
+			Err: fmt.Errorf("version 2 with %d bytes behind its length, at most %d are taken", length, maxLengthV2)}
 	}
 	n, err = io.ReadFull(r, buffer[size:size+length])
 	size += n

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 )
 
 // Conn is a device's connection. Handshake comes first, and then it is used like any net.Conn: reads fail with
@@ -61,7 +62,7 @@ func (c *Conn) handshake(a *attempt) (begin time.Time, err error) {
 		c.plain = true
 		return begin, nil
 	default:
-		return begin, notTLS(r.head[:r.have])
+		return begin, notTLS(stranger.Peek(c.Conn, r.head[:r.have]))
 	}
 	r.attempt = a
 	t := tls.Server(r, c.server.config)
@@ -74,6 +75,9 @@ func (c *Conn) handshake(a *attempt) (begin time.Time, err error) {
 
 // IsTLS reports whether the connection is encrypted, after the handshake.
 func (c *Conn) IsTLS() bool { return c.tls.Load() != nil }
+
+// NetConn is the socket. What is read from it behind a handshake is encrypted.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {

@@ -3,9 +3,13 @@ package tlsserver
 import (
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"log/slog"
 	"time"
 )
+
+// maxFirst is how much of what came instead of TLS is logged.
+const maxFirst = 16
 
 // note counts and logs how a handshake ended, and returns its error.
 func (s *Server) note(c *Conn, a *attempt, begin time.Time, err error) error {
@@ -28,8 +32,11 @@ func (s *Server) note(c *Conn, a *attempt, begin time.Time, err error) error {
 	if e.Cause == silent {
 		level = slog.LevelDebug // balancers do it every few seconds
 	}
-	s.options.Logger.Log(a.ctx, level, "tls handshake failed", "remote", remote,
-		"reason", string(e.Reason), "cause", e.Cause, "error", e.Err)
+	attrs := []any{"remote", remote, "reason", string(e.Reason), "cause", e.Cause, "error", e.Err}
+	if len(e.First) > 0 {
+		attrs = append(attrs, "first", hex.EncodeToString(e.First[:min(len(e.First), maxFirst)]))
+	}
+	s.options.Logger.Log(a.ctx, level, "tls handshake failed", attrs...)
 	return e
 }
 

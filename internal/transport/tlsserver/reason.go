@@ -43,7 +43,11 @@ type HandshakeError struct {
 	Reason Reason
 	Cause  string // the likely one, for people
 	Err    error
+	First  []byte // what came, with ReasonPlainData; 64 bytes at most
 }
+
+// Silent reports whether the peer sent nothing.
+func (e *HandshakeError) Silent() bool { return e.Cause == silent }
 
 func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("tls handshake: %s: %s (%v)", e.Reason, e.Cause, e.Err)
@@ -87,10 +91,12 @@ func alertOf(err error) (alert tls.AlertError, ok bool) {
 	return 0, false
 }
 
-// notTLSError is what came instead of a TLS record.
+// notTLSError is what came instead of a TLS record, with what has arrived behind it.
 type notTLSError struct{ head []byte }
 
-func (e *notTLSError) Error() string { return fmt.Sprintf("not a TLS record: %x", e.head) }
+func (e *notTLSError) Error() string {
+	return fmt.Sprintf("not a TLS record: %x", e.head[:min(len(e.head), headerSize)])
+}
 
 func notTLS(head []byte) error { return &notTLSError{append([]byte(nil), head...)} }
 
@@ -135,7 +141,7 @@ func ofAlert(alert tls.AlertError) *HandshakeError {
 
 // ofFirstBytes says what does not begin like TLS.
 func ofFirstBytes(head []byte) *HandshakeError {
-	e := &HandshakeError{Reason: ReasonPlainData, Cause: "plain data on the TLS port"}
+	e := &HandshakeError{Reason: ReasonPlainData, Cause: "plain data on the TLS port", First: head}
 	switch {
 	case len(head) >= 3 && head[0] == 0x80 && head[2] == 1:
 		return &HandshakeError{Reason: ReasonUnsupportedVersion, Cause: "the device begins with an SSL 2 hello"}
