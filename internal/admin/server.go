@@ -51,8 +51,9 @@ type Options struct {
 	Token    string // if it is empty no token is needed: listen on a loopback address only
 	Logger   *slog.Logger
 
-	MaxConnections int                                 // at once, up to the constant of that name, which is what 0 stands for
-	NotHTTP        func(remote net.Addr, first []byte) // may be nil; see httpserver.Options
+	MaxConnections int // at once, up to the constant of that name, which is what 0 stands for
+
+	NotHTTP func(remote net.Addr, first []byte) // may be nil; see httpserver.Options
 }
 
 // MaxConnections is the most connections that the API has at once.

@@ -65,8 +65,8 @@ func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 	return reason
 }
 
-// logSilent leaves a line on a connection on which nothing came, if its address has not done that lately: a health check
-// that ends a plain connection looks like that every few seconds.
+// logSilent leaves a line on a connection on which nothing came, if its address has not done that lately: a health
+// check of a plain connection looks like that every few seconds.
 func (s *session) logSilent(reason ingest.CloseReason) {
 	if who, news := s.knock(stranger.CauseSilent, nil, ""); news {
 		s.Logger.Info("connection ended without a byte", "remote", who.Address, "transport", s.conn.Transport(),

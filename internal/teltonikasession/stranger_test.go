@@ -22,13 +22,15 @@ func TestStrangersAreTakenDown(t *testing.T) {
 			stranger.CauseCutOff, "", "connection ended inside a frame or login"},
 		"cut off by time": {func(d *tracker) { d.send(loginOf(imei)[:9]); pass(handshakeTimeout) },
 			stranger.CauseCutOff, "", "connection ended inside a frame or login"},
-		"silent":     {func(d *tracker) { pass(handshakeTimeout) }, stranger.CauseSilent, "", "connection ended without a byte"},
+		"silent": {func(d *tracker) { pass(handshakeTimeout) },
+			stranger.CauseSilent, "", "connection ended without a byte"},
 		"silent end": {func(d *tracker) { d.conn.Close() }, stranger.CauseSilent, "", "connection ended without a byte"},
 		"foreign": {func(d *tracker) { d.send([]byte("GET /?id=" + imei + " HTTP/1.1\r\n")) },
 			stranger.CauseForeign, "", "login malformed"}, // of which the pipe shows only the first bytes
-		"no stranger":         {func(d *tracker) { d.send(loginOf(imei)); d.conn.Close() }, "", "", "device connected"},
-		"malformed later":     {func(d *tracker) { d.send(loginOf(imei)); d.send([]byte("zz")) }, "", "", "device connected"},
-		"cut off in a frame":  {func(d *tracker) { d.send(loginOf(imei)); d.send(goodFrame(1)[:20]); d.conn.Close() }, "", "", "connection ended inside"},
+		"no stranger":     {func(d *tracker) { d.send(loginOf(imei)); d.conn.Close() }, "", "", "device connected"},
+		"malformed later": {func(d *tracker) { d.send(loginOf(imei)); d.send([]byte("zz")) }, "", "", "device connected"},
+		"cut off in a frame": {func(d *tracker) { d.send(loginOf(imei)); d.send(goodFrame(1)[:20]); d.conn.Close() },
+			"", "", "connection ended inside"},
 		"the server is to go": {func(d *tracker) { d.stop() }, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,8 +19,8 @@ var texts = map[Cause]string{
 	CauseMalformedLogin: "no login of a tracker, which is a length of two bytes and the IMEI: " +
 		"see what sends to this port",
 	CauseNoDatagram: "no datagram of a tracker: see what sends to UDP_PORT",
-	CauseTCPOnUDP: "what belongs into a TCP connection, in a datagram: set the device's protocol (parameter 2006) to UDP, " +
-		"or send it to TELTONIKA_PORT by TCP",
+	CauseTCPOnUDP: "what belongs into a TCP connection, in a datagram: set the device's protocol (parameter 2006) " +
+		"to UDP, or send it to TELTONIKA_PORT by TCP",
 	CauseTLS: "TLS did not come about",
 	CauseOnHTTP: "a tracker on a port for HTTP: set the device's server port (parameter 2005) to TELTONIKA_PORT, " +
 		"5027 unless it is set",

@@ -20,13 +20,14 @@ var protocols = []struct {
 	{isHexText, Protocol{"hex digits", CauseHexText, "hex digits as text: what sends them has to send bytes"}},
 	{isFrame, Protocol{"Teltonika frame", CauseFrameFirst, "a frame before the login: " +
 		"the device did not wait for its login's answer, or a proxy keeps the login back"}},
-	{isDualCam, foreign("DualCam", "a DualCam camera: it speaks a protocol of its own and needs another server, on a port of "+
-		"its own")},
+	{isDualCam, foreign("DualCam", "a DualCam camera: it speaks a protocol of its own and needs another server, "+
+		"on a port of its own")},
 	{isMQTT, foreign("MQTT", "MQTT: the device's protocol (parameter 2006) is MQTT, which needs a broker; set it to TCP")},
-	{isEGTS, foreign("EGTS", "EGTS: the device's second server is in EGTS mode (parameter 2010), which needs another server")},
+	{isEGTS, foreign("EGTS", "EGTS: the device's second server is in EGTS mode (parameter 2010), which needs another "+
+		"server")},
 	{isHTTP, foreign("HTTP", "HTTP: a scanner, or a check that should ask /healthz on METRICS_PORT")},
-	{prefix("{"), foreign("JSON", "JSON: the device's data protocol (parameter 113) is Codec JSON; set it to Codec 8 or 8 "+
-		"Extended")},
+	{prefix("{"), foreign("JSON", "JSON: the device's data protocol (parameter 113) is Codec JSON; set it to Codec 8 "+
+		"or 8 Extended")},
 	{prefix("SSH-"), foreign("SSH", "SSH: a scanner, or a client on the wrong port")},
 	{prefix("\x03\x00\x00"), foreign("RDP", "RDP: a scanner")},
 	{isSMB, foreign("SMB", "SMB: a scanner")},

@@ -60,11 +60,11 @@ type Stranger struct {
 	Address  string    `json:"address"` // of the last time, with the port
 	Door     Door      `json:"door"`
 	Cause    Cause     `json:"cause"`
-	Protocol string    `json:"protocol,omitempty"` // what the first bytes look like: MQTT, EGTS; empty if that is not known
+	Protocol string    `json:"protocol,omitempty"` // what the first bytes look like: MQTT, EGTS; or unknown
 	Text     string    `json:"text"`               // the cause in words, and what to do
 	First    Bytes     `json:"first,omitempty"`    // of the last time, MaxFirst at most
 	IMEI     string    `json:"imei,omitempty"`     // if the first bytes hold one
-	IMEIAs   string    `json:"imei_as,omitempty"`  // as what: login, text, hex_text, bcd, number, http_path, mqtt_client_id
+	IMEIAs   string    `json:"imei_as,omitempty"`  // as what: AsLogin and so on
 	Instance string    `json:"instance,omitempty"` // where he knocked
 }
 
