@@ -83,6 +83,14 @@ type RecordReader interface {
 	EachRecord(ctx context.Context, fn func(ref string, payload []byte) error) error
 }
 
+// DeviceReader is an engine that finds a device's records without reading those of all others.
+type DeviceReader interface {
+	// LastRecords are the payloads of a device's newest records, n at the most, the newest first. An engine without an
+	// index looks at a bounded number of its newest records only: whole says that there are no more than that, or that
+	// all n are there.
+	LastRecords(ctx context.Context, deviceID string, n int) (newest [][]byte, whole bool, err error)
+}
+
 // RecordReplacer is an engine whose records can be given another payload.
 type RecordReplacer interface {
 	// ReplaceRecords gives records another payload, all or none of them. One that is no longer what it was is left alone;

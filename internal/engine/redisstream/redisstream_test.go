@@ -30,7 +30,7 @@ func TestEngine(t *testing.T) {
 			Hang:        func(*testing.T) { r.Freeze() },
 			Resume:      func(*testing.T) { r.Thaw() },
 			Lose:        func(*testing.T) { r.Do("FLUSHALL") },
-			Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true,
+			Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
 		}
 	})
 }

@@ -38,7 +38,7 @@ type database struct {
 	insertMany, insertOne        *statement
 	insertDead, findDead, touch  *statement
 	newestDead, deadPage         *statement
-	removeDead                   *statement
+	removeDead, recent           *statement
 	deadBytes, removeFirst       *statement
 	dataVersion                  *statement
 	insertMessage, sinceMessages *statement
@@ -92,6 +92,7 @@ func (d *database) prepareAll() error {
 		{&d.length, "SELECT 1 + (SELECT max(seq) FROM records) - (SELECT min(seq) FROM records)"},
 		{&d.newIDs, "SELECT id FROM records WHERE seq > ? ORDER BY seq"},
 		{&d.page, "SELECT seq, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"},
+		{&d.recent, lastRecords},
 		{&d.insertMany, fmt.Sprintf(insert, strings.Repeat(row+",", rowsPerInsert-1)+row)},
 		{&d.insertOne, insertRecord},
 		{&d.newestGiven, newestGiven},

@@ -39,7 +39,7 @@ func TestEngine(t *testing.T) {
 			Hang:        lock.take,
 			Resume:      lock.release,
 			Lose:        func(t *testing.T) { loseAll(t, path) },
-			Recogniser:  true, Inspector: true, Tailer: true, DeadLetterStore: true, RecordReader: true,
+			Recogniser:  true, Inspector: true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
 		}
 	})
 }
