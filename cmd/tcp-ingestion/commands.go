@@ -113,11 +113,13 @@ func (s *service) startAdmin(ctx context.Context) error {
 	}
 	s.commands.address = listeners[0].Addr()
 	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
-	s.commands.admin = admin.NewServer(admin.Options{
-		Commands: s.commands.dispatcher, Devices: s, Overview: s.overview, Token: s.config.AdminToken,
-		MaxConnections: httpConnections(s.config, admin.MaxConnections), NotHTTP: s.notHTTP(stranger.DoorAdmin),
-		Logger: s.logger,
-	})
+	options := admin.Options{
+		Commands: s.commands.dispatcher, Devices: s, Overview: s.overview, Dictionary: s.memory.Dictionary,
+		Token: s.config.AdminToken, MaxConnections: httpConnections(s.config, admin.MaxConnections),
+		NotHTTP: s.notHTTP(stranger.DoorAdmin), Logger: s.logger,
+	}
+	s.showStored(&options)
+	s.commands.admin = admin.NewServer(options)
 	for _, l := range listeners {
 		s.logger.Info("listening", "for", forAdmin, "address", l.Addr().String())
 		go func() {

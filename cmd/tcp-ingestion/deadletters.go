@@ -167,16 +167,7 @@ func listDeadLetters(ctx context.Context, j *deadLettersJob) error {
 	if j.cmd.Bool("json") {
 		encoder := json.NewEncoder(j.out)
 		line = func(l *deadletter.Letter) error {
-			return encoder.Encode(struct {
-				Ref       string `json:"ref"`
-				Received  string `json:"received"`
-				DeviceID  string `json:"device_id"`
-				Reason    string `json:"reason"`
-				Codec     string `json:"codec"`
-				Bytes     int    `json:"bytes"`
-				Claimed   int    `json:"records_claimed"`
-				Transport string `json:"transport,omitempty"`
-			}{l.Ref, receivedText(l), l.DeviceID, l.Reason, l.Codec, len(l.Frame), l.Claimed(), l.Transport})
+			return encoder.Encode(l.Listed())
 		}
 	}
 	return j.each(ctx, line)
@@ -248,8 +239,8 @@ func replayDeadLetters(ctx context.Context, j *deadLettersJob) error {
 
 // one replays one dead letter and removes it. It fails only if going on makes no sense.
 func (r *deadLettersReplay) one(ctx context.Context, l *deadletter.Letter) error {
-	outcome, err := r.Replay(l)
-	if errors.Is(err, deadletter.ErrNotStored) {
+	outcome, err := r.Settle(ctx, r.letters, l)
+	if errors.Is(err, deadletter.ErrNotStored) || errors.Is(err, deadletter.ErrNotRemoved) {
 		return fmt.Errorf("%s: %w", l.Ref, err)
 	}
 	if err != nil {
@@ -265,8 +256,5 @@ func (r *deadLettersReplay) one(ctx context.Context, l *deadletter.Letter) error
 	r.published += outcome.Published
 	r.duplicates += outcome.Duplicates
 	r.messages += outcome.Messages
-	if r.Publisher == nil {
-		return nil
-	}
-	return r.letters.RemoveDeadLetters(ctx, []string{l.Ref})
+	return nil
 }

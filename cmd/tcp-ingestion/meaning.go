@@ -49,6 +49,11 @@ func meaningOfDevices(ctx context.Context, c *config.Config, l *slog.Logger) (me
 		defer cancel()
 		_ = m.models.Read(ctx) // which says what is wrong
 	}
+	return meaningIn(ctx, m.Memory), nil
+}
+
+// meaningIn finds it out by what a memory knows, which may have to ask its store.
+func meaningIn(ctx context.Context, m *device.Memory) meaningOf {
 	return func(imei string, claimed bool) *meaning.Device {
 		hold := m.Hold
 		if claimed {
@@ -60,7 +65,7 @@ func meaningOfDevices(ctx context.Context, c *config.Config, l *slog.Logger) (me
 		defer cancel()
 		_ = d.Await(ctx) // which is not for long, if the store is away
 		return d.Meaning()
-	}, nil
+	}
 }
 
 // keptTimeout is how long is waited for what the service has kept.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/dictionary"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
@@ -18,14 +19,7 @@ type namedLine struct {
 }
 
 func newNamedLine(d *meaning.Dictionary) *namedLine {
-	units := map[string]string{}
-	for row := range d.Definitions() {
-		units[row.Name] = row.Unit
-	}
-	for own := range d.Overrides() {
-		units[own.Name] = own.Unit
-	}
-	return &namedLine{units}
+	return &namedLine{dictionary.Units(d)}
 }
 
 // line is the record as one line. What devices say is quoted where it could be taken for something else.

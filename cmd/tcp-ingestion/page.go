@@ -7,6 +7,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadletter"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 )
 
@@ -22,6 +25,22 @@ func (s *service) startOverview(watch context.Context) {
 	if s.commands.admin != nil {
 		s.background(func() { s.overview.Run(watch) })
 	}
+}
+
+// showStored has the API show what is stored, as far as the engine can.
+func (s *service) showStored(o *admin.Options) {
+	if records, can := s.engine.(engine.DeviceReader); can {
+		o.Records = records
+	}
+	letters, can := s.engine.(engine.DeadLetterStore)
+	if !can {
+		return
+	}
+	replayer := deadletter.Replayer{Publisher: s.publisher, Raw: s.config.RecordRaw}
+	if s.config.Signals {
+		replayer.Meaning = meaningIn(context.Background(), s.memory.Memory)
+	}
+	o.DeadLetters = &deadletter.Desk{Store: letters, Replayer: replayer}
 }
 
 // byTransport counts Devices.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -202,6 +204,18 @@ func waitParameter(r *http.Request) (time.Duration, error) {
 	return millis(&n, "wait_ms", 0, MaxWait, wrong), wrongFields(wrong)
 }
 
+// limitParameter reads ?limit=.
+func limitParameter(q url.Values, usual, most int) (int, error) {
+	if !q.Has("limit") {
+		return usual, nil
+	}
+	n, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || n < 1 || n > most {
+		return 0, wrongFields(map[string]string{"limit": fmt.Sprintf("must be 1 to %d", most)})
+	}
+	return n, nil
+}
+
 // query returns the parameters, which must be among those known: one that is misspelt must not be taken for one that
 // is in force.
 func query(r *http.Request, known ...string) (url.Values, error) {
@@ -211,8 +225,8 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	}
 	wrong := make(map[string]string)
 	for name, values := range q {
-		switch known := strings.Join(known, " or "); {
-		case known != name:
+		switch {
+		case !slices.Contains(known, name):
 			wrong[name] = "is unknown"
 		case len(values) > 1:
 			wrong[name] = "must be given once"

@@ -16,12 +16,11 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case s.listing <- struct{}{}:
-		defer func() { <-s.listing }()
-	default:
-		return again("too many lists of devices at once: try again")
+	done, err := s.mayList()
+	if err != nil {
+		return err
 	}
+	defer done()
 	var devices []command.Device
 	if q.Has("imei") {
 		if d, ok := s.Devices.Device(q.Get("imei")); ok {

@@ -98,6 +98,35 @@
 // frames and records are those acknowledged on this connection; codec is missing before the first of them, and model
 // if the device was never asked for it.
 //
+// # Last records, dead letters
+//
+//	GET /v1/devices/{imei}/records   the last ones stored, the newest first; ?limit= 1 to 100 (default 20)
+//
+//	$ curl http://127.0.0.1:9091/v1/devices/356307042441013/records?limit=1
+//	200 {"records":[{"device_id":"356307042441013",…}],"units":{"external.powersource.voltage":"V"},"whole":true}
+//
+// The records are the documents that are published, units those of the signals in them. The embedded engine shows those
+// with the latest timestamps; Redis looks at the newest 10,000 of all devices only, and whole is false if there may be
+// more. Kafka and JetStream cannot find one device's: 501.
+//
+//	GET    /v1/deadletters                the oldest first; ?device= and ?reason= select, ?limit= 1 to 200 (default 50)
+//	GET    /v1/deadletters/{ref}          one with its frame, explained as the command decode does
+//	POST   /v1/deadletters/{ref}/replay   publishes what can be decoded by now, and removes it; the body is {}
+//	DELETE /v1/deadletters/{ref}          removes it for good
+//
+//	$ curl http://127.0.0.1:9091/v1/deadletters?limit=1
+//	200 {"dead_letters":[{"ref":"1","received":"2026-11-22T11:00:00.000Z","device_id":"356307042441013",
+//	     "reason":"malformed","codec":"8","bytes":46,"records_claimed":1,"transport":"tcp"}],"next":"1"}
+//
+//	$ curl --json '{}' http://127.0.0.1:9091/v1/deadletters/1/replay
+//	200 {"published":1,"duplicates":0,"messages":0,"dead_lettered":0}
+//
+//	$ curl -X DELETE http://127.0.0.1:9091/v1/deadletters/1
+//	404 {"error":"there is no such dead letter"}
+//
+// While there is a next, ?after= it is the next page, for which the engine reads over what is before it; 410 if that
+// one is gone. What still cannot be decoded stays: 409 with the reason.
+//
 // # The service at a glance
 //
 //	GET /v1/status
@@ -126,12 +155,14 @@
 //	403  denied by the policy (reason denied); a request that a web page may have made
 //	404  no such command, device or path
 //	405  no such method
-//	409  the id is another command's; not queued any more
+//	409  the id is another command's; not queued any more; a dead letter that cannot be decoded
+//	410  the dead letter to begin behind is gone
 //	413  the body is too large
 //	415  the body is not said to be JSON
 //	428  confirmation needed: the same again with "confirm": true (reason confirm_needed)
 //	429  too many commands for the device (reason queue_full), or too many requests of the address without the token;
 //	     again after Retry-After
+//	501  the engine cannot show that
 //	503  the store does not answer, and the command with the id given may have been accepted: send that id again;
 //	     or too many requests wait: again after Retry-After
 //

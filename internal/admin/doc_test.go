@@ -17,7 +17,9 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := strings.ReplaceAll(string(text), " \\\n//\t   ", "") // lines that go on
-	s := start(t, Options{})
+	letters, _ := desk(t, buried(t, present, true), buried(t, present, false))
+	records := shelf{`{"device_id":"` + present + `","codec":"8E","signals":{"external.powersource.voltage":24.1}}`}
+	s := start(t, Options{DeadLetters: letters, Records: records})
 	examples := example.FindAllStringSubmatch(doc, -1)
 	if n := strings.Count(doc, "\t$ curl "); len(examples) != n || n < 10 {
 		t.Fatalf("%d examples found of %d", len(examples), n)

@@ -18,6 +18,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 const (
@@ -176,6 +177,7 @@ func start(t *testing.T, o Options) *running {
 	if o.Overview == nil {
 		o.Overview = calm{}
 	}
+	o.Dictionary = meaning.Embedded
 	r.Server = NewServer(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 // Commands is what the API does with commands; a [command.Dispatcher] is one. Their errors that are not named here are
@@ -45,11 +46,14 @@ type Overview interface {
 
 // Options are what the API is made of.
 type Options struct {
-	Commands Commands
-	Devices  Devices
-	Overview Overview
-	Token    string // if it is empty no token is needed: listen on a loopback address only
-	Logger   *slog.Logger
+	Commands    Commands
+	Devices     Devices
+	Overview    Overview
+	Records     Records     // nil if the engine cannot
+	DeadLetters DeadLetters // nil if the engine cannot
+	Dictionary  func() *meaning.Dictionary
+	Token       string // if it is empty no token is needed: listen on a loopback address only
+	Logger      *slog.Logger
 
 	MaxConnections int // at once, up to the constant of that name, which is what 0 stands for
 
@@ -62,7 +66,7 @@ const MaxConnections = 512
 // What is bounded.
 const (
 	maxWaiting   = 256      // requests that wait for a result
-	maxListings  = 4        // of all devices, each of which holds a few hundred bytes a device
+	maxListings  = 4        // answers that read much: all devices, each of a few hundred bytes, records, dead letters
 	maxBody      = 64 << 10 // bytes
 	bodyTimeout  = 10 * time.Second
 	storeTimeout = 10 * time.Second
@@ -105,6 +109,12 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/v1/devices/{imei}", methods{http.MethodGet: s.showDevice})
 	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodPost: s.submit})
 	mux.Handle("/v1/devices/{imei}/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
+	mux.Handle("/v1/devices/{imei}/records", methods{http.MethodGet: s.lastRecords})
+	mux.Handle("/v1/deadletters", methods{http.MethodGet: s.onDeadLetters(s.listDeadLetters)})
+	mux.Handle("/v1/deadletters/{ref}", methods{
+		http.MethodGet: s.onDeadLetters(s.showDeadLetter), http.MethodDelete: s.onDeadLetters(s.deleteDeadLetter),
+	})
+	mux.Handle("/v1/deadletters/{ref}/replay", methods{http.MethodPost: s.onDeadLetters(s.replayDeadLetter)})
 	mux.Handle("/v1/status", methods{http.MethodGet: s.status})
 	shown := page.New(page.Options{ReadOnly: s.Token == ""})
 	mux.Handle("/{$}", shown)

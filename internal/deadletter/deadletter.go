@@ -31,8 +31,12 @@ type Selection struct {
 	Refs     []string
 	DeviceID string
 	Reason   string
-	Limit    int // so many at the most; 0 = all
+	After    string // ref of the one behind which to begin
+	Limit    int    // so many at the most; 0 = all
 }
+
+// ErrCursor says that there is no dead letter of the ref After: it was replayed or removed.
+var ErrCursor = errors.New("the dead letter to begin behind is gone: begin anew")
 
 var errEnough = errors.New("selection is complete")
 
@@ -42,8 +46,12 @@ func (s Selection) Each(
 	ctx context.Context, e engine.DeadLetterStore, fn func(Letter) error,
 ) (missing []string, err error) {
 	missing = slices.Clone(s.Refs)
-	found := 0
+	found, begun := 0, s.After == ""
 	err = e.EachDeadLetter(ctx, func(ref string, d engine.DeadLetter) error {
+		if !begun {
+			begun = ref == s.After
+			return nil
+		}
 		if !s.selects(ref, &d) {
 			return nil
 		}
@@ -59,6 +67,9 @@ func (s Selection) Each(
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
+	}
+	if err == nil && !begun {
+		err = ErrCursor
 	}
 	return missing, err
 }

@@ -20,7 +20,9 @@ func (e *Engine) LastRecords(ctx context.Context, deviceID string, n int) (newes
 }
 
 // lastRecords looks at so many entries at the most. whole: there are no more in the stream than were looked at.
-func (s *shard) lastRecords(ctx context.Context, deviceID string, n, entries int) (newest [][]byte, whole bool, err error) {
+func (s *shard) lastRecords(
+	ctx context.Context, deviceID string, n, entries int,
+) (newest [][]byte, whole bool, err error) {
 	before := "+"
 	for looked := 0; looked < entries; looked += tailPage {
 		page, err := s.client(ctx).XRevRangeN(ctx, s.recordStream(), before, "-", tailPage).Result()
