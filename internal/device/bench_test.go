@@ -50,7 +50,7 @@ func BenchmarkLook(b *testing.B) {
 		s.Hold(imei(i)).Release()
 	}
 	for b.Loop() {
-		if err := s.keeper.save(b.Context(), s.devices.all()); err != nil {
+		if _, err := s.keeper.save(b.Context(), s.devices.all(), saveMost); err != nil {
 			b.Fatal(err)
 		}
 	}

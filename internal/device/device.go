@@ -41,7 +41,10 @@ type Device struct {
 }
 
 // version tells whether there may be anything new to save.
-type version struct{ meaning, device uint64 }
+type version struct {
+	meaning, device uint64
+	presence        revision
+}
 
 // Meaning is what records are read with.
 func (d *Device) Meaning() *meaning.Device {
@@ -136,6 +139,7 @@ func (d *Device) restore(k *Kept) {
 	if k == nil {
 		return
 	}
+	d.restorePresence(k.Presence)
 	var e meaning.Evidence
 	if e.UnmarshalBinary(k.Evidence) == nil { // one of another version is learnt anew
 		d.meaning.Restore(e)
@@ -149,31 +153,40 @@ func (d *Device) restore(k *Kept) {
 }
 
 // version is called with mu held.
-func (d *Device) version() version { return version{d.meaning.Revision(), d.revision} }
+func (d *Device) version(now time.Time) version {
+	return version{d.meaning.Revision(), d.revision, d.presenceRevision(now)}
+}
 
-// news is what is to be saved of the device, if there is anything: what is new, and what was last saved long ago.
-// Nothing is saved before the store has said what it knows.
+// news is what is to be saved of the device, if there is anything: what is new, and what was last saved long ago. What
+// is only counted is no news for a while. Nothing is saved before the store has said what it knows.
 func (d *Device) news(now time.Time) (k Kept, v version, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v = d.version()
-	again := d.kept != 0 && now.Sub(d.savedAt) >= saveAgain && time.Unix(0, d.used.Load()).After(d.savedAt)
-	if d.loading || v == d.looked && !again {
+	v = d.version(now)
+	age := now.Sub(d.savedAt)
+	again := d.kept != 0 && age >= saveAgain && time.Unix(0, d.used.Load()).After(d.savedAt)
+	counted := v.presence.any != d.looked.presence.any && age >= saveCounts
+	present := v.presence.state != d.looked.presence.state || counted || again
+	learnt := v.meaning != d.looked.meaning || v.device != d.looked.device
+	if d.loading || !present && !learnt {
 		return k, v, false
 	}
-	k = d.keep()
-	if h := k.hash(); h == d.kept && !again {
-		d.looked = v
+	k = d.keep(now)
+	if !present && k.hash() == d.kept {
+		d.looked.meaning, d.looked.device = v.meaning, v.device
 		return k, v, false
 	}
 	return k, v, true
 }
 
 // keep is what is worth keeping. It is called with mu held.
-func (d *Device) keep() Kept {
+func (d *Device) keep(now time.Time) Kept {
 	k := Kept{IMEI: d.key, Model: d.said.Model, Firmware: d.said.Firmware, Asked: d.asked}
 	if evidence, _, _ := d.meaning.State(); len(evidence.Pairs()) > 0 || evidence.NewScale() {
 		k.Evidence, _ = evidence.MarshalBinary()
+	}
+	if p, _ := d.viewWith(k.Firmware, now); !p.FirstSeen.IsZero() {
+		k.Presence = &p
 	}
 	return k
 }
@@ -186,6 +199,7 @@ func (d *Device) saved(k *Kept, v version) {
 	if v.device == d.revision {
 		d.saidHere = false
 	}
+	d.presenceKept(k.Presence)
 }
 
 // parseGetver is the identity of an answer to getver, if it is one of this device.

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -20,12 +21,17 @@ type keeper struct {
 	memory *Memory
 	loads  health.Health
 	saves  health.Health
+	beats  health.Health
 
 	mu      sync.Mutex
 	most    int       // devices to be loaded: as many as the tables have room for
 	waiting []*Device // to be loaded
 	gone    []*Device // from the table, with something to save
 	wake    chan struct{}
+
+	// Of the goroutine that saves.
+	from   [2]int    // the part of each table that the next look begins with
+	beatAt time.Time // when this process has last said that it lives
 }
 
 func newKeeper(m *Memory, most int) keeper {
@@ -162,7 +168,7 @@ func (k *keeper) note(h *health.Health, call string, err error) {
 func (k *keeper) runSaves(ctx context.Context) {
 	retry := backoff.Backoff{First: saveEvery, Max: 30 * time.Second}
 	for pause := saveEvery; backoff.Pause(ctx, pause); {
-		if pause = saveEvery; k.saveNews(ctx) != nil {
+		if pause = saveEvery; k.beat(ctx) != nil || k.saveNews(ctx, saveMost) != nil {
 			pause = retry.Next()
 		} else {
 			retry.Reset()
@@ -182,7 +188,7 @@ func (k *keeper) last() {
 			break
 		}
 	}
-	_ = k.saveNews(ctx) // which has said so
+	_ = k.saveNews(ctx, math.MaxInt) // which has said so
 }
 
 // batch is what is saved at once.
@@ -198,21 +204,28 @@ func (b *batch) add(d *Device, now time.Time) {
 	}
 }
 
-// saveNews saves what is new, of those that have gone first.
-func (k *keeper) saveNews(ctx context.Context) error {
+// saveNews saves what is new, of those that have gone first, and of the others of about most of them: the next look goes
+// on with those behind.
+func (k *keeper) saveNews(ctx context.Context, most int) error {
 	gone := k.takeGone()
-	if err := k.save(ctx, slices.Values(gone)); err != nil {
+	if _, err := k.save(ctx, slices.Values(gone), maxGone); err != nil {
 		k.giveBack(gone)
 		return err
 	}
-	if err := k.save(ctx, k.memory.devices.all()); err != nil {
-		return err
+	for i, t := range []*table{k.memory.devices, k.memory.claimed} {
+		last, err := k.save(ctx, t.from(k.from[i]), most)
+		if err != nil {
+			return err
+		}
+		if last != nil {
+			k.from[i] = t.place(last.key)
+		}
 	}
-	return k.save(ctx, k.memory.claimed.all())
+	return nil
 }
 
-// save saves what is new of the devices.
-func (k *keeper) save(ctx context.Context, devices iter.Seq[*Device]) error {
+// save saves what is new of the devices, of about most of them. It returns the last one if there may be more.
+func (k *keeper) save(ctx context.Context, devices iter.Seq[*Device], most int) (last *Device, err error) {
 	now := time.Now()
 	var b batch
 	for d := range devices {
@@ -220,14 +233,34 @@ func (k *keeper) save(ctx context.Context, devices iter.Seq[*Device]) error {
 			continue
 		}
 		if err := k.saveBatch(ctx, &b); err != nil {
-			return err
+			return nil, err
+		}
+		if most -= len(b.kept); most <= 0 {
+			return d, nil
 		}
 		b = batch{}
 	}
 	if len(b.kept) == 0 {
+		return nil, nil
+	}
+	return nil, k.saveBatch(ctx, &b)
+}
+
+// beat says that this process lives, now and then.
+func (k *keeper) beat(ctx context.Context) error {
+	if now := time.Now(); now.Sub(k.beatAt) < beatEvery {
 		return nil
 	}
-	return k.saveBatch(ctx, &b)
+	limited, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	err := k.memory.Store.Beat(limited, runName(k.memory.Instance, k.memory.run))
+	if ctx.Err() == nil {
+		k.note(&k.beats, callBeat, err)
+	}
+	if err == nil {
+		k.beatAt = time.Now()
+	}
+	return err
 }
 
 func (k *keeper) takeGone() []*Device {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"container/list"
 	"context"
 	"log/slog"
 	"sync"
@@ -36,6 +37,8 @@ type Memory struct {
 	Options
 	devices    *table
 	claimed    *table
+	rejections rejections
+	run        Time // when this process began
 	dictionary atomic.Pointer[meaning.Dictionary]
 	models     atomic.Pointer[Models]
 	keeper     keeper
@@ -46,7 +49,8 @@ type Memory struct {
 func New(o Options) *Memory { return newMemory(o, maxDevices, maxClaimed) }
 
 func newMemory(o Options, devices, claimed int) *Memory {
-	m := &Memory{Options: o, devices: newTable(devices), claimed: newTable(claimed)}
+	m := &Memory{Options: o, devices: newTable(devices), claimed: newTable(claimed), run: Time{time.Now()}}
+	m.rejections.byIMEI = make(map[string]*list.Element)
 	m.dictionary.Store(meaning.Embedded())
 	m.models.Store(&Models{})
 	m.keeper = newKeeper(m, devices+claimed)
@@ -195,8 +199,12 @@ const (
 	loadBatch = 256
 	saveBatch = 256
 	saveEvery = 5 * time.Second // between two looks at what is new, 30 ms of a processor for a full table
+	saveMost  = 5000            // in one look: devices that all come back at once are saved by and by
 	saveAgain = 24 * time.Hour  // what is not new is saved all the same, or it would expire
 	loadAgain = time.Minute     // where others save, too
 	lastSave  = 2 * time.Second
 	callTime  = 10 * time.Second // for one call of the store
+
+	saveCounts = 5 * time.Minute  // what has only been counted
+	beatEvery  = 30 * time.Second // for how long three times of it another instance is believed to live
 )

@@ -10,6 +10,7 @@ import (
 const (
 	callLoad = "load"
 	callSave = "save"
+	callBeat = "beat"
 
 	resultOK     = "ok"
 	resultFailed = "failed"
@@ -46,7 +47,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Devices that went from memory for lack of room; what was news of them is kept by the store, or lost because "+
 				"the store is away.", "news"),
 		storeCalls: counters("teltonika_device_store_calls_total",
-			"Calls of the store of devices, load and save: ok, or failed and repeated.",
+			"Calls of the store of devices, load, save and beat (this process lives): ok, or failed and repeated.",
 			"call", "result"),
 		getver: counters("teltonika_getver_total",
 			"Questions to devices for their model under LEARN_MODEL: asked, refused by the command policy, or failed "+
@@ -71,7 +72,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // zero has every series there from the start.
 func (m *Metrics) zero() {
 	for _, result := range []string{resultOK, resultFailed} {
-		for _, call := range []string{callLoad, callSave} {
+		for _, call := range []string{callLoad, callSave, callBeat} {
 			m.storeCalls.WithLabelValues(call, result)
 		}
 		for _, what := range []string{readModels, readOverrides} {

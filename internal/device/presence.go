@@ -1,6 +1,9 @@
 package device
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Time is a moment. As JSON it is RFC 3339 in UTC, with milliseconds.
 type Time struct{ time.Time }
@@ -20,7 +23,8 @@ type Presence struct {
 	// heard within IDLE_TIMEOUT.
 	Connected    bool   `json:"connected"`
 	Instance     string `json:"instance,omitempty"`
-	InstanceLost Time   `json:"instance_lost,omitzero"` // it was connected there when the instance was heard of last
+	InstanceRun  Time   `json:"instance_run,omitzero"`  // when that process began
+	InstanceLost Time   `json:"instance_lost,omitzero"` // it was connected there, and nobody has heard of the instance since
 	Transport    string `json:"transport,omitempty"`    // tcp, tls, udp
 	Address      string `json:"remote,omitempty"`       // address and port
 	ConnectedAt  Time   `json:"since,omitzero"`         // its login
@@ -39,7 +43,8 @@ type Presence struct {
 
 	Login     Login      `json:"login,omitzero"` // the last one in its name, whoever it was
 	Logins    uint64     `json:"logins"`         // accepted
-	TakenOver uint64     `json:"taken_over"`     // connections that ended because of a newer one of the device
+	Rejected  uint64     `json:"logins_rejected,omitempty"`
+	TakenOver uint64     `json:"taken_over"` // connections that ended because of a newer one of the device
 	TakeOvers []TakeOver `json:"take_overs,omitempty"`
 
 	Counts     Counts      `json:"counts"`
@@ -50,6 +55,13 @@ type Presence struct {
 
 	// Datagrams is what datagrams in its name have done, if there are any beside its connections.
 	Datagrams *Presence `json:"datagrams,omitempty"`
+}
+
+// Run names the process that the device is or was connected to.
+func (p *Presence) Run() string { return runName(p.Instance, p.InstanceRun) }
+
+func runName(instance string, began Time) string {
+	return instance + "@" + strconv.FormatInt(began.UnixMilli(), 36)
 }
 
 // The answers to a login.

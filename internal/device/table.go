@@ -34,7 +34,10 @@ func newTable(size int) *table {
 	return t
 }
 
-func (t *table) part(key string) *part { return &t.parts[maphash.String(t.seed, key)%tableParts] }
+func (t *table) part(key string) *part { return &t.parts[t.place(key)] }
+
+// place is the number of the part that the key is in.
+func (t *table) place(key string) int { return int(maphash.String(t.seed, key) % tableParts) }
 
 // hold returns the key's device, a new one of make if there is none. first says that nobody else holds it; evicted is
 // the one that had to go for it, or nil.
@@ -103,11 +106,14 @@ func (t *table) len() (n int) {
 }
 
 // all are the devices, those of one part after those of another. No lock is held meanwhile.
-func (t *table) all() iter.Seq[*Device] {
+func (t *table) all() iter.Seq[*Device] { return t.from(0) }
+
+// from is all, from a part on and around.
+func (t *table) from(place int) iter.Seq[*Device] {
 	return func(yield func(*Device) bool) {
 		var devices []*Device
 		for i := range t.parts {
-			p := &t.parts[i]
+			p := &t.parts[(place+i)%tableParts]
 			devices = devices[:0]
 			p.mu.Lock()
 			devices = slices.Grow(devices, len(p.devices))

@@ -17,6 +17,7 @@ type track struct {
 	visits   uint64   // logins here; the last one is whose connection counts
 	open     bool     // that connection is open
 	changes  revision
+	kept     tally // what the store has
 }
 
 // revision tells whether there is news: of state, which is saved soon, and of any kind.
@@ -51,7 +52,8 @@ func (d *Device) LoggedIn(v Visit) uint64 {
 		p.takenOver(TakeOver{At: Time{v.At}, From: p.Address, By: v.Address, Instance: p.Instance})
 	}
 	p.seen(v.At)
-	p.Connected, p.Instance, p.Transport, p.Address = true, d.memory.Instance, v.Transport, v.Address
+	d.memory.sign(p)
+	p.Connected, p.Transport, p.Address = true, v.Transport, v.Address
 	p.ConnectedAt, p.ClosedAt, p.CloseReason = Time{v.At}, Time{}, ""
 	p.Codec, p.Frames, p.Records = "", 0, 0
 	p.Login = Login{At: Time{v.At}, Answer: LoginAccepted, Address: v.Address}
@@ -127,12 +129,35 @@ func (d *Device) HeardFrom(address string, f Frame) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := &t.presence
-	if p.ConnectedAt.IsZero() || f.Received.Sub(p.LastSeen.Time) > d.memory.DatagramIdle {
-		p.ConnectedAt, p.Frames, p.Records = Time{f.Received}, 0, 0
+	d.expire(f.Received)
+	if !t.open {
+		p.ConnectedAt, p.ClosedAt, p.CloseReason = Time{f.Received}, Time{}, ""
+		p.Frames, p.Records = 0, 0
 		t.changed(true)
 	}
-	p.Instance, p.Transport, p.Address = d.memory.Instance, "udp", address
+	d.memory.sign(p)
+	t.open, p.Connected, p.Transport, p.Address = true, true, "udp", address
 	t.heard(f)
+}
+
+// expire has a device that sends datagrams be gone when it has been silent for long. The lock of track is held.
+func (d *Device) expire(now time.Time) {
+	t := &d.track
+	p := &t.presence
+	if !t.open || !d.claimed() || now.Sub(p.LastSeen.Time) <= d.memory.DatagramIdle {
+		return
+	}
+	t.open = false
+	p.Connected, p.ClosedAt, p.CloseReason = false, p.LastSeen, closeSilent
+	t.changed(true)
+}
+
+// closeSilent is why a device that sends datagrams counts as gone.
+const closeSilent = "idle_timeout"
+
+// sign says at which instance the device is: at this one.
+func (m *Memory) sign(p *Presence) {
+	p.Instance, p.InstanceRun, p.InstanceLost = m.Instance, m.run, Time{}
 }
 
 // Outcome is how many records or messages of a frame were stored, and how.
@@ -204,6 +229,32 @@ func (d *Device) Failed(e Error) {
 	p.LastError = &e
 }
 
+// How often a device's connections end because of newer ones before its logins have to wait.
+const (
+	contestedTakeOvers = 3
+	contestedTime      = time.Minute
+)
+
+// Contested reports whether the device has been taking over from itself lately, again and again: so do two devices with
+// one IMEI, also at different instances.
+func (m *Memory) Contested(imei string, now time.Time) bool {
+	if m == nil {
+		return false
+	}
+	d := m.devices.find(imei)
+	if d == nil {
+		return false
+	}
+	d.track.mu.Lock()
+	defer d.track.mu.Unlock()
+	o := d.track.presence.TakeOvers
+	if len(o) < contestedTakeOvers {
+		return false
+	}
+	age := now.Sub(o[len(o)-contestedTakeOvers].At.Time)
+	return age >= 0 && age < contestedTime
+}
+
 func (p *Presence) seen(at time.Time) {
 	if p.FirstSeen.IsZero() {
 		p.FirstSeen = Time{at}
@@ -225,59 +276,4 @@ func (p *Presence) takenOver(t TakeOver) {
 	if above := len(p.TakeOvers) - maxTakeOvers; above > 0 {
 		p.TakeOvers = slices.Delete(p.TakeOvers, 0, above)
 	}
-}
-
-// Presence is what is known here of the device of that IMEI, and false if it was never seen. What only datagrams have
-// said stands beside what is known of its connections, or alone if there is no more.
-func (m *Memory) Presence(imei string) (Presence, bool) {
-	if m == nil {
-		return Presence{}, false
-	}
-	p, known := m.devices.view(imei)
-	claimed, byDatagrams := m.claimed.view(imei + claimedSuffix)
-	switch {
-	case known && byDatagrams:
-		p.Datagrams = &claimed
-	case byDatagrams:
-		return claimed, true
-	}
-	return p, known
-}
-
-// view is the presence of the key's device, and false if it was never seen.
-func (t *table) view(key string) (Presence, bool) {
-	d := t.find(key)
-	if d == nil {
-		return Presence{}, false
-	}
-	return d.view()
-}
-
-// view is a copy of what is known, and false if the device was never seen.
-func (d *Device) view() (Presence, bool) {
-	d.track.mu.Lock()
-	p := d.track.presence
-	p.TakeOvers = slices.Clone(p.TakeOvers)
-	if p.LastRecord != nil {
-		p.LastRecord = new(*p.LastRecord)
-	}
-	d.track.mu.Unlock()
-	p.IMEI = d.imei()
-	if d.claimed() {
-		p.Claimed = true
-		p.Connected = time.Since(p.LastSeen.Time) <= d.memory.DatagramIdle
-	}
-	d.addModel(&p)
-	return p, !p.FirstSeen.IsZero()
-}
-
-func (d *Device) addModel(p *Presence) {
-	r := d.meaning.Current()
-	if families := r.Candidates(); len(families) == 1 {
-		p.Family = families[0].String()
-	}
-	p.Model = r.Model()
-	d.mu.Lock()
-	p.Firmware = d.said.Firmware
-	d.mu.Unlock()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
@@ -74,6 +75,9 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 		a.Metrics.udp.handshake("rejected", known)
 		a.showRefusedDatagram(&p, d.IMEI, tap.Rejected, nil)
 		a.Logger.Warn("datagram refused, device is unknown", "imei", d.IMEI, "remote", p.From.String())
+		a.Devices.Rejected(d.IMEI, devices.Login{
+			At: devices.Time{Time: received}, Reason: devices.LoginNotListed, Address: p.From.String(),
+		})
 		return nil
 	}
 	w := a.frames.Get().(*frameContext)

@@ -124,7 +124,7 @@ func (s *session) mayLogIn(imei string, until time.Time) (known bool, refused in
 	remote := s.conn.RemoteAddr().String()
 	if err := s.conn.Verify(imei); err != nil { // before anything is held against the device, which this is not
 		s.Logger.Warn("login refused, the certificate is another device's", "imei", imei, "remote", remote, "error", err)
-		return false, s.reject(s.Authority.Known(imei))
+		return false, s.reject(imei, s.Authority.Known(imei), devices.LoginCertificate)
 	}
 	if err := s.backOff(imei, until); err != nil {
 		return false, s.conn.Reason(err)
@@ -138,7 +138,7 @@ func (s *session) mayLogIn(imei string, until time.Time) (known bool, refused in
 	if !s.conn.IsBalancers() { // whose health check comes again with the same one
 		s.backoff.grow(s.loginSource(imei, true), time.Now())
 	}
-	return known, s.reject(known)
+	return known, s.reject(imei, known, devices.LoginNotListed)
 }
 
 // backOff waits for as long as the login has to. One that is said again has waited already.
@@ -147,7 +147,11 @@ func (s *session) backOff(imei string, until time.Time) error {
 		return nil
 	}
 	refused := s.StrictAuth && !s.Authority.Known(imei)
-	if wait := s.backoff.due(s.loginSource(imei, refused), time.Now()); wait > 0 {
+	wait := s.backoff.due(s.loginSource(imei, refused), time.Now())
+	if s.Devices.Contested(imei, time.Now()) {
+		wait = maxLoginBackoff
+	}
+	if wait > 0 {
 		if err := s.conn.Pause(min(wait, time.Until(until))); err != nil {
 			return err
 		}
@@ -176,8 +180,11 @@ func (s *session) loginSource(imei string, refused bool) loginSource {
 }
 
 // reject refuses the login.
-func (s *session) reject(known bool) ingest.CloseReason {
+func (s *session) reject(imei string, known bool, why string) ingest.CloseReason {
 	s.refused("rejected", known)
+	s.Devices.Rejected(imei, devices.Login{
+		At: devices.Time{Time: time.Now()}, Reason: why, Address: s.conn.RemoteAddr().String(),
+	})
 	if err := s.answerLogin(teltonika.LoginRefuse); err != nil {
 		return s.writeFailed(err)
 	}

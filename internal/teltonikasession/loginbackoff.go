@@ -12,7 +12,8 @@ import (
 // for ever. Its logins are answered later: after firstLoginBackoff, and then after maxLoginBackoff, so that it comes
 // back once in two seconds and not at full speed. A longer wait would shut devices out: one that has waited for its
 // answer too long says its login again, or goes away. An acknowledged frame ends the backoff, and so does
-// loginBackoffMemory without another reason for it.
+// loginBackoffMemory without another reason for it. Two devices with one IMEI wait for maxLoginBackoff while they take
+// over from each other: see device.Memory.Contested.
 const (
 	firstLoginBackoff  = time.Second
 	maxLoginBackoff    = 2 * time.Second

@@ -6,8 +6,10 @@ import (
 	"context"
 	_ "embed"
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -26,10 +28,25 @@ const (
 	fieldModel    = "model"
 	fieldFirmware = "firmware"
 	fieldAsked    = "model_asked"
+	fieldPresence = "presence" // JSON
 )
 
-//go:embed save.lua
-var saveScript string
+// The sorted sets beside it. Those of the states have all members at score 0, and are read by IMEI.
+const (
+	indexConnected = "devices:connected"
+	indexGone      = "devices:gone"
+	indexRuns      = "devices:instances" // processes, by when they beat last, in ms by Redis' clock
+)
+
+// maxRuns is how many processes are remembered.
+const maxRuns = 1000
+
+var (
+	//go:embed save.lua
+	saveScript string
+	//go:embed beat.lua
+	beatScript string
+)
 
 // cleanPage is how many devices one Save removes at most.
 const cleanPage = 1000
@@ -38,6 +55,7 @@ const cleanPage = 1000
 type Store struct {
 	client *redis.Client
 	save   *redis.Script
+	beat   *redis.Script
 	most   int // devices
 }
 
@@ -49,7 +67,9 @@ func New(url, clientName string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, save: redis.NewScript(saveScript), most: device.MaxKept}, nil
+	return &Store{
+		client: client, save: redis.NewScript(saveScript), beat: redis.NewScript(beatScript), most: device.MaxKept,
+	}, nil
 }
 
 // Load implements device.Store.
@@ -57,7 +77,7 @@ func (s *Store) Load(ctx context.Context, imeis []string) ([]device.Kept, error)
 	answers := make([]*redis.SliceCmd, len(imeis))
 	_, _ = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, imei := range imeis {
-			answers[i] = p.HMGet(ctx, deviceKey(imei), fieldEvidence, fieldModel, fieldFirmware, fieldAsked)
+			answers[i] = p.HMGet(ctx, deviceKey(imei), fieldEvidence, fieldModel, fieldFirmware, fieldAsked, fieldPresence)
 		}
 		return nil
 	})
@@ -88,18 +108,95 @@ func kept(imei string, fields []any) (k device.Kept, found bool) {
 	k = device.Kept{IMEI: imei, Model: text(1), Firmware: text(2)}
 	k.Evidence, _ = base64.StdEncoding.DecodeString(text(0))
 	k.Asked, _ = strconv.Atoi(text(3))
+	k.Presence = device.DecodePresence(text(4))
 	return k, found
 }
 
 // Save implements device.Store. It also removes devices above device.MaxKept, and forgets those that Redis has let
 // expire.
 func (s *Store) Save(ctx context.Context, devices []device.Kept) error {
-	args := make([]any, 0, 3+5*len(devices))
-	args = append(args, device.MaxKeep.Milliseconds(), s.most, cleanPage)
-	for _, k := range devices {
-		args = append(args, k.IMEI, base64.StdEncoding.EncodeToString(k.Evidence), k.Model, k.Firmware, k.Asked)
+	args := make([]any, 0, 4+argsOfDevice*len(devices))
+	args = append(args, device.MaxKeep.Milliseconds(), device.KeepUnproven.Milliseconds(), s.most, cleanPage)
+	for i := range devices {
+		of, err := saveArgs(&devices[i])
+		if err != nil {
+			return err
+		}
+		args = append(args, of[:]...)
 	}
-	return s.save.Run(ctx, s.client, []string{indexKey}, args...).Err()
+	return s.save.Run(ctx, s.client, []string{indexKey, indexConnected, indexGone}, args...).Err()
+}
+
+const argsOfDevice = 10
+
+// saveArgs are a device's arguments of save.lua.
+func saveArgs(k *device.Kept) (args [argsOfDevice]any, err error) {
+	presence, err := device.EncodePresence(k.Presence)
+	if err != nil {
+		return args, err
+	}
+	proven, run, since := "", "", int64(0)
+	if k.Proven() {
+		proven = "1"
+	}
+	if p := k.Presence; p != nil {
+		run, since = p.Run(), p.ConnectedAt.UnixMilli()
+	}
+	return [argsOfDevice]any{
+		k.IMEI, base64.StdEncoding.EncodeToString(k.Evidence), k.Model, k.Firmware, k.Asked, presence, string(k.State()),
+		run, since, proven,
+	}, nil
+}
+
+// List implements device.Store.
+func (s *Store) List(ctx context.Context, state device.State, after string, limit int) ([]device.Kept, error) {
+	indexes := []string{indexConnected, indexGone}
+	switch state {
+	case device.StateConnected:
+		indexes = indexes[:1]
+	case device.StateGone:
+		indexes = indexes[1:]
+	}
+	var imeis []string
+	for _, index := range indexes {
+		page, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
+			Key: index, Start: "(" + after, Stop: "+", ByLex: true, Count: int64(limit),
+		}).Result()
+		if err != nil {
+			return nil, err
+		}
+		imeis = append(imeis, page...)
+	}
+	slices.Sort(imeis)
+	imeis = slices.Compact(imeis)
+	all, err := s.Load(ctx, imeis[:min(limit, len(imeis))])
+	return slices.DeleteFunc(all, func(k device.Kept) bool { return k.Presence == nil }), err
+}
+
+// Beat implements device.Store.
+func (s *Store) Beat(ctx context.Context, run string) error {
+	return s.beat.Run(ctx, s.client, []string{indexRuns}, run, device.MaxKeep.Milliseconds(), maxRuns).Err()
+}
+
+// Heard implements device.Store.
+func (s *Store) Heard(ctx context.Context, runs []string) (map[string]time.Duration, error) {
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	now, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
+	heard := make(map[string]time.Duration, len(runs))
+	for _, run := range runs {
+		ms, err := s.client.ZScore(ctx, indexRuns, run).Result()
+		if err == nil {
+			heard[run] = now.Sub(time.UnixMilli(int64(ms)))
+		} else if err != redis.Nil {
+			return nil, err
+		}
+	}
+	return heard, nil
 }
 
 // Shared implements device.Store.

@@ -24,26 +24,43 @@ const FileName = "devices.db"
 
 // steps make the file of version n one of version n+1; columns are only ever added. saved_at is in ms since 1970 UTC,
 // and for people; kept_since is in ms by the file's own clock, see package retention. seq is greater the later a device
-// was saved.
+// was saved. presence is JSON, state connected or gone; both are empty if nothing is known. proven is 0 for a device that
+// has only logged in. heard_at is when a process last said that it lives, in ms since 1970 UTC.
 var steps = []string{retention.Schema + `
 CREATE TABLE devices (
 	imei TEXT PRIMARY KEY, evidence BLOB NOT NULL, model TEXT NOT NULL, firmware TEXT NOT NULL, asked INTEGER NOT NULL,
 	saved_at INTEGER NOT NULL, kept_since INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX devices_seq ON devices (seq);`, strangersSchema}
+CREATE INDEX devices_seq ON devices (seq);`, strangersSchema, `
+ALTER TABLE devices ADD COLUMN presence TEXT NOT NULL DEFAULT '';
+ALTER TABLE devices ADD COLUMN state TEXT NOT NULL DEFAULT '';
+ALTER TABLE devices ADD COLUMN proven INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX devices_state ON devices (state, imei);
+CREATE INDEX devices_proven ON devices (proven, seq);
+CREATE TABLE runs (run TEXT PRIMARY KEY, heard_at INTEGER NOT NULL) WITHOUT ROWID;`}
 
 const (
-	selectDevices = `SELECT imei, evidence, model, firmware, asked FROM devices
-		WHERE imei IN (SELECT value FROM json_each(?))`
-	upsertDevice = `INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT ifnull(max(seq), 0) + 1 FROM devices))
+	columns       = `SELECT imei, evidence, model, firmware, asked, presence FROM devices `
+	selectDevices = columns + `WHERE imei IN (SELECT value FROM json_each(?))`
+	listAll       = columns + `WHERE imei > ?2 AND state != '' AND ?1 != '' ORDER BY imei LIMIT ?3`
+	listState     = columns + `WHERE state = ?1 AND imei > ?2 ORDER BY imei LIMIT ?3`
+	upsertDevice  = `INSERT INTO devices (imei, evidence, model, firmware, asked, presence, state, proven, saved_at,
+			kept_since, seq)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT ifnull(max(seq), 0) + 1 FROM devices))
 		ON CONFLICT (imei) DO UPDATE SET evidence = excluded.evidence, model = excluded.model,
-			firmware = excluded.firmware, asked = excluded.asked, saved_at = excluded.saved_at,
-			kept_since = excluded.kept_since, seq = excluded.seq`
+			firmware = excluded.firmware, asked = excluded.asked, presence = excluded.presence, state = excluded.state,
+			proven = excluded.proven, saved_at = excluded.saved_at, kept_since = excluded.kept_since, seq = excluded.seq`
 	// What is saved later has been kept since later, so those to be removed are the first ones.
-	removeOld = `DELETE FROM devices WHERE imei IN
-		(SELECT imei FROM (SELECT imei, kept_since FROM devices ORDER BY seq LIMIT ?) WHERE kept_since <= ?)`
-	removeMost = `DELETE FROM devices WHERE imei IN (SELECT imei FROM devices ORDER BY seq
+	removeOld = `DELETE FROM devices WHERE imei IN (SELECT imei FROM
+		(SELECT imei, kept_since FROM devices WHERE proven = ? ORDER BY seq LIMIT ?) WHERE kept_since <= ?)`
+	removeMost = `DELETE FROM devices WHERE imei IN (SELECT imei FROM devices ORDER BY proven, seq
 		LIMIT max(0, min(?, (SELECT count(*) FROM devices) - ?)))`
+	upsertRun  = `INSERT INTO runs VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET heard_at = excluded.heard_at`
+	removeRuns = `DELETE FROM runs WHERE run IN (SELECT run FROM runs ORDER BY heard_at DESC LIMIT -1 OFFSET ?)`
+	selectRuns = `SELECT run, heard_at FROM runs WHERE run IN (SELECT value FROM json_each(?))`
 )
+
+// maxRuns is how many processes are remembered.
+const maxRuns = 100
 
 // cleanPage is how many devices one Save removes at most.
 const cleanPage = 1000
@@ -95,25 +112,73 @@ func (s *Store) Load(ctx context.Context, imeis []string) ([]device.Kept, error)
 	if err != nil {
 		return nil, err
 	}
+	return s.selectDevices(ctx, selectDevices, string(wanted))
+}
+
+// List implements device.Store.
+func (s *Store) List(ctx context.Context, state device.State, after string, limit int) ([]device.Kept, error) {
+	query := listState
+	if state == device.StateAll {
+		query = listAll
+	}
+	return s.selectDevices(ctx, query, string(state), after, limit)
+}
+
+func (s *Store) selectDevices(ctx context.Context, query string, args ...any) ([]device.Kept, error) {
 	return sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (all []device.Kept, err error) {
-		rows, err := tx.Query(selectDevices, string(wanted))
+		rows, err := tx.Query(query, args...)
 		if err != nil {
 			return nil, err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var k device.Kept
-			if err := rows.Scan(&k.IMEI, &k.Evidence, &k.Model, &k.Firmware, &k.Asked); err != nil {
+			var presence string
+			if err := rows.Scan(&k.IMEI, &k.Evidence, &k.Model, &k.Firmware, &k.Asked, &presence); err != nil {
 				return nil, err
 			}
+			k.Presence = device.DecodePresence(presence)
 			all = append(all, k)
 		}
 		return all, rows.Err()
 	})
 }
 
-// Save implements device.Store. It also removes devices that nothing was saved of for device.MaxKeep, and those above
-// device.MaxKept.
+// Beat implements device.Store.
+func (s *Store) Beat(ctx context.Context, run string) error {
+	_, err := sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (none struct{}, err error) {
+		return none, errors.Join(tx.Do(upsertRun, run, time.Now().UnixMilli()), tx.Do(removeRuns, maxRuns))
+	})
+	return err
+}
+
+// Heard implements device.Store.
+func (s *Store) Heard(ctx context.Context, runs []string) (map[string]time.Duration, error) {
+	wanted, err := json.Marshal(runs)
+	if err != nil {
+		return nil, err
+	}
+	return sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (map[string]time.Duration, error) {
+		rows, err := tx.Query(selectRuns, string(wanted))
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		heard := make(map[string]time.Duration)
+		for rows.Next() {
+			var run string
+			var ms int64
+			if err := rows.Scan(&run, &ms); err != nil {
+				return nil, err
+			}
+			heard[run] = time.Since(time.UnixMilli(ms))
+		}
+		return heard, rows.Err()
+	})
+}
+
+// Save implements device.Store. It also removes devices that nothing was saved of for device.MaxKeep, or
+// device.KeepUnproven, and those above device.MaxKept.
 func (s *Store) Save(ctx context.Context, devices []device.Kept) error {
 	_, err := sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (none struct{}, err error) {
 		boot, uptime := s.uptime()
@@ -127,13 +192,20 @@ func (s *Store) Save(ctx context.Context, devices []device.Kept) error {
 		}
 		defer insert.Close()
 		savedAt := time.Now().UnixMilli()
-		for _, k := range devices {
-			if _, err := insert.Exec(k.IMEI, blob(k.Evidence), k.Model, k.Firmware, k.Asked, savedAt, now); err != nil {
+		for i := range devices {
+			k := &devices[i]
+			presence, err := device.EncodePresence(k.Presence)
+			if err != nil {
+				return none, err
+			}
+			if _, err := insert.Exec(k.IMEI, blob(k.Evidence), k.Model, k.Firmware, k.Asked, presence, string(k.State()),
+				k.Proven(), savedAt, now); err != nil {
 				return none, err
 			}
 		}
 		return none, errors.Join(
-			tx.Do(removeOld, cleanPage, now-device.MaxKeep.Milliseconds()),
+			tx.Do(removeOld, true, cleanPage, now-device.MaxKeep.Milliseconds()),
+			tx.Do(removeOld, false, cleanPage, now-device.KeepUnproven.Milliseconds()),
 			tx.Do(removeMost, cleanPage, s.most))
 	})
 	return err
