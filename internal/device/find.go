@@ -2,7 +2,6 @@ package device
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -90,41 +89,38 @@ func (m *Memory) findKept(ctx context.Context, found []sighting) error {
 	return err
 }
 
-// markLost finds those that are said to be connected to a process that nobody has heard of for long.
+// markLost finds those that are said to be connected to a process that is dead.
 func (m *Memory) markLost(ctx context.Context, found []sighting, now time.Time) error {
-	elsewhere := make(map[string]bool)
-	for i := range found {
-		if f := &found[i]; f.Connected && !f.here {
-			elsewhere[f.Run()] = true
-		}
-	}
-	if len(elsewhere) == 0 {
+	isElsewhere := func(s sighting) bool { return s.Connected && !s.here }
+	if !slices.ContainsFunc(found, isElsewhere) {
 		return nil
 	}
-	heard, err := m.Store.Heard(ctx, slices.Collect(maps.Keys(elsewhere)))
+	heard, err := m.Store.Heard(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range found {
-		f := &found[i]
-		if !f.Connected || f.here {
-			continue
-		}
-		age, known := heard[f.Run()]
-		if m.lives(&f.Presence) && known && age < 3*beatEvery {
-			continue
-		}
-		f.Connected, f.InstanceLost = false, f.LastSeen
-		if known {
-			f.InstanceLost = Time{now.Add(-age)}
+		if f := &found[i]; isElsewhere(*f) && !m.lives(f.Run(), heard) {
+			f.lose(heard, now)
 		}
 	}
 	return nil
 }
 
-// lives reports whether the process that the device is at may live: not an earlier one of this instance, and no other
-// one where the store is this process's alone.
-func (m *Memory) lives(p *Presence) bool { return m.Store.Shared() && p.Instance != m.Instance }
+// lives reports whether another process than this one may live: not an earlier one of this instance, and none where the
+// store is this process's alone.
+func (m *Memory) lives(run string, heard map[string]time.Duration) bool {
+	age, known := heard[run]
+	return known && age < 3*beatEvery && m.Store.Shared() && instanceOf(run) != m.Instance
+}
+
+// lose notes that the process has died that the device was connected to.
+func (p *Presence) lose(heard map[string]time.Duration, now time.Time) {
+	p.Connected, p.InstanceLost = false, p.LastSeen
+	if age, known := heard[p.Run()]; known {
+		p.InstanceLost = Time{now.Add(-age)}
+	}
+}
 
 // first is the first error.
 func first(a, b error) error {

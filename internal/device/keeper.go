@@ -188,7 +188,9 @@ func (k *keeper) last() {
 			break
 		}
 	}
-	_ = k.saveNews(ctx, math.MaxInt) // which has said so
+	if k.saveNews(ctx, math.MaxInt) == nil { // or it has said so
+		_ = k.memory.Store.Forget(ctx, []string{k.memory.runName()})
+	}
 }
 
 // batch is what is saved at once.
@@ -204,8 +206,8 @@ func (b *batch) add(d *Device, now time.Time) {
 	}
 }
 
-// saveNews saves what is new, of those that have gone first, and of the others of about most of them: the next look goes
-// on with those behind.
+// saveNews saves what is new, of those that have gone first, and of the others of about most of them: the next look
+// goes on with those behind.
 func (k *keeper) saveNews(ctx context.Context, most int) error {
 	gone := k.takeGone()
 	if _, err := k.save(ctx, slices.Values(gone), maxGone); err != nil {
@@ -244,23 +246,6 @@ func (k *keeper) save(ctx context.Context, devices iter.Seq[*Device], most int) 
 		return nil, nil
 	}
 	return nil, k.saveBatch(ctx, &b)
-}
-
-// beat says that this process lives, now and then.
-func (k *keeper) beat(ctx context.Context) error {
-	if now := time.Now(); now.Sub(k.beatAt) < beatEvery {
-		return nil
-	}
-	limited, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
-	err := k.memory.Store.Beat(limited, runName(k.memory.Instance, k.memory.run))
-	if ctx.Err() == nil {
-		k.note(&k.beats, callBeat, err)
-	}
-	if err == nil {
-		k.beatAt = time.Now()
-	}
-	return err
 }
 
 func (k *keeper) takeGone() []*Device {

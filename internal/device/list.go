@@ -17,8 +17,8 @@ type Query struct {
 }
 
 // List returns the devices of all processes that share the store, by IMEI. What datagrams have done in a device's name
-// is a device of its own. next is the cursor of what follows, empty if nothing does; a page may have less than Limit all
-// the same. If the store does not answer, the list is of what is known here, and err says why.
+// is a device of its own. next is the cursor of what follows, empty if nothing does; a page may have less than Limit
+// all the same. If the store does not answer, the list is of what is known here, and err says why.
 func (m *Memory) List(ctx context.Context, q Query) (page []Presence, next string, err error) {
 	now := time.Now()
 	kept, err := m.listKept(ctx, q)

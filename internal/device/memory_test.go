@@ -28,6 +28,8 @@ type run struct {
 	*device.Memory
 	log  *testkit.Log
 	stop func() // in order
+
+	crash func() // what it would save is lost; of startAs only
 }
 
 func start(t *testing.T, store device.Store) *run { return startSized(t, store, 100_000) }

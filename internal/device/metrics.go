@@ -47,7 +47,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Devices that went from memory for lack of room; what was news of them is kept by the store, or lost because "+
 				"the store is away.", "news"),
 		storeCalls: counters("teltonika_device_store_calls_total",
-			"Calls of the store of devices, load, save and beat (this process lives): ok, or failed and repeated.",
+			"Calls of the store of devices: load, save, and beat (this process lives); ok, or failed and repeated.",
 			"call", "result"),
 		getver: counters("teltonika_getver_total",
 			"Questions to devices for their model under LEARN_MODEL: asked, refused by the command policy, or failed "+

@@ -2,6 +2,7 @@ package device
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,7 +25,7 @@ type Presence struct {
 	Connected    bool   `json:"connected"`
 	Instance     string `json:"instance,omitempty"`
 	InstanceRun  Time   `json:"instance_run,omitzero"`  // when that process began
-	InstanceLost Time   `json:"instance_lost,omitzero"` // it was connected there, and nobody has heard of the instance since
+	InstanceLost Time   `json:"instance_lost,omitzero"` // it was connected there, and the instance not heard of since
 	Transport    string `json:"transport,omitempty"`    // tcp, tls, udp
 	Address      string `json:"remote,omitempty"`       // address and port
 	ConnectedAt  Time   `json:"since,omitzero"`         // its login
@@ -59,6 +60,9 @@ type Presence struct {
 
 // Run names the process that the device is or was connected to.
 func (p *Presence) Run() string { return runName(p.Instance, p.InstanceRun) }
+
+// instanceOf is the instance of a run's name.
+func instanceOf(run string) string { return run[:max(0, strings.LastIndexByte(run, '@'))] }
 
 func runName(instance string, began Time) string {
 	return instance + "@" + strconv.FormatInt(began.UnixMilli(), 36)

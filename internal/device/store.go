@@ -103,12 +103,14 @@ type Store interface {
 	// them may be kept.
 	Save(ctx context.Context, devices []Kept) error
 	// List returns the first of the devices that have a presence of that state, by IMEI in the order of its bytes: limit
-	// of them that come after the IMEI after.
+	// of them that come after the IMEI after. It is the end if there are less; one may have lost its presence meanwhile.
 	List(ctx context.Context, state State, after string, limit int) ([]Kept, error)
 	// Beat says that the process lives whose name is run.
 	Beat(ctx context.Context, run string) error
-	// Heard returns how long ago each of the processes beat last. One of which nothing is known is missing.
-	Heard(ctx context.Context, runs []string) (map[string]time.Duration, error)
+	// Heard returns how long ago each of the processes beat last that are not forgotten, a bounded number.
+	Heard(ctx context.Context) (map[string]time.Duration, error)
+	// Forget forgets processes.
+	Forget(ctx context.Context, runs []string) error
 	// Shared reports whether other processes may save devices, too.
 	Shared() bool
 	// Close releases everything. No other method is called during or after it.

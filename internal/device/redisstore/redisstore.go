@@ -169,8 +169,19 @@ func (s *Store) List(ctx context.Context, state device.State, after string, limi
 	}
 	slices.Sort(imeis)
 	imeis = slices.Compact(imeis)
-	all, err := s.Load(ctx, imeis[:min(limit, len(imeis))])
-	return slices.DeleteFunc(all, func(k device.Kept) bool { return k.Presence == nil }), err
+	imeis = imeis[:min(limit, len(imeis))]
+	found, err := s.Load(ctx, imeis)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]device.Kept, len(imeis))
+	for i, imei := range imeis {
+		all[i].IMEI = imei
+		if len(found) > 0 && found[0].IMEI == imei { // they are in the same order, without those that have expired
+			all[i], found = found[0], found[1:]
+		}
+	}
+	return all, nil
 }
 
 // Beat implements device.Store.
@@ -179,24 +190,22 @@ func (s *Store) Beat(ctx context.Context, run string) error {
 }
 
 // Heard implements device.Store.
-func (s *Store) Heard(ctx context.Context, runs []string) (map[string]time.Duration, error) {
-	if len(runs) == 0 {
-		return nil, nil
-	}
+func (s *Store) Heard(ctx context.Context) (map[string]time.Duration, error) {
 	now, err := s.client.Time(ctx).Result()
 	if err != nil {
 		return nil, err
 	}
+	runs, err := s.client.ZRangeWithScores(ctx, indexRuns, 0, maxRuns-1).Result()
 	heard := make(map[string]time.Duration, len(runs))
 	for _, run := range runs {
-		ms, err := s.client.ZScore(ctx, indexRuns, run).Result()
-		if err == nil {
-			heard[run] = now.Sub(time.UnixMilli(int64(ms)))
-		} else if err != redis.Nil {
-			return nil, err
-		}
+		heard[run.Member.(string)] = now.Sub(time.UnixMilli(int64(run.Score)))
 	}
-	return heard, nil
+	return heard, err
+}
+
+// Forget implements device.Store.
+func (s *Store) Forget(ctx context.Context, runs []string) error {
+	return s.client.ZRem(ctx, indexRuns, runs).Err()
 }
 
 // Shared implements device.Store.

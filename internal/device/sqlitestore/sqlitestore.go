@@ -24,8 +24,8 @@ const FileName = "devices.db"
 
 // steps make the file of version n one of version n+1; columns are only ever added. saved_at is in ms since 1970 UTC,
 // and for people; kept_since is in ms by the file's own clock, see package retention. seq is greater the later a device
-// was saved. presence is JSON, state connected or gone; both are empty if nothing is known. proven is 0 for a device that
-// has only logged in. heard_at is when a process last said that it lives, in ms since 1970 UTC.
+// was saved. presence is JSON, state connected or gone; both are empty if nothing is known. proven is 0 for a device
+// that has only logged in. heard_at is when a process last said that it lives, in ms since 1970 UTC.
 var steps = []string{retention.Schema + `
 CREATE TABLE devices (
 	imei TEXT PRIMARY KEY, evidence BLOB NOT NULL, model TEXT NOT NULL, firmware TEXT NOT NULL, asked INTEGER NOT NULL,
@@ -56,7 +56,8 @@ const (
 		LIMIT max(0, min(?, (SELECT count(*) FROM devices) - ?)))`
 	upsertRun  = `INSERT INTO runs VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET heard_at = excluded.heard_at`
 	removeRuns = `DELETE FROM runs WHERE run IN (SELECT run FROM runs ORDER BY heard_at DESC LIMIT -1 OFFSET ?)`
-	selectRuns = `SELECT run, heard_at FROM runs WHERE run IN (SELECT value FROM json_each(?))`
+	selectRuns = `SELECT run, heard_at FROM runs`
+	forgetRuns = `DELETE FROM runs WHERE run IN (SELECT value FROM json_each(?))`
 )
 
 // maxRuns is how many processes are remembered.
@@ -153,13 +154,9 @@ func (s *Store) Beat(ctx context.Context, run string) error {
 }
 
 // Heard implements device.Store.
-func (s *Store) Heard(ctx context.Context, runs []string) (map[string]time.Duration, error) {
-	wanted, err := json.Marshal(runs)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) Heard(ctx context.Context) (map[string]time.Duration, error) {
 	return sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (map[string]time.Duration, error) {
-		rows, err := tx.Query(selectRuns, string(wanted))
+		rows, err := tx.Query(selectRuns)
 		if err != nil {
 			return nil, err
 		}
@@ -175,6 +172,18 @@ func (s *Store) Heard(ctx context.Context, runs []string) (map[string]time.Durat
 		}
 		return heard, rows.Err()
 	})
+}
+
+// Forget implements device.Store.
+func (s *Store) Forget(ctx context.Context, runs []string) error {
+	forgotten, err := json.Marshal(runs)
+	if err != nil {
+		return err
+	}
+	_, err = sqlitefile.Transact(ctx, s.database, func(tx *sqlitefile.Tx) (none struct{}, err error) {
+		return none, tx.Do(forgetRuns, string(forgotten))
+	})
+	return err
 }
 
 // Save implements device.Store. It also removes devices that nothing was saved of for device.MaxKeep, or
