@@ -124,8 +124,9 @@ func TestKeysOfOthers(t *testing.T) {
 // The rights that docs/redis.md asks for are enough.
 func TestFewRights(t *testing.T) {
 	server := testkit.StartRedis(t)
-	server.Do("ACL", "SETUSER", "gate", "on", ">hunter2", "~device:*", "~devices:*", "+hdel", "+hmget", "+hset", "+pexpire",
-		"+eval", "+evalsha", "+type", "+exists", "+del", "+time", "+zadd", "+zrem", "+zcard", "+zrange", "+zrangebyscore")
+	server.Do("ACL", "SETUSER", "gate", "on", ">hunter2", "~device:*", "~devices:*",
+		"+hdel", "+hmget", "+hset", "+pexpire", "+eval", "+evalsha", "+type",
+		"+exists", "+del", "+time", "+zadd", "+zrem", "+zcard", "+zrange", "+zrangebyscore")
 	s := newStore(t, "redis://gate:hunter2@"+server.Addr())
 	save(t, s, imei(1))
 	if all, err := s.Load(t.Context(), []string{imei(1)}); err != nil || len(all) != 1 {
