@@ -109,6 +109,7 @@ type Counts struct {
 	RefusedReason string `json:"refused_reason,omitempty"` // the last one, as teltonika_records_refused_total has it
 	Messages      uint64 `json:"messages"`                 // stored
 	EmptyFrames   uint64 `json:"empty_frames"`             // acknowledged, without a record
+	Repeated      uint64 `json:"repeated_frames"`          // nothing but duplicates in them
 	WrongCRC      uint64 `json:"wrong_crc"`                // frames
 }
 

@@ -196,6 +196,9 @@ func (c *Counts) add(o Outcome) {
 	c.Duplicate += uint64(o.Duplicate)
 	c.DeadLettered += uint64(o.Lost)
 	c.Messages += uint64(o.Message)
+	if o.Stored == 0 && o.Duplicate > 0 {
+		c.Repeated++
+	}
 }
 
 // Refused notes records or messages that the device shall send again.

@@ -80,6 +80,7 @@ var allowed = map[string][]string{
 	"internal/testkit":           {"internal/engine", "teltonika"},
 	"internal/device": {"internal/backoff", "internal/health", "internal/identifier", "internal/logging",
 		"internal/source", "meaning", "teltonika"},
+	"internal/device/verdict":    {"internal/device", "internal/device/stranger", "internal/limit"},
 	"internal/device/stranger":   {"internal/backoff", "internal/health", "internal/limit"},
 	"internal/device/redisstore": {"internal/device", "internal/device/stranger", "internal/source"},
 	"internal/device/sqlitestore": {"internal/device", "internal/device/stranger", "internal/retention",

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/tlsserver"
 )
@@ -129,4 +130,18 @@ func TestTLSReasonsAreDocumented(t *testing.T) {
 		inCode[string(reason)] = true
 	}
 	wantSame(t, inCode, firstCells(chapterOf(t, "docs/tls.md", "## What fails how")), "docs/tls.md", "TLS reason")
+}
+
+// TestDocsVerdicts: the page says what the table of verdicts says.
+func TestDocsVerdicts(t *testing.T) {
+	page := reference + "verdicts.md"
+	var b strings.Builder
+	b.WriteString("| verdict | it is | what it means | next |\n|---|---|---|---|\n")
+	for _, d := range verdict.Descriptions() {
+		severity := map[verdict.Severity]string{verdict.Fine: "fine", verdict.Problem: "a problem",
+			verdict.Unknown: "never seen"}[d.Severity]
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.Code, severity, testkit.Markup(page, d.Text),
+			testkit.Markup(page, d.Next))
+	}
+	testkit.Section(t, page, "verdicts", b.String(), *update)
 }
