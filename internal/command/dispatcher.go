@@ -55,7 +55,6 @@ type Dispatcher struct {
 	Options
 	auditLog *slog.Logger
 	policy   atomic.Pointer[Policy]
-	overflow chan Entry // commands that found their device's queue full
 	running  sync.WaitGroup
 	watchers watchers
 
@@ -75,12 +74,11 @@ type connection struct {
 	number uint64
 }
 
-// What may be in hand at once, for all devices. A message beyond that is taken for no answer. A command beyond that
-// stays with the store until it expires.
+// What may be in hand at once, for all devices. A message beyond that is taken for no answer. Commands are bounded by
+// the store.
 const (
 	maxPending        = 4096 // messages
 	maxPendingPayload = 16 << 20
-	maxOverflow       = 1024
 )
 
 // unawaitedRate is how often the store is asked about messages of one device that nobody here awaits. A device that
@@ -96,7 +94,7 @@ func NewDispatcher(o Options) *Dispatcher {
 		o.Models = noModels{}
 	}
 	d := &Dispatcher{
-		Options: o, auditLog: logging.Audit(o.Logger), overflow: make(chan Entry, maxOverflow),
+		Options: o, auditLog: logging.Audit(o.Logger),
 		watchers: watchers{byID: make(map[string][]chan Entry)}, connected: make(map[string]connection),
 		queues: make(map[string]*queue), unawaited: limit.NewTable[limit.Bucket](unawaitedCells),
 	}
@@ -113,7 +111,6 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	d.ctx = ctx
 	d.mu.Unlock()
 	d.background(func() { d.Store.Run(ctx, d) })
-	d.background(func() { d.refuseOverflow(ctx) })
 	<-ctx.Done()
 	d.mu.Lock()
 	d.ctx = nil // nothing begins any more
@@ -228,13 +225,7 @@ func (d *Dispatcher) Receive(e Entry) {
 	if d.ctx == nil {
 		return // the next run receives it
 	}
-	if d.queue(e.IMEI).add(e) {
-		return
-	}
-	select {
-	case d.overflow <- e:
-	default:
-	}
+	d.queue(e.IMEI).add(e)
 }
 
 // Finished implements Receiver: the store itself has given the command its final state.
@@ -314,15 +305,4 @@ func (d *Dispatcher) queue(imei string) *queue {
 		d.running.Go(q.run)
 	}
 	return q
-}
-
-func (d *Dispatcher) refuseOverflow(ctx context.Context) {
-	for {
-		select {
-		case e := <-d.overflow:
-			d.finish(ctx, e, Failed, tooManyWait)
-		case <-ctx.Done():
-			return
-		}
-	}
 }

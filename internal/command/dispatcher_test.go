@@ -181,26 +181,31 @@ func TestPolicyIsAskedTwice(t *testing.T) {
 	})
 }
 
-// More commands than may wait for a device fail, each with its result, or are not taken.
+// More commands than may wait for a device are not taken, whether it is connected or not. A known one is still told of.
 func TestQueueIsBounded(t *testing.T) {
-	withDispatcher(t, func(d *dispatcher) {
-		d.Connected(imei, nextNumber(), stuckSender{})
-		for i := range 262 {
-			if _, _, err := d.store.Submit(context.Background(), newCommand(imei, fmt.Sprint("c", i))); err != nil {
-				d.Fatal(err)
+	for _, connected := range []bool{true, false} {
+		withDispatcher(t, func(d *dispatcher) {
+			if connected {
+				d.Connected(imei, nextNumber(), stuckSender{})
 			}
-		}
-		for i := 256; i < 262; i++ {
-			if e := d.result(fmt.Sprint("c", i)); e.State != command.Failed {
-				d.Errorf("command %d is %s", i, e.State)
+			for i := range command.MaxOpenOfDevice {
+				d.submit(newCommand(imei, fmt.Sprint("c", i)))
 			}
-		}
-		var refused *command.RefusedError
-		if _, _, err := d.Submit(context.Background(), newCommand(imei, "more"), "test"); !errors.As(err, &refused) ||
-			refused.Reason != command.RefusedQueue {
-			d.Errorf("submitted: %v", err)
-		}
-	})
+			var refused *command.RefusedError
+			if _, _, err := d.Submit(context.Background(), newCommand(imei, "more"), "test"); !errors.As(err, &refused) ||
+				refused.Reason != command.RefusedQueue {
+				d.Errorf("connected %v: submitted: %v", connected, err)
+			}
+			if e, created, err := d.Submit(context.Background(), newCommand(imei, "c7"), "test"); created || err != nil ||
+				e.ID != "c7" {
+				d.Errorf("connected %v: a known one: %+v, %v", connected, e, err)
+			}
+			if e, err := d.Cancel(context.Background(), "c9"); err != nil || e.State != command.Cancelled {
+				d.Errorf("connected %v: %s, %v", connected, e.State, err)
+			}
+			d.submit(newCommand(imei, "more"))
+		})
+	}
 }
 
 // models are what devices have said of themselves.

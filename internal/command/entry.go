@@ -31,6 +31,7 @@ func (s State) Final() bool { return slices.Contains(FinalStates, s) }
 type Entry struct {
 	Command
 	State    State
+	Parked   bool      // Queued, and its device is connected nowhere as far as the store knows
 	Attempts int       // how often it may have been sent
 	SentAt   time.Time // the first attempt; zero if there was none
 	Deadline time.Time // until when the answer is awaited; zero if it was not sent

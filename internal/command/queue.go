@@ -10,11 +10,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
-// maxQueued is how many commands may wait for one device at an instance.
-const maxQueued = 256
-
-const tooManyWait = "too many commands wait for this device"
-
 // maxPendingOfDevice is how many messages of one device may be in hand.
 const maxPendingOfDevice = 64
 
@@ -43,19 +38,14 @@ func newQueue(ctx context.Context, d *Dispatcher, imei string) *queue {
 	}
 }
 
-// add puts the command behind the others, unless it is among them. It reports whether there was room. dispatcher.mu is
-// held.
-func (q *queue) add(e Entry) bool {
+// add puts the command behind the others, unless it is among them. dispatcher.mu is held.
+func (q *queue) add(e Entry) {
 	if q.has(e.ID) {
-		return true
-	}
-	if len(q.entries) == maxQueued {
-		return false
+		return
 	}
 	q.entries = append(q.entries, e)
 	q.dispatcher.Metrics.inHand.Inc()
 	q.wake()
-	return true
 }
 
 // has reports whether the command is in hand. dispatcher.mu is held.

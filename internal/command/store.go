@@ -19,11 +19,16 @@ import (
 // another command's.
 type Store interface {
 	// Submit keeps a new command, complete and valid, and sets it on its way to the instance that holds the device. If the
-	// id is known nothing changes, created is false, and e is the entry that is kept.
+	// id is known nothing changes, created is false, and e is the entry that is kept. If too many commands are open
+	// (MaxOpenOfDevice, MaxOpen) it keeps nothing and fails with a [RefusedError].
 	Submit(ctx context.Context, c Command) (e Entry, created bool, err error)
 
 	// Lookup returns a command by its id, or ErrUnknown.
 	Lookup(ctx context.Context, id string) (Entry, error)
+
+	// List returns a page of the commands that a valid query selects: all that are open, and of those that have ended
+	// since yesterday 256 of each device and 10,000 in all at least, in the order in which they were taken.
+	List(ctx context.Context, q Query) (Page, error)
 
 	// Cancel gives a Queued command the final state Cancelled. It leaves any other as it is. It returns the entry as it is
 	// then, or ErrUnknown.

@@ -2,25 +2,35 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
 // Submit takes a new command, complete and valid, for a device wherever it is. source says in the log who sent it. The
 // error may be a [RefusedError].
 func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e Entry, created bool, err error) {
-	if err := d.refuses(&c); err != nil {
-		if e, lookup := d.Store.Lookup(ctx, c.ID); lookup == nil {
-			return e, false, nil // taken before
-		}
+	e, created, err = d.submit(ctx, c)
+	var refused *RefusedError
+	switch {
+	case errors.As(err, &refused):
 		d.Logger.Warn("command refused", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "source", source,
-			"reason", string(err.Reason))
-		return Entry{}, false, err
-	}
-	if e, created, err = d.Store.Submit(ctx, c); err == nil && created {
+			"reason", string(refused.Reason))
+	case err == nil && created:
 		d.auditLog.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(),
 			"source", source)
 	}
 	return e, created, err
+}
+
+func (d *Dispatcher) submit(ctx context.Context, c Command) (e Entry, created bool, err error) {
+	refusal := d.refuses(&c)
+	if refusal == nil {
+		return d.Store.Submit(ctx, c)
+	}
+	if e, err := d.Store.Lookup(ctx, c.ID); err == nil {
+		return e, false, nil // taken before
+	}
+	return Entry{}, false, refusal
 }
 
 // refuses says why a command is not taken: it would fail.
@@ -30,11 +40,6 @@ func (d *Dispatcher) refuses(c *Command) *RefusedError {
 		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.because())}
 	case r.Effect == Confirm && !c.Confirm:
 		return &RefusedError{RefusedConfirm, fmt.Sprintf("the policy asks for confirmation: %s", r.because())}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if q := d.queues[c.IMEI]; q != nil && len(q.entries) == maxQueued {
-		return &RefusedError{RefusedQueue, tooManyWait}
 	}
 	return nil
 }
@@ -54,6 +59,9 @@ func (d *Dispatcher) denies(e *Entry) string {
 func (d *Dispatcher) Lookup(ctx context.Context, id string) (Entry, error) {
 	return d.Store.Lookup(ctx, id)
 }
+
+// List returns a page of commands.
+func (d *Dispatcher) List(ctx context.Context, q Query) (Page, error) { return d.Store.List(ctx, q) }
 
 // Cancel takes a command back if it is still queued, and returns it as it is then.
 func (d *Dispatcher) Cancel(ctx context.Context, id string) (Entry, error) {

@@ -12,7 +12,7 @@ import (
 
 // Backend is one real, empty store and everything the suite does to it.
 type Backend struct {
-	// Open opens the store as a process of this instance does when it starts. The suite runs it and closes it. A later
+	// Open opens the store as a process of this instance does when it starts, with room for MaxOpen commands. The suite runs it and closes it. A later
 	// call opens the same store again: as the same instance, after that was closed or crashed; as another one at the same
 	// time, if the backend is Shared.
 	Open func(t *testing.T, instance string) command.Store
@@ -34,6 +34,9 @@ type Backend struct {
 	Takeover time.Duration
 }
 
+// MaxOpen is how many commands may be open in the stores of the suite.
+const MaxOpen = command.MaxOpenOfDevice + 20
+
 // Event is an event as it was published.
 type Event struct {
 	command.Event
@@ -48,6 +51,8 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		cases  []testCase
 	}{
 		{"submit", false, submitCases},
+		{"list", false, listCases},
+		{"bounds", false, boundCases},
 		{"begin", false, beginCases},
 		{"settle", false, settleCases},
 		{"finish", false, finishCases},

@@ -14,9 +14,12 @@ import (
 
 // Submit implements command.Store.
 func (s *Store) Submit(ctx context.Context, c command.Command) (command.Entry, bool, error) {
-	answer, err := s.eval(ctx, scriptSubmit, commandArgs(&c)...)
+	answer, err := s.eval(ctx, scriptSubmit, append(commandArgs(&c), s.opt.MaxOpen)...)
 	if err != nil {
 		return command.Entry{}, false, fmt.Errorf("submit: %w", err)
+	}
+	if refusal, ok := answer.(string); ok {
+		return command.Entry{}, false, command.TooMany(command.Refusal(refusal))
 	}
 	created, e := numbered(answer)
 	return e, created == 1, nil

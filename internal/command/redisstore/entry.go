@@ -52,6 +52,7 @@ func (f fields) entry() command.Entry {
 		SentAt: f.time("sent_at"), Deadline: f.time("deadline"),
 		FinishedAt: f.time("finished_at"), Reason: f["reason"], Instance: f["instance"],
 	}
+	e.Parked = e.State == command.Queued && f["at"] == "parked"
 	if e.State == command.Answered || f["response"] != "" {
 		encoding := command.Encoding(f["response_encoding"])
 		e.Response, _ = command.DecodeResponse(f["response"], encoding, f["response_hex"])

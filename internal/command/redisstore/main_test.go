@@ -34,7 +34,7 @@ func TestStore(t *testing.T) {
 	commandtest.Run(t, func(t *testing.T) commandtest.Backend {
 		r := testkit.StartRedis(t)
 		return commandtest.Backend{
-			Open:     func(t *testing.T, instance string) command.Store { return open(t, r, instance) },
+			Open:     func(t *testing.T, instance string) command.Store { return small(open(t, r, instance)) },
 			Crash:    func(_ *testing.T, s command.Store) { crash(s.(*Store)) },
 			Results:  func(t *testing.T) []command.Entry { return results(t, r) },
 			Events:   func(t *testing.T) []commandtest.Event { return events(t, r) },
@@ -51,7 +51,7 @@ func TestStoreOnSentinel(t *testing.T) {
 	commandtest.Run(t, func(t *testing.T) commandtest.Backend {
 		r.Do("FLUSHALL")
 		return commandtest.Backend{
-			Open:     func(t *testing.T, instance string) command.Store { return openAt(t, n.URL(), instance) },
+			Open:     func(t *testing.T, instance string) command.Store { return small(openAt(t, n.URL(), instance)) },
 			Crash:    func(_ *testing.T, s command.Store) { crash(s.(*Store)) },
 			Results:  func(t *testing.T) []command.Entry { return results(t, r) },
 			Events:   func(t *testing.T) []commandtest.Event { return events(t, r) },
@@ -59,6 +59,12 @@ func TestStoreOnSentinel(t *testing.T) {
 			Takeover: takeover,
 		}
 	})
+}
+
+// small has the store take few commands.
+func small(s *Store) *Store {
+	s.opt.MaxOpen = commandtest.MaxOpen
+	return s
 }
 
 // open returns a store that is quick. The caller closes it.

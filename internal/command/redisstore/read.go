@@ -129,7 +129,8 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 		_, err := s.route(ctx, r, stream, m.ID, "", &in)
 		return err
 	}
-	answer, err := s.eval(ctx, scriptTake, append([]any{stream, m.ID}, commandArgs(&in.Command)...)...)
+	args := append([]any{stream, m.ID}, commandArgs(&in.Command)...)
+	answer, err := s.eval(ctx, scriptTake, append(args, s.opt.MaxOpen)...)
 	switch e := fieldsOf(answer).entry(); {
 	case answer == nil:
 	case e.State.Final():
@@ -143,7 +144,8 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 // route takes the command of an entry to where its device is, or to its end, and reports whether it did. dead is the
 // instance whose stream it is, if it is that of a dead one.
 func (s *Store) route(ctx context.Context, r command.Receiver, stream, entry, dead string, in *inbound) (bool, error) {
-	answer, err := s.eval(ctx, scriptRoute, append([]any{stream, entry, dead}, commandArgs(&in.Command)...)...)
+	args := append([]any{stream, entry, dead}, commandArgs(&in.Command)...)
+	answer, err := s.eval(ctx, scriptRoute, append(args, s.opt.MaxOpen)...)
 	if ended := list(answer); ended != nil {
 		r.Finished(fieldsOf(ended).entry())
 		return true, err

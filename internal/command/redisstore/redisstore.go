@@ -7,6 +7,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -46,6 +47,7 @@ type Options struct {
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer // nil for none
 	Timing   Timing
+	MaxOpen  int // commands without a final state, in Redis as a whole; command.MaxOpen if it is 0
 }
 
 // Timing is how often things are done and how long they take. What is zero gets the value given here.
@@ -111,7 +113,7 @@ func New(o Options) (*Store, error) {
 	if o.Events == "" {
 		o.Events = "commands:events"
 	}
-	o.Timing = o.Timing.complete()
+	o.Timing, o.MaxOpen = o.Timing.complete(), cmp.Or(o.MaxOpen, command.MaxOpen)
 	target.Named("tcp-ingestion-commands").Server.PoolSize = poolSize
 	client := target.Client()
 	target.Server.PoolSize = 1

@@ -17,6 +17,7 @@ var sources embed.FS
 // The transitions. What each is given and answers is said in its file.
 var (
 	scriptSubmit     = script("submit")
+	scriptList       = script("list")
 	scriptTake       = script("take")
 	scriptRoute      = script("route")
 	scriptReject     = script("reject")
@@ -38,11 +39,15 @@ func script(name string) *redis.Script {
 	return redis.NewScript(reasons + source("prelude") + source(name))
 }
 
-// reasons are those that the scripts give. Lua reads the same quotes as Go.
+// reasons are those that the scripts give, and the bound that they know. Lua reads the same quotes as Go.
 var reasons = fmt.Sprintf(
-	"local NO_ANSWER, NOT_CONNECTED, NO_LEASE, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n",
+	"local NO_ANSWER, NOT_CONNECTED, NO_LEASE, TAKEN_BACK, DELIVERY_UNKNOWN = %q, %q, %q, %q, %q\n"+
+		"local MAX_OPEN_OF_DEVICE, QUEUE_FULL, STORE_FULL = %d, %q, %q\n"+
+		"local REASONS = { [QUEUE_FULL] = %q, [STORE_FULL] = %q }\n",
 	command.ReasonNoAnswer, command.ReasonNotConnected, command.ReasonNoLease,
-	command.ReasonTakenBack, command.ReasonDeliveryUnknown)
+	command.ReasonTakenBack, command.ReasonDeliveryUnknown,
+	command.MaxOpenOfDevice, command.RefusedQueue, command.RefusedStore,
+	command.ReasonTooMany, command.ReasonTooManyInAll)
 
 func source(name string) string {
 	b, err := sources.ReadFile("scripts/" + name + ".lua")

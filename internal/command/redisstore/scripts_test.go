@@ -91,6 +91,9 @@ func TestRightsInTheReadmeAreEnough(t *testing.T) {
 	if _, err := a.Cancel(ctx, gone.ID); err != nil {
 		t.Error(err)
 	}
+	if _, err := a.List(ctx, command.Query{IMEI: deviceA, Limit: 1}); err != nil {
+		t.Error(err)
+	}
 	dead.grant(t, c.ID, patient)
 	if err := dead.Withdraw(ctx, c.ID); err != nil {
 		t.Error(err)

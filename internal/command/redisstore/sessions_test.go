@@ -209,7 +209,7 @@ func TestManyWaitingCommands(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := start(t, r, "a")
 	var all []string
-	for range 450 {
+	for range command.MaxOpenOfDevice {
 		c := newCommand(deviceA)
 		a.submit(t, c)
 		all = append(all, c.ID)

@@ -9,7 +9,7 @@ import (
 
 // sweepBatch is how many commands one script looks at: about a millisecond of Redis' time if it ends all of them
 // (go test -bench Sweep).
-const sweepBatch = 50
+const sweepBatch = 25
 
 // sweep ends the commands that nobody else ends: those whose device has not come, and those of instances that died.
 // Every instance does it, for all.

@@ -1,8 +1,10 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
@@ -10,31 +12,98 @@ import (
 
 // Submit implements command.Store.
 func (s *Store) Submit(ctx context.Context, c command.Command) (command.Entry, bool, error) {
-	type submitted struct {
-		entry   command.Entry
-		created bool
-	}
-	e := command.Entry{Command: c, State: command.Queued}
-	done, err := transact(ctx, s, func(tx *transaction) (submitted, error) {
-		created, err := tx.insert(&e)
-		if err != nil {
-			return submitted{}, err
-		}
-		r, err := tx.byID(c.ID)
-		return submitted{r.Entry, created}, err
-	})
-	if err == nil && done.created {
+	done, err := transact(ctx, s, func(tx *transaction) (submitted, error) { return s.submit(tx, c) })
+	switch {
+	case err != nil:
+		return command.Entry{}, false, err
+	case done.refusal != "":
+		return command.Entry{}, false, command.TooMany(done.refusal)
+	case done.created:
 		s.devices.submitted(c.IMEI)
 	}
-	return done.entry, done.created, err
+	return s.asKnown(done.entry), done.created, nil
+}
+
+// submitted is what has become of a new command.
+type submitted struct {
+	entry   command.Entry
+	created bool
+	refusal command.Refusal // empty if it is kept
+}
+
+func (s *Store) submit(tx *transaction, c command.Command) (submitted, error) {
+	if known, err := tx.byID(c.ID); !errors.Is(err, command.ErrUnknown) {
+		return submitted{entry: known.Entry}, err
+	}
+	refusal, err := tx.crowded(c.IMEI, s.maxOpen)
+	if err != nil || refusal != "" {
+		return submitted{refusal: refusal}, err
+	}
+	e := command.Entry{Command: c, State: command.Queued}
+	if err := tx.insert(&e); err != nil {
+		return submitted{}, err
+	}
+	kept, err := tx.byID(c.ID)
+	return submitted{entry: kept.Entry, created: true}, err
+}
+
+// crowded says why the device gets no further command, or nothing. There are as many open ones as may be, at most, so
+// it is quick to count them.
+func (tx *transaction) crowded(imei string, most int) (command.Refusal, error) {
+	var device, all int
+	err := tx.QueryRow(`SELECT (SELECT count(*) FROM commands WHERE imei = ? AND state IN ('queued', 'sent')),
+		(SELECT count(*) FROM commands WHERE state IN ('queued', 'sent'))`, imei).Scan(&device, &all)
+	switch {
+	case err != nil:
+		return "", err
+	case device >= command.MaxOpenOfDevice:
+		return command.RefusedQueue, nil
+	case all >= most:
+		return command.RefusedStore, nil
+	}
+	return "", nil
+}
+
+// asKnown says of an entry whether it waits for its device to connect.
+func (s *Store) asKnown(e command.Entry) command.Entry {
+	e.Parked = e.State == command.Queued && !s.devices.isConnected(e.IMEI)
+	return e
 }
 
 // Lookup implements command.Store.
 func (s *Store) Lookup(ctx context.Context, id string) (command.Entry, error) {
-	return transact(ctx, s, func(tx *transaction) (command.Entry, error) {
-		r, err := tx.byID(id)
-		return r.Entry, err
-	})
+	r, err := transact(ctx, s, func(tx *transaction) (row, error) { return tx.byID(id) })
+	return s.asKnown(r.Entry), err
+}
+
+// List implements command.Store.
+func (s *Store) List(ctx context.Context, q command.Query) (command.Page, error) {
+	p, err := transact(ctx, s, func(tx *transaction) (command.Page, error) { return tx.list(q) })
+	for i := range p.Entries {
+		p.Entries[i] = s.asKnown(p.Entries[i])
+	}
+	return p, err
+}
+
+func (tx *transaction) list(q command.Query) (p command.Page, err error) {
+	condition, args := `seq < ?`, []any{cmp.Or(q.Before, math.MaxInt64)}
+	if q.Open {
+		condition += ` AND state IN ('queued', 'sent')`
+	}
+	if q.IMEI != "" {
+		condition, args = condition+` AND imei = ?`, append(args, q.IMEI)
+	}
+	size, last := 0, int64(0)
+	err = tx.each(func(r row) bool {
+		if len(p.Entries) == q.Limit || size > command.PageBytes {
+			p.Next = last
+			return false
+		}
+		p.Entries = append(p.Entries, r.Entry)
+		size, last = size+r.Size(), r.seq
+		return true
+	}, condition+` ORDER BY seq DESC LIMIT ?`, append(args, q.Limit+1)...)
+	return p, err
 }
 
 // Cancel implements command.Store.
@@ -77,7 +146,7 @@ func (s *Store) finishLost(tx *transaction, e command.Entry, p command.Timeouts)
 	if e.FinishedAt = s.now(); e.Instance == "" {
 		e.Instance = s.instance
 	}
-	if _, err := tx.insert(&e); err != nil {
+	if err := tx.insert(&e); err != nil {
 		return command.Entry{}, err
 	}
 	if e.Attempts > 0 {

@@ -8,7 +8,7 @@ import (
 )
 
 // steps make the file of version n one of version n+1. The version is kept in the file's user_version.
-var steps = []string{schema, ages, rawResponses}
+var steps = []string{schema, ages, rawResponses, lists}
 
 // schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
 // STRICT, which SQLite clients before 3.37 refuse to open.
@@ -55,6 +55,11 @@ CREATE TRIGGER commands_turn AFTER DELETE ON commands BEGIN
 const rawResponses = `
 ALTER TABLE commands ADD COLUMN response_hex TEXT;
 ALTER TABLE events ADD COLUMN payload_hex TEXT;`
+
+// lists are for what is listed: the newest first, of a device or of all.
+const lists = `
+CREATE INDEX commands_of_device ON commands (imei, seq);
+CREATE INDEX commands_newest_open ON commands (seq) WHERE state IN ('queued', 'sent');`
 
 // transaction is what work is done in. Its errors are SQLite's.
 type transaction struct{ *sqlitefile.Tx }

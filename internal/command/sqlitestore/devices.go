@@ -81,14 +81,19 @@ func (d *devices) submitted(imei string) {
 	}
 }
 
-// whyExpired is the reason of a command that expired in the queue.
-func (d *devices) whyExpired(imei string) string {
+// isConnected reports whether the device is.
+func (d *devices) isConnected(imei string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.connected[imei] == nil {
-		return command.ReasonNotConnected
+	return d.connected[imei] != nil
+}
+
+// whyExpired is the reason of a command that expired in the queue.
+func (d *devices) whyExpired(imei string) string {
+	if d.isConnected(imei) {
+		return command.ReasonNoLease
 	}
-	return command.ReasonNoLease
+	return command.ReasonNotConnected
 }
 
 // returned has the command be handed out again, and with it those after it.

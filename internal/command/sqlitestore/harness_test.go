@@ -24,7 +24,11 @@ func TestStore(t *testing.T) {
 	commandtest.Run(t, func(t *testing.T) commandtest.Backend {
 		dir := t.TempDir()
 		return commandtest.Backend{
-			Open:    func(t *testing.T, instance string) command.Store { return openStore(t, dir, instance) },
+			Open: func(t *testing.T, instance string) command.Store {
+				s := openStore(t, dir, instance)
+				s.maxOpen = commandtest.MaxOpen
+				return s
+			},
 			Results: func(t *testing.T) []command.Entry { return readResults(t, dir) },
 			Events:  func(t *testing.T) []commandtest.Event { return readEvents(t, dir) },
 		}

@@ -31,19 +31,26 @@ func (tx *transaction) byID(id string) (row, error) {
 
 // rows returns the commands that a condition selects.
 func (tx *transaction) rows(condition string, args ...any) (all []row, err error) {
+	err = tx.each(func(r row) bool {
+		all = append(all, r)
+		return true
+	}, condition, args...)
+	return all, err
+}
+
+// each calls fn with the commands that a condition selects, until it has enough.
+func (tx *transaction) each(fn func(row) bool, condition string, args ...any) (err error) {
 	found, err := tx.Query(`SELECT `+columns+` FROM commands WHERE `+condition, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, found.Close()) }()
 	for found.Next() {
-		r, err := scan(found)
-		if err != nil {
-			return nil, err
+		if r, err := scan(found); err != nil || !fn(r) {
+			return err
 		}
-		all = append(all, r)
 	}
-	return all, found.Err()
+	return found.Err()
 }
 
 func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
@@ -72,22 +79,17 @@ func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
 	return r, err
 }
 
-// insert keeps an entry, unless its id is known.
-func (tx *transaction) insert(e *command.Entry) (created bool, err error) {
+// insert keeps an entry, whose id is not known.
+func (tx *transaction) insert(e *command.Entry) error {
 	payload, encoding := command.EncodePayload(e.Payload)
 	response, responseEncoding, raw := encodeResponse(e.Response)
-	result, err := tx.Exec(`INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at,
+	return tx.Do(`INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at,
 			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, response_hex,
 			reason, instance, run)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'') ON CONFLICT (id) DO NOTHING`,
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
 		e.ID, e.IMEI, e.Codec, payload, encoding, e.Timeout.Milliseconds(), e.Created.UnixMilli(), e.Expires.UnixMilli(),
 		e.Idempotent, e.Confirm, e.State, e.Attempts, toMillis(e.SentAt), toMillis(e.Deadline), toMillis(e.FinishedAt),
 		response, responseEncoding, raw, e.Reason, e.Instance)
-	if err != nil {
-		return false, err
-	}
-	changed, err := result.RowsAffected()
-	return changed > 0, err
 }
 
 // update keeps what has become of a command.

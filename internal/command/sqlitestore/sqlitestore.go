@@ -12,6 +12,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type Options struct {
 	Retention time.Duration // how long final commands and events are kept, 0 = for ever. An id is known for as long
 	Logger    *slog.Logger  // nil = slog.Default
 	Sweep     time.Duration // how often Run looks for commands that nobody carries out, 0 = 1 s
+	MaxOpen   int           // commands without a final state, 0 = command.MaxOpen
 }
 
 // Store is the commands' store.
@@ -53,6 +55,7 @@ type Store struct {
 	sweepTime time.Duration
 	grace     time.Duration
 	maxEvents int64
+	maxOpen   int
 	log       *slog.Logger
 	now       func() time.Time
 	uptime    func() (boot string, uptime time.Duration) // what commands' ages are counted by
@@ -87,6 +90,7 @@ func New(o Options) (*Store, error) {
 		sweepTime: o.Sweep,
 		grace:     grace,
 		maxEvents: maxEvents,
+		maxOpen:   cmp.Or(o.MaxOpen, command.MaxOpen),
 		log:       o.Logger,
 		now:       time.Now,
 		uptime:    retention.Uptime,

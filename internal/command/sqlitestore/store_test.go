@@ -20,7 +20,7 @@ func TestManyCommands(t *testing.T) {
 	dir := t.TempDir()
 	n := startRunning(t, dir)
 	var want []string
-	for i := range 2*page + 7 {
+	for i := range command.MaxOpenOfDevice {
 		want = append(want, fmt.Sprint("command-", i))
 	}
 	submit(t, n, want...)
@@ -39,7 +39,7 @@ func TestManyCommands(t *testing.T) {
 // TestManyExpire ends more than one transaction does.
 func TestManyExpire(t *testing.T) {
 	s := start(t, t.TempDir())
-	for i := range 2*page + 7 {
+	for i := range command.MaxOpenOfDevice {
 		submit(t, s, fmt.Sprint("command-", i))
 	}
 	s.now = func() time.Time { return time.Now().Add(time.Hour) }
@@ -47,7 +47,7 @@ func TestManyExpire(t *testing.T) {
 	if err := s.sweep(t.Context(), &told); err != nil {
 		t.Fatal(err)
 	}
-	if len(told.ended) != 2*page+7 || told.ended["command-0"].State != command.Expired {
+	if len(told.ended) != command.MaxOpenOfDevice || told.ended["command-0"].State != command.Expired {
 		t.Errorf("%d are ended", len(told.ended))
 	}
 }

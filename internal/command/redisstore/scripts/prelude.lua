@@ -7,6 +7,7 @@ local GROUP = 'tcp-ingestion'
 local REGISTRY, SESSIONS = 'connections:registry', 'connections:sessions'
 local INSTANCES, DUE, INBOX = 'commands:instances', 'commands:due', 'commands:inbox'
 local RESPONSES, LENGTH = 'commands:responses', 100000
+local OPEN, ENDED, PLACE = 'commands:open', 'commands:ended', 'commands:place' -- lists, by the place of a command in them
 local PARKED = 'parked' -- where a command is that is in no stream
 local DAY = 86400000
 
@@ -18,6 +19,8 @@ local function hash(id) return 'commands:command:' .. id end
 local function lease(imei) return 'commands:turn:' .. imei end -- the name that other programs know
 local function parked(imei) return 'commands:parked:' .. imei end
 local function outbound(instance) return 'commands:outbound:' .. instance end
+local function openOf(imei) return OPEN .. ':' .. imei end
+local function endedOf(imei) return ENDED .. ':' .. imei end
 local function cancelled(id) return 'commands:cancelled:' .. id end
 local function heartbeat(instance) return 'instance:heartbeat:' .. instance end
 
@@ -81,6 +84,46 @@ local function command(n)
   }
 end
 
+-- outlive has a key live as long as the command at least.
+local function outlive(key, c)
+  local life = redis.call('PTTL', hash(c.id))
+  if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
+end
+
+-- enlist puts a new command on the lists of open ones: behind all that are on a list. The place is about when that was.
+local function enlist(c)
+  local place = math.max(now, tonumber(redis.call('GET', PLACE) or 0) + 1)
+  redis.call('SET', PLACE, string.format('%.0f', place))
+  redis.call('ZADD', OPEN, place, c.id)
+  redis.call('ZADD', openOf(c.imei), place, c.id)
+  outlive(openOf(c.imei), c)
+end
+
+-- archive takes a command that has ended to the lists of those. One of an earlier version is on none.
+local function archive(c)
+  local place = redis.call('ZSCORE', OPEN, c.id) or c.created
+  for key, most in pairs({ [ENDED] = 10000, [endedOf(c.imei)] = 256 }) do
+    redis.call('ZADD', key, place, c.id)
+    redis.call('PEXPIRE', key, DAY)
+    redis.call('ZREMRANGEBYRANK', key, 0, -most - 1)
+  end
+  redis.call('ZREM', OPEN, c.id)
+  redis.call('ZREM', openOf(c.imei), c.id)
+end
+
+-- crowded says why the command's device gets no further one, or nothing. What is first on its list may have been ended by an earlier
+-- version, which leaves it there.
+local function crowded(c, most)
+  local key = openOf(c.imei)
+  if redis.call('ZCARD', key) >= MAX_OPEN_OF_DEVICE then
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, 15)) do
+      if not redis.call('ZSCORE', DUE, id) then redis.call('ZREM', key, id) end
+    end
+    if redis.call('ZCARD', key) >= MAX_OPEN_OF_DEVICE then return QUEUE_FULL end
+  end
+  if redis.call('ZCARD', DUE) >= tonumber(most) then return STORE_FULL end
+end
+
 -- keep writes down a command that is new. It is forgotten in any case some day, should everything else forget it.
 local function keep(c)
   local all = {}
@@ -91,6 +134,7 @@ local function keep(c)
   redis.call('HSET', hash(c.id), unpack(all))
   redis.call('ZADD', DUE, c.expires_at, c.id)
   redis.call('PEXPIREAT', hash(c.id), math.max(now, tonumber(c.expires_at)) + c.timeout_ms + DAY)
+  enlist(c)
 end
 
 -- holder returns the instance that holds the device and lives, or nil. A token is that of a session of the living run; an entry without
@@ -153,8 +197,7 @@ local function park(c)
   if c.at == PARKED then return end
   redis.call('RPUSH', parked(c.imei), c.id)
   write(c, 'at', PARKED, 'entry', '')
-  local life = redis.call('PTTL', hash(c.id))
-  if redis.call('PTTL', parked(c.imei)) < life then redis.call('PEXPIRE', parked(c.imei), life) end
+  outlive(parked(c.imei), c)
 end
 
 -- route takes the command to where its device is, or lets it wait.
@@ -189,8 +232,35 @@ local function finish(c, state, reason, at, response, encoding, raw)
   write(c, 'state', c.state, 'reason', reason, 'finished_at', at, 'response', c.response,
     'response_encoding', c.response_encoding, 'response_hex', c.response_hex, 'instance', c.instance)
   redis.call('PEXPIRE', hash(c.id), DAY)
+  archive(c)
   redis.call('ZREM', DUE, c.id)
   leave(c, c.at, c.entry)
+end
+
+-- refuse makes known that the command of an entry is not taken, and forgets it: its id may be tried again. Returns the result.
+local function refuse(c, reason)
+  c.state, c.reason, c.finished_at, c.response, c.response_encoding, c.instance = 'failed', reason, now, '', 'text', SELF
+  announce(c)
+  leave(c, c.at, c.entry)
+  local flat = {}
+  for name, value in pairs(c) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = type(value) == 'number' and string.format('%.0f', value) or value
+  end
+  return flat
+end
+
+-- admit keeps the new command of an entry. Returns its result if it has one at once: it was taken back meanwhile, or there is no room.
+local function admit(c, stream, entry, most)
+  c.at, c.entry = stream, entry
+  local back = takenBack(c)
+  local full = not back and crowded(c, most)
+  if full then return refuse(c, REASONS[full]) end
+  keep(c)
+  if back then
+    finish(c, 'cancelled', TAKEN_BACK, now)
+    return answer(c)
+  end
 end
 
 -- expire is the end of a command that is queued.

@@ -14,7 +14,5 @@ if remember then
   finish(c, 'failed', reason, now)
   return answer(c)
 end
-c.state, c.reason, c.finished_at, c.response, c.response_encoding, c.instance = 'failed', reason, now, '', 'text', SELF
-announce(c)
-drop(stream, entry)
+refuse(c, reason)
 return false

@@ -1,17 +1,14 @@
 -- route takes the command of an entry to where its device is: of an entry of the inbox, or of one in the stream of an instance that is
--- dead. Answers 1 if it did, or with the command if that was taken back meanwhile and is ended. ARGV: stream, entry, the dead instance or nothing, the command.
+-- dead. Answers 1 if it did, or with the command if that has ended instead. ARGV: stream, entry, the dead instance or nothing, the command,
+-- how many may be open.
 local stream, entry, dead = ARGV[3], ARGV[4], ARGV[5]
 if dead ~= '' and redis.call('EXISTS', heartbeat(dead)) == 1 then return 0 end
 if not present(stream, entry) then return 0 end
 local c = read(ARGV[6])
 if not c then
   c = command(6)
-  c.at, c.entry = stream, entry
-  keep(c)
-  if takenBack(c) then
-    finish(c, 'cancelled', TAKEN_BACK, now)
-    return answer(c)
-  end
+  local ended = admit(c, stream, entry, ARGV[16])
+  if ended then return ended end
 elseif final(c) or c.at ~= stream or c.entry ~= entry then
   drop(stream, entry)
   return 0

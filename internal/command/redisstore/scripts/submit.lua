@@ -1,7 +1,10 @@
--- submit keeps a new command and sets it on its way. ARGV: the command.
+-- submit keeps a new command and sets it on its way. ARGV: the command, how many may be open. Answers 1 if it is new, and the command; or
+-- why it is not taken.
 local c = read(ARGV[3])
 if c then return { 0, answer(c) } end
 c = command(3)
+local full = crowded(c, ARGV[13])
+if full then return full end
 keep(c)
 route(c)
 return { 1, answer(c) }
