@@ -105,23 +105,26 @@ local function archive(c)
   for key, most in pairs({ [ENDED] = 10000, [endedOf(c.imei)] = 256 }) do
     redis.call('ZADD', key, place, c.id)
     redis.call('PEXPIRE', key, DAY)
-    redis.call('ZREMRANGEBYRANK', key, 0, -most - 1)
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, -most - 1)) do redis.call('ZREM', key, id) end
   end
   redis.call('ZREM', OPEN, c.id)
   redis.call('ZREM', openOf(c.imei), c.id)
 end
 
+-- full reports whether there are so many members, or more.
+local function full(key, most) return #redis.call('ZRANGE', key, most - 1, most - 1) > 0 end
+
 -- crowded says why the command's device gets no further one, or nothing. What is first on its list may have been ended by an earlier
 -- version, which leaves it there.
 local function crowded(c, most)
   local key = openOf(c.imei)
-  if redis.call('ZCARD', key) >= MAX_OPEN_OF_DEVICE then
+  if full(key, MAX_OPEN_OF_DEVICE) then
     for _, id in ipairs(redis.call('ZRANGE', key, 0, 15)) do
       if not redis.call('ZSCORE', DUE, id) then redis.call('ZREM', key, id) end
     end
-    if redis.call('ZCARD', key) >= MAX_OPEN_OF_DEVICE then return QUEUE_FULL end
+    if full(key, MAX_OPEN_OF_DEVICE) then return QUEUE_FULL end
   end
-  if redis.call('ZCARD', DUE) >= tonumber(most) then return STORE_FULL end
+  if full(DUE, most) then return STORE_FULL end
 end
 
 -- keep writes down a command that is new. It is forgotten in any case some day, should everything else forget it.
@@ -254,8 +257,8 @@ end
 local function admit(c, stream, entry, most)
   c.at, c.entry = stream, entry
   local back = takenBack(c)
-  local full = not back and crowded(c, most)
-  if full then return refuse(c, REASONS[full]) end
+  local refusal = not back and crowded(c, most)
+  if refusal then return refuse(c, REASONS[refusal]) end
   keep(c)
   if back then
     finish(c, 'cancelled', TAKEN_BACK, now)

@@ -3,8 +3,8 @@
 local c = read(ARGV[3])
 if c then return { 0, answer(c) } end
 c = command(3)
-local full = crowded(c, ARGV[13])
-if full then return full end
+local refusal = crowded(c, ARGV[13])
+if refusal then return refusal end
 keep(c)
 route(c)
 return { 1, answer(c) }
