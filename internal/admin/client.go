@@ -114,11 +114,12 @@ func (c *Client) post(ctx context.Context, imei string, r *Request) (e Entry, er
 	if r.WaitMS != nil {
 		wait = time.Duration(*r.WaitMS) * time.Millisecond
 	}
-	err = c.do(ctx, http.MethodPost, devicePath(imei)+"/commands", body, wait, &e)
+	err = c.do(ctx, http.MethodPost, commandsPath(imei), body, wait, &e)
 	return e, err
 }
 
-// Command returns a command when it is final, or as it is after the wait, MaxWait at most.
+// Command returns a command when it is final, or as it is after the wait, MaxWait at most. Without an IMEI it is found
+// by its id alone, here as in Cancel.
 func (c *Client) Command(ctx context.Context, imei, id string, wait time.Duration) (e Entry, err error) {
 	path := commandPath(imei, id) + "?wait_ms=" + strconv.FormatInt(max(wait.Milliseconds(), 0), 10)
 	err = c.do(ctx, http.MethodGet, path, nil, wait, &e)
@@ -129,6 +130,22 @@ func (c *Client) Command(ctx context.Context, imei, id string, wait time.Duratio
 func (c *Client) Cancel(ctx context.Context, imei, id string) (e Entry, err error) {
 	err = c.do(ctx, http.MethodDelete, commandPath(imei, id), nil, 0, &e)
 	return e, err
+}
+
+// Commands returns a page of a device's commands, or of all if imei is empty, the newest first: only those without a
+// final state if open. The cursor is empty, or Next of the page before. The limit is 1 to [command.MaxPage].
+func (c *Client) Commands(
+	ctx context.Context, imei string, open bool, cursor string, limit int,
+) (list CommandList, err error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	if open {
+		q.Set("state", "open")
+	}
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	err = c.do(ctx, http.MethodGet, commandsPath(imei)+"?"+q.Encode(), nil, 0, &list)
+	return list, err
 }
 
 // Devices are those connected to the server, by IMEI; only one of them if imei is not empty. An error is the last.

@@ -169,12 +169,12 @@ func (s *Server) takeBack(ctx context.Context, e command.Entry) (command.Entry, 
 	return e, nil
 }
 
-// find returns the command that the path names, if it is one of the path's device.
+// find returns the command that the path names, if it is one of the path's device, where it names one.
 func (s *Server) find(r *http.Request) (command.Entry, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
 	e, err := s.Commands.Lookup(ctx, r.PathValue("id"))
-	if err == nil && e.IMEI != r.PathValue("imei") {
+	if imei := r.PathValue("imei"); err == nil && imei != "" && e.IMEI != imei {
 		err = command.ErrUnknown
 	}
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *Server) find(r *http.Request) (command.Entry, error) {
 
 func (s *Server) lookupFailed(call string, err error) *Problem {
 	if errors.Is(err, command.ErrUnknown) {
-		return problem(http.StatusNotFound, "the device has no command of this id")
+		return problem(http.StatusNotFound, "%v", command.ErrUnknown)
 	}
 	return s.storeFailed(call, err)
 }
@@ -235,8 +235,16 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	return q, wrongFields(wrong)
 }
 
-// commandPath is where the entry of a command is.
-func commandPath(imei, id string) string { return devicePath(imei) + "/commands/" + segment(id) }
+// commandPath is where the entry of a command is, also without its device.
+func commandPath(imei, id string) string { return commandsPath(imei) + "/" + segment(id) }
+
+// commandsPath is where the commands of a device are, or of all.
+func commandsPath(imei string) string {
+	if imei == "" {
+		return "/v1/commands"
+	}
+	return devicePath(imei) + "/commands"
+}
 
 func devicePath(imei string) string { return "/v1/devices/" + segment(imei) }
 

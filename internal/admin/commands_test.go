@@ -204,6 +204,7 @@ func TestRefusals(t *testing.T) {
 		{command.RefusedDenied, 403, ""},
 		{command.RefusedConfirm, 428, ""},
 		{command.RefusedQueue, 429, "10"},
+		{command.RefusedStore, 429, "10"},
 	} {
 		s.memory.refuse = fmt.Errorf("wrapped: %w", &command.RefusedError{Reason: c.reason, Text: "because"})
 		a := s.ask("POST", commandsOf(present), `{"command":"getver"}`)
@@ -224,6 +225,7 @@ func TestStoreFails(t *testing.T) {
 	}
 	s.ask("GET", commandsOf(absent)+"/s1", "").want(t, 503)
 	s.ask("DELETE", commandsOf(absent)+"/s1", "").want(t, 503)
+	s.ask("GET", commandsOf(absent), "").want(t, 503)
 	if !s.log.Has(`msg="command store failed" call=submit error="connection refused"`) {
 		t.Errorf("log:\n%s", s.log)
 	}
@@ -278,10 +280,14 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/v1", 404, ""},
 		{"GET", "/v1/devices/", 404, ""},
 		{"GET", "/v2/devices", 404, ""},
-		{"GET", commandsOf(present), 405, "POST"},
+		{"PUT", commandsOf(present), 405, "GET, POST"},
+		{"PUT", "/v1/commands", 405, "GET"},
+		{"PUT", "/v1/commands/x", 405, "DELETE, GET"},
+		{"GET", "/v1/commands/x", 404, ""},
+		{"DELETE", "/v1/commands/x", 404, ""},
 		{"PUT", commandsOf(present) + "/x", 405, "DELETE, GET"},
 		{"DELETE", "/v1/devices/" + present, 405, "GET"},
-		{"OPTIONS", commandsOf(present), 405, "POST"},
+		{"OPTIONS", commandsOf(present), 405, "GET, POST"},
 		{"GET", commandsOf(present) + "/x", 404, ""},
 		{"DELETE", commandsOf(present) + "/x", 404, ""},
 	} {

@@ -54,7 +54,7 @@
 //
 //	$ curl --json '{"command":"setdigout 1","id":"door/7","wait_ms":0}' \
 //	    http://127.0.0.1:9091/v1/devices/356307042441014/commands
-//	202 {"id":"door/7","imei":"356307042441014","state":"queued",…}
+//	202 {"id":"door/7","imei":"356307042441014","state":"queued","waits_for":"device",…}
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441014/commands/door%2F7
 //	200 {"id":"door/7",…}
@@ -66,13 +66,40 @@
 //	409 {"error":"the command is not queued any more, it is answered","entry":{"id":"info-1",…}}
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441014/commands/info-1
-//	404 {"error":"the device has no command of this id"}
+//	404 {"error":"no command of this id"}
+//
+// Whoever has only the id leaves the device out:
+//
+//	GET    /v1/commands/{id}
+//	DELETE /v1/commands/{id}
+//
+//	$ curl http://127.0.0.1:9091/v1/commands/door%2F7
+//	200 {"id":"door/7",…}
+//
+// # List commands
+//
+//	GET /v1/devices/{imei}/commands   those of the device, the newest first
+//	GET /v1/commands                  those of all devices
+//
+// All that are queued or sent are listed, and what has ended as long as it is kept: with a control Redis for a day, the
+// newest 256 of a device and 10,000 in all, otherwise for EMBEDDED_RETENTION. Parameters:
+//
+//	state    open: only those that are queued or sent; all (default)
+//	limit    1 to 200 (default 50); a page of large ones has fewer
+//	cursor   next of the page before
+//
+//	$ curl http://127.0.0.1:9091/v1/devices/356307042441014/commands?limit=1
+//	200 {"commands":[{"id":"door/7","imei":"356307042441014","state":"cancelled",…}]}
+//
+// A page that is not the last has "next".
 //
 // # The entry
 //
 //	id, imei, codec, timeout_ms, expires_at, idempotent   as sent
 //	state                        queued, sent, or a final one: answered, nacked, timed_out, expired, failed, cancelled
 //	payload, encoding            of the command: text, or hex if it is not printable ASCII
+//	waits_for                    while it is queued: device, which is not connected, or turn, which is the device's own
+//	not_plain                    why it is not certain what the device takes it for, such as a control character
 //	attempts                     how often it may have been sent
 //	created_at, sent_at, finished_at
 //	response, response_encoding  the device's answer: text, in UTF-8, or hex if there is too little text in it
@@ -160,8 +187,8 @@
 //	413  the body is too large
 //	415  the body is not said to be JSON
 //	428  confirmation needed: the same again with "confirm": true (reason confirm_needed)
-//	429  too many commands for the device (reason queue_full), or too many requests of the address without the token;
-//	     again after Retry-After
+//	429  too many commands for the device, connected or not (reason queue_full), too many for all devices (reason
+//	     store_full), or too many requests of the address without the token; again after Retry-After
 //	501  the engine cannot show that
 //	503  the store does not answer, and the command with the id given may have been accepted: send that id again;
 //	     or too many requests wait: again after Retry-After

@@ -26,6 +26,8 @@ type Entry struct {
 	CreatedAt        Time             `json:"created_at,omitzero"`
 	ExpiresAt        Time             `json:"expires_at,omitzero"`
 	Idempotent       bool             `json:"idempotent"`
+	WaitsFor         string           `json:"waits_for,omitempty"` // while it is queued: WaitsForDevice or WaitsForTurn
+	NotPlain         string           `json:"not_plain,omitempty"` // see command.NotPlain
 	Attempts         int              `json:"attempts"`
 	SentAt           Time             `json:"sent_at,omitzero"`
 	FinishedAt       Time             `json:"finished_at,omitzero"`
@@ -36,11 +38,28 @@ type Entry struct {
 	Instance         string           `json:"instance,omitempty"`
 }
 
+// What a command that is queued waits for.
+const (
+	WaitsForDevice = "device" // which is not connected
+	WaitsForTurn   = "turn"   // its device is connected, or was a moment ago
+)
+
+func waitsFor(e *command.Entry) string {
+	switch {
+	case e.State != command.Queued:
+		return ""
+	case e.Parked:
+		return WaitsForDevice
+	}
+	return WaitsForTurn
+}
+
 func entryOf(e *command.Entry) *Entry {
 	j := &Entry{
 		ID: e.ID, IMEI: e.IMEI, State: e.State, Codec: int(e.Codec), TimeoutMS: e.Timeout.Milliseconds(),
 		CreatedAt: Time{e.Created}, ExpiresAt: Time{e.Expires}, Idempotent: e.Idempotent, Attempts: e.Attempts,
 		SentAt: Time{e.SentAt}, FinishedAt: Time{e.FinishedAt}, Reason: e.Reason, Instance: e.Instance,
+		WaitsFor: waitsFor(e), NotPlain: command.NotPlain(e.Payload),
 	}
 	j.Payload, j.Encoding = command.EncodePayload(e.Payload)
 	if e.State == command.Answered || len(e.Response) > 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -32,6 +33,7 @@ type memory struct {
 	kept    map[string]command.Entry
 	changed chan struct{} // closed at each change
 	source  string        // of the last command
+	query   command.Query // the last one
 
 	refuse error // by Submit
 	fail   error // by every call
@@ -79,7 +81,7 @@ func (m *memory) Submit(_ context.Context, c command.Command, source string) (co
 		return e, false, &command.RefusedError{Reason: command.RefusedConfirm, Text: "it has to be confirmed"}
 	}
 	m.source = source
-	e = command.Entry{Command: c, State: command.Queued}
+	e = command.Entry{Command: c, State: command.Queued, Parked: true}
 	if c.IMEI == present {
 		e.Attempts, e.SentAt, e.Response, e.Instance = 1, c.Created.Add(5*time.Millisecond), []byte("RTC:2026/11/22"), "one"
 		e = e.Finished(command.Answered, "", c.Created.Add(300*time.Millisecond))
@@ -91,6 +93,25 @@ func (m *memory) Submit(_ context.Context, c command.Command, source string) (co
 func (m *memory) Lookup(_ context.Context, id string) (command.Entry, error) {
 	e, _, err := m.get(id)
 	return e, err
+}
+
+// List has commands in the order of their ids, the last first; Query.Before counts from the first.
+func (m *memory) List(_ context.Context, q command.Query) (p command.Page, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.query = q
+	ids := slices.Sorted(maps.Keys(m.kept))
+	for i := len(ids); i > 0; i-- {
+		switch e := m.kept[ids[i-1]]; {
+		case q.Before > 0 && int64(i) >= q.Before, q.IMEI != "" && e.IMEI != q.IMEI, q.Open && e.State.Final():
+		case len(p.Entries) == q.Limit:
+			return p, m.fail
+		default:
+			p.Entries, p.Next = append(p.Entries, e), int64(i)
+		}
+	}
+	p.Next = 0
+	return p, m.fail
 }
 
 func (m *memory) Cancel(_ context.Context, id string) (command.Entry, error) {

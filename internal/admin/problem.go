@@ -56,6 +56,7 @@ var refusals = map[command.Refusal]struct {
 	command.RefusedDenied:  {http.StatusForbidden, 0},
 	command.RefusedConfirm: {http.StatusPreconditionRequired, 0},
 	command.RefusedQueue:   {http.StatusTooManyRequests, retryQueue},
+	command.RefusedStore:   {http.StatusTooManyRequests, retryQueue},
 }
 
 func refused(e *command.RefusedError) *Problem {

@@ -27,6 +27,8 @@ type Commands interface {
 	Submit(ctx context.Context, c command.Command, source string) (e command.Entry, created bool, err error)
 	// Lookup may fail with [command.ErrUnknown].
 	Lookup(ctx context.Context, id string) (command.Entry, error)
+	// List returns a page of the commands that a valid query selects.
+	List(ctx context.Context, q command.Query) (command.Page, error)
 	// Cancel takes a queued command back, and returns it as it is then. It may fail with [command.ErrUnknown].
 	Cancel(ctx context.Context, id string) (command.Entry, error)
 	// Await returns the command when it has its final state, or with ctx's error as it is. e is how it was known last.
@@ -66,7 +68,7 @@ const MaxConnections = 512
 // What is bounded.
 const (
 	maxWaiting   = 256      // requests that wait for a result
-	maxListings  = 4        // answers that read much: all devices, each of a few hundred bytes, records, dead letters
+	maxListings  = 4        // answers that read much: all devices, each of a few hundred bytes, records, lists
 	maxBody      = 64 << 10 // bytes
 	bodyTimeout  = 10 * time.Second
 	storeTimeout = 10 * time.Second
@@ -107,7 +109,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/devices", methods{http.MethodGet: s.listDevices})
 	mux.Handle("/v1/devices/{imei}", methods{http.MethodGet: s.showDevice})
-	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodPost: s.submit})
+	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodGet: s.listCommands, http.MethodPost: s.submit})
 	mux.Handle("/v1/devices/{imei}/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
 	mux.Handle("/v1/devices/{imei}/records", methods{http.MethodGet: s.lastRecords})
 	mux.Handle("/v1/deadletters", methods{http.MethodGet: s.onDeadLetters(s.listDeadLetters)})
@@ -115,6 +117,8 @@ func (s *Server) routes() http.Handler {
 		http.MethodGet: s.onDeadLetters(s.showDeadLetter), http.MethodDelete: s.onDeadLetters(s.deleteDeadLetter),
 	})
 	mux.Handle("/v1/deadletters/{ref}/replay", methods{http.MethodPost: s.onDeadLetters(s.replayDeadLetter)})
+	mux.Handle("/v1/commands", methods{http.MethodGet: s.listCommands})
+	mux.Handle("/v1/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
 	mux.Handle("/v1/status", methods{http.MethodGet: s.status})
 	shown := page.New(page.Options{ReadOnly: s.Token == ""})
 	mux.Handle("/{$}", shown)

@@ -22,13 +22,15 @@ const (
 
 // What a command may have at most.
 const (
-	MaxIDLength   = 128
-	MaxPayload    = 4096 // bytes
-	MinTimeout    = 100 * time.Millisecond
-	MaxTimeout    = 10 * time.Minute
-	MaxExpiry     = 30 * 24 * time.Hour
-	maxIMEILength = teltonika.MaxLoginLength
+	MaxIDLength = 128
+	MaxPayload  = 4096 // bytes
+	MinTimeout  = 100 * time.Millisecond
+	MaxTimeout  = 10 * time.Minute
+	MaxExpiry   = 30 * 24 * time.Hour
 )
+
+// InvalidIMEI is what is wrong with an identifier that no device can log in with.
+const InvalidIMEI = "must be 1 to 64 ASCII letters and digits"
 
 // Encoding is how the bytes of a payload are written where only text goes.
 type Encoding string
@@ -80,7 +82,7 @@ func (c *Command) Validate() error {
 	}
 	switch {
 	case !teltonika.ValidIdentifier(c.IMEI):
-		wrong("imei", "must be 1 to %d ASCII letters and digits", maxIMEILength)
+		wrong("imei", InvalidIMEI)
 	case c.Codec == teltonika.Codec14 && !isIMEI(c.IMEI):
 		wrong("imei", "must be 15 or 16 digits for codec 14")
 	}

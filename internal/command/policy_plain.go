@@ -48,6 +48,13 @@ const (
 	oddByte = "byte %d, 0x%02x, is none of letters, digits, spaces and " + punctuation
 )
 
+// NotPlain says why a payload is none of which it is certain what a device takes it for, such as which of its bytes is a
+// control character. It has no value of the payload, and is empty for a plain one.
+func NotPlain(payload []byte) string {
+	_, odd := readPlain(payload)
+	return odd
+}
+
 // readPlain returns the commands of a plain payload, in lower case and with one space between words, each parameter
 // of a setparam or getparam as a command of its own. Of any other one it says why it is odd.
 func readPlain(payload []byte) (commands []string, odd string) {

@@ -242,8 +242,7 @@ func (q *queue) send(s Sender, e Entry, by time.Time) bool {
 		q.wait(sendPause)
 		return false
 	}
-	d.auditLog.Info("command sent", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
-		"attempts", e.Attempts)
+	d.commandLog(&e.Command).Info("command sent", "attempts", e.Attempts)
 	if q.answersSince = written; e.Attempts > 1 {
 		q.answersSince = time.Time{} // it may be the answer to the attempt before
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -122,6 +123,15 @@ func (d *Dispatcher) learn(e *Entry, answer []byte) {
 	}
 }
 
+// commandLog names the command in what is logged of it, and what is odd about it.
+func (d *Dispatcher) commandLog(c *Command) *slog.Logger {
+	log := d.auditLog.With("id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String())
+	if odd := NotPlain(c.Payload); odd != "" {
+		return log.With("not_plain", odd)
+	}
+	return log
+}
+
 // finished counts and logs a final state, once for each command, and wakes whoever waits for it.
 func (d *Dispatcher) finished(e *Entry) {
 	d.watchers.tell(*e)
@@ -129,7 +139,7 @@ func (d *Dispatcher) finished(e *Entry) {
 	if e.State == Answered {
 		d.learn(e, e.Response)
 	}
-	d.auditLog.Info("command finished", "id", e.ID, "imei", e.IMEI, "command", Name(e.Payload), "codec", e.Codec.String(),
+	d.commandLog(&e.Command).Info("command finished",
 		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts,
 		"took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
 }

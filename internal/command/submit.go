@@ -16,8 +16,7 @@ func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e En
 		d.Logger.Warn("command refused", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "source", source,
 			"reason", string(refused.Reason))
 	case err == nil && created:
-		d.auditLog.Info("command accepted", "id", c.ID, "imei", c.IMEI, "command", Name(c.Payload), "codec", c.Codec.String(),
-			"source", source)
+		d.commandLog(&c).Info("command accepted", "source", source)
 	}
 	return e, created, err
 }
