@@ -97,7 +97,7 @@ func TestCommandIsAnswered(t *testing.T) {
 		t.Errorf("it names the device %q", refused.IMEI)
 	}
 	d.Nack(refused)
-	if got := <-sent; got.code != 1 || !strings.Contains(got.errOut, "nacked") {
+	if got := <-sent; got.code != exitNacked || !strings.Contains(got.errOut, "nacked") {
 		t.Errorf("exit code %d: %s%s", got.code, got.out, got.errOut)
 	}
 

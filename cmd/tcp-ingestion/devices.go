@@ -16,7 +16,8 @@ func devicesCommand() *cli.Command {
 		Name:  "devices",
 		Usage: "list the devices that are connected to a running server",
 		Description: "Asks the server through its API at --admin-address, of several instances only that one.\n" +
-			"Exit codes: 0 listed, 1 not, or the one asked for is not connected, 2 wrong usage, 78 wrong settings.",
+			"Exit codes: 0 listed, 1 not, or the one asked for is not connected, 2 wrong usage, 69 no server answers,\n" +
+			"78 wrong settings.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "imei", Usage: "only this one"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object each"},

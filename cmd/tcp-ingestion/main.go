@@ -57,7 +57,8 @@ func rootCommand() *cli.Command {
 		Version: version(),
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
-			deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), devicesCommand(), demoCommand(),
+			deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), commandsCommand(), devicesCommand(),
+			demoCommand(),
 			healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,19 +24,28 @@ import (
 type oracle struct {
 	end       ending
 	connected []command.Device
+	kept      *sync.Map // entries by id
 }
 
 func (o oracle) Submit(_ context.Context, c command.Command, _ string) (command.Entry, bool, error) {
 	e, err := o.end(c)
+	o.kept.Store(c.ID, e)
 	return e, true, err
 }
 
-func (o oracle) Lookup(context.Context, string) (command.Entry, error) {
+func (o oracle) Lookup(_ context.Context, id string) (command.Entry, error) {
+	if e, ok := o.kept.Load(id); ok {
+		return e.(command.Entry), nil
+	}
 	return command.Entry{}, command.ErrUnknown
 }
 
-func (o oracle) Cancel(context.Context, string) (command.Entry, error) {
-	return command.Entry{}, command.ErrUnknown
+func (o oracle) Cancel(ctx context.Context, id string) (command.Entry, error) {
+	return o.Lookup(ctx, id)
+}
+
+func (o oracle) List(context.Context, command.Query) (command.Page, error) {
+	return command.Page{}, nil
 }
 
 func (o oracle) Await(ctx context.Context, e command.Entry) (command.Entry, error) {
@@ -61,6 +71,7 @@ func serveAdmin(t *testing.T, o oracle, token string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.kept = &sync.Map{}
 	s := admin.NewServer(admin.Options{Commands: o, Devices: o, Token: token, Logger: slog.New(slog.DiscardHandler)})
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close(t.Context()) })
@@ -79,6 +90,11 @@ func ends(state command.State, reason string, attempts int, response string) end
 		}
 		return e, nil
 	}
+}
+
+// parked is what becomes of a command whose device is not connected.
+func parked(c command.Command) (command.Entry, error) {
+	return command.Entry{Command: c, State: command.Queued, Parked: true}, nil
 }
 
 func fails(err error) ending {
@@ -103,23 +119,27 @@ func TestSend(t *testing.T) {
 		{"bytes", ends(command.Answered, "", 1, "\x00\xff"), nil, 0, "00ff\n", nil},
 		{"nothing", ends(command.Answered, "", 1, ""), nil, 0, "\n", nil},
 		{"accepted", ends(command.Queued, "", 0, ""), []string{"--wait", "0", "--id", "a1"}, 0, "a1\n", nil},
-		{"queued", ends(command.Queued, "", 0, ""), []string{"--wait", "10ms", "--id", "a1"}, 1, "",
-			[]string{"a1 is queued", "--id a1", "devices"}},
-		{"sent", ends(command.Sent, "", 1, ""), []string{"--wait", "10ms", "--id", "a1"}, 1, "",
+		{"queued", ends(command.Queued, "", 0, ""), []string{"--wait", "10ms", "--id", "a1"}, 14, "",
+			[]string{"a1 is queued", "--id a1", "when its turn comes", "commands cancel a1"}},
+		{"not connected", parked, []string{"--wait", "10ms", "--id", "a1"}, 14, "",
+			[]string{oneIMEI + " is not connected", "command a1 is queued", "when the device connects, until 20"}},
+		{"sent", ends(command.Sent, "", 1, ""), []string{"--wait", "10ms", "--id", "a1"}, 14, "",
 			[]string{"a1 is sent", "--id a1"}},
-		{"nacked", ends(command.Nacked, "it has another IMEI", 1, ""), nil, 1, "", []string{"nacked: it has another IMEI"}},
-		{"timed out", ends(command.TimedOut, "no answer", 1, ""), nil, 1, "",
+		{"nacked", ends(command.Nacked, "it has another IMEI", 1, ""), nil, 12, "", []string{"nacked: it has another IMEI"}},
+		{"timed out", ends(command.TimedOut, "no answer", 1, ""), nil, 11, "",
 			[]string{"timed_out: no answer", "may have executed"}},
-		{"expired", ends(command.Expired, "", 0, ""), nil, 1, "", []string{"is expired", "not sent"}},
+		{"expired", ends(command.Expired, "", 0, ""), nil, 10, "", []string{"is expired", "not sent"}},
 		{"failed", ends(command.Failed, command.ReasonDeliveryUnknown, 1, ""), nil, 1, "",
 			[]string{"failed: delivery unknown", "may have executed"}},
 		{"failed early", ends(command.Failed, "denied by policy", 0, ""), nil, 1, "",
 			[]string{"failed: denied by policy", "not sent"}},
-		{"cancelled", ends(command.Cancelled, "", 0, ""), nil, 1, "", []string{"is cancelled"}},
-		{"to be confirmed", fails(&command.RefusedError{Reason: command.RefusedConfirm, Text: "think twice"}), nil, 1, "",
+		{"cancelled", ends(command.Cancelled, "", 0, ""), nil, 13, "", []string{"is cancelled"}},
+		{"to be confirmed", fails(&command.RefusedError{Reason: command.RefusedConfirm, Text: "think twice"}), nil, 77, "",
 			[]string{"think twice", "--confirm"}},
-		{"denied", fails(&command.RefusedError{Reason: command.RefusedDenied, Text: "never"}), nil, 1, "",
+		{"denied", fails(&command.RefusedError{Reason: command.RefusedDenied, Text: "never"}), nil, 77, "",
 			[]string{"never", "COMMAND_POLICY"}},
+		{"too many", fails(command.TooMany(command.RefusedQueue)), nil, 75, "", []string{"too many commands", "later"}},
+		{"too many in all", fails(command.TooMany(command.RefusedStore)), nil, 75, "", []string{"in all", "later"}},
 		{"no store", fails(errors.New("refused")), []string{"--id", "a1"}, 1, "", []string{"store", "--id a1"}},
 		{"another's id", func(c command.Command) (command.Entry, error) {
 			c.IMEI = "1"
@@ -168,7 +188,7 @@ func TestSendAsAsked(t *testing.T) {
 		"--timeout", "90s",
 		"--expires", "1h", "--id", "a1", "--idempotent", "--confirm", "--json")
 	var e admin.Entry
-	if err := json.Unmarshal([]byte(out), &e); code != 1 || err != nil || e.State != command.TimedOut || e.ID != "a1" {
+	if err := json.Unmarshal([]byte(out), &e); code != exitTimedOut || err != nil || e.State != command.TimedOut || e.ID != "a1" {
 		t.Errorf("exit code %d, %v: %s%s", code, err, out, errOut)
 	}
 	c := <-got
@@ -182,13 +202,14 @@ func TestSendAsAsked(t *testing.T) {
 // TestNobodyToAsk: both commands say what is missing.
 func TestNobodyToAsk(t *testing.T) {
 	closed := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
-	for _, args := range [][]string{{"send", oneIMEI, "getver"}, {"devices"}} {
+	for _, args := range [][]string{{"send", oneIMEI, "getver"}, {"devices"}, {"commands", "list"},
+		{"commands", "show", "a1"}, {"commands", "cancel", "a1"}} {
 		for _, c := range []struct {
 			address string
 			code    int
 			says    []string
 		}{
-			{closed, 1, []string{"http://" + closed, "connection refused", "ADMIN_ADDRESS", "must run"}},
+			{closed, 69, []string{"http://" + closed, "connection refused", "ADMIN_ADDRESS", "must run"}},
 			{"", 78, []string{"ADMIN_ADDRESS is off"}},
 			{"off", 78, []string{"ADMIN_ADDRESS is off"}},
 			{"127.0.0.1:0", 78, []string{"ADMIN_ADDRESS", "any free one"}},

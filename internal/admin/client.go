@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 )
 
 // noAnswer is the error of a server that took the request and has not answered in time.
@@ -42,7 +44,7 @@ type Client struct {
 // answerTimeout is how long a server may take beyond the wait that it is asked for.
 const answerTimeout = 20 * time.Second
 
-// How a result is asked for once more when a server gives none although the wait is not over.
+// askAgain is after how long a result is asked for once more when a server gives none although the wait is not over.
 const askAgain = 500 * time.Millisecond
 
 // ErrNoPort is an address whose port is known to the server only.
@@ -81,31 +83,12 @@ func (c *Client) URL() string { return c.base }
 // Close closes the connections that are kept.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Submit sends a command. WaitMS says how long it waits for the result, however long. If r has no ID it gets one, so
-// that what was accepted can be found again.
-func (c *Client) Submit(ctx context.Context, imei string, r *Request) (Entry, error) {
+// Submit sends a command, and waits for its result as r says. If r has no ID it gets one, so that what was accepted can
+// be found again.
+func (c *Client) Submit(ctx context.Context, imei string, r *Request) (e Entry, err error) {
 	if r.ID == nil {
 		r.ID = new(NewID())
 	}
-	if r.WaitMS == nil {
-		return c.post(ctx, imei, r)
-	}
-	end := time.Now().Add(time.Duration(*r.WaitMS) * time.Millisecond)
-	first := *r
-	first.WaitMS = new(min(*r.WaitMS, MaxWait.Milliseconds()))
-	e, err := c.post(ctx, imei, &first)
-	for err == nil && !e.State.Final() && time.Until(end) > askAgain {
-		select {
-		case <-time.After(askAgain):
-			e, err = c.Command(ctx, imei, e.ID, min(time.Until(end), MaxWait))
-		case <-ctx.Done():
-			return e, ctx.Err()
-		}
-	}
-	return e, err
-}
-
-func (c *Client) post(ctx context.Context, imei string, r *Request) (e Entry, err error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return e, err
@@ -116,6 +99,21 @@ func (c *Client) post(ctx context.Context, imei string, r *Request) (e Entry, er
 	}
 	err = c.do(ctx, http.MethodPost, commandsPath(imei), body, wait, &e)
 	return e, err
+}
+
+// Await returns a command when it is final, or as it is after the wait, however long. e is how it is known.
+func (c *Client) Await(ctx context.Context, e Entry, wait time.Duration) (Entry, error) {
+	end := time.Now().Add(wait)
+	for !e.State.Final() && time.Until(end) > 0 {
+		now, err := c.Command(ctx, e.IMEI, e.ID, min(time.Until(end), MaxWait))
+		if err != nil {
+			return e, err
+		}
+		if e = now; !e.State.Final() && !backoff.Pause(ctx, min(askAgain, max(time.Until(end), 0))) {
+			return e, ctx.Err()
+		}
+	}
+	return e, nil
 }
 
 // Command returns a command when it is final, or as it is after the wait, MaxWait at most. Without an IMEI it is found

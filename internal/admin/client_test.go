@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
@@ -41,7 +42,7 @@ func clientOf(t *testing.T, address, token string) *Client {
 func TestClient(t *testing.T) {
 	s := start(t, Options{Token: token})
 	c := clientOf(t, s.address, token)
-	e, err := c.Submit(t.Context(), present, &Request{Command: new("getinfo"), WaitMS: new(int64(90_000))})
+	e, err := c.Submit(t.Context(), present, &Request{Command: new("getinfo"), WaitMS: new(int64(20_000))})
 	if err != nil || e.State != command.Answered || *e.Response != "RTC:2026/11/22" || e.SentAt.IsZero() {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -83,21 +84,20 @@ func TestClient(t *testing.T) {
 func TestClientAsksAgain(t *testing.T) {
 	var asked []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		asked = append(asked, r.Method+" "+r.URL.Path+" "+string(body))
+		asked = append(asked, r.Method+" "+r.URL.String())
 		state := command.Queued
-		if len(asked) == 3 {
+		if len(asked) == 2 {
 			state = command.Answered
 		}
-		writeJSON(w, 200, &Entry{ID: "a", State: state})
+		writeJSON(w, 200, &Entry{IMEI: present, ID: "a", State: state})
 	}))
 	defer server.Close()
 	c := clientOf(t, server.URL, "")
-	e, err := c.Submit(t.Context(), present, &Request{ID: new("a"), Command: new("getver"), WaitMS: new(int64(120_000))})
-	if err != nil || e.State != command.Answered || len(asked) != 3 {
+	e, err := c.Await(t.Context(), Entry{IMEI: present, ID: "a", State: command.Queued}, 2*time.Minute)
+	if err != nil || e.State != command.Answered || len(asked) != 2 {
 		t.Fatalf("%+v, %v, asked %q", e, err, asked)
 	}
-	if !strings.Contains(asked[0], `"wait_ms":60000`) || asked[2] != "GET "+commandPath(present, "a")+" " {
+	if !strings.Contains(asked[0], "wait_ms=60000") || !strings.HasPrefix(asked[1], "GET "+commandPath(present, "a")+"?") {
 		t.Errorf("asked %q", asked)
 	}
 }
