@@ -26,9 +26,9 @@ const (
 )
 
 // resultCodes are those of a command that was sent to a device.
-const resultCodes = `Exit codes: 0 answered (with --wait 0: accepted), 1 failed, as standard error says, 2 wrong usage, 10 expired,
-11 timed out, 12 the device is another one, 13 taken back, 14 no result yet, 68 no command can reach the device,
-69 no server answers, 75 too many commands wait, 77 refused by the policy, 78 wrong settings.`
+const resultCodes = `Exit codes: 0 answered (with --wait 0: accepted), 1 failed, as standard error says, 2 wrong usage,
+10 expired, 11 timed out, 12 the device is another one, 13 taken back, 14 no result yet, 68 no command can reach the
+device, 69 no server answers, 75 too many commands wait, 77 refused by the policy, 78 wrong settings.`
 
 // stateCodes are the exit codes of whoever wanted an answer.
 var stateCodes = map[command.State]int{

@@ -188,7 +188,8 @@ func TestSendAsAsked(t *testing.T) {
 		"--timeout", "90s",
 		"--expires", "1h", "--id", "a1", "--idempotent", "--confirm", "--json")
 	var e admin.Entry
-	if err := json.Unmarshal([]byte(out), &e); code != exitTimedOut || err != nil || e.State != command.TimedOut || e.ID != "a1" {
+	if err := json.Unmarshal([]byte(out), &e); code != exitTimedOut || err != nil ||
+		e.State != command.TimedOut || e.ID != "a1" {
 		t.Errorf("exit code %d, %v: %s%s", code, err, out, errOut)
 	}
 	c := <-got

@@ -48,8 +48,8 @@ const (
 	oddByte = "byte %d, 0x%02x, is none of letters, digits, spaces and " + punctuation
 )
 
-// NotPlain says why a payload is none of which it is certain what a device takes it for, such as which of its bytes is a
-// control character. It has no value of the payload, and is empty for a plain one.
+// NotPlain says why it is not certain what a device takes a payload for, such as which of its bytes is a control
+// character. It has no value of the payload, and is empty for a plain one.
 func NotPlain(payload []byte) string {
 	_, odd := readPlain(payload)
 	return odd

@@ -12,9 +12,9 @@ import (
 
 // Backend is one real, empty store and everything the suite does to it.
 type Backend struct {
-	// Open opens the store as a process of this instance does when it starts, with room for MaxOpen commands. The suite runs it and closes it. A later
-	// call opens the same store again: as the same instance, after that was closed or crashed; as another one at the same
-	// time, if the backend is Shared.
+	// Open opens the store as a process of this instance does when it starts, with room for MaxOpen commands. The suite
+	// runs it and closes it. A later call opens the same store again: as the same instance, after that was closed or
+	// crashed; as another one at the same time, if the backend is Shared.
 	Open func(t *testing.T, instance string) command.Store
 
 	// Crash ends a store as a kill -9 ends its process: nothing that it does from now on has an effect. Run may still be
