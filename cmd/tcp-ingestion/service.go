@@ -184,6 +184,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	s.background(func() { s.migrate(watch) })
 	s.background(func() { s.monitor.Run(watch) })
 	s.background(func() { s.durable.Run(watch) })
+	s.background(func() { boundGarbage(watch) })
 	if err := s.startAllowList(ctx, watch); err != nil {
 		return err
 	}

@@ -68,8 +68,8 @@ func simulateFlags(o *simulate.Options) []cli.Flag {
 			Usage: "how long the ended run waits for the ACKs of what was sent"},
 		&cli.FloatFlag{Name: "ramp", Destination: &o.Ramp, Value: o.Ramp,
 			Usage: "connections a second at the start (0: all at once)"},
-		&cli.IntFlag{Name: "source-addresses", Destination: &o.SourceAddresses,
-			Usage: "connect from 127.0.0.1 and so many addresses from there (0: as needed)"},
+		&cli.StringFlag{Name: "source-addresses", Value: "0",
+			Usage: "connect from these addresses, with commas between, or from 127.0.0.1 and so many from there (0: as needed)"},
 		&cli.Uint64Flag{Name: "seed", HideDefault: true,
 			Usage: "everything random follows from it (default another one each time, which is printed)"},
 		&cli.Uint64Flag{Name: "imei-base", Destination: &o.IMEIBase, Value: o.IMEIBase,
@@ -150,6 +150,7 @@ func completeOptions(cmd *cli.Command, o *simulate.Options) error {
 		parseFlag(cmd, "records-per-frame", &o.RecordsPerFrame, simulate.ParseRange),
 		parseFlag(cmd, "codec", &o.Codecs, simulate.ParseMix),
 		parseFlag(cmd, "command-latency", &o.CommandLatency, simulate.ParseDurationRange),
+		parseFlag(cmd, "source-addresses", &o.Sources, simulate.ParseSources),
 		setTransportOptions(o, cmd),
 	}
 	if !cmd.Bool("quiet") {
@@ -205,6 +206,8 @@ func flagOf(field string) string {
 		return "tls"
 	case "LoseACK":
 		return "lose-ack"
+	case "Sources":
+		return "source-addresses"
 	}
 	var flag strings.Builder
 	for i, c := range field {

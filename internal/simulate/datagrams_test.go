@@ -335,7 +335,7 @@ func TestNobodyListens(t *testing.T) {
 func TestManySockets(t *testing.T) {
 	s := &datagramServer{server: server{tb: t}}
 	o := smallUDP(s.listenUDP(), 3000, 6000)
-	o.RecordsPerFrame, o.SourceAddresses, o.ResponseTimeout = Range{1, 1}, 2, 100*time.Millisecond
+	o.RecordsPerFrame, o.Sources, o.ResponseTimeout = Range{1, 1}, loopback(2), 100*time.Millisecond
 	l := run(t, o)
 	s.close()
 	var from []string

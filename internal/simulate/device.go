@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"net"
 	"time"
 )
 
@@ -67,9 +68,7 @@ func (d *device) finished() bool {
 
 // session is one connection from dialling to its end. Without an error the device has finished.
 func (d *device) session() error {
-	ctx, cancel := context.WithTimeout(d.fleet.aborting, d.fleet.options.ResponseTimeout)
-	defer cancel()
-	conn, err := d.fleet.dial(ctx, d.number)
+	conn, err := d.connect()
 	if err != nil {
 		return d.notConnected(err)
 	}
@@ -86,6 +85,13 @@ func (d *device) session() error {
 	defer d.forget()
 	d.restarting = false
 	return d.converse(c)
+}
+
+// connect is apart from session, so that nothing of it takes memory while the connection lasts.
+func (d *device) connect() (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.fleet.aborting, d.fleet.options.ResponseTimeout)
+	defer cancel()
+	return d.fleet.dial(ctx, d.number)
 }
 
 // broken counts what ended an idle channel, if anything did.

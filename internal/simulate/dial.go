@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"net"
+	"net/netip"
 )
 
 // perSource is how many connections to one server address, or UDP sockets, share a source address. The system has about
@@ -21,27 +22,42 @@ func newDialer(o *Options) Dialer {
 	return dial
 }
 
-// newNetDialer opens a TCP connection or a UDP socket to the address. A fleet on this machine that needs more ports
-// than one address has spreads over 127.0.0.1, 127.0.0.2 and so on.
+// newNetDialer opens a TCP connection or a UDP socket to the address, from the sources in turn.
 func newNetDialer(o *Options) Dialer {
-	sources := o.SourceAddresses
-	if sources == 0 && o.Devices > perSource && isLoopback(o.Address) {
-		sources = min(254, (o.Devices+perSource-1)/perSource)
-	}
+	sources := o.sources()
 	return func(ctx context.Context, device int) (net.Conn, error) {
 		var dialer net.Dialer
-		source := net.IPv4(127, 0, 0, byte(1+device%max(1, sources)))
-		switch {
-		case o.Transport == UDP && sources > 0:
-			dialer.LocalAddr = &net.UDPAddr{IP: source}
-		case sources > 0:
-			dialer.LocalAddr = &net.TCPAddr{IP: source}
+		if len(sources) > 0 {
+			source := sources[device%len(sources)]
+			from := net.IP(source.AsSlice())
+			if o.Transport == UDP {
+				dialer.LocalAddr = &net.UDPAddr{IP: from, Zone: source.Zone()}
+			} else {
+				dialer.LocalAddr, dialer.Control = &net.TCPAddr{IP: from, Zone: source.Zone()}, portLater
+			}
 		}
 		if o.Transport == UDP {
 			return dialer.DialContext(ctx, "udp", o.Address)
 		}
 		return dialer.DialContext(ctx, "tcp", o.Address)
 	}
+}
+
+// sources are the addresses that the fleet connects from, none if that is the system's choice. A fleet on the server's
+// machine that needs more ports than one address has spreads over 127.0.0.1, 127.0.0.2 and so on.
+func (o *Options) sources() []netip.Addr {
+	if len(o.Sources) == 0 && o.Devices > perSource && isLoopback(o.Address) {
+		return loopback(min(maxSources, (o.Devices+perSource-1)/perSource))
+	}
+	return o.Sources
+}
+
+// loopback are n addresses from 127.0.0.1 on.
+func loopback(n int) (all []netip.Addr) {
+	for i := range n {
+		all = append(all, netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + i)}))
+	}
+	return all
 }
 
 func isLoopback(address string) bool {

@@ -30,8 +30,8 @@ type fleet struct {
 }
 
 // Run runs a fleet until its Duration is over, its Records are acknowledged or ctx ends, then waits up to Drain
-// for what is not acknowledged yet. The error is of the options or of one of the lists; what the server does
-// wrong is in the ledger.
+// for what is not acknowledged yet. The error is of the options, of what this machine allows, or of one of the lists;
+// what the server does wrong is in the ledger.
 //
 // Options.Acknowledged gets a line `<imei>-<timestamp ms>-<16 hex digits>` for every acknowledged record, the
 // digits being the xxHash64 of the record's bytes. A frame's lines are written before its device does anything
@@ -45,6 +45,9 @@ type fleet struct {
 // printable is in hex, and "hex":true is said. A command that was refused with a nACK is not in it.
 func Run(ctx context.Context, options Options) (Ledger, error) {
 	if err := options.Validate(); err != nil {
+		return Ledger{}, err
+	}
+	if err := checkMachine(&options); err != nil {
 		return Ledger{}, err
 	}
 	catalogues, err := newCatalogues()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -90,9 +91,9 @@ type Options struct {
 
 	Messages float64 // that a device sends of its own accord, a minute: serial data in Codec 15 and offers of pictures
 
-	Ramp            float64 // connections a second at the start; 0 = all at once
-	SourceAddresses int     // spread over 127.0.0.1 and so many addresses from there; 0 = as needed
-	IMEIBase        uint64  // the first device's IMEI, 15 digits; the others count up from it
+	Ramp     float64      // connections a second at the start; 0 = all at once
+	Sources  []netip.Addr // addresses of this machine that the devices connect from; none = as needed
+	IMEIBase uint64       // the first device's IMEI, 15 digits; the others count up from it
 
 	Start time.Time // where the devices' clocks begin, not in the future; zero = now or, without a Rate, a week ago
 
@@ -144,6 +145,7 @@ const (
 	maxIMEI = 999_999_999_999_999
 
 	maxDevices  = 1_000_000
+	maxSources  = 254
 	maxMessages = 60_000 // a minute
 
 	maxDeviceRate = 1000 // records a second
@@ -189,8 +191,10 @@ func (o *Options) Validate() error {
 	check(o.Drain >= 0, "Drain", "%v is negative", o.Drain)
 	o.validateCommands(check)
 	check(o.Ramp >= 0, "Ramp", "%v is negative", o.Ramp)
-	check(o.SourceAddresses >= 0 && o.SourceAddresses <= 254, "SourceAddresses", "%d, expected 0 to 254",
-		o.SourceAddresses)
+	check(len(o.Sources) <= maxSources, "Sources", "%d addresses, expected %d at most", len(o.Sources), maxSources)
+	for _, source := range o.Sources {
+		check(source.IsValid() && !source.IsUnspecified(), "Sources", "%v is no address to connect from", source)
+	}
 	check(o.IMEIBase >= minIMEI && o.IMEIBase <= maxIMEI-maxDevices, "IMEIBase", "%d, expected 15 digits up to %d",
 		o.IMEIBase, maxIMEI-maxDevices)
 	check(o.Start.IsZero() || o.Start.UnixMilli() >= 0, "Start", "%v is before 1970", o.Start)

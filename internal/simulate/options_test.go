@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,7 +26,8 @@ func TestValidate(t *testing.T) {
 	wrong := Options{
 		Address: "nowhere", Devices: -1, Duration: -1, Records: -1, Rate: -1, RecordsPerFrame: Range{Min: 5, Max: 256},
 		Codecs: Mix{{Codec: teltonika.Codec7, Weight: 1}}, Order: "random", Reconnect: 2, Burst: -1, LoseACK: 1,
-		Backlog: 1, KeepAlive: -1, ResponseTimeout: 0, Retry: 0, Drain: -1, Ramp: -1, SourceAddresses: 255, IMEIBase: 1,
+		Backlog: 1, KeepAlive: -1, ResponseTimeout: 0, Retry: 0, Drain: -1, Ramp: -1,
+		Sources: make([]netip.Addr, 1), IMEIBase: 1,
 		Start: time.Unix(-1, 0), CommandLatency: DurationRange{Min: 2, Max: 1}, CommandSilence: -1, CommandLate: 2,
 		CommandLateBy: -1,
 		CommandNack:   -1, CommandTwice: 0.5, CommandCarry: 2, Messages: -1,

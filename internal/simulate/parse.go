@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -119,4 +120,23 @@ func (m Mix) pick(n int) teltonika.Codec {
 		n -= share.Weight
 	}
 	return m[len(m)-1].Codec
+}
+
+// ParseSources reads "10", which is 127.0.0.1 to 127.0.0.10, or addresses with commas between them.
+func ParseSources(s string) ([]netip.Addr, error) {
+	if n, err := strconv.Atoi(s); err == nil {
+		if n < 0 || n > maxSources {
+			return nil, fmt.Errorf("%d, expected 0 to %d", n, maxSources)
+		}
+		return loopback(n), nil
+	}
+	var all []netip.Addr
+	for text := range strings.SplitSeq(s, ",") {
+		source, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither a number nor addresses like 192.0.2.1,192.0.2.2", s)
+		}
+		all = append(all, source)
+	}
+	return all, nil
 }
