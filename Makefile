@@ -83,6 +83,11 @@ crash: tools ## five minutes of each crash test: kill -9 of the server and of re
 soak: tools ## ten minutes of fleets, intruders and engine faults, which must end with books that balance
 	SOAK_TIME=10m $(GO) test -count 1 -timeout 30m -v -run TestSoak ./cmd/tcp-ingestion
 
+.PHONY: fleet
+fleet: tools ## 100,000 devices on this machine, and 10,000 over TLS: memory, CPU, a reconnect storm, a stop
+	FLEET_DEVICES=$(or $(DEVICES),100000) FLEET_INTERVAL=60s $(GO) test -count 1 -timeout 30m -v -run TestFleetOnOneBox ./cmd/tcp-ingestion
+	FLEET_DEVICES=10000 FLEET_INTERVAL=60s FLEET_TRANSPORT=tls $(GO) test -count 1 -timeout 30m -v -run TestFleetOnOneBox ./cmd/tcp-ingestion
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in the dependencies (asks the Go vulnerability database)
 	$(GO) run $(GOVULNCHECK) ./...

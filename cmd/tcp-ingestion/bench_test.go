@@ -163,7 +163,7 @@ func redisBenchmark(b *testing.B, r *testkit.Redis) float64 {
 }
 
 // cpuSeconds is the CPU time that a process has used, in user and system mode.
-func cpuSeconds(b *testing.B, pid int) float64 {
+func cpuSeconds(b testing.TB, pid int) float64 {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
