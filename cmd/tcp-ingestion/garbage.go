@@ -10,7 +10,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 )
 
-// Go's garbage collector lets as much garbage gather as there is memory in use. A large fleet is mostly connections that
+// Go lets as much garbage gather as there is memory in use. A large fleet is mostly connections that
 // wait, which make next to no garbage: their memory would be taken twice, and half of it lie idle.
 const (
 	// garbageShare is how much garbage may gather, one part of the memory in use in so many.

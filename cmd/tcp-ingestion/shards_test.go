@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -89,4 +92,79 @@ func TestReadyWithoutOneShard(t *testing.T) {
 	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", status, body)
 	}
+}
+
+// TestOthersBesideOneShard: one shard of four stores nothing, and its devices send more than its part of the queue. The
+// devices of the others wait no longer than without that, in turns: their p99 is at most twice as long. The process is
+// ready all the time.
+func TestOthersBesideOneShard(t *testing.T) {
+	const shards, perShard, frame, turn = 4, 12, 250, 500 * time.Millisecond
+	s, e := shardedService(t, shards)
+	e.Delay(2 * time.Millisecond) // as an engine takes
+	devices := map[int][]*testkit.Tracker{}
+	for n, missing := 0, shards*perShard; missing > 0; n++ {
+		imei := fmt.Sprintf("35730704248%04d", n)
+		if shard := e.Lane(imei); len(devices[shard]) < perShard {
+			devices[shard] = append(devices[shard], login(t, s, imei, 1))
+			missing--
+		}
+	}
+	others := slices.Concat(devices[1], devices[2], devices[3])
+	sent := 0
+	p99 := func() time.Duration {
+		sent += 10_000
+		return exchangeFor(t, others, turn, sent)
+	}
+	var ratios []float64
+	for round := range 3 {
+		calm := max(p99(), 5*time.Millisecond) // which is nothing on a machine that has other things to do
+		e.FailShard(0, &engine.Error{Transient: true, Err: errors.New("down")})
+		for _, d := range devices[0][:perShard-2] { // 2,500 records
+			d.Send(numberedFrame(t, round, frame))
+		}
+		time.Sleep(500 * time.Millisecond) // after which a lane counts as one that does not store
+		overflows := s.metric("teltonika_publish_overflow_total")
+		for _, d := range devices[0][perShard-2:] {
+			d.Send(numberedFrame(t, round, frame))
+		}
+		testkit.Eventually(t, "its part of the queue is full", func() bool {
+			return s.metric("teltonika_publish_overflow_total") > overflows
+		})
+		ratios = append(ratios, float64(p99())/float64(calm))
+		if depth := s.metric("teltonika_publish_queue_depth"); depth < 1000 || depth > 10_000/shards+frame {
+			t.Errorf("%v records wait, of 10000 for %d shards", depth, shards)
+		}
+		if status, body := s.get("/readyz"); status != http.StatusOK {
+			t.Errorf("/readyz %d %s", status, body)
+		}
+		e.FailShard(0, nil)
+		testkit.Eventually(t, "what waited is stored", func() bool { return s.metric("teltonika_publish_queue_depth") == 0 })
+	}
+	t.Logf("p99 with one shard away, of that without: %.2f", ratios)
+	if m := median(ratios); m > 2 {
+		t.Errorf("the others' p99 is %.1f times as long", m)
+	}
+}
+
+// exchangeFor has each device send frames and wait for their ACKs for so long, and returns the p99 of that wait.
+func exchangeFor(t *testing.T, devices []*testkit.Tracker, during time.Duration, number int) time.Duration {
+	var all []time.Duration
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	end := time.Now().Add(during)
+	for _, d := range devices {
+		work.Go(func() {
+			for n := number; time.Now().Before(end); n++ {
+				begin := time.Now()
+				d.Send(numberedFrame(t, n, 5))
+				d.ExpectACK(5)
+				mu.Lock()
+				all = append(all, time.Since(begin))
+				mu.Unlock()
+			}
+		})
+	}
+	work.Wait()
+	slices.Sort(all)
+	return all[len(all)*99/100]
 }

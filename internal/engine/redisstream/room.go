@@ -131,6 +131,25 @@ func (r *room) written(n int64) {
 	r.writing -= n
 }
 
+// known is the size, as far as this process knows; -1 as long as it has not asked.
+func (r *room) known() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked.IsZero() {
+		return -1
+	}
+	return r.size.Load()
+}
+
+// learn takes over a size that another instance knows, if it does.
+func (r *room) learn(size int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if size >= 0 {
+		r.size.Store(size + r.writing)
+	}
+}
+
 // full reports whether the engine removes entries for their bytes, or may lately have done so.
 func (r *room) full() bool { return r.maxBytes > 0 && r.size.Load() > r.maxBytes/2 }
 

@@ -23,6 +23,7 @@ const (
 // trimmer is the background work that keeps the streams short.
 type trimmer struct {
 	*shard
+	lease   *lease
 	streams []*readStream
 	failing bool
 	warned  time.Time // that dead letters were removed for their number
@@ -40,7 +41,7 @@ type readStream struct {
 }
 
 func newTrimmer(s *shard) *trimmer {
-	return &trimmer{shard: s, streams: []*readStream{
+	return &trimmer{shard: s, lease: newLease(s), streams: []*readStream{
 		{shard: s, key: s.stream},
 		{shard: s, key: s.messageStream()},
 	}}
@@ -49,15 +50,24 @@ func newTrimmer(s *shard) *trimmer {
 // run trims until ctx ends.
 func (t *trimmer) run(ctx context.Context) {
 	for pause(ctx, trimEvery) {
-		err := errors.Join(t.trimDead(ctx), t.dead.trim(ctx), t.messages.trim(ctx))
-		for _, s := range t.streams {
-			err = errors.Join(err, s.trim(ctx))
-		}
+		err := t.round(ctx)
 		if err != nil && !t.failing && ctx.Err() == nil {
 			t.log.Warn("trimming the redis stream fails", "error", t.classify(err))
 		}
 		t.failing = err != nil
 	}
+}
+
+// round trims all streams, unless another instance does.
+func (t *trimmer) round(ctx context.Context) error {
+	if mine, err := t.lease.take(ctx); !mine {
+		return err
+	}
+	err := errors.Join(t.trimDead(ctx), t.dead.trim(ctx), t.messages.trim(ctx))
+	for _, s := range t.streams {
+		err = errors.Join(err, s.trim(ctx))
+	}
+	return errors.Join(err, t.lease.renew(ctx))
 }
 
 // mostDead is about how many dead letters are kept.
