@@ -15,6 +15,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 )
 
@@ -37,17 +38,32 @@ const (
 
 // newCommands makes the parts. The store need not be reachable.
 func newCommands(
-	c *config.Config, policy *command.Policy, models command.Models, r prometheus.Registerer, logger *slog.Logger,
+	c *config.Config, policy *command.Policy, known *device.Memory, r prometheus.Registerer, logger *slog.Logger,
 ) (*commands, error) {
 	store, err := controlOf(c).open(c, r, logger)
 	if err != nil {
 		return nil, err
 	}
 	dispatcher := command.NewDispatcher(command.Options{
-		Store: store, Models: models, Policy: policy, Metrics: command.NewMetrics(r), Logger: logger,
+		Store: store, Models: known, ByDatagrams: onlyByDatagrams(known), Policy: policy,
+		Metrics: command.NewMetrics(r), Logger: logger,
 		Timeouts: command.Timeouts{Send: sendTimeout, Quarantine: c.CommandQuarantine, Gap: answerGap},
 	})
 	return &commands{dispatcher: dispatcher, store: store, ended: make(chan struct{})}, nil
+}
+
+// deviceTimeout is how long what keeps devices may take to say what it knows.
+const deviceTimeout = time.Second
+
+// onlyByDatagrams finds out whether a device was never connected, to any instance, and has sent datagrams. What is not
+// certain is no reason to refuse a command.
+func onlyByDatagrams(known *device.Memory) func(ctx context.Context, imei string) bool {
+	return func(ctx context.Context, imei string) bool {
+		ctx, cancel := context.WithTimeout(ctx, deviceTimeout)
+		defer cancel()
+		p, found, err := known.Find(ctx, imei)
+		return found && err == nil && p.Claimed
+	}
 }
 
 func commandPolicy(c *config.Config) (*command.Policy, error) {

@@ -70,6 +70,7 @@ var refusalCodes = map[command.Refusal]struct {
 	command.RefusedDenied:  {exitRefused, "the server's COMMAND_POLICY says which may be sent"},
 	command.RefusedQueue:   {exitTooMany, "try again later"},
 	command.RefusedStore:   {exitTooMany, "try again later"},
+	command.RefusedUDP:     {exitUnreachable, "have it connect by TCP or TLS"},
 }
 
 // sendFlags are where the fields of a command come from.

@@ -117,7 +117,7 @@ func (s *service) build() (err error) {
 	})
 	s.ends.add(func(context.Context) error { s.publisher.Close(); return nil })
 	s.ends.add(s.endMemory)
-	if s.commands, err = newCommands(c, policy, s.memory, registry, logger); err != nil {
+	if s.commands, err = newCommands(c, policy, s.memory.Memory, registry, logger); err != nil {
 		return err
 	}
 	s.ends.add(s.endWatching)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -228,4 +229,33 @@ func TestCommandsForADeviceThatIsAway(t *testing.T) {
 			t.Errorf("%s: exit code %d: %s", name, code, errOut)
 		}
 	}
+}
+
+// TestCommandForADeviceByDatagrams is refused, until the device has connected.
+func TestCommandForADeviceByDatagrams(t *testing.T) {
+	t.Parallel()
+	p := startPlatform(t)
+	s := startServer(t, withUDP(t, p.settings("a")))
+	exchangeDatagram(t, netip.MustParseAddrPort(s.address("devices-udp")), first)
+	other := p.start("b") // hears of the device by what they share
+	testkit.EventuallyIn(t, "the device is kept", patience, func() bool {
+		return p.Do("EXISTS", "device:"+first+"/udp") == int64(1)
+	})
+	for _, at := range []*server{s, other} {
+		code, _, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": at.admin}, "", "send", first, "getinfo")
+		if code != exitUnreachable || !strings.Contains(errOut, command.ReasonUnreachable) {
+			t.Errorf("exit code %d: %s", code, errOut)
+		}
+	}
+	p.order("commands:inbox", "udp", first, "getinfo")
+	testkit.EventuallyIn(t, "the result of what came by Redis", patience, func() bool {
+		results := p.responses()["udp"]
+		return len(results) == 1 && results[0]["reason"] == command.ReasonUnreachable
+	})
+	d := s.connect(first)
+	s.order(first, asks("reached", "getinfo"))
+	d.Answer(d.ExpectCommand("getinfo"), "RTC:1")
+	d.Close()
+	s.result(first, "reached", command.Answered)
+	s.order(first, asks("waits", "getinfo")) // it has been connected once
 }

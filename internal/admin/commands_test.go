@@ -205,6 +205,7 @@ func TestRefusals(t *testing.T) {
 		{command.RefusedConfirm, 428, ""},
 		{command.RefusedQueue, 429, "10"},
 		{command.RefusedStore, 429, "10"},
+		{command.RefusedUDP, 409, ""},
 	} {
 		s.memory.refuse = fmt.Errorf("wrapped: %w", &command.RefusedError{Reason: c.reason, Text: "because"})
 		a := s.ask("POST", commandsOf(present), `{"command":"getver"}`)

@@ -183,6 +183,7 @@
 //	404  no such command, device or path
 //	405  no such method
 //	409  the id is another command's; not queued any more; a dead letter that cannot be decoded
+//	     the device sends datagrams and was never connected, so that no command can reach it (reason udp_only)
 //	410  the dead letter to begin behind is gone
 //	413  the body is too large
 //	415  the body is not said to be JSON

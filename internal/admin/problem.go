@@ -57,6 +57,7 @@ var refusals = map[command.Refusal]struct {
 	command.RefusedConfirm: {http.StatusPreconditionRequired, 0},
 	command.RefusedQueue:   {http.StatusTooManyRequests, retryQueue},
 	command.RefusedStore:   {http.StatusTooManyRequests, retryQueue},
+	command.RefusedUDP:     {http.StatusConflict, 0},
 }
 
 func refused(e *command.RefusedError) *Problem {

@@ -40,10 +40,14 @@ type noModels struct{}
 func (noModels) Answered(string, []byte) {}
 func (noModels) Model(string) string     { return "" }
 
-// Options are the dispatcher's settings. All fields but Models are needed.
+// Options are the dispatcher's settings. All fields but Models and ByDatagrams are needed.
 type Options struct {
-	Store    Store
-	Models   Models
+	Store  Store
+	Models Models
+
+	// ByDatagrams reports whether the device was never connected anywhere and sends datagrams, as far as is known.
+	ByDatagrams func(ctx context.Context, imei string) bool
+
 	Policy   *Policy
 	Timeouts Timeouts
 	Metrics  *Metrics
@@ -226,6 +230,11 @@ func (d *Dispatcher) Receive(e Entry) {
 		return // the next run receives it
 	}
 	d.queue(e.IMEI).add(e)
+}
+
+// Unreachable implements Receiver.
+func (d *Dispatcher) Unreachable(ctx context.Context, imei string) bool {
+	return d.ByDatagrams != nil && d.sender(imei) == nil && d.ByDatagrams(ctx, imei)
 }
 
 // Finished implements Receiver: the store itself has given the command its final state.

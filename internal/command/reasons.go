@@ -7,8 +7,9 @@ const (
 	ReasonNotConnected = "the device was not connected in time"               // Expired
 	ReasonNoLease      = "its turn did not come in time"                      // Expired, with its device connected
 	ReasonTakenBack    = "taken back by its sender"                           // Cancelled
-	ReasonTooMany      = "too many commands wait for this device"             // Failed or refused: MaxOpenOfDevice
-	ReasonTooManyInAll = "too many commands wait in all"                      // Failed or refused: MaxOpen
+	ReasonUnreachable  = "the device sends datagrams (UDP), by which no command can be sent, and was never connected"
+	ReasonTooMany      = "too many commands wait for this device" // Failed or refused: MaxOpenOfDevice
+	ReasonTooManyInAll = "too many commands wait in all"          // Failed or refused: MaxOpen
 )
 
 // ReasonDeliveryUnknown is why a command Failed whose instance died before it had a result. The device may have

@@ -9,6 +9,7 @@ const (
 	RefusedConfirm Refusal = "confirm_needed" // the policy asks for Command.Confirm
 	RefusedQueue   Refusal = "queue_full"     // too many commands wait for this device
 	RefusedStore   Refusal = "store_full"     // too many commands wait in all
+	RefusedUDP     Refusal = "udp_only"       // no command can reach the device
 )
 
 // RefusedError is a command that is not taken.

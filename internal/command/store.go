@@ -102,13 +102,15 @@ type Lease struct {
 	Entry   Entry         // as it is now
 }
 
-// Receiver carries out commands at an instance. Its methods wait for nothing.
+// Receiver carries out commands at an instance. Its methods wait for nothing, but for Unreachable.
 type Receiver interface {
 	// Receive gets a command that is Queued, or Sent and idempotent, for a device that should be connected here. It may
 	// get the same one more than once.
 	Receive(e Entry)
 	// Finished gets a command that Run, on its own, has given its final state.
 	Finished(e Entry)
+	// Unreachable reports whether no command can reach the device, as far as is known: it has only ever sent datagrams.
+	Unreachable(ctx context.Context, imei string) bool
 	// Connections are the devices that are connected here.
 	Connections() iter.Seq[Connection]
 	// TakenOver says that the device has logged in at another instance since the connection of that number, which is to be

@@ -22,7 +22,7 @@ func (d *Dispatcher) Submit(ctx context.Context, c Command, source string) (e En
 }
 
 func (d *Dispatcher) submit(ctx context.Context, c Command) (e Entry, created bool, err error) {
-	refusal := d.refuses(&c)
+	refusal := d.refuses(ctx, &c)
 	if refusal == nil {
 		return d.Store.Submit(ctx, c)
 	}
@@ -33,12 +33,14 @@ func (d *Dispatcher) submit(ctx context.Context, c Command) (e Entry, created bo
 }
 
 // refuses says why a command is not taken: it would fail.
-func (d *Dispatcher) refuses(c *Command) *RefusedError {
+func (d *Dispatcher) refuses(ctx context.Context, c *Command) *RefusedError {
 	switch r := d.policy.Load().Evaluate(c.Payload); {
 	case r.Effect == Deny:
 		return &RefusedError{RefusedDenied, fmt.Sprintf("the policy denies it: %s", r.because())}
 	case r.Effect == Confirm && !c.Confirm:
 		return &RefusedError{RefusedConfirm, fmt.Sprintf("the policy asks for confirmation: %s", r.because())}
+	case d.Unreachable(ctx, c.IMEI):
+		return &RefusedError{RefusedUDP, ReasonUnreachable}
 	}
 	return nil
 }

@@ -65,6 +65,12 @@ func (n *Node) Connections() iter.Seq[command.Connection] {
 	return maps.Values(maps.Clone(n.connections))
 }
 
+// ByDatagrams is a device that no command can reach.
+const ByDatagrams = "359632104556782"
+
+// Unreachable implements command.Receiver.
+func (n *Node) Unreachable(_ context.Context, imei string) bool { return imei == ByDatagrams }
+
 // TakenOver implements command.Receiver. The connection stays until the test ends it.
 func (n *Node) TakenOver(imei string, number uint64) {
 	n.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/commandtest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
@@ -52,6 +53,16 @@ func TestStreamsAreBounded(t *testing.T) {
 		}
 	}
 	t.Error("the receiver was not told")
+}
+
+// TestStreamToADeviceByDatagrams: it has its result at once.
+func TestStreamToADeviceByDatagrams(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := start(t, r, "a")
+	r.Do("XADD", "commands:inbox", "*", "id", "udp", "imei", commandtest.ByDatagrams, "payload", "getinfo")
+	if e := a.wantEnd(t, r, "udp", command.Failed); e.Reason != command.ReasonUnreachable || e.Attempts != 0 {
+		t.Errorf("%+v", e)
+	}
 }
 
 // TestListsHealThemselves: an instance of an earlier version ends commands and leaves them on the lists of open ones.

@@ -115,7 +115,8 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 	case in.older != "" && stream != inboxStream:
 		return s.takenOver(ctx, r, stream, m.ID, &in)
 	case in.err != nil:
-		return s.reject(ctx, r, stream, m.ID, &in)
+		s.opt.Logger.Warn("malformed command entry", "stream", stream, "entry", m.ID, "reason", in.reason())
+		return s.reject(ctx, r, stream, m.ID, &in, in.reason())
 	case in.cancel:
 		e, done, err := s.cancel(ctx, in.ID, stream, m.ID)
 		if done {
@@ -125,6 +126,8 @@ func (s *Store) handle(ctx context.Context, r command.Receiver, stream string, m
 			return nil
 		}
 		return err
+	case stream == inboxStream && r.Unreachable(ctx, in.IMEI):
+		return s.reject(ctx, r, stream, m.ID, &in, command.ReasonUnreachable)
 	case stream == inboxStream:
 		_, err := s.route(ctx, r, stream, m.ID, "", &in)
 		return err
@@ -156,14 +159,15 @@ func (s *Store) route(ctx context.Context, r command.Receiver, stream, entry, de
 // maxEcho is how much of a field that is wrong its result repeats, in bytes.
 const maxEcho = command.MaxIDLength
 
-// reject ends an entry that is no command.
-func (s *Store) reject(ctx context.Context, r command.Receiver, stream, entry string, in *inbound) error {
+// reject ends an entry that is no command, or none that can be carried out.
+func (s *Store) reject(
+	ctx context.Context, r command.Receiver, stream, entry string, in *inbound, reason string,
+) error {
 	id, imei := in.ID[:min(len(in.ID), maxEcho)], in.IMEI[:min(len(in.IMEI), maxEcho)]
-	answer, err := s.eval(ctx, scriptReject, stream, entry, id, imei, in.reason(), flag(in.named()))
+	answer, err := s.eval(ctx, scriptReject, stream, entry, id, imei, reason, flag(in.named()))
 	if err != nil {
 		return err
 	}
-	s.opt.Logger.Warn("malformed command entry", "stream", stream, "entry", entry, "reason", in.reason())
 	if answer != nil {
 		r.Finished(fieldsOf(answer).entry())
 	}

@@ -168,6 +168,8 @@ func (n *running) Finished(command.Entry) {}
 
 func (n *running) TakenOver(string, uint64) {}
 
+func (n *running) Unreachable(context.Context, string) bool { return false }
+
 func (n *running) Connections() iter.Seq[command.Connection] {
 	return func(func(command.Connection) bool) {}
 }

@@ -1,4 +1,4 @@
--- reject ends an entry that is no command. Answers with the result, unless there was one for the id. ARGV: stream, entry, id, imei, reason,
+-- reject ends an entry that is no command, or none that can be carried out. Answers with the result, unless there was one for the id. ARGV: stream, entry, id, imei, reason,
 -- and 1 if the id is one that can be remembered.
 local stream, entry, reason, remember = ARGV[3], ARGV[4], ARGV[7], ARGV[8] == '1'
 if not present(stream, entry) then return false end
