@@ -17,7 +17,7 @@ COMPOSELINT = github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/tcp-ingestion, one static binary
@@ -44,6 +44,7 @@ tools:
 		GOBIN="$(TOOLS)" $(GO) install -trimpath $(NATS_SERVER) && mv "$(TOOLS)/nats-server" "$$tool"; }
 	@command -v java >/dev/null && command -v mvn >/dev/null || { apt-get update && apt-get install -y --no-install-recommends default-jre-headless maven; } # for a Kafka broker
 	@sh internal/testkit/kafka/install.sh
+	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } # for the operator's page
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 
 .PHONY: lint
@@ -87,6 +88,10 @@ soak: tools ## ten minutes of fleets, intruders and engine faults, which must en
 fleet: tools ## 100,000 devices on this machine, and 10,000 over TLS: memory, CPU, a reconnect storm, a stop
 	FLEET_DEVICES=$(or $(DEVICES),100000) FLEET_INTERVAL=60s $(GO) test -count 1 -timeout 30m -v -run TestFleetOnOneBox ./cmd/tcp-ingestion
 	FLEET_DEVICES=10000 FLEET_INTERVAL=60s FLEET_TRANSPORT=tls $(GO) test -count 1 -timeout 30m -v -run TestFleetOnOneBox ./cmd/tcp-ingestion
+
+.PHONY: screenshots
+screenshots: tools ## the pictures of the operator's page in the docs, anew
+	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count 1 -v -run TestOperatorsPage ./cmd/tcp-ingestion
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in the dependencies (asks the Go vulnerability database)

@@ -25,8 +25,13 @@ async function send(method, path, body, signal) {
   if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const response = await fetch(path, {
-    method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
-    credentials: "omit", redirect: "error", cache: "no-store",
+    method,
+    headers,
+    signal,
+    body: body === undefined ? undefined : JSON.stringify(body),
+    credentials: "omit",
+    redirect: "error",
+    cache: "no-store",
   });
   if (response.ok) return response;
   const refused = new Refused(response.status, await response.json().catch(() => null));
@@ -48,8 +53,14 @@ export async function stream(path, signal, onEvent) {
     const events = (rest + value).split("\n\n");
     rest = events.pop();
     for (const event of events) {
-      const fields = event.split("\n").map((line) => line.match(/^(event|data): ?(.*)$/)).filter(Boolean);
-      const data = fields.filter(([, name]) => name === "data").map(([, , text]) => text).join("\n");
+      const fields = event
+        .split("\n")
+        .map((line) => line.match(/^(event|data): ?(.*)$/))
+        .filter(Boolean);
+      const data = fields
+        .filter(([, name]) => name === "data")
+        .map(([, , text]) => text)
+        .join("\n");
       if (data) onEvent(fields.find(([, name]) => name === "event")?.[2] ?? "message", JSON.parse(data));
     }
   }
@@ -74,10 +85,18 @@ export async function poll(every, signal, run) {
   }
 }
 
-const pause = (ms, signal) => new Promise((resolve) => {
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
-});
+const pause = (ms, signal) =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
 
 /** trouble says at the top of the page what is wrong; nothing if the text is empty. */
 export function trouble(text) {

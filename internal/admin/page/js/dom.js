@@ -25,8 +25,13 @@ export const section = (title, ...children) => el("section", {}, el("h2", {}, ti
 
 /** pairs is a list of names and values; those without a value are left out. */
 export function pairs(entries) {
-  return el("dl", {}, entries.filter(([, value]) => value != null && value !== "")
-    .map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  return el(
+    "dl",
+    {},
+    entries
+      .filter(([, value]) => value != null && value !== "")
+      .map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
 }
 
 /**
@@ -37,9 +42,34 @@ export function table(columns, rows, empty = "none") {
   const all = columns.map((column) => (typeof column === "string" ? { name: column } : column));
   const kind = (column) => [column.number && "number", column.minor && "minor"].filter(Boolean).join(" ") || null;
   if (rows.length === 0) return el("p", { class: "quiet" }, empty);
-  return el("div", { class: "scroll" }, el("table", {},
-    el("thead", {}, el("tr", {}, all.map((column) => el("th", { class: kind(column), scope: "col" }, column.name)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { class: kind(all[i]) }, cell)))))));
+  return el(
+    "div",
+    { class: "scroll" },
+    el(
+      "table",
+      {},
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          all.map((column) => el("th", { class: kind(column), scope: "col" }, column.name)),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) =>
+          el(
+            "tr",
+            {},
+            row.map((cell, i) => el("td", { class: kind(all[i]) }, cell)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 export const number = (n) => (n == null ? "" : Number(n).toLocaleString("en"));
@@ -53,7 +83,11 @@ export function ago(time, now = Date.now()) {
 
 /** span is a number of seconds in words. */
 export function span(seconds) {
-  for (const [size, name] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+  for (const [size, name] of [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ]) {
     if (seconds >= 2 * size) return `${Math.floor(seconds / size)} ${name}`;
   }
   return `${Math.round(seconds)} s`;
@@ -62,9 +96,37 @@ export function span(seconds) {
 /** moment is a time as it is, and how long ago that was. */
 export const moment = (time) => time && el("time", { datetime: time, title: time }, ago(time));
 
-/** keepFocus runs what replaces elements, and has the focus stay where it was if there is an element of that id. */
-export function keepFocus(replace) {
-  const id = document.activeElement?.id;
-  replace();
-  if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus();
+/**
+ * redraw puts other children into an element, and has the focus stay on the element of the same id. It leaves the
+ * element alone while somebody selects or presses something in it, or has yet to press a button twice.
+ */
+export function redraw(element, ...children) {
+  const selection = getSelection();
+  const selected = !selection.isCollapsed && element.contains(selection.anchorNode);
+  if (selected || element.matches(":active") || element.querySelector("[data-sure]")) return;
+  const id = element.contains(document.activeElement) ? document.activeElement.id : "";
+  element.replaceChildren(...children.flat(3).filter((child) => child != null && child !== false));
+  if (id) document.getElementById(id)?.focus();
+}
+
+/** twice is a button for what cannot be taken back: only the second press within a few seconds does it. */
+export function twice(text, again, properties, run) {
+  const button = el(
+    "button",
+    {
+      type: "button",
+      ...properties,
+      onclick: () => {
+        if (button.dataset.sure) return run(button);
+        button.dataset.sure = "yes";
+        button.textContent = again;
+        setTimeout(() => {
+          delete button.dataset.sure;
+          button.textContent = text;
+        }, 4000);
+      },
+    },
+    text,
+  );
+  return button;
 }

@@ -1,7 +1,7 @@
 // The shell: which view is shown, the theme, and signing in. A view is a function that fills an element, and does what
 // it does until its signal aborts.
 
-import { token, trouble } from "./api.js";
+import { readOnly, token, trouble } from "./api.js";
 import { device } from "./device.js";
 import { devices } from "./devices.js";
 import { el } from "./dom.js";
@@ -10,8 +10,11 @@ import { now } from "./now.js";
 import { traffic } from "./traffic.js";
 
 const views = [
-  [/^#\/now$/, now], [/^#\/devices\/([^/?]+)$/, device], [/^#\/devices(?:\?(.*))?$/, devices],
-  [/^#\/traffic(?:\?(.*))?$/, traffic], [/^#\/doors$/, doors],
+  [/^#\/now$/, now],
+  [/^#\/devices\/([^/?]+)$/, device],
+  [/^#\/devices(?:\?(.*))?$/, devices],
+  [/^#\/traffic(?:\?(.*))?$/, traffic],
+  [/^#\/doors$/, doors],
 ];
 const content = document.getElementById("content");
 let shown = new AbortController();
@@ -27,6 +30,10 @@ function show() {
   }
   document.getElementById("sign-out").hidden = !token.get();
   content.replaceChildren();
+  if (!readOnly && !token.get()) {
+    signIn();
+    return;
+  }
   for (const [pattern, view] of views) {
     const match = location.hash.match(pattern);
     if (match) {
@@ -40,13 +47,38 @@ function show() {
 function signIn() {
   shown.abort();
   shown = new AbortController();
-  const input = el("input", { type: "password", id: "token", autocomplete: "current-password", class: "grow", required: true });
-  content.replaceChildren(el("section", {},
-    el("h1", {}, "Sign in"),
-    el("p", {}, token.get() ? "The token is wrong." : "This API needs its token, which is ADMIN_TOKEN of the server.",
-      " It stays in this tab."),
-    el("form", { onsubmit: (event) => { event.preventDefault(); token.set(input.value.trim()); show(); } },
-      el("label", {}, "Token", input), el("button", { class: "main" }, "Sign in"))));
+  const input = el("input", {
+    type: "password",
+    id: "token",
+    autocomplete: "current-password",
+    class: "grow",
+    required: true,
+  });
+  content.replaceChildren(
+    el(
+      "section",
+      {},
+      el("h1", {}, "Sign in"),
+      el(
+        "p",
+        {},
+        token.get() ? "The token is wrong." : "This API needs its token, which is ADMIN_TOKEN of the server.",
+        " It stays in this tab.",
+      ),
+      el(
+        "form",
+        {
+          onsubmit: (event) => {
+            event.preventDefault();
+            token.set(input.value.trim());
+            show();
+          },
+        },
+        el("label", {}, "Token", input),
+        el("button", { class: "main" }, "Sign in"),
+      ),
+    ),
+  );
   input.focus();
 }
 
@@ -66,6 +98,12 @@ function theme(next) {
 
 theme(themes.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");
 document.addEventListener("signed-out", signIn);
-document.getElementById("sign-out").addEventListener("click", () => { token.clear(); show(); });
-window.addEventListener("hashchange", () => { show(); content.focus(); });
+document.getElementById("sign-out").addEventListener("click", () => {
+  token.clear();
+  show();
+});
+window.addEventListener("hashchange", () => {
+  show();
+  content.focus();
+});
 show();

@@ -1,0 +1,92 @@
+// What a device is asked, and what became of it.
+
+import { get, poll, post, readOnly, remove } from "./api.js";
+import { el, moment, redraw, section, table, twice } from "./dom.js";
+
+/** commands shows a device's commands, and tells those that it knows. */
+export function commands(path, signal, onKnown) {
+  const list = el("div");
+  const say = el("p", { role: "status" });
+  const load = async () => {
+    const all = (await get(`${path}/commands`, signal)).commands;
+    onKnown(all);
+    redraw(
+      list,
+      table(
+        ["command", "state", { name: "asked", minor: true }, "answer", ""],
+        all.map((c) => row(c, path, say, load)),
+        "none",
+      ),
+    );
+  };
+  poll(2000, signal, load);
+  return section("Commands", readOnly ? null : sendForm(path, say, load), say, list);
+}
+
+function row(c, path, say, load) {
+  const cancel = async () => {
+    try {
+      await remove(`${path}/commands/${encodeURIComponent(c.id)}`);
+      say.textContent = "Cancelled.";
+    } catch (error) {
+      say.textContent = error.message;
+    }
+    await load();
+  };
+  const state = { answered: "good", queued: "quiet", sent: "quiet" }[c.state] ?? "warn";
+  return [
+    el("span", { class: "code" }, c.payload, c.encoding === "hex" && " (hex)"),
+    el("span", { class: state }, c.state.replaceAll("_", " ")),
+    moment(c.created_at),
+    c.response != null ? el("span", { class: "code" }, c.response) : (c.reason ?? ""),
+    c.state === "queued" &&
+      !readOnly &&
+      el("button", { id: `cancel-${c.id}`, type: "button", onclick: cancel }, "Cancel"),
+  ];
+}
+
+function sendForm(path, say, load) {
+  const input = el("input", {
+    id: "command",
+    class: "grow code",
+    required: true,
+    maxlength: 4096,
+    placeholder: "getinfo",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const confirming = el("span");
+  const send = async (confirm) => {
+    confirming.replaceChildren();
+    say.textContent = "";
+    // An id of our own: a request whose answer is lost may be sent again, and is carried out once.
+    const body = { id: `page-${random()}`, command: input.value, wait_ms: 0, confirm };
+    try {
+      const entry = await post(`${path}/commands`, body);
+      say.textContent =
+        entry.state === "queued" ? "Queued: it is sent when the device is there, and until it expires." : "";
+      input.value = "";
+    } catch (error) {
+      say.textContent = error.message;
+      if (error.status === 428) {
+        confirming.append(twice("Send all the same", "Really?", { id: "confirm" }, () => send(true)));
+      }
+    }
+    await load();
+  };
+  return el(
+    "form",
+    {
+      onsubmit: (event) => {
+        event.preventDefault();
+        send(false);
+      },
+    },
+    el("label", {}, "Ask the device", input),
+    el("button", { id: "send", class: "main" }, "Send"),
+    confirming,
+  );
+}
+
+const random = () =>
+  [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, "0")).join("");
