@@ -1,123 +1,187 @@
 package main
 
 import (
+	"net"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-const pageToken = "correct-horse-battery-staple"
+const (
+	pageToken   = "correct-horse-battery-staple"
+	shownDevice = "356307042441019"
+	// hostile does something if anybody takes it for HTML.
+	hostile = `<img src=x onerror=alert(1)><script>alert(2)</script>`
+)
 
-// hostile is what does something if anybody takes it for HTML.
-const hostile = `<img src=x onerror=alert(1)><script>alert(2)</script>`
+// tour is an operator who looks at a server in a browser.
+type tour struct {
+	*browser
+	server *server
+	origin string
+}
 
-// TestOperatorsPage goes through the page in a real browser, as an operator does.
+// TestOperatorsPage goes through the page in a real browser, as an operator does. Devices and strangers say what would
+// do something if it were more than text.
 func TestOperatorsPage(t *testing.T) {
 	store := embeddedStore(t)
 	store.settings["ADMIN_TOKEN"] = pageToken
-	store.bury(t, "malformed", frameOf(t, 0, 2, false), brokenFrame(t))
+	store.bury(t, "malformed", frameOf(t, 0, 2, false))
+	store.bury(t, hostile, brokenFrame(t))
 	s := startServer(t, store.settings)
-	b := openBrowser(t)
-	origin := "http://" + s.admin + "/"
-
-	b.open(origin)
-	b.waitText("h1", "Sign in")
-	b.fill("#token", pageToken)
-	b.waitText("section", "Ready")
-	b.waitText("section", "fsynced")
-
-	d := b.appears(s)
-	b.asks(origin, d)
-	b.buried()
-	b.themes()
-	b.wantNoComplaint(origin)
+	v := &tour{browser: openBrowser(t), server: s, origin: "http://" + s.admin + "/"}
+	v.signIn()
+	d := v.seeDeviceAppear()
+	v.command(d)
+	v.tap(d)
+	v.doors()
+	v.themes()
+	v.wantNoComplaint(v.origin)
 }
 
-const shownDevice = "356307042441019"
+func (v *tour) signIn() {
+	v.t.Helper()
+	v.open(v.origin)
+	v.waitText("h1", "Sign in")
+	v.fill("#token", pageToken)
+	v.waitText("section", "Ready")
+	v.waitText("section", "Every record fsynced before its ACK")
+}
 
-// appears has a device log in while the list is open, and looks at it.
-func (b *browser) appears(s *server) *testkit.Tracker {
-	b.t.Helper()
-	b.click(`nav a[href="#/devices"]`)
-	b.waitText("section", "no such device")
-	d := s.connect(shownDevice)
-	b.waitText("td", shownDevice)
-	b.picture("devices")
-	b.fill("#filter", "999")
-	b.waitText("section", "no such device")
-	b.do("clear the filter", chromedp.Clear(chromedp.CSS("#filter")))
-	b.fill("#filter", shownDevice[:5])
-	b.waitText("td", shownDevice)
-	b.click("#d-" + shownDevice)
-	b.waitText("h1", shownDevice)
+// seeDeviceAppear has a device log in while the list is open, filters, and looks at the device.
+func (v *tour) seeDeviceAppear() *testkit.Tracker {
+	v.t.Helper()
+	v.click(`nav a[href="#/devices"]`)
+	v.waitText("section", "no such device")
+	d := v.server.connect(shownDevice)
+	startFleet(v.t, v.server.devices, 12, func(o *simulate.Options) { o.Rate = 12 })
+	v.waitText("td", shownDevice)
+	v.waitTrue("13 devices", `document.querySelectorAll("tbody tr").length === 13`)
+	v.picture("devices")
+	v.fill("#filter", "999")
+	v.waitText("section", "no such device")
+	v.do("clear the filter", chromedp.Clear(chromedp.CSS("#filter")))
+	v.fill("#filter", shownDevice[:9])
+	v.waitTrue("one device", `document.querySelectorAll("tbody tr").length === 1`)
+	v.click("#d-" + shownDevice)
+	v.waitText("h1", shownDevice)
 	now := uint64(time.Now().UnixMilli())
-	d.SendFrame(teltonika.Codec8E,
-		teltonika.Record{Timestamp: now, Latitude: 546674250, Longitude: 252560283, Satellites: 11, Speed: 48},
-		teltonika.Record{Timestamp: now + 1000, Latitude: 546684250, Longitude: 252590283, Satellites: 11, Speed: 50})
-	d.ExpectACK(2)
-	b.waitText("td", "54.668425 25.2590283")
-	b.waitTrue("a graticule", `document.querySelectorAll("svg.map circle").length === 2`)
+	for i := range uint64(8) {
+		at := int32(i)
+		r := teltonika.Record{Timestamp: now + 10_000*i, Latitude: 546674250 + 7000*at, Longitude: 252560283 + 9000*at*at,
+			Satellites: 11, Speed: 48}
+		r.AddNumber(66, teltonika.Group2, 12045)
+		r.AddBytes(256, teltonika.GroupX, []byte(hostile))
+		d.SendFrame(teltonika.Codec8E, r)
+		d.ExpectACK(1)
+	}
+	v.waitText("td", "54.672325 25.3001283")
+	v.waitText("td", "external.powersource.voltage 12.045 V")
+	v.waitTrue("a graticule", `document.querySelectorAll("svg.map circle").length === 8`)
 	return d
 }
 
-// asks sends commands and takes one back.
-func (b *browser) asks(origin string, d *testkit.Tracker) {
-	b.t.Helper()
-	b.fill("#command", "getinfo")
+// command sends commands, one of which is taken back.
+func (v *tour) command(d *testkit.Tracker) {
+	v.t.Helper()
+	v.fill("#command", "getinfo")
 	d.Answer(d.ExpectCommand("getinfo"), hostile)
-	b.waitText("td", hostile)
-	b.picture("device")
-	b.open(origin + "#/devices/" + otherDevice)
-	b.fill("#command", "getver")
-	b.waitText("td", "queued")
-	b.click(`[id^="cancel-"]`)
-	b.waitText("td", "cancelled")
+	v.waitText("td", hostile)
+	v.fill("#command", "getver")
+	d.Answer(d.ExpectCommand("getver"), "Ver:03.27.07_00 GPS:AXN_5.10_3333 Hw:FMB120 Mod:15 IMEI:"+shownDevice)
+	v.waitText("dd", "FMB120")
+	v.picture("device")
+	v.open(v.origin + "#/devices/" + otherDevice)
+	v.waitText("h1", otherDevice)
+	v.fill("#command", "getver")
+	v.waitText("td", "queued")
+	v.click(`[id^="cancel-"]`)
+	v.waitText("td", "cancelled")
 }
 
-// buried shows, replays and deletes dead letters.
-func (b *browser) buried() {
-	b.t.Helper()
-	b.click(`nav a[href="#/doors"]`)
-	b.click("#show-1")
-	b.waitText("pre", "Codec 8")
-	b.click("#replay-2")
-	b.waitText("p", "it stays")
-	b.click("#replay-1")
-	b.waitText("p", "2 records stored")
-	b.waitGone("#replay-1")
-	b.picture("doors")
-	b.click("#delete-2")
-	b.waitText("#delete-2", "Really")
-	b.click("#delete-2")
-	b.waitText("p", "Deleted")
-	b.waitGone("#replay-2")
+// tap watches what comes.
+func (v *tour) tap(d *testkit.Tracker) {
+	v.t.Helper()
+	v.click(`nav a[href="#/traffic"]`)
+	v.click("#tap")
+	v.waitText("[role=status]", "Waiting")
+	message := teltonika.Messages{Codec: teltonika.Codec12,
+		Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: []byte(hostile)}}}
+	frame, err := message.AppendFrame(nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	d.Send(frame)
+	v.knock(hostile)
+	v.waitText("summary", "frame of")
+	v.waitText("summary", "malformed")
+	v.do("open them", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true; })`))
+	v.picture("traffic")
+	v.click("#tap")
+	v.waitText("[role=status]", "Stopped")
 }
 
-// themes switches between light and dark.
-func (b *browser) themes() {
-	b.t.Helper()
-	b.click(`nav a[href="#/now"]`)
-	b.waitText("section", "Ready")
+// knock says something that is no login.
+func (v *tour) knock(text string) {
+	v.t.Helper()
+	c, err := net.Dial("tcp", v.server.devices)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(text)); err != nil {
+		v.t.Fatal(err)
+	}
+	c.Read(make([]byte, 1)) // until it is closed
+}
+
+// doors looks at strangers, and shows, replays and deletes dead letters.
+func (v *tour) doors() {
+	v.t.Helper()
+	v.click(`nav a[href="#/doors"]`)
+	v.waitText("td", "127.0.0.1")
+	v.waitText("td", hostile)
+	v.click("#show-1")
+	v.waitText("pre", "Codec 8")
+	v.picture("doors")
+	v.click("#replay-2")
+	v.waitText("p", "it stays")
+	v.click("#replay-1")
+	v.waitText("p", "2 records stored")
+	v.waitGone("#replay-1")
+	v.click("#delete-2")
+	v.waitText("#delete-2", "Really")
+	v.click("#delete-2")
+	v.waitText("p", "Deleted")
+	v.waitGone("#replay-2")
+}
+
+// themes switches between light and dark, and looks at the page on a phone.
+func (v *tour) themes() {
+	v.t.Helper()
+	v.click(`nav a[href="#/now"]`)
+	v.waitText("section", "Ready")
 	grounds := map[string]bool{}
 	for _, theme := range []string{"light", "dark"} {
-		b.click("#theme")
-		b.waitText("#theme", theme)
-		ground, err := evaluate[string](b, `getComputedStyle(document.body).backgroundColor`)
+		v.click("#theme")
+		v.waitText("#theme", theme)
+		ground, err := evaluate[string](v.browser, `getComputedStyle(document.body).backgroundColor`)
 		if err != nil {
-			b.t.Fatal(err)
+			v.t.Fatal(err)
 		}
 		grounds[ground] = true
-		b.picture("now-" + theme)
+		v.picture("now-" + theme)
 	}
 	if len(grounds) != 2 {
-		b.t.Errorf("the grounds are %v", grounds)
+		v.t.Errorf("the grounds are %v", grounds)
 	}
-	b.do("as a phone", chromedp.EmulateViewport(390, 780, chromedp.EmulateMobile))
-	b.waitTrue("the page is as wide as a phone", `document.documentElement.scrollWidth <= innerWidth`)
-	b.picture("phone")
-	b.do("not as a phone", chromedp.EmulateReset())
+	v.do("as a phone", chromedp.EmulateViewport(390, 780, chromedp.EmulateMobile))
+	v.waitTrue("the page is as wide as a phone", `document.documentElement.scrollWidth <= innerWidth`)
+	v.picture("phone")
+	v.do("not as a phone", chromedp.EmulateReset())
 }
