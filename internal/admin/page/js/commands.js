@@ -64,7 +64,7 @@ function sendForm(path, say, load) {
     try {
       const entry = await post(`${path}/commands`, body);
       say.textContent =
-        entry.state === "queued" ? "Queued: it is sent when the device is there, and until it expires." : "";
+        entry.state === "queued" ? "Accepted: it is sent when the device is there, unless it expires before." : "";
       input.value = "";
     } catch (error) {
       say.textContent = error.message;
