@@ -158,7 +158,7 @@ func (b *browser) click(selector string) {
 // fill types into an input that is empty, and ends with Enter.
 func (b *browser) fill(selector, text string) {
 	b.t.Helper()
-	b.waitTrue(selector+" is empty", fmt.Sprintf(`(document.querySelector(%s) ?? {}).value === ""`, strconv.Quote(selector)))
+	b.waitTrue(selector+" is empty", fmt.Sprintf(`document.querySelector(%s)?.value === ""`, strconv.Quote(selector)))
 	b.do("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text+"\r"))
 }
 
