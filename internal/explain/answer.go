@@ -10,9 +10,21 @@ import (
 // DefaultMaxFrame is the longest data field in bytes that the service accepts unless it is set otherwise.
 const DefaultMaxFrame = 65536
 
-// Answer is what the service sends back for the packet, nil if nothing, and the reason in a few words. It takes the
-// device for a known one and the engine for a working one.
+// answered is what was sent back for a packet.
+type answered struct {
+	answer []byte
+	reason string
+}
+
+// Answered tells what was sent back for the packet, nil if nothing, and the reason in a few words.
+func (p *Packet) Answered(answer []byte, reason string) { p.answered = &answered{answer, reason} }
+
+// Answer is what the service sends back for the packet, nil if nothing, and the reason in a few words. Unless that is
+// told by Answered, it takes the device for a known one and the engine for a working one.
 func (p *Packet) Answer() (answer []byte, reason string) {
+	if p.answered != nil {
+		return p.answered.answer, p.answered.reason
+	}
 	switch p.Kind {
 	case KindKeepAlive:
 		return nil, "a keep-alive is not answered"

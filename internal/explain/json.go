@@ -33,16 +33,16 @@ type datagramObject struct {
 }
 
 type recordObject struct {
-	Timestamp  uint64      `json:"timestamp_ms"`
-	Priority   uint8       `json:"priority"`
-	Longitude  json.Number `json:"lon_1e7"`
-	Latitude   json.Number `json:"lat_1e7"`
-	Altitude   int16       `json:"altitude"`
-	Angle      uint16      `json:"angle"`
-	Satellites uint8       `json:"satellites"`
-	Speed      uint16      `json:"speed"`
-	EventID    uint16      `json:"event_id"`
-	Generation *uint8      `json:"generation_type"` // null except with Codec 16
+	Timestamp  uint64       `json:"timestamp_ms"`
+	Priority   uint8        `json:"priority"`
+	Longitude  *json.Number `json:"lon_1e7"` // null if positions are hidden, as latitude and altitude
+	Latitude   *json.Number `json:"lat_1e7"`
+	Altitude   *int16       `json:"altitude"`
+	Angle      uint16       `json:"angle"`
+	Satellites uint8        `json:"satellites"`
+	Speed      uint16       `json:"speed"`
+	EventID    uint16       `json:"event_id"`
+	Generation *uint8       `json:"generation_type"` // null except with Codec 16
 	*recordObject7
 	IO [][3]any `json:"io"` // id, size, value in hex
 }
@@ -51,7 +51,7 @@ type messageObject struct {
 	Type      byte    `json:"type"`
 	Timestamp *uint32 `json:"timestamp"` // s since 1970 UTC, null except with Codec 13 and 15
 	IMEI      *string `json:"imei"`      // null except with Codec 14 and 15
-	Payload   string  `json:"payload"`   // hex
+	Payload   *string `json:"payload"`   // hex; null if positions are hidden
 	Text      *string `json:"text"`      // null unless the payload is printable ASCII
 }
 
@@ -113,6 +113,9 @@ func (p *Packet) dataObject() dataObject {
 		p.addCodec7(o.Records)
 		o.Meaning = p.meaning()
 	}
+	if p.private {
+		p.hideIn(&o)
+	}
 	return o
 }
 
@@ -137,7 +140,7 @@ func recordObjects(data *teltonika.AVLData) []recordObject {
 		r := &data.Records[i]
 		o := recordObject{
 			Timestamp: r.Timestamp, Priority: r.Priority, Longitude: decimal(r.Longitude), Latitude: decimal(r.Latitude),
-			Altitude: r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID,
+			Altitude: &r.Altitude, Angle: r.Angle, Satellites: r.Satellites, Speed: r.Speed, EventID: r.EventID,
 			IO: make([][3]any, len(r.Elements)),
 		}
 		if data.Codec == teltonika.Codec16 {
@@ -163,7 +166,7 @@ func messageObjects(m *teltonika.Messages) []messageObject {
 	objects := []messageObject{}
 	for i := range m.Messages {
 		msg := &m.Messages[i]
-		o := messageObject{Type: msg.Type, IMEI: orNull(msg.IMEI), Payload: hex.EncodeToString(msg.Payload)}
+		o := messageObject{Type: msg.Type, IMEI: orNull(msg.IMEI), Payload: new(hex.EncodeToString(msg.Payload))}
 		if m.Codec.HasTimestamp() {
 			o.Timestamp = &msg.Timestamp
 		}

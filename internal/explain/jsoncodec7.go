@@ -63,12 +63,12 @@ func (o *recordObject) add7(f teltonika.Field) {
 
 // coordinate7 is a coordinate in 1e-7 degree, however far off the globe, and in degrees. What is no number is 0 and
 // nil.
-func coordinate7(b []byte) (rounded json.Number, degrees *float64) {
+func coordinate7(b []byte) (rounded *json.Number, degrees *float64) {
 	v := floatOf(b)
 	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return "0", nil
+		return decimal(0), nil
 	}
-	return json.Number(strconv.FormatFloat(math.RoundToEven(v*1e7)+0, 'f', 0, 64)), &v
+	return new(json.Number(strconv.FormatFloat(math.RoundToEven(v*1e7)+0, 'f', 0, 64))), &v
 }
 
-func decimal(n int32) json.Number { return json.Number(strconv.Itoa(int(n))) }
+func decimal(n int32) *json.Number { return new(json.Number(strconv.Itoa(int(n)))) }

@@ -70,6 +70,9 @@ func (p *Packet) recordMeaning(r *teltonika.Record) (o recordMeaningObject) {
 			continue
 		}
 		in := element{e.ID, e.Group, elementBytes(r, e), p.reader}
+		if p.private && in.isPlace() {
+			continue
+		}
 		switch v, why := in.decode(); {
 		case why == meaning.Named && v.Fault != "":
 			faults = fmt.Appendf(faults, `,"%s":"%s"`, v.Name, v.Fault)

@@ -117,7 +117,7 @@ func writeField(out *bufio.Writer, f Field, digits int) {
 		meaning += " = " + f.Value
 	}
 	lines := wrap(meaning, meaningWidth-2*f.Depth)
-	raw := f.Raw
+	raw := hexOf(f.Raw, f.Hidden)
 	for offset := f.Offset; len(raw) > 0 || len(lines) > 0; offset += bytesPerRow {
 		row := raw[:min(bytesPerRow, len(raw))]
 		raw = raw[len(row):]
@@ -129,7 +129,7 @@ func writeField(out *bufio.Writer, f Field, digits int) {
 		if len(lines) > 0 {
 			line, lines = strings.Repeat("  ", f.Depth)+lines[0], lines[1:]
 		}
-		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%s  %-*s  %s", left, hexWidth, fmt.Sprintf("% x", row), line), " "))
+		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%s  %-*s  %s", left, hexWidth, strings.Join(row, " "), line), " "))
 	}
 	for i, line := range wrap(f.Problem, meaningWidth+hexWidth-1) {
 		mark := "^^"

@@ -17,11 +17,14 @@ type Field struct {
 	Name    string
 	Value   string // with its unit; may be empty
 	Problem string // what is wrong here; may be empty
+	Hidden  int    // bytes at the end of Raw that are not to be shown; see [Packet.HidePositions]
+
+	place bool // it says where the device is
 }
 
 // Annotate calls visit for each field of the packet, in the order of the bytes.
 func (p *Packet) Annotate(visit func(Field)) {
-	w := &walker{packet: p, limit: len(p.Raw), pending: slices.Clone(p.problems), visit: visit}
+	w := &walker{packet: p, limit: len(p.Raw), pending: slices.Clone(p.problems), visit: p.hiding(visit)}
 	switch p.Kind {
 	case KindKeepAlive:
 		w.take("keep-alive", 1, nil)
@@ -53,6 +56,7 @@ type walker struct {
 	stopped bool    // a field did not fit: nothing up to limit can be told apart
 	pending []error // the packet's problems that no field has told yet
 	visit   func(Field)
+	place   bool // the element at hand says where the device is
 
 	entry entry // of the data field
 }
@@ -66,7 +70,7 @@ func (w *walker) take(name string, size int, describe func([]byte) string) []byt
 		return nil
 	}
 	b := w.packet.Raw[w.pos : w.pos+size]
-	f := Field{Offset: w.packet.Offset + w.pos, Raw: b, Depth: w.depth, Name: name}
+	f := Field{Offset: w.packet.Offset + w.pos, Raw: b, Depth: w.depth, Name: name, place: w.isPlace(name)}
 	if describe != nil {
 		f.Value = describe(b)
 	}

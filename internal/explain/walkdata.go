@@ -132,6 +132,7 @@ func (w *walker) element(f teltonika.Field) {
 	}
 	head := w.entry.id.Size
 	name, describe := w.elementMeaning(f, head)
+	defer func() { w.place = false }()
 	w.depth = 2
 	switch {
 	case !short:
@@ -158,7 +159,7 @@ func (w *walker) elementMeaning(f teltonika.Field, head int) (name string, descr
 	e := element{uint16(uintOf(id)), f.Group, f.Bytes, w.packet.reader}
 	name = strconv.Itoa(int(e.id))
 	if codec, _ := w.packet.Codec(); codec != teltonika.Codec7 {
-		name = e.name()
+		name, w.place = e.name(), e.isPlace()
 	}
 	return name, func([]byte) string { return e.text() }
 }
