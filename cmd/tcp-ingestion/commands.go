@@ -131,8 +131,9 @@ func (s *service) startAdmin(ctx context.Context) error {
 	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
 	options := admin.Options{
 		Commands: s.commands.dispatcher, Devices: s, Overview: s.overview, Dictionary: s.memory.Dictionary,
-		Token: s.config.AdminToken, MaxConnections: httpConnections(s.config, admin.MaxConnections),
-		NotHTTP: s.notHTTP(stranger.DoorAdmin), Logger: s.logger,
+		Tap: s.tap, Instance: s.config.InstanceID, Token: s.config.AdminToken,
+		MaxConnections: httpConnections(s.config, admin.MaxConnections), NotHTTP: s.notHTTP(stranger.DoorAdmin),
+		Logger: s.logger,
 	}
 	s.showStored(&options)
 	s.commands.admin = admin.NewServer(options)

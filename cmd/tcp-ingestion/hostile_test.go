@@ -92,7 +92,7 @@ func TestHostileServer(t *testing.T) {
 	defer foreign.Close()
 	address := foreign.Listener.Addr().String()
 	for _, args := range [][]string{
-		{"devices"}, {"send", oneIMEI, "getver"}, {"healthcheck", "--url", "http://" + address},
+		{"devices"}, {"tap"}, {"send", oneIMEI, "getver"}, {"healthcheck", "--url", "http://" + address},
 	} {
 		code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": address}, "", args...)
 		if code != 1 || strings.Count(errOut, "\n") != 1 || len(errOut) > 1000 {

@@ -58,8 +58,7 @@ func rootCommand() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
 			deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), commandsCommand(), devicesCommand(),
-			demoCommand(),
-			healthcheckCommand(), versionCommand(),
+			tapCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

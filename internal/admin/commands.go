@@ -197,11 +197,17 @@ func waitParameter(r *http.Request) (time.Duration, error) {
 		return 0, err
 	}
 	wrong := make(map[string]string)
-	n, err := strconv.ParseInt(q.Get("wait_ms"), 10, 64)
+	return millisParameter(q, "wait_ms", 0, MaxWait, wrong), wrongFields(wrong)
+}
+
+// millisParameter reads a parameter that is given.
+func millisParameter(q url.Values, name string, low, high time.Duration, wrong map[string]string) time.Duration {
+	n, err := strconv.ParseInt(q.Get(name), 10, 64)
 	if err != nil {
-		wrong["wait_ms"] = "must be a whole number"
+		wrong[name] = "must be a whole number"
+		return 0
 	}
-	return millis(&n, "wait_ms", 0, MaxWait, wrong), wrongFields(wrong)
+	return millis(&n, name, low, high, wrong)
 }
 
 // limitParameter reads ?limit=.

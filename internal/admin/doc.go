@@ -173,6 +173,68 @@
 // of deploy/prometheus/alerts.yml whose condition holds at this instance, by the last hour at most; not_evaluated are
 // those that one instance cannot know of.
 //
+// # Packets as they come
+//
+//	GET /v1/tap   what comes from devices and goes to them, as server-sent events, until the reader has enough
+//
+// Parameters say what is shown; without any it is everything at this instance. Of other instances nothing is seen.
+//
+//	imei        of one device, as it logged in or as its datagrams say
+//	address     of the device, without port, or a network such as 198.51.100.0/24
+//	transport   tcp, tls or udp
+//	outcome     one or more of the outcomes below, with commas between them
+//	strangers   true: only of connections on which nobody has logged in, and datagrams that are not looked into
+//	positions   true: show where devices are, which is hidden otherwise
+//	explain     json, text or both: how packets are explained (default json)
+//	for_ms      how long the tap lasts, 1 to 86400000 (default 3600000)
+//
+// The answer is text/event-stream; each event's data is one line of JSON. Comments keep the connection alive: one at
+// least every 15 s without an event.
+//
+//	open      {"instance":…,"positions":false,"until":…}: from now on packets are shown
+//	packet    see below
+//	dropped   {"dropped":12}: so many packets before the next one are not shown, because the reader was too slow, they
+//	          were more than 500 a second (after 1024 at once), or more than 1 MiB of them waited
+//	end       {"reason":"over"} after for_ms, or "stopping" with the server; what ends without it has broken off
+//
+// A packet:
+//
+//	time        of its last byte
+//	instance    INSTANCE_ID
+//	imei        of the device, if it is known
+//	address     of the device, with port
+//	transport   tcp, tls or udp
+//	direction   in: from the device; or out
+//	kind        login (or what came instead of one), frame, datagram; or, out, command
+//	outcome     of a login: accepted, rejected; of data: stored (all that was not a duplicate), duplicate (all of it),
+//	            empty, dead_lettered (some or all), refused, wrong_crc, command_answer, pending (a message whose
+//	            connection ended before it was stored); of a command: command_sent, command_failed; of all: malformed,
+//	            cut_off
+//	reason      for the outcome: a reason of the metrics, or a close reason
+//	error       what was wrong, in words
+//	stranger    true if nobody has logged in on the connection, or nobody looks into the datagram
+//	size        of the packet in bytes, as far as that is known; of one above 66,576 only so many are shown
+//	hex         its bytes, with two dots for one that is hidden; of a stranger the first ones
+//	hidden      how many are hidden
+//	answer      what the device was answered, in hex, and answer_ms: how long after time
+//	explained   what the packet holds, as the objects of decode --json; one, or more where something else was sent
+//	text        the same, as decode writes it
+//
+// Times are as above, and what is not known is left out. Positions that are hidden are coordinates and altitude, cells
+// of the mobile network, what devices say in messages, and all but the beginning of what cannot be decoded. Everything
+// else that a device says is shown as it says it: whoever shows it on escapes it.
+//
+//	curl -N 'http://127.0.0.1:9091/v1/tap?imei=356307042441013&explain=text'
+//	event: open
+//	data: {"instance":"tcp-ingestion-1","positions":false,"until":"2026-11-22T12:00:00.000Z"}
+//
+//	event: packet
+//	data: {"time":"2026-11-22T11:00:00.123Z","instance":"tcp-ingestion-1","imei":"356307042441013",
+//	       "address":"198.51.100.7:40312","transport":"tcp","direction":"in","kind":"frame","outcome":"stored","size":60,
+//	       "hex":"000000000000002d…","hidden":10,"answer":"00000001","answer_ms":3.1,"text":"TCP frame, Codec 8, …"}
+//
+// 16 taps may be open at once. Each is logged when it opens, with who and what, and when it closes.
+//
 // # Errors
 //
 // Their body is {"error":"…"}, with what else is known: fields, reason, id, entry.
@@ -192,7 +254,7 @@
 //	     store_full), or too many requests of the address without the token; again after Retry-After
 //	501  the engine cannot show that
 //	503  the store does not answer, and the command with the id given may have been accepted: send that id again;
-//	     or too many requests wait: again after Retry-After
+//	     or too many requests wait, or too many taps are open: again after Retry-After
 //
 // # Who may
 //

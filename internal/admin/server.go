@@ -16,6 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
@@ -54,6 +55,8 @@ type Options struct {
 	Records     Records     // nil if the engine cannot
 	DeadLetters DeadLetters // nil if the engine cannot
 	Dictionary  func() *meaning.Dictionary
+	Tap         *tap.Hub
+	Instance    string // INSTANCE_ID
 	Token       string // if it is empty no token is needed: listen on a loopback address only
 	Logger      *slog.Logger
 
@@ -120,6 +123,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/v1/commands", methods{http.MethodGet: s.listCommands})
 	mux.Handle("/v1/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
 	mux.Handle("/v1/status", methods{http.MethodGet: s.status})
+	mux.Handle("/v1/tap", methods{http.MethodGet: s.tap})
 	shown := page.New(page.Options{ReadOnly: s.Token == ""})
 	mux.Handle("/{$}", shown)
 	mux.Handle(page.Prefix, shown)

@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 	"internal/retention":  {},
 	"internal/admin": {"internal/admin/page", "internal/backoff", "internal/command", "internal/deadletter",
 		"internal/dictionary", "internal/engine", "internal/explain", "internal/httpserver", "internal/limit",
-		"internal/overview", "internal/publish", "internal/stored", "meaning", "teltonika"},
+		"internal/overview", "internal/publish", "internal/stored", "internal/tap", "meaning", "teltonika"},
 	"internal/admin/page": {},
 	"internal/overview":   {},
 	"internal/transport": {"internal/deadline", "internal/device/stranger", "internal/ingest",
