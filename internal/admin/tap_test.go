@@ -250,7 +250,7 @@ func TestTapsThatDoNotRead(t *testing.T) {
 	for range 20_000 {
 		hub.Offer(p)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second { // far more than it takes, and less than waiting would
 		t.Errorf("20,000 packets took %v", took)
 	}
 	if n := runtime.NumGoroutine(); n > goroutines {
