@@ -27,7 +27,8 @@ func TestRepeatedLinesAreSuppressedAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := New(&out, slog.LevelInfo, false).With("instance", "a")
-		for range linesPerSecond + 7 {
+		limit := usualLimits.usual.Burst
+		for range limit + 7 {
 			log.Warn("wrong crc")
 		}
 		log.Warn("another message")
@@ -35,8 +36,8 @@ func TestRepeatedLinesAreSuppressedAndCounted(t *testing.T) {
 		log.Warn("wrong crc")
 
 		lines := decodeLines(t, out.Bytes())
-		if len(lines) != linesPerSecond+2 {
-			t.Fatalf("%d lines, want %d", len(lines), linesPerSecond+2)
+		if len(lines) != limit+2 {
+			t.Fatalf("%d lines, want %d", len(lines), limit+2)
 		}
 		if last := lines[len(lines)-1]; last["suppressed"] != 7.0 || last["instance"] != "a" {
 			t.Errorf("last line %v, want 7 suppressed", last)
@@ -63,17 +64,18 @@ func TestDurationsAreForPeople(t *testing.T) {
 // An audit log has a limit of its own, far above the others'.
 func TestAudit(t *testing.T) {
 	var b bytes.Buffer
+	usualBurst, auditBurst := usualLimits.usual.Burst, auditLimits.usual.Burst
 	usual := New(&b, slog.LevelInfo, true)
 	audit := Audit(usual.With("instance", "a"))
-	for range 2 * auditLinesPerSecond {
+	for range 2 * auditBurst {
 		usual.Info("usual")
 		audit.Info("audited")
 	}
 	lines := b.String()
-	if n := strings.Count(lines, "msg=usual"); n < linesPerSecond || n > 10*linesPerSecond {
+	if n := strings.Count(lines, "msg=usual"); n < usualBurst || n > 10*usualBurst {
 		t.Errorf("%d usual lines", n)
 	}
-	if n := strings.Count(lines, "msg=audited instance=a"); n < auditLinesPerSecond || n == 2*auditLinesPerSecond {
+	if n := strings.Count(lines, "msg=audited instance=a"); n < auditBurst || n == 2*auditBurst {
 		t.Errorf("%d audit lines", n)
 	}
 	if plain := slog.New(slog.DiscardHandler); Audit(plain) != plain {
