@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -72,7 +73,8 @@ func TestCheckOfCommands(t *testing.T) {
 func TestClusterInARedisURL(t *testing.T) {
 	t.Parallel()
 	const says = "node of a Redis Cluster"
-	settings := map[string]string{"REDIS_URL": testkit.StartRedisCluster(t, 2)[0].URL(), "DATA_DIR": t.TempDir()}
+	node := testkit.StartRedisCluster(t, 2, 0, time.Minute).Nodes[0]
+	settings := map[string]string{"REDIS_URL": node.URL(), "DATA_DIR": t.TempDir()}
 	if code, out, errOut := execute(t, settings, "", "check"); code != 1 || !strings.Contains(out+errOut, says) {
 		t.Errorf("check: exit code %d, want 1 and %q:\n%s%s", code, says, out, errOut)
 	}

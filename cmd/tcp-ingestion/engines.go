@@ -22,7 +22,9 @@ import (
 type engineEntry struct {
 	name     string   // the value of ENGINE
 	settings []string // its own that a command beside the service needs
-	shards   bool     // a lane that does not store says nothing of the others
+
+	// shards says whether a lane that does not store says nothing of the others.
+	shards func(*config.Config) bool
 
 	// where is the engine by the setting that says where it is.
 	where func(*config.Config) string
@@ -34,29 +36,37 @@ type engineEntry struct {
 	durability func(*config.Config) string
 }
 
+// redisSettings are those that a command needs that only talks to the engine.
+var redisSettings = []string{
+	"REDIS_URL", "REDIS_TELEMETRY_STREAM", "REDIS_SHARDS", "REDIS_DURABILITY", "REDIS_CLUSTER_ALLOW_REPLY",
+}
+
+func always(*config.Config) bool { return true }
+func never(*config.Config) bool  { return false }
+
 // engines are those that ENGINE may name.
 var engines = []engineEntry{
 	{
-		name: config.EngineRedis, settings: []string{"REDIS_URL", "REDIS_TELEMETRY_STREAM"},
+		name: config.EngineRedis, settings: redisSettings, shards: (*config.Config).RedisCluster,
 		where: func(*config.Config) string { return "engine redis" },
 		open:  openRedis,
 
 		durability: func(c *config.Config) string { return "REDIS_DURABILITY=" + c.RedisDurability },
 	},
 	{
-		name: config.EngineEmbedded, settings: []string{"DATA_DIR"},
+		name: config.EngineEmbedded, settings: []string{"DATA_DIR"}, shards: never,
 		where: func(c *config.Config) string { return "engine embedded, DATA_DIR " + c.DataDir },
 		open:  openEmbedded,
 	},
 	{
-		name: config.EngineJetStream, settings: jetStreamSettings, shards: true,
+		name: config.EngineJetStream, settings: jetStreamSettings, shards: always,
 		where: func(*config.Config) string { return "engine jetstream" },
 		open:  openJetStream,
 
 		durability: func(c *config.Config) string { return "JETSTREAM_DURABILITY=" + c.JetStreamDurability },
 	},
 	{
-		name: config.EngineKafka, settings: kafkaSettings, shards: true,
+		name: config.EngineKafka, settings: kafkaSettings, shards: always,
 		where: func(c *config.Config) string {
 			return "engine kafka, KAFKA_BROKERS " + c.Kafka.Brokers
 		},
@@ -102,7 +112,7 @@ func openRedis(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	}
 	e, err := redisstream.New(redisstream.Options{
 		URL: c.RedisURL, Stream: c.RedisStream, MaxLen: c.RedisMaxLen, DeadMaxBytes: c.DeadLetterMaxBytes,
-		MessageMaxBytes: c.MessageMaxBytes, Recall: c.RedisRecall,
+		MessageMaxBytes: c.MessageMaxBytes, Recall: c.RedisRecall, Shards: c.RedisShards,
 		Durability: durability, ClientName: "tcp-ingestion-" + c.InstanceID, Logger: logger,
 	})
 	if err != nil {

@@ -111,7 +111,7 @@ func (s *service) build() (err error) {
 	}
 	s.ends.add(s.endAllowList)
 	s.publisher = publish.New(publish.Options{
-		Engine: s.engine, Shards: entry.shards,
+		Engine: s.engine, Shards: entry.shards(c),
 		Capacity: c.PublishQueueCapacity, LargestFrame: teltonika.MaxRecords, Timeout: c.PublishTimeout,
 		Metrics: publish.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 	})

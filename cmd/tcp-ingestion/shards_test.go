@@ -22,7 +22,7 @@ func shardedService(t *testing.T, shards int) (*server, *testkit.Engine) {
 	t.Helper()
 	e, before := testkit.NewShards(shards), engines
 	engines = []engineEntry{{
-		name: config.EngineEmbedded, shards: true,
+		name: config.EngineEmbedded, shards: always,
 		open: func(*config.Config, *slog.Logger) (engine.Engine, error) { return e, nil },
 	}}
 	t.Cleanup(func() { engines = before })

@@ -74,11 +74,13 @@ type Config struct {
 	RedisStream       string
 	RedisMaxLen       int64  // 0 = no trimming
 	RedisRecall       bool   // look in the stream for what devices send again
-	RedisDurability   string // reply, fsync or replicas=N
+	RedisDurability   string // reply, fsync, quorum or replicas=N
+	RedisShards       int    // of a cluster
+	RedisAllowReply   bool   // a cluster may lose what it has confirmed
 
 	// ControlRedisURL is the Redis of what is not records: commands, who holds which device, the allow-list. Without the
-	// setting it is RedisURL where the engine is Redis; empty: commands are in DataDir. It may hold a password: never
-	// log it.
+	// setting it is RedisURL where the engine is a Redis that is no cluster; empty: commands are in DataDir. It may hold
+	// a password: never log it.
 	ControlRedisURL string
 
 	NATSURL             string // may hold a password: never log it
@@ -196,18 +198,23 @@ func (c *Config) contradictions() []Problem {
 			"not set, but ENGINE is redis; set it to redis://host:6379, or ENGINE to embedded"})
 	}
 	problems = append(problems, c.natsContradictions()...)
-	if c.ControlRedisURL == "" && c.Engine == EngineRedis {
+	if c.ControlRedisURL == "" && c.Engine == EngineRedis && !c.RedisCluster() {
 		c.ControlRedisURL = c.RedisURL
+	}
+	nor := "nor REDIS_URL"
+	if c.RedisCluster() {
+		nor = "and REDIS_URL is a cluster"
 	}
 	if c.DeviceAuthorityMode == AuthorityRedisList && c.AllowListURL() == "" {
 		problems = append(problems, Problem{"CONTROL_REDIS_URL",
-			"not set, nor REDIS_URL, but DEVICE_AUTHORITY_MODE is redis_allow_list; " +
+			"not set, " + nor + ", but DEVICE_AUTHORITY_MODE is redis_allow_list; " +
 				"set it to the Redis that holds the list, or use file_allow_list"})
 	}
 	if c.DeviceModels == ModelsInRedis && c.AllowListURL() == "" {
 		problems = append(problems, Problem{"CONTROL_REDIS_URL",
-			"not set, nor REDIS_URL, but DEVICE_MODELS is redis; set it to the Redis that holds the models, or use a file"})
+			"not set, " + nor + ", but DEVICE_MODELS is redis; set it to the Redis that holds the models, or use a file"})
 	}
+	problems = append(problems, c.clusterContradictions()...)
 	if c.DeviceAuthorityMode == AuthorityFileList && c.DeviceAllowList == defaultAllowList {
 		problems = append(problems, Problem{"DEVICE_ALLOW_LIST",
 			"not set, but DEVICE_AUTHORITY_MODE is file_allow_list; set it to the path of a file with one IMEI a line"})
@@ -233,8 +240,34 @@ func (c *Config) contradictions() []Problem {
 	return problems
 }
 
+// RedisCluster reports whether RedisURL is that of a cluster.
+func (c *Config) RedisCluster() bool { return isCluster(c.RedisURL) }
+
 // AllowListURL is the Redis of the allow-list: the control Redis, else REDIS_URL, which may be set for the list alone.
-func (c *Config) AllowListURL() string { return cmp.Or(c.ControlRedisURL, c.RedisURL) }
+// A cluster does not hold it.
+func (c *Config) AllowListURL() string {
+	if c.RedisCluster() {
+		return c.ControlRedisURL
+	}
+	return cmp.Or(c.ControlRedisURL, c.RedisURL)
+}
+
+func (c *Config) clusterContradictions() (problems []Problem) {
+	if c.Engine != EngineRedis {
+		return nil
+	}
+	if !c.RedisCluster() && c.RedisShards > 1 {
+		problems = append(problems, Problem{"REDIS_SHARDS",
+			"has no effect on a Redis that is no cluster; leave it out, or set REDIS_URL to redis+cluster://host:6379"})
+	}
+	unsafe := c.RedisDurability == "reply" || c.RedisDurability == "fsync"
+	if c.RedisCluster() && unsafe && !c.RedisAllowReply {
+		problems = append(problems, Problem{"REDIS_DURABILITY", fmt.Sprintf(
+			"is %s, with which a cluster's failover loses what was acknowledged; set it to replicas=1 and have two replicas "+
+				"of each master, or to quorum; or allow the loss with REDIS_CLUSTER_ALLOW_REPLY=true", c.RedisDurability)})
+	}
+	return problems
+}
 
 // TLS reports whether any listener takes TLS.
 func (c *Config) TLS() bool { return c.TLSPort >= 0 || c.TLSDetect }

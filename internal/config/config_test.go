@@ -137,17 +137,53 @@ func TestContradictionsOfTheAllowList(t *testing.T) {
 	}
 }
 
+// TestContradictionsOfACluster: it must not lose what is acknowledged unless somebody has said so, and holds records
+// only.
+func TestContradictionsOfACluster(t *testing.T) {
+	const cluster = "rediss+cluster://a,b"
+	for _, c := range []struct {
+		settings map[string]string
+		wrong    string // setting; empty if all is well
+	}{
+		{map[string]string{"REDIS_URL": cluster}, "REDIS_DURABILITY"},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "fsync"}, "REDIS_DURABILITY"},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_CLUSTER_ALLOW_REPLY": "true"}, ""},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "replicas=2", "REDIS_SHARDS": "64"}, ""},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum"}, ""},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum", "REDIS_SHARDS": "65"}, "REDIS_SHARDS"},
+		{map[string]string{"REDIS_URL": "redis://h:1", "REDIS_SHARDS": "2"}, "REDIS_SHARDS"},
+		{map[string]string{"CONTROL_REDIS_URL": cluster}, "CONTROL_REDIS_URL"},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum", "DEVICE_MODELS": "redis"}, "CONTROL_REDIS_URL"},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum",
+			"DEVICE_AUTHORITY_MODE": "redis_allow_list"}, "CONTROL_REDIS_URL"},
+	} {
+		_, err := Load(from(c.settings))
+		var invalid *Error
+		switch {
+		case c.wrong == "" && err != nil:
+			t.Errorf("%v: %v", c.settings, err)
+		case c.wrong != "" && (!errors.As(err, &invalid) || len(invalid.Problems) != 1 ||
+			invalid.Problems[0].Setting != c.wrong):
+			t.Errorf("%v: %v, want one problem with %s", c.settings, err, c.wrong)
+		}
+	}
+}
+
 // TestControlRedis falls to REDIS_URL only where the records are there too.
 func TestControlRedis(t *testing.T) {
-	const records, own = "redis://records:1", "redis://control:2"
+	const records, own, cluster = "redis://records:1", "redis://control:2", "redis+cluster://u:p@a:1,b:2"
 	for _, c := range []struct{ engine, redis, control, want, list string }{
 		{"", "", "", "", ""},
 		{"", records, "", records, records},
 		{"", records, own, own, own},
 		{"embedded", "", own, own, own},
 		{"embedded", records, "", "", records},
+		{"", cluster, "", "", ""},
+		{"", cluster, own, own, own},
 	} {
-		loaded, err := Load(from(map[string]string{"ENGINE": c.engine, "REDIS_URL": c.redis, "CONTROL_REDIS_URL": c.control}))
+		loaded, err := Load(from(map[string]string{
+			"ENGINE": c.engine, "REDIS_URL": c.redis, "CONTROL_REDIS_URL": c.control, "REDIS_DURABILITY": "replicas=1",
+		}))
 		if err != nil || loaded.ControlRedisURL != c.want || loaded.AllowListURL() != c.list {
 			t.Errorf("%+v: %+v, %v", c, loaded, err)
 		}
@@ -201,7 +237,7 @@ func TestAdminAddress(t *testing.T) {
 
 func TestPasswordsStaySecret(t *testing.T) {
 	for _, u := range []string{
-		"http://u:hunter2@h", "redis://u:hunter2%zz@h:1", "redis://:hunter2@", "redis+cluster://u:hunter2@h:1",
+		"http://u:hunter2@h", "redis://u:hunter2%zz@h:1", "redis://:hunter2@", "redis+clusters://u:hunter2@h:1",
 	} {
 		for _, setting := range []string{"REDIS_URL", "CONTROL_REDIS_URL"} {
 			_, err := Load(from(map[string]string{setting: u}))

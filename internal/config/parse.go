@@ -199,7 +199,7 @@ func parseRedisURL(dst *string, v string) error {
 	if v == "" {
 		return nil
 	}
-	if scheme, _, _ := strings.Cut(v, "://"); strings.HasSuffix(scheme, "+sentinel") {
+	if scheme, _, _ := strings.Cut(v, "://"); strings.HasSuffix(scheme, "+sentinel") || isCluster(v) {
 		*dst = v // a list of hosts, which whoever connects to them reads
 		return nil
 	}
@@ -209,10 +209,8 @@ func parseRedisURL(dst *string, v string) error {
 		// The parser's error quotes the URL, and with it the password.
 		return errors.New("not a URL; use redis://user:password@host:6379/0, with special characters in the password " +
 			"percent-encoded")
-	case strings.HasSuffix(u.Scheme, "+cluster"):
-		return errors.New("a Redis Cluster cannot be used; use an ordinary Redis, redis://user:password@host:6379/0")
 	case u.Scheme != "redis" && u.Scheme != "rediss":
-		return errors.New("use the scheme redis:// or redis+sentinel://, for TLS rediss:// or rediss+sentinel://")
+		return errors.New("use the scheme redis://, redis+sentinel:// or redis+cluster://, for TLS one with rediss")
 	case u.Hostname() == "":
 		return errors.New("no host; use redis://host:6379")
 	}
@@ -220,11 +218,26 @@ func parseRedisURL(dst *string, v string) error {
 	return nil
 }
 
-var durability = regexp.MustCompile(`^(reply|fsync|replicas=[1-9][0-9]?)$`)
+// isCluster says whether a Redis URL is that of a cluster.
+func isCluster(redisURL string) bool {
+	scheme, _, _ := strings.Cut(redisURL, "://")
+	return scheme == "redis+cluster" || scheme == "rediss+cluster"
+}
+
+// parseControlRedisURL takes what several keys can be changed in at once.
+func parseControlRedisURL(dst *string, v string) error {
+	if isCluster(v) {
+		return errors.New("a Redis Cluster cannot hold this; use an ordinary Redis, redis://user:password@host:6379/0, " +
+			"or one with sentinels")
+	}
+	return parseRedisURL(dst, v)
+}
+
+var durability = regexp.MustCompile(`^(reply|fsync|quorum|replicas=[1-9][0-9]?)$`)
 
 func parseDurability(dst *string, v string) error {
 	if !durability.MatchString(v) {
-		return errors.New("use reply, fsync or replicas=N with N from 1 to 99")
+		return errors.New("use reply, fsync, quorum or replicas=N with N from 1 to 99")
 	}
 	*dst = v
 	return nil

@@ -23,8 +23,8 @@ func (s *Setting) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Na
 // maxRecordRate is more than any server stores.
 const maxRecordRate = 10_000_000
 
-// maxJetStreamShards is what the engine takes.
-const maxJetStreamShards = 64
+// maxShards is what the engines take that have shards.
+const maxShards = 64
 
 // maxByteRate is more than any network brings.
 const maxByteRate = 1_000_000_000
@@ -94,9 +94,17 @@ var Settings = []Setting{
 	{Name: "EMBEDDED_RETENTION", Default: "720h",
 		Help: "how long the embedded engine keeps records, counted while its machine is up; 0 keeps them for ever",
 		set:  func(c *Config, v string) error { return parseRetention(&c.EmbeddedRetention, v) }},
-	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, or " +
-		"redis+sentinel://user:password@host1:26379,host2:26379/mymaster/0; rediss… for TLS",
+	{Name: "REDIS_URL", Secret: true, Help: "redis://user:password@host:6379/0, " +
+		"redis+sentinel://user:password@host1:26379,host2:26379/mymaster/0 or " +
+		"redis+cluster://user:password@host1:6379,host2:6379; rediss… for TLS",
 		set: func(c *Config, v string) error { return parseRedisURL(&c.RedisURL, v) }},
+	{Name: "REDIS_SHARDS", Default: "1",
+		Help: "with a cluster, streams that the devices are spread over, by xxHash64 of the IMEI; written beside the " +
+			"data, another number is refused",
+		set: func(c *Config, v string) error { return parseInt(&c.RedisShards, v, 1, maxShards) }},
+	{Name: "REDIS_CLUSTER_ALLOW_REPLY", Default: "false", Bool: true,
+		Help: "with a cluster, take REDIS_DURABILITY reply or fsync, with which a failover loses what was acknowledged",
+		set:  func(c *Config, v string) error { return parseBool(&c.RedisAllowReply, v) }},
 	{Name: "REDIS_TELEMETRY_STREAM", Default: "telemetry:teltonika", Help: "key of the stream of records",
 		set: func(c *Config, v string) error { c.RedisStream = v; return nil }},
 	{Name: "REDIS_STREAM_MAXLEN", Default: "1000000",
@@ -108,8 +116,9 @@ var Settings = []Setting{
 			"instance or this one has restarted; false stores it a second time, with the same id",
 		set: func(c *Config, v string) error { return parseBool(&c.RedisRecall, v) }},
 	{Name: "REDIS_DURABILITY", Default: "reply",
-		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always) or replicas=N",
-		set:  func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
+		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always), replicas=N, or quorum " +
+			"(fsynced at the master and one replica: Redis 7.2 or Valkey)",
+		set: func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
 	{Name: "NATS_URL", Secret: true,
 		Help: "servers of ENGINE=jetstream: nats://user:password@host:4222, or tls://, several separated by commas",
 		set:  func(c *Config, v string) error { return parseNATSURL(&c.NATSURL, v) }},
@@ -125,7 +134,7 @@ var Settings = []Setting{
 	{Name: "JETSTREAM_SHARDS", Default: "8",
 		Help: "streams that the devices are spread over, by xxHash64 of the IMEI; written beside the data, " +
 			"another number is refused",
-		set: func(c *Config, v string) error { return parseInt(&c.JetStreamShards, v, 1, maxJetStreamShards) }},
+		set: func(c *Config, v string) error { return parseInt(&c.JetStreamShards, v, 1, maxShards) }},
 	{Name: "JETSTREAM_DURABILITY", Default: "quorum",
 		Help: "quorum refuses streams with fewer than 3 copies or not in files; leader takes them as they are",
 		set: func(c *Config, v string) error {
@@ -176,8 +185,9 @@ var Settings = []Setting{
 		set: func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
 	{Name: "CONTROL_REDIS_URL", Secret: true,
 		Help: "one ordinary Redis, or one with sentinels, for commands, who holds which device, and the allow-list " +
-			"(default REDIS_URL if ENGINE is redis; else commands are in DATA_DIR, for this instance's devices only)",
-		set: func(c *Config, v string) error { return parseRedisURL(&c.ControlRedisURL, v) }},
+			"(default REDIS_URL if ENGINE is redis and no cluster; else commands are in DATA_DIR, for this instance's " +
+			"devices only)",
+		set: func(c *Config, v string) error { return parseControlRedisURL(&c.ControlRedisURL, v) }},
 	{Name: "DEAD_LETTER_MAX_BYTES", Default: "1073741824",
 		Help: "bytes that all dead letters together may take in the engine; 0 sets no bound",
 		set:  func(c *Config, v string) error { return parseInt(&c.DeadLetterMaxBytes, v, 0, 1<<62) }},

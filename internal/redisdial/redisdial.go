@@ -1,5 +1,5 @@
-// Package redisdial takes from a URL where a Redis is and how to log in there: one server, or the master that
-// sentinels name.
+// Package redisdial takes from a URL where a Redis is and how to log in there: one server, the master that sentinels
+// name, or a cluster.
 package redisdial
 
 import (
@@ -21,8 +21,11 @@ import (
 // Timeout bounds each step to a connection, and each answer if the caller's context does not.
 const Timeout = 5 * time.Second
 
-// sentinelPort is where a sentinel listens unless it is told otherwise.
-const sentinelPort = "26379"
+// Where a server and a sentinel listen unless they are told otherwise.
+const (
+	serverPort   = "6379"
+	sentinelPort = "26379"
+)
 
 // The library prints some failures besides returning them; the returned ones are enough.
 var quietLibrary = sync.OnceFunc(logging.Disable)
@@ -30,8 +33,11 @@ var quietLibrary = sync.OnceFunc(logging.Disable)
 // Target is the Redis of a URL.
 type Target struct {
 	// Server has credentials, database and TLS, and settings by which nothing is repeated and each command keeps its
-	// caller's deadline. Its address is the one server's, empty where there are sentinels.
+	// caller's deadline. Its address is the one server's, empty where there are sentinels or a cluster.
 	Server *redis.Options
+
+	// Nodes are addresses of some of a cluster's nodes; none: it is no cluster.
+	Nodes []string
 
 	// Sentinels are the addresses of those that know the master; none: there is one server.
 	Sentinels []string
@@ -41,14 +47,26 @@ type Target struct {
 	sentinelUser, sentinelPassword string
 }
 
-// Parse takes a Target from a URL. Its errors never quote it, because the password is in it. The forms are
+// Parse takes the Target of one Redis from a URL, which is that of a server or of sentinels; see ParseAny. A cluster is
+// refused: what several keys have to do with one another cannot be kept in one.
+func Parse(raw string) (*Target, error) {
+	t, err := ParseAny(raw)
+	if err == nil && len(t.Nodes) > 0 {
+		return nil, errors.New("a Redis Cluster cannot be used for this; it takes an ordinary Redis, " +
+			"redis://user:password@host:6379/0, or one with sentinels")
+	}
+	return t, err
+}
+
+// ParseAny takes a Target from a URL. Its errors never quote it, because the password is in it. The forms are
 //
 //	redis://user:password@host:6379/0
 //	redis+sentinel://user:password@host1:26379,host2:26379/mymaster/0
+//	redis+cluster://user:password@host1:6379,host2:6379
 //
-// both with rediss for TLS. User and password are those of the servers; sentinels that want some too get them from the
+// all with rediss for TLS. User and password are those of the servers; sentinels that want some too get them from the
 // query, ?sentinel_username=…&sentinel_password=….
-func Parse(raw string) (*Target, error) {
+func ParseAny(raw string) (*Target, error) {
 	scheme, rest, _ := strings.Cut(raw, "://")
 	var t *Target
 	var err error
@@ -58,13 +76,14 @@ func Parse(raw string) (*Target, error) {
 	case "redis+sentinel", "rediss+sentinel":
 		t, err = parseSentinels(strings.TrimSuffix(scheme, "+sentinel"), rest)
 	case "redis+cluster", "rediss+cluster":
-		err = errors.New("a Redis Cluster cannot be used")
+		t, err = parseCluster(strings.TrimSuffix(scheme, "+cluster"), rest)
 	default:
-		err = errors.New("the redis URL's scheme is not redis, rediss, redis+sentinel or rediss+sentinel")
+		err = errors.New("the redis URL's scheme is not redis, redis+sentinel, redis+cluster or one with rediss")
 	}
 	if err != nil {
-		return nil, errors.New(err.Error() + "; it looks like redis://user:password@host:6379/0 or " +
-			"redis+sentinel://user:password@host1:26379,host2:26379/mymaster/0, " +
+		return nil, errors.New(err.Error() + "; it looks like redis://user:password@host:6379/0, " +
+			"redis+sentinel://user:password@host1:26379,host2:26379/mymaster/0 or " +
+			"redis+cluster://user:password@host1:6379,host2:6379, " +
 			"with reserved characters of the password percent-encoded")
 	}
 	quietLibrary()
@@ -90,65 +109,97 @@ func parseServer(raw string) (*Target, error) {
 	return &Target{Server: o}, nil
 }
 
-// parseSentinels reads what stands behind the scheme. The hosts are a list, which no other URL has.
-func parseSentinels(scheme, rest string) (*Target, error) {
-	hosts, path := rest, ""
+// parseHosts reads what stands behind the scheme. The hosts are a list, which no other URL has; the URL comes back with
+// another host in their place.
+func parseHosts(scheme, rest, defaultPort string) (hosts []string, u *url.URL, err error) {
+	list, path := rest, ""
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		hosts, path = rest[:i], rest[i:]
+		list, path = rest[:i], rest[i:]
 	}
 	user := ""
-	if i := strings.LastIndex(hosts, "@"); i >= 0 {
-		user, hosts = hosts[:i+1], hosts[i+1:]
+	if i := strings.LastIndex(list, "@"); i >= 0 {
+		user, list = list[:i+1], list[i+1:]
 	}
-	u, err := url.Parse(scheme + "://" + user + "sentinels" + path)
+	if u, err = url.Parse(scheme + "://" + user + "hosts" + path); err != nil {
+		return nil, nil, errors.New("the redis URL cannot be parsed")
+	}
+	for host := range strings.SplitSeq(list, ",") {
+		address, err := hostAddress(host, defaultPort)
+		if err != nil {
+			return nil, nil, err
+		}
+		hosts = append(hosts, address)
+	}
+	return hosts, u, nil
+}
+
+// withHosts makes a Target of the URL that parseHosts has returned.
+func withHosts(u *url.URL) (*Target, error) {
+	o, err := redis.ParseURL(u.String())
 	if err != nil {
-		return nil, errors.New("the redis URL cannot be parsed")
+		return nil, errors.New("the redis URL has a bad database number or query")
+	}
+	o.Addr = ""
+	if o.TLSConfig != nil {
+		o.TLSConfig.ServerName = "" // each server's own
+	}
+	return &Target{Server: o}, nil
+}
+
+func parseSentinels(scheme, rest string) (*Target, error) {
+	hosts, u, err := parseHosts(scheme, rest, sentinelPort)
+	if err != nil {
+		return nil, err
 	}
 	master, database, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	if master == "" {
 		return nil, errors.New("the redis URL names no master behind its sentinels")
 	}
 	query := u.Query()
-	t := &Target{
-		Master:       master,
-		sentinelUser: query.Get("sentinel_username"), sentinelPassword: query.Get("sentinel_password"),
-	}
+	user, password := query.Get("sentinel_username"), query.Get("sentinel_password")
 	query.Del("sentinel_username")
 	query.Del("sentinel_password")
-	for host := range strings.SplitSeq(hosts, ",") {
-		address, err := sentinelAddress(host)
-		if err != nil {
-			return nil, err
-		}
-		t.Sentinels = append(t.Sentinels, address)
-	}
 	u.Path, u.RawPath, u.RawQuery = "/"+cmp.Or(database, "0"), "", query.Encode()
-	if t.Server, err = redis.ParseURL(u.String()); err != nil {
-		return nil, errors.New("the redis URL has a bad database number or query")
+	t, err := withHosts(u)
+	if err != nil {
+		return nil, err
 	}
-	t.Server.Addr = ""
-	if t.Server.TLSConfig != nil {
-		t.Server.TLSConfig.ServerName = "" // each server's own
-	}
+	t.Sentinels, t.Master, t.sentinelUser, t.sentinelPassword = hosts, master, user, password
 	return t, nil
 }
 
-// sentinelAddress adds the usual port if there is none.
-func sentinelAddress(host string) (string, error) {
+func parseCluster(scheme, rest string) (*Target, error) {
+	hosts, u, err := parseHosts(scheme, rest, serverPort)
+	if err != nil {
+		return nil, err
+	}
+	t, err := withHosts(u)
+	if err != nil {
+		return nil, err
+	}
+	if t.Server.DB != 0 {
+		return nil, errors.New("the redis URL names a database, of which a cluster has one")
+	}
+	t.Nodes = hosts
+	return t, nil
+}
+
+// hostAddress adds the usual port if there is none.
+func hostAddress(host, defaultPort string) (string, error) {
 	if host == "" {
-		return "", errors.New("the redis URL has an empty name among its sentinels")
+		return "", errors.New("the redis URL has an empty name among its hosts")
 	}
 	if name, port, err := net.SplitHostPort(host); err == nil && name != "" && port != "" {
 		return host, nil
 	}
 	bare := strings.Trim(host, "[]")
 	if strings.Contains(bare, ":") && net.ParseIP(bare) == nil {
-		return "", errors.New("the redis URL has a bad address among its sentinels")
+		return "", errors.New("the redis URL has a bad address among its hosts")
 	}
-	return net.JoinHostPort(bare, sentinelPort), nil
+	return net.JoinHostPort(bare, defaultPort), nil
 }
 
-// Client returns a client of the server, or of whichever one the sentinels name. It connects when it is used.
+// Client returns a client of the one server, or of whichever one the sentinels name. It connects when it is used.
 func (t *Target) Client() *redis.Client {
 	o := *t.Server
 	if len(t.Sentinels) == 0 {
@@ -163,6 +214,28 @@ func (t *Target) Client() *redis.Client {
 		ContextTimeoutEnabled: o.ContextTimeoutEnabled, PoolSize: o.PoolSize, TLSConfig: o.TLSConfig,
 		DisableIdentity: o.DisableIdentity,
 	})
+}
+
+// Reader returns a client that goes wherever a key is, for what is read only.
+func (t *Target) Reader() redis.UniversalClient {
+	if len(t.Nodes) == 0 {
+		return t.Client()
+	}
+	o := t.Server
+	return redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: slices.Clone(t.Nodes), OnConnect: o.OnConnect, Protocol: o.Protocol, Username: o.Username,
+		Password: o.Password, MaxRetries: o.MaxRetries, DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout,
+		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, PoolTimeout: o.PoolTimeout,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled, PoolSize: o.PoolSize, TLSConfig: o.TLSConfig,
+		DisableIdentity: o.DisableIdentity, MaintNotificationsConfig: o.MaintNotificationsConfig,
+	})
+}
+
+// Node returns a client of one of a cluster's nodes.
+func (t *Target) Node(address string) *redis.Client {
+	o := *t.Server
+	o.Addr, o.PoolSize = address, 1
+	return redis.NewClient(&o)
 }
 
 // Sentinel returns a client of one of the sentinels.

@@ -24,11 +24,12 @@ const redisTimeout = 20 * time.Second
 // Redis is a real redis-server on a free loopback port, with its files in a directory of its own.
 // Its methods fail the test instead of returning errors.
 type Redis struct {
-	tb   testing.TB
-	dir  string
-	port int
-	args []string
-	run  *process // nil while killed
+	tb      testing.TB
+	program string
+	dir     string
+	port    int
+	args    []string
+	run     *process // nil while killed
 }
 
 // StartRedis starts a redis-server and waits until it answers. The arguments follow the defaults
@@ -36,10 +37,16 @@ type Redis struct {
 // when the test ends, also if it is frozen, and if the test's process dies.
 func StartRedis(tb testing.TB, args ...string) *Redis {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		tb.Fatal("these tests run a real redis-server and there is none: apt-get install redis-server")
+	return StartRedisOf(tb, "redis-server", args...)
+}
+
+// StartRedisOf is StartRedis with another program, such as Valkey's.
+func StartRedisOf(tb testing.TB, program string, args ...string) *Redis {
+	tb.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		tb.Fatalf("these tests run a real %s and there is none: make tools", program)
 	}
-	r := &Redis{tb: tb, dir: tb.TempDir(), args: args}
+	r := &Redis{tb: tb, program: program, dir: tb.TempDir(), args: args}
 	tb.Cleanup(func() {
 		if r.run != nil {
 			r.Kill()
@@ -53,7 +60,7 @@ func StartRedis(tb testing.TB, args ...string) *Redis {
 			return r
 		}
 	}
-	tb.Fatalf("start redis-server: %v", err)
+	tb.Fatalf("start %s: %v", program, err)
 	return nil
 }
 
@@ -148,7 +155,7 @@ func (r *Redis) start() error {
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
 		"--save", "", "--appendonly", "no",
 	}, r.args...)
-	p, err := startProcess("redis-server", args...)
+	p, err := startProcess(r.program, args...)
 	if err != nil {
 		return err
 	}

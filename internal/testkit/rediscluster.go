@@ -3,34 +3,209 @@
 package testkit
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // slots is how many parts the keys of a Redis Cluster are in.
 const slots = 16384
 
-// StartRedisCluster starts a Redis Cluster of so many masters with an equal share of the slots each, and waits until
-// each of them knows the others.
-func StartRedisCluster(tb testing.TB, masters int) []*Redis {
+// RedisCluster is a Redis Cluster. Its methods fail the test instead of returning errors.
+type RedisCluster struct {
+	Nodes []*Redis // the first ones were the masters at first
+	tb    testing.TB
+	ids   []string
+}
+
+// StartRedisCluster starts a Redis Cluster of so many masters with an equal share of the slots each, and with so many
+// replicas of each, and waits until every node knows the others. A node that is silent for longer than nodeTimeout is
+// down to the others. The arguments are those of all nodes.
+func StartRedisCluster(tb testing.TB, masters, replicas int, nodeTimeout time.Duration, args ...string) *RedisCluster {
 	tb.Helper()
-	var nodes []*Redis
-	for i := range masters {
+	return StartRedisClusterOf(tb, "redis-server", masters, replicas, nodeTimeout, args...)
+}
+
+// StartRedisClusterOf is StartRedisCluster with another program, such as Valkey's.
+func StartRedisClusterOf(
+	tb testing.TB, program string, masters, replicas int, nodeTimeout time.Duration, args ...string,
+) *RedisCluster {
+	tb.Helper()
+	c := &RedisCluster{tb: tb}
+	args = append(args, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no",
+		"--cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10),
+		"--repl-diskless-sync-delay", "0")
+	var buses []string
+	for i := range masters * (1 + replicas) {
 		bus := strconv.Itoa(FreePort(tb)) // by default it is the port and 10000, which need not be a port
-		n := StartRedis(tb, "--cluster-enabled", "yes", "--cluster-port", bus)
-		n.Do("CLUSTER", "ADDSLOTSRANGE", i*slots/masters, (i+1)*slots/masters-1)
-		if i > 0 {
-			nodes[0].Do("CLUSTER", "MEET", "127.0.0.1", n.port, bus)
+		n := StartRedisOf(tb, program, append(slices.Clone(args), "--cluster-port", bus)...)
+		n.Do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
+		if i < masters {
+			n.Do("CLUSTER", "ADDSLOTSRANGE", i*slots/masters, (i+1)*slots/masters-1)
 		}
-		nodes = append(nodes, n)
+		c.Nodes, buses = append(c.Nodes, n), append(buses, bus)
+		c.ids = append(c.ids, n.Do("CLUSTER", "MYID").(string))
 	}
-	Eventually(tb, "the cluster is whole", func() bool {
-		for _, n := range nodes {
-			if parseInfo(n.Do("CLUSTER", "INFO").(string))["cluster_state"] != "ok" {
+	for i, n := range c.Nodes {
+		for j := range i { // everybody with everybody, which is faster than gossip
+			n.Do("CLUSTER", "MEET", "127.0.0.1", c.Nodes[j].port, buses[j])
+		}
+	}
+	for i := masters; i < len(c.Nodes); i++ {
+		master := c.ids[i%masters]
+		EventuallyIn(tb, "a replica knows its master", redisTimeout, func() bool {
+			_, err := c.Nodes[i].TryDo("CLUSTER", "REPLICATE", master)
+			return err == nil
+		})
+	}
+	c.AwaitWhole(replicas)
+	return c
+}
+
+// URL is where the service finds the cluster: two of its nodes.
+func (c *RedisCluster) URL() string {
+	return "redis+cluster://" + c.Nodes[0].Addr() + "," + c.Nodes[len(c.Nodes)-1].Addr()
+}
+
+// Client is a client of the test's own.
+func (c *RedisCluster) Client() *redis.ClusterClient {
+	var all []string
+	for _, n := range c.Nodes {
+		all = append(all, n.Addr())
+	}
+	return redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: all, Protocol: 2, MaxRedirects: 10, DisableIdentity: true, ReadTimeout: redisTimeout,
+	})
+}
+
+// ask asks a node, which may be frozen or killed: then nothing is asked, or for a second only.
+func (c *RedisCluster) ask(n *Redis, question func(context.Context, *redis.Client)) {
+	if n.run == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	client := redis.NewClient(&redis.Options{Addr: n.Addr(), Protocol: 2, MaxRetries: -1, DialerRetries: 1,
+		DisableIdentity: true, ContextTimeoutEnabled: true})
+	defer func() { _ = client.Close() }()
+	question(ctx, client)
+}
+
+// info is what a node says of the cluster or of itself; empty while it does not answer.
+func (c *RedisCluster) info(n *Redis, command ...any) (info map[string]string) {
+	c.ask(n, func(ctx context.Context, client *redis.Client) {
+		text, _ := client.Do(ctx, command...).Text()
+		info = parseInfo(text)
+	})
+	return info
+}
+
+// Masters are the nodes that are masters with slots by what they say themselves, frozen and killed ones left out.
+func (c *RedisCluster) Masters() (masters []*Redis) {
+	for _, n := range c.Nodes {
+		if c.info(n, "INFO", "replication")["role"] == "master" {
+			masters = append(masters, n)
+		}
+	}
+	return masters
+}
+
+// Master is the one of a key, by what most nodes say; nil while they disagree.
+func (c *RedisCluster) Master(key string) *Redis {
+	votes := map[string]int{}
+	for _, n := range c.Nodes {
+		c.ask(n, func(ctx context.Context, client *redis.Client) {
+			slot, _ := client.ClusterKeySlot(ctx, key).Result()
+			all, _ := client.ClusterSlots(ctx).Result()
+			for _, s := range all {
+				if int64(s.Start) <= slot && slot <= int64(s.End) && len(s.Nodes) > 0 {
+					votes[s.Nodes[0].ID]++
+				}
+			}
+		})
+	}
+	for i, id := range c.ids {
+		if votes[id] > len(c.Nodes)/2 {
+			return c.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// AwaitMasterOtherThan waits until most nodes name another master of a key than the old one, and returns it.
+func (c *RedisCluster) AwaitMasterOtherThan(key string, old *Redis) (promoted *Redis) {
+	c.tb.Helper()
+	EventuallyIn(c.tb, "another master is named", 60*time.Second, func() bool {
+		promoted = c.Master(key)
+		return promoted != nil && promoted != old
+	})
+	return promoted
+}
+
+// AwaitWhole waits until all nodes think that all slots are served, and every master with slots has so many replicas.
+func (c *RedisCluster) AwaitWhole(replicas int) {
+	c.tb.Helper()
+	EventuallyIn(c.tb, "the cluster is whole", 60*time.Second, func() bool {
+		linked := 0
+		for _, n := range c.Nodes {
+			state := c.info(n, "CLUSTER", "INFO")
+			if state["cluster_state"] != "ok" || state["cluster_slots_fail"] != "0" || state["cluster_slots_pfail"] != "0" ||
+				state["cluster_slots_assigned"] != strconv.Itoa(slots) || state["cluster_known_nodes"] != strconv.Itoa(len(c.Nodes)) {
 				return false
 			}
+			for name, value := range c.info(n, "INFO", "replication") {
+				if strings.HasPrefix(name, "slave") && strings.Contains(value, "state=online") {
+					linked++
+				}
+			}
 		}
-		return true
+		return linked == len(c.Nodes)*replicas/(1+replicas)
 	})
-	return nodes
+}
+
+// Move moves a key's slot, with all its keys, to another master, as redis-cli does. While half is called, the keys have
+// left and the slot has not.
+func (c *RedisCluster) Move(key string, to *Redis, half func()) {
+	c.tb.Helper()
+	from := c.Master(key)
+	if from == nil || from == to {
+		c.tb.Fatalf("the slot of %s cannot be moved from %v", key, from)
+	}
+	slot := from.Do("CLUSTER", "KEYSLOT", key)
+	source, target := c.idOf(from), c.idOf(to)
+	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", source)
+	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	for {
+		keys := from.Do("CLUSTER", "GETKEYSINSLOT", slot, 100).([]any)
+		if len(keys) == 0 {
+			break
+		}
+		from.Do(slices.Concat([]any{"MIGRATE", "127.0.0.1", to.port, "", 0, 10_000, "KEYS"}, keys)...)
+	}
+	if half != nil {
+		half()
+	}
+	to.Do("CLUSTER", "SETSLOT", slot, "NODE", target)
+	from.Do("CLUSTER", "SETSLOT", slot, "NODE", target)
+	c.AwaitMasterOtherThan(key, from)
+}
+
+func (c *RedisCluster) idOf(n *Redis) string { return c.ids[slices.Index(c.Nodes, n)] }
+
+// Replica is one that follows a master.
+func (c *RedisCluster) Replica(of *Redis) *Redis {
+	c.tb.Helper()
+	for _, n := range c.Nodes {
+		if c.info(n, "INFO", "replication")["master_port"] == fmt.Sprint(of.port) {
+			return n
+		}
+	}
+	c.tb.Fatalf("no replica follows %s", of.Addr())
+	return nil
 }

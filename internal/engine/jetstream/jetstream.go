@@ -1,5 +1,5 @@
 // Package jetstream keeps records in NATS JetStream, in one stream a shard, and dead letters and messages in streams
-// beside it. Which shard is a device's is a public rule that never changes; see Shard.
+// beside it. Which shard is a device's is a public rule that never changes; see engine.ShardOf.
 //
 // A lane writes one shard. What it has of a batch goes to the server as atomic batches, each of which is stored whole
 // or not at all, in the order of its messages. If nobody knows which, the lane first makes sure that nothing more of
@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -125,13 +124,7 @@ func (o *Options) check() error {
 func (e *Engine) Lanes() int { return len(e.lanes) }
 
 // Lane is the device's shard.
-func (e *Engine) Lane(deviceID string) int { return Shard(deviceID, len(e.lanes)) }
-
-// Shard is where a device's items are: xxHash64 (seed 0) of its id, modulo the number of shards. Consumers rely on the
-// rule, so it never changes.
-func Shard(deviceID string, shards int) int {
-	return int(xxhash.Sum64String(deviceID) % uint64(shards))
-}
+func (e *Engine) Lane(deviceID string) int { return engine.ShardOf(deviceID, len(e.lanes)) }
 
 // Store writes one batch to the lane's shard.
 func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {

@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,24 +43,71 @@ func tooFewReplicas(have, want int64) error {
 // confirmed afterwards.
 func (l *lane) agree() (confirmation, error) {
 	d, known := l.e.opt.Durability, false
-	if l.e.sentinels != nil {
+	if l.e.elects() {
 		var err error
 		if known, err = l.agreeMaster(); err != nil {
 			return confirmation{}, err
 		}
 	}
+	c, err := confirmation{}, error(nil)
 	switch {
+	case d.Fsync && d.Replicas > 0:
+		c, err = l.agreeQuorum(d.Replicas)
 	case d.Replicas > 0:
-		c, err := l.agreeReplicas(d.Replicas)
-		if err == nil && known {
-			c = l.withRole(c)
-		}
-		return c, err
+		c, err = l.agreeReplicas(d.Replicas)
 	case d.Fsync:
-		return l.agreeFsync()
+		c, err = l.agreeFsync()
 	}
-	return confirmation{}, nil
+	if err == nil && known && d.Replicas > 0 {
+		c = l.withRole(c)
+	}
+	return c, err
 }
+
+// errNoQuorum needs somebody to change Redis.
+var errNoQuorum = fmt.Errorf("%w: redis cannot confirm an fsync of master and replica: set appendonly yes at all of them, "+
+	"with Redis 7.2 or later, or Valkey; or ask for replicas=N", engine.ErrDurability)
+
+// agreeQuorum has WAITAOF only: no setting makes replicas fsync before they confirm.
+func (l *lane) agreeQuorum(n int) (confirmation, error) {
+	wait := func(ms string) []byte { return appendCommand(nil, "WAITAOF", "1", strconv.Itoa(n), ms) }
+	check := func(r *bufio.Reader) error { return checkQuorum(r, n) }
+	if _, err := l.conn.Write(wait(replicasTryMillis)); err != nil {
+		return confirmation{}, err
+	}
+	return confirmation{wait(confirmMillis), check, true}, check(l.in)
+}
+
+// checkQuorum reads WAITAOF's answer: 1 if the master has fsynced what was written before, and how many replicas have.
+func checkQuorum(r *bufio.Reader, want int) error {
+	answer, err := readReply(r)
+	if err == nil {
+		err = answer.err()
+	}
+	if err != nil {
+		return quorumRefused(err)
+	}
+	var fsynced [2]int64
+	if err := readNumbers(r, fsynced[:]); err != nil {
+		return err
+	}
+	return missingFsync(fsynced[0], fsynced[1], int64(want))
+}
+
+// missingFsync says who has not fsynced.
+func missingFsync(master, replicas, want int64) error {
+	if master < 1 {
+		return errors.New("redis has not fsynced in time")
+	}
+	if replicas < want {
+		return fmt.Errorf("%w: %d of %d redis replicas have confirmed an fsync: connect more replicas, with appendonly yes, "+
+			"or ask for less with REDIS_DURABILITY", engine.ErrDurability, replicas, want)
+	}
+	return nil
+}
+
+// quorumRefused adds the remedy to a refusal that waiting does not cure.
+func quorumRefused(err error) error { return refused(err, errNoQuorum) }
 
 func (l *lane) agreeReplicas(n int) (confirmation, error) {
 	check := func(r *bufio.Reader) error { return checkReplicas(r, n) }
@@ -97,12 +145,14 @@ func unknownCommand(err error) bool {
 }
 
 // fsyncRefused adds the remedy to a refusal that waiting does not cure.
-func fsyncRefused(err error) error {
+func fsyncRefused(err error) error { return refused(err, errNoFsync) }
+
+func refused(err, remedy error) error {
 	answer, ok := asRefusal(err)
 	if !ok || answer.transient() || answer.code() == "NOAUTH" {
 		return err
 	}
-	return &engine.Error{Err: fmt.Errorf("%w (%w)", errNoFsync, answer)}
+	return &engine.Error{Err: fmt.Errorf("%w (%w)", remedy, answer)}
 }
 
 // checkReplicas reads WAIT's answer: how many replicas have what was written before.

@@ -46,6 +46,9 @@ func parseDeadLetter(fields map[string]any) (d engine.DeadLetter, ok bool) {
 
 // RemoveDeadLetters deletes the entries with these references.
 func (e *Engine) RemoveDeadLetters(ctx context.Context, refs []string) error {
+	if err := e.settled(ctx); err != nil {
+		return err
+	}
 	of := map[*shard][]string{}
 	for _, ref := range refs {
 		s, id, err := e.parseRef(ref)

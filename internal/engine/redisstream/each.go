@@ -16,6 +16,9 @@ func (e *Engine) EachRecord(ctx context.Context, fn func(ref string, payload []b
 func (e *Engine) each(
 	ctx context.Context, key func(*shard) string, pageSize int64, fn func(ref string, fields map[string]any) error,
 ) error {
+	if err := e.settled(ctx); err != nil {
+		return err
+	}
 	ends := make([]string, len(e.shards))
 	for i, s := range e.shards {
 		newest, err := s.client(ctx).XRevRangeN(ctx, key(s), "+", "-", 1).Result()

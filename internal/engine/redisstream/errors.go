@@ -46,8 +46,8 @@ func (r refusal) staleConnection() bool {
 
 // errCluster says what to do about a node of a Redis Cluster: the streams' keys are in slots of several nodes, and one
 // that is here today may be moved tomorrow.
-var errCluster = errors.New("this redis is a node of a Redis Cluster, which records cannot be stored in: " +
-	"set REDIS_URL to an ordinary Redis, one without cluster-enabled")
+var errCluster = errors.New("this redis is a node of a Redis Cluster: set REDIS_URL to redis+cluster://host:6379, " +
+	"with several hosts separated by commas")
 
 // ofCluster says whether only a node of a cluster answers so.
 func (r refusal) ofCluster() bool {
@@ -68,7 +68,10 @@ func (s *shard) classify(err error) *engine.Error {
 	}
 	if answer, ok := asRefusal(err); ok {
 		failure := &engine.Error{Transient: answer.transient(), Err: s.e.withoutPassword(answer)}
-		if answer.ofCluster() {
+		switch {
+		case s.e.cluster != nil && answer.elsewhere():
+			failure.Transient = true
+		case answer.ofCluster():
 			failure.Err = fmt.Errorf("%w: %w", failure.Err, errCluster)
 		}
 		return failure

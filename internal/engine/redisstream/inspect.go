@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,11 +16,24 @@ import (
 // Inspect reads Redis's settings and state and says what they promise. It fails if Redis cannot be
 // reached, and if it cannot confirm what the configured durability asks for.
 func (e *Engine) Inspect(ctx context.Context) (engine.Durability, error) {
-	return e.shards[0].inspect(ctx)
+	if e.cluster != nil {
+		return e.inspectCluster(ctx)
+	}
+	s := e.shards[0]
+	served, err := e.served(ctx)
+	if err != nil {
+		return engine.Durability{}, s.classify(err)
+	}
+	d, err := s.inspect(ctx, e.opt.Durability)
+	d.Facts = append(served.facts(), d.Facts...)
+	d.Warnings = append(d.Warnings, served.warnings(e.opt.Durability)...)
+	return d, err
 }
 
-func (s *shard) inspect(ctx context.Context) (engine.Durability, error) {
-	text, err := s.client(ctx).Info(ctx).Result()
+// inspect says what the shard's server promises for itself.
+func (s *shard) inspect(ctx context.Context, want Durability) (engine.Durability, error) {
+	c := s.client(ctx)
+	text, err := c.Info(ctx).Result()
 	if err != nil && !optional(err) {
 		return engine.Durability{}, s.classify(err)
 	}
@@ -27,23 +41,19 @@ func (s *shard) inspect(ctx context.Context) (engine.Durability, error) {
 	if err != nil {
 		return engine.Durability{}, s.classify(err)
 	}
-	looked := s.client(ctx).Do(ctx, "XINFO", "STREAM", s.stream).Err()
-	measured := s.client(ctx).MemoryUsage(ctx, s.deadStream()).Err()
-	served, err := s.e.served(ctx)
-	if err != nil {
-		return engine.Durability{}, s.classify(err)
-	}
+	looked := c.Do(ctx, "XINFO", "STREAM", s.stream).Err()
+	measured := c.MemoryUsage(ctx, s.deadStream()).Err()
 	f := findings{
-		served:    served,
-		roleless:  served != nil && optional(s.client(ctx).Do(ctx, "ROLE").Err()),
-		want:      s.e.opt.Durability,
+		cluster:   s.e.cluster != nil,
+		roleless:  s.e.elects() && optional(c.Do(ctx, "ROLE").Err()),
+		want:      want,
 		blind:     looked != nil && optional(looked) && looked.Error() != "ERR no such key",
 		scaleless: measured != nil && optional(measured),
 		info:      parseInfo(text),
 		settings:  settings,
 		cores:     localCores(s.address()),
 	}
-	_, err = s.e.Probe(ctx)
+	_, err = s.probe(ctx)
 	if errors.Is(err, engine.ErrDurability) {
 		f.want = Durability{} // which is not what it does
 	} else if err != nil {
@@ -60,10 +70,13 @@ var inspected = []string{
 	"appendonly", "appendfsync", "save", "stop-writes-on-bgsave-error", "maxmemory", "maxmemory-policy", "io-threads",
 }
 
+// inspectedInCluster are those that matter in a cluster.
+var inspectedInCluster = []string{"cluster-node-timeout", "cluster-require-full-coverage"}
+
 // settings reads the settings that matter; nil if this user may not.
 func (s *shard) settings(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
-	for _, name := range inspected {
+	for _, name := range slices.Concat(inspected, inspectedInCluster) {
 		one, err := s.client(ctx).ConfigGet(ctx, name).Result()
 		if err != nil && optional(err) {
 			return nil, nil
@@ -99,7 +112,7 @@ func localCores(address string) int {
 // findings is what there is to judge by.
 type findings struct {
 	want      Durability
-	served    served
+	cluster   bool              // the server is meant to be a node of one
 	roleless  bool              // this user may not ask who the master is
 	info      map[string]string // empty if INFO is forbidden
 	settings  map[string]string // nil if CONFIG is forbidden
@@ -111,7 +124,7 @@ type findings struct {
 
 // facts are what an operator wants to see of settings and state.
 func (f findings) facts() []engine.Fact {
-	all := f.served.facts()
+	var all []engine.Fact
 	add := func(from map[string]string, names ...string) {
 		for _, name := range names {
 			if value, known := from[name]; known {
@@ -121,6 +134,9 @@ func (f findings) facts() []engine.Fact {
 	}
 	add(f.info, "role", "connected_slaves")
 	add(f.settings, inspected...)
+	if f.cluster {
+		add(f.settings, inspectedInCluster...)
+	}
 	add(f.info, "used_memory_human", "aof_last_write_status", "rdb_last_bgsave_status")
 	return all
 }
@@ -186,8 +202,9 @@ func (f findings) warnings() []string {
 		warn(true, "the state of redis could not be read: allow this user +info")
 		return all
 	}
-	all = append(all, f.served.warnings(f.want)...)
-	warn(f.info["cluster_enabled"] == "1", errCluster.Error())
+	warn(f.info["cluster_enabled"] == "1" && !f.cluster, errCluster.Error())
+	warn(f.cluster && f.settings["cluster-require-full-coverage"] == "yes",
+		"cluster-require-full-coverage yes stops all shards when one fails: set it to no")
 	warn(!f.aof(), "redis keeps no append-only file, so its restart loses records: set appendonly yes")
 	warn(f.info["aof_last_write_status"] == "err", "the last write to the append-only file failed: "+
 		"make room on its disk and see the log of redis")

@@ -22,6 +22,7 @@ type lane struct {
 	confirm confirmation // what stands behind the durability on this connection
 	letGo   func() bool  // forgets that the connection is closed when the term ends
 	stale   bool         // the connection is to be replaced after this batch
+	moved   error        // the server has not got the shard for some of this batch
 	retry   backoff
 
 	batch uint64 // the ID of the latest one
@@ -44,11 +45,12 @@ type position struct {
 }
 
 func newLane(s *shard) *lane {
+	movable := s.e.cluster != nil
 	return &lane{
 		e: s.e, shard: s,
-		records:     position{key: s.stream, witness: witness{limit: s.maxLen}},
-		deadLetters: position{key: s.deadStream()},
-		messages:    position{key: s.messageStream(), witness: witness{limit: s.maxLen, room: s.messages}},
+		records:     position{key: s.stream, witness: witness{movable: movable, limit: s.maxLen}},
+		deadLetters: position{key: s.deadStream(), witness: witness{movable: movable}},
+		messages:    position{key: s.messageStream(), witness: witness{movable: movable, limit: s.maxLen, room: s.messages}},
 	}
 }
 
@@ -130,6 +132,9 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 			l.lost = l.self
 		}
 		l.fail(err)
+		if answer, ok := asRefusal(err); ok {
+			err = firstError(l.term.elsewhere(answer), err)
+		}
 		if l.term.over.Err() != nil {
 			err = fmt.Errorf("another master than %s is named: %w", l.term.address, err)
 		}
@@ -189,6 +194,7 @@ func appendNew[T any](out []byte, items []T, results []engine.Result, add func([
 
 // readResults reads the answer to every item written, the confirmation, and what has become of the streams.
 func (l *lane) readResults(b *engine.Batch, items int) error {
+	l.moved = nil
 	records, deadLetters, messages := b.ByKind()
 	if err := l.readIDs(records, &l.records); err != nil {
 		return err
@@ -201,8 +207,11 @@ func (l *lane) readResults(b *engine.Batch, items int) error {
 	}
 	if items > 0 && l.confirm.check != nil {
 		if err := l.confirm.check(l.in); err != nil {
-			return err
+			return firstError(l.moved, err)
 		}
+	}
+	if l.moved != nil {
+		return l.moved
 	}
 	for k, p := range l.positions() {
 		if l.checks[k] {
@@ -238,6 +247,10 @@ func (l *lane) readIDs(results []engine.Result, p *position) error {
 
 // refuse makes an item's error of an error reply. The item is not stored: no ambiguity.
 func (l *lane) refuse(answer refusal) error {
+	if moved := l.term.elsewhere(answer); moved != nil {
+		l.moved = moved
+		return moved
+	}
 	l.stale = l.stale || answer.staleConnection()
 	return l.shard.classify(answer)
 }

@@ -15,12 +15,15 @@ import (
 // Probe finds out whether Redis would store a record. It uses connections of its own, so lanes
 // that wait for Redis do not delay it.
 func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
+	if e.cluster != nil {
+		return e.probeShards(ctx)
+	}
 	return e.shards[0].probe(ctx)
 }
 
 func (s *shard) probe(ctx context.Context) (engine.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	q, err := s.question(ctx)
 	if err != nil {
 		return engine.Status{}, s.classify(err)
@@ -121,6 +124,15 @@ func refusedForItsID(err error) error {
 // probeDurability finds out whether a batch could be confirmed.
 func (s *shard) probeDurability(ctx context.Context) error {
 	switch d := s.e.opt.Durability; {
+	case d.Fsync && d.Replicas > 0:
+		fsynced, err := s.client(ctx).Do(ctx, "WAITAOF", 1, d.Replicas, replicasTryMillis).Int64Slice()
+		if err == nil && len(fsynced) != 2 {
+			err = fmt.Errorf("redis answered a WAITAOF with %d numbers", len(fsynced))
+		}
+		if err != nil {
+			return quorumRefused(err)
+		}
+		return missingFsync(fsynced[0], fsynced[1], int64(d.Replicas))
 	case d.Replicas > 0:
 		n, err := s.client(ctx).Do(ctx, "WAIT", d.Replicas, replicasTryMillis).Int64()
 		if err == nil && n < int64(d.Replicas) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 
 // Options are the settings of an Engine.
 type Options struct {
-	// URL is one of package redisdial: of a server, or of the sentinels that know the master.
+	// URL is one of package redisdial: of a server, of the sentinels that know the master, or of a cluster.
 	URL string
 	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added, messages
 	// to the one with ":messages".
@@ -37,7 +38,11 @@ type Options struct {
 	MessageMaxBytes int64
 	// Durability says when an entry counts as stored.
 	Durability Durability
-	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability.
+	// Shards is how many parts a cluster has the streams in, 1 to MaxShards, each with the keys of one slot: Stream with
+	// ":{0}" and so on added. 0 = 1. Without a cluster there is none of it.
+	Shards int
+	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability. A cluster has one for each
+	// shard.
 	Lanes int
 	// Recall has the engine look in the stream for records of a batch with engine.Batch.Recall.
 	Recall bool
@@ -49,11 +54,16 @@ type Options struct {
 
 const maxLanes = 256
 
+// MaxShards is far more than a cluster of a few masters can use.
+const MaxShards = 64
+
 // Engine is a store in Redis. It implements engine.Engine.
 type Engine struct {
 	opt       Options
 	target    *redisdial.Target // address, credentials and TLS, for the lanes too
 	sentinels *sentinels        // nil if there are none
+	cluster   *cluster          // nil if it is none
+	layout    *layout           // nil without a cluster
 	shards    []*shard
 	lanes     []*lane
 	secret    maphash.Seed // of the lanes' choice
@@ -78,9 +88,14 @@ func New(opt Options) (*Engine, error) {
 	if err := opt.complete(); err != nil {
 		return nil, err
 	}
-	target, err := redisdial.Parse(opt.URL)
+	target, err := redisdial.ParseAny(opt.URL)
 	if err != nil {
 		return nil, err
+	}
+	if len(target.Nodes) > 0 {
+		opt.Lanes = opt.Shards
+	} else if opt.Shards > 1 {
+		return nil, errors.New("only a Redis Cluster has shards")
 	}
 	target.Named(opt.ClientName).Server.PoolSize = opt.Lanes + 8 // the lanes' rare questions, probes, trimming
 
@@ -93,17 +108,9 @@ func New(opt Options) (*Engine, error) {
 		stop:     stop,
 	}
 	e.log = opt.Logger.With("engine", "redis", "address", e.where())
-	var at *seat
-	if len(target.Sentinels) > 0 {
-		e.sentinels = newSentinels(e)
-		at = e.sentinels.seat
-		e.running.Go(func() { e.sentinels.follow(ctx) })
-	} else {
-		at = e.fixedSeat(target.Server.Addr)
-	}
-	e.shards = []*shard{e.newShard(opt.Stream, at)}
-	for range opt.Lanes {
-		e.lanes = append(e.lanes, newLane(e.shards[0]))
+	e.makeShards(ctx)
+	for i := range opt.Lanes {
+		e.lanes = append(e.lanes, newLane(e.shards[i%len(e.shards)]))
 	}
 	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 || opt.MessageMaxBytes > 0 {
 		for _, s := range e.shards {
@@ -111,6 +118,26 @@ func New(opt Options) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// makeShards makes the shards, and has whoever knows their masters followed until ctx ends.
+func (e *Engine) makeShards(ctx context.Context) {
+	switch t := e.target; {
+	case len(t.Nodes) > 0:
+		e.cluster = newCluster(e)
+		e.layout = newLayout(e)
+		for i := range e.opt.Shards {
+			stream := fmt.Sprintf("%s:{%d}", e.opt.Stream, i)
+			e.shards = append(e.shards, e.newShard(strconv.Itoa(i), stream, e.cluster.seatOf(stream)))
+		}
+		e.running.Go(func() { e.cluster.follow(ctx) })
+	case len(t.Sentinels) > 0:
+		e.sentinels = newSentinels(e)
+		e.shards = []*shard{e.newShard("", e.opt.Stream, e.sentinels.seat)}
+		e.running.Go(func() { e.sentinels.follow(ctx) })
+	default:
+		e.shards = []*shard{e.newShard("", e.opt.Stream, e.fixedSeat(t.Server.Addr))}
+	}
 }
 
 func (o *Options) complete() error {
@@ -130,9 +157,10 @@ func (o *Options) complete() error {
 	if o.Durability.Replicas < 0 || o.Durability.Replicas > maxReplicas {
 		problems = append(problems, fmt.Errorf("%d replicas are not from 0 to %d", o.Durability.Replicas, maxReplicas))
 	}
-	if o.Durability.Fsync && o.Durability.Replicas > 0 {
-		problems = append(problems, errors.New("durability is either fsync or replicas, not both"))
+	if o.Shards < 0 || o.Shards > MaxShards {
+		problems = append(problems, fmt.Errorf("%d shards are not from 1 to %d", o.Shards, MaxShards))
 	}
+	o.Shards = max(o.Shards, 1)
 	if o.Lanes < 0 || o.Lanes > maxLanes {
 		problems = append(problems, fmt.Errorf("%d lanes are not from 0 to %d", o.Lanes, maxLanes))
 	}
@@ -151,8 +179,11 @@ func (o *Options) complete() error {
 // Lanes is how many batches Redis is given at once.
 func (e *Engine) Lanes() int { return len(e.lanes) }
 
-// Lane is decided by a secret: all lanes write to the same streams.
+// Lane is the device's shard in a cluster. Else it is decided by a secret: all lanes write to the same streams.
 func (e *Engine) Lane(deviceID string) int {
+	if e.cluster != nil {
+		return engine.ShardOf(deviceID, len(e.shards))
+	}
 	return int(maphash.String(e.secret, deviceID) % uint64(len(e.lanes)))
 }
 
@@ -160,7 +191,10 @@ func (e *Engine) Lane(deviceID string) int {
 func (e *Engine) Store(ctx context.Context, lane int, b *engine.Batch) error {
 	l := e.lanes[lane]
 	again := b.ID != 0 && b.ID == l.batch
-	err := l.store(ctx, b, again)
+	err := e.layout.agree(ctx)
+	if err == nil {
+		err = l.store(ctx, b, again)
+	}
 	if err == nil {
 		return nil
 	}

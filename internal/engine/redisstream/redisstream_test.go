@@ -53,8 +53,12 @@ func open(t testing.TB, r *testkit.Redis, o Options) *Engine {
 // their names in front, in stored order.
 func entries(t testing.TB, r *testkit.Redis, stream string) [][]string {
 	t.Helper()
+	return toEntries(r.Do("XRANGE", stream, "-", "+"))
+}
+
+func toEntries(answer any) [][]string {
 	var all [][]string
-	for _, e := range r.Do("XRANGE", stream, "-", "+").([]any) {
+	for _, e := range answer.([]any) {
 		var fields []string
 		for _, f := range e.([]any)[1].([]any) {
 			fields = append(fields, f.(string))
@@ -66,8 +70,13 @@ func entries(t testing.TB, r *testkit.Redis, stream string) [][]string {
 
 func records(t testing.TB, r *testkit.Redis) []enginetest.Stored {
 	t.Helper()
+	return toRecords(t, entries(t, r, testStream))
+}
+
+func toRecords(t testing.TB, entries [][]string) []enginetest.Stored {
+	t.Helper()
 	var all []enginetest.Stored
-	for _, f := range entries(t, r, testStream) {
+	for _, f := range entries {
 		if names(f) != "ts device_id codec payload" {
 			t.Fatalf("a record's fields are %q", f)
 		}
@@ -81,8 +90,13 @@ func records(t testing.TB, r *testkit.Redis) []enginetest.Stored {
 
 func deadLetters(t testing.TB, r *testkit.Redis) []enginetest.StoredDead {
 	t.Helper()
+	return toDeadLetters(t, entries(t, r, testStream+":dead"))
+}
+
+func toDeadLetters(t testing.TB, entries [][]string) []enginetest.StoredDead {
+	t.Helper()
 	var all []enginetest.StoredDead
-	for _, f := range entries(t, r, testStream+":dead") {
+	for _, f := range entries {
 		if names(f) != "ts device_id reason codec frame transport" {
 			t.Fatalf("a dead letter's fields are %q", f)
 		}
@@ -99,8 +113,13 @@ func deadLetters(t testing.TB, r *testkit.Redis) []enginetest.StoredDead {
 
 func messages(t testing.TB, r *testkit.Redis) []engine.Message {
 	t.Helper()
+	return toMessages(t, entries(t, r, testStream+":messages"))
+}
+
+func toMessages(t testing.TB, entries [][]string) []engine.Message {
+	t.Helper()
 	var all []engine.Message
-	for _, f := range entries(t, r, testStream+":messages") {
+	for _, f := range entries {
 		if names(f) != "ts device_id codec type sent payload" {
 			t.Fatalf("a message's fields are %q", f)
 		}

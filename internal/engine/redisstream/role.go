@@ -173,7 +173,7 @@ func (l *lane) withRole(c confirmation) confirmation {
 // replicated waits until the replicas have all that the master had at the call. known is false if Redis does not say.
 func (l *lane) replicated(ctx context.Context) (known bool, err error) {
 	n := l.e.opt.Durability.Replicas
-	if n == 0 {
+	if n == 0 || l.e.opt.Durability.Fsync {
 		return false, nil
 	}
 	if err := l.conn.SetDeadline(time.Now().Add(l.e.patience)); err != nil {

@@ -55,7 +55,7 @@ const (
 
 func newDeadRoom(s *shard) *room {
 	return &room{
-		shard: s, stream: s.deadStream(), maxBytes: s.e.opt.DeadMaxBytes,
+		shard: s, stream: s.deadStream(), maxBytes: s.part(s.e.opt.DeadMaxBytes),
 		note: func(limit int64, _ bool) { noteDeadRemoved(s.log, limit) },
 	}
 }
@@ -63,7 +63,7 @@ func newDeadRoom(s *shard) *room {
 func newMessageRoom(s *shard) *room {
 	key := s.messageStream()
 	return &room{
-		shard: s, stream: key, maxBytes: s.e.opt.MessageMaxBytes, readers: &readStream{shard: s, key: key},
+		shard: s, stream: key, maxBytes: s.part(s.e.opt.MessageMaxBytes), readers: &readStream{shard: s, key: key},
 		note: func(limit int64, unread bool) {
 			s.log.Warn("oldest messages removed to make room for new ones: read them in time, or allow more",
 				"limit", limit, "unread", unread)

@@ -54,7 +54,7 @@ func (s served) warnings(want Durability) (all []string) {
 			"on machines of their own", o.known))
 	}
 	switch {
-	case want == (Durability{}) || want.Fsync:
+	case want.Replicas == 0:
 		all = append(all, "a failover loses what the promoted replica has not got, although it was acknowledged: "+
 			"set REDIS_DURABILITY=replicas=1, with two replicas")
 	case o.healthy() <= want.Replicas:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -12,6 +14,7 @@ import (
 // shard is three streams that are at one server, and what is known of them. Without a cluster there is one.
 type shard struct {
 	e        *Engine
+	name     string // its number; empty without a cluster
 	seat     *seat
 	stream   string // the records'; see deadStream and messageStream
 	maxLen   int64  // its part of Options.MaxLen
@@ -23,13 +26,23 @@ type shard struct {
 	down     atomic.Bool // a lane's connection failed and none has been made since
 }
 
-func (e *Engine) newShard(stream string, at *seat) *shard {
-	s := &shard{e: e, seat: at, stream: stream, maxLen: e.opt.MaxLen, words: newWords(stream), log: e.log}
+func (e *Engine) newShard(name, stream string, at *seat) *shard {
+	s := &shard{e: e, name: name, seat: at, stream: stream, words: newWords(stream), log: e.log}
+	s.maxLen = s.part(e.opt.MaxLen)
+	if name != "" {
+		s.log = e.log.With("shard", name)
+	}
 	s.dead, s.messages = newDeadRoom(s), newMessageRoom(s)
 	if e.opt.Recall {
 		s.recall = newRecall(s)
 	}
 	return s
+}
+
+// part is the shard's part of a limit of all; 0, which is none, stays 0.
+func (s *shard) part(limit int64) int64 {
+	n := int64(s.e.opt.Shards)
+	return (limit + n - 1) / n
 }
 
 // client is for everything but the lanes' writes. While no server is known, every command fails with the reason.
@@ -68,16 +81,29 @@ func (s *shard) recordStream() string  { return s.stream }
 func (s *shard) deadStream() string    { return deadStream(s.stream) }
 func (s *shard) messageStream() string { return messageStream(s.stream) }
 
-// ref names an entry: its id, behind the shard's number if there are several.
+// ref names an entry: its id, in a cluster behind the shard's number and a dash.
 func (s *shard) ref(id string) string {
-	return id
+	if s.name == "" {
+		return id
+	}
+	return s.name + "-" + id
 }
 
 // parseRef reads what ref returns.
 func (e *Engine) parseRef(ref string) (s *shard, id string, err error) {
-	if _, err := parseStreamID(ref); err != nil {
-		return nil, "", fmt.Errorf("%q is no dead letter's reference, which looks like %s",
-			ref, e.shards[0].ref("1700000000000-0"))
+	s, id = e.shards[0], ref
+	if s.name != "" {
+		var number string
+		number, id, _ = strings.Cut(ref, "-")
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 || n >= len(e.shards) {
+			id = "" // which is none
+		} else {
+			s = e.shards[n]
+		}
 	}
-	return e.shards[0], ref, nil
+	if _, err := parseStreamID(id); err != nil {
+		return nil, "", fmt.Errorf("%q is no dead letter's reference, which looks like %s", ref, s.ref("1700000000000-0"))
+	}
+	return s, id, nil
 }

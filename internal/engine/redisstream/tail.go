@@ -46,7 +46,7 @@ func (e *Engine) tail(
 	target, server := *e.target, *e.target.Server
 	server.PoolSize = len(e.shards)
 	target.Server = &server
-	c := target.Client()
+	c := target.Reader()
 	defer func() { _ = c.Close() }()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -69,7 +69,13 @@ func (e *Engine) tail(
 		return fn(fields)
 	}
 	for _, s := range e.shards {
-		reading.Go(func() { end(s.tail(ctx, c, key(s), after, show)) })
+		reading.Go(func() {
+			err := s.again(ctx, key(s), func() error { return e.settled(ctx) })
+			if err == nil {
+				err = s.tail(ctx, c, key(s), after, show)
+			}
+			end(err)
+		})
 	}
 	reading.Wait()
 	return context.Cause(ctx)
@@ -79,19 +85,14 @@ func (e *Engine) tail(
 func (s *shard) tail(
 	ctx context.Context, c redis.Cmdable, stream, after string, fn func(fields map[string]any) error,
 ) error {
-	var retry backoff
-	for ctx.Err() == nil {
-		entries, err := readAfter(ctx, c, stream, &after)
-		if err == nil {
-			retry.reset()
-		} else if ctx.Err() == nil {
-			failure := s.classify(err)
-			if !failure.Transient {
-				return failure
-			}
-			s.log.Warn("stored records cannot be read, trying again", "stream", stream, "error", failure)
-			retry.failed()
-			pause(ctx, retry.left())
+	for {
+		var entries []redis.XMessage
+		err := s.again(ctx, stream, func() (err error) {
+			entries, err = readAfter(ctx, c, stream, &after)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 		for _, entry := range entries {
 			if err := fn(entry.Values); err != nil {
@@ -99,6 +100,27 @@ func (s *shard) tail(
 			}
 			after = entry.ID
 		}
+	}
+}
+
+// again asks until there is an answer, or a refusal that only a change of settings cures.
+func (s *shard) again(ctx context.Context, stream string, ask func() error) error {
+	var retry backoff
+	for ctx.Err() == nil {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		failure := s.classify(err)
+		if !failure.Transient {
+			return failure
+		}
+		s.log.Warn("stored records cannot be read, trying again", "stream", stream, "error", failure)
+		retry.failed()
+		pause(ctx, retry.left())
 	}
 	return ctx.Err()
 }

@@ -17,6 +17,8 @@ type term struct {
 	over    context.Context // ends when another master is named
 	end     context.CancelFunc
 
+	redirected func() // the server says that it has not got the shard; nil without a cluster
+
 	mu        sync.Mutex
 	followers map[string]bool // addresses of the replicas that have to be connected
 }
@@ -40,14 +42,24 @@ func (t *term) close() error {
 
 // where is what the URL names, for people.
 func (e *Engine) where() string {
-	if len(e.target.Sentinels) > 0 {
-		return e.target.Master + " of sentinels " + strings.Join(e.target.Sentinels, ",")
+	switch t := e.target; {
+	case len(t.Nodes) > 0:
+		return "cluster " + strings.Join(t.Nodes, ",")
+	case len(t.Sentinels) > 0:
+		return t.Master + " of sentinels " + strings.Join(t.Sentinels, ",")
+	default:
+		return t.Server.Addr
 	}
-	return e.target.Server.Addr
 }
 
+// elects says whether somebody may name another master.
+func (e *Engine) elects() bool { return e.sentinels != nil || e.cluster != nil }
+
 func (e *Engine) closeSeats() error {
-	if e.sentinels != nil {
+	switch {
+	case e.cluster != nil:
+		return e.cluster.close()
+	case e.sentinels != nil:
 		return e.sentinels.close()
 	}
 	return e.shards[0].seat.close()

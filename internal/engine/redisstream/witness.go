@@ -21,6 +21,7 @@ const checkEvery = time.Second
 
 // witness is what a lane knows of a stream.
 type witness struct {
+	movable bool  // the stream may be at another node of a cluster by now
 	limit   int64 // the length below which the engine does not trim; 0 = no trimming by it that is no loss
 	room    *room // for whose bytes it trims as well; nil = not
 	epoch   uint64
@@ -72,13 +73,16 @@ func (w *witness) readCheck(r *bufio.Reader) error {
 		if err != nil {
 			return err
 		}
+		if moved, ok := asRefusal(answer.err()); ok && w.movable && moved.elsewhere() {
+			return moved
+		}
 		told = answer.kind == '*'
 		there = answer.n > 0
 		if err := skipElements(r, answer); err != nil {
 			return err
 		}
 	}
-	now, known, err := readState(r)
+	now, known, err := readState(r, w.movable)
 	if err != nil {
 		return err
 	}
@@ -114,15 +118,15 @@ func (w *witness) lost(now streamState, newest bool) bool {
 	return now.length < w.seen.length
 }
 
-// readState reads the answer to XINFO STREAM. known is false if Redis does not let us see.
-func readState(r *bufio.Reader) (s streamState, known bool, err error) {
+// readState reads the answer to XINFO STREAM. known is false if Redis does not let us see. movable as in witness.
+func readState(r *bufio.Reader, movable bool) (s streamState, known bool, err error) {
 	s.added = -1
 	answer, err := readReply(r)
 	if err != nil {
 		return s, false, err
 	}
 	if refused := answer.err(); refused != nil {
-		if r, _ := asRefusal(refused); r.transient() {
+		if r, _ := asRefusal(refused); r.transient() || movable && r.elsewhere() {
 			return s, false, refused // as while Redis loads its data: it is asked again, with the batch
 		}
 		return s, refused == refusal("ERR no such key"), nil
