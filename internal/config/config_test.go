@@ -26,7 +26,7 @@ func TestDefaults(t *testing.T) {
 		LogLevel: slog.LevelInfo, TeltonikaPort: 5027, UDPPort: -1, TLSPort: -1, TLSClientAuth: "none", TLSMinVersion: "1.2",
 		Engine: EngineEmbedded, DataDir: "./data",
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000, RedisRecall: true,
-		RedisDurability:    "reply",
+		RedisDurability: "reply", RedisShards: 1,
 		Kafka:              Kafka{Topic: "telemetry.teltonika", Durability: "quorum", Compression: "zstd"},
 		DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
 		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,

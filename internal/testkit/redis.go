@@ -40,7 +40,16 @@ func StartRedis(tb testing.TB, args ...string) *Redis {
 	return StartRedisOf(tb, "redis-server", args...)
 }
 
-// StartRedisOf is StartRedis with another program, such as Valkey's.
+// valkeyVersion is the one that `make tools` installs, which reads it here.
+const valkeyVersion = "9.1.2"
+
+// Valkey is the program of a Valkey server, which unlike an old Redis has WAITAOF.
+func Valkey(tb testing.TB) string {
+	tb.Helper()
+	return ToolPath(tb, "valkey-server-"+valkeyVersion)
+}
+
+// StartRedisOf is StartRedis with another program.
 func StartRedisOf(tb testing.TB, program string, args ...string) *Redis {
 	tb.Helper()
 	if _, err := exec.LookPath(program); err != nil {

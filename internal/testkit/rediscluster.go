@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // slots is how many parts the keys of a Redis Cluster are in.
@@ -32,7 +33,7 @@ func StartRedisCluster(tb testing.TB, masters, replicas int, nodeTimeout time.Du
 	return StartRedisClusterOf(tb, "redis-server", masters, replicas, nodeTimeout, args...)
 }
 
-// StartRedisClusterOf is StartRedisCluster with another program, such as Valkey's.
+// StartRedisClusterOf is StartRedisCluster with another program.
 func StartRedisClusterOf(
 	tb testing.TB, program string, masters, replicas int, nodeTimeout time.Duration, args ...string,
 ) *RedisCluster {
@@ -79,6 +80,7 @@ func (c *RedisCluster) Client() *redis.ClusterClient {
 	for _, n := range c.Nodes {
 		all = append(all, n.Addr())
 	}
+	logging.Disable()
 	return redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: all, Protocol: 2, MaxRedirects: 10, DisableIdentity: true, ReadTimeout: redisTimeout,
 	})
