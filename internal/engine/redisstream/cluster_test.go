@@ -2,7 +2,10 @@ package redisstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +78,7 @@ func clusterHarness(t *testing.T, c *testkit.RedisCluster, shards int) enginetes
 		Hang:        each((*testkit.Redis).Freeze),
 		Resume:      each((*testkit.Redis).Thaw),
 		Lose:        each(func(r *testkit.Redis) { r.Do("FLUSHALL") }),
-		Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true,
+		Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
 	}
 }
 
@@ -246,5 +249,69 @@ func TestClusterInspect(t *testing.T) {
 			!strings.Contains(text, c.Nodes[1].Addr()) || strings.Contains(text, errCluster.Error()) {
 			t.Errorf("%s: %s", durability, text)
 		}
+	}
+}
+
+// documentedRights are those that docs/redis.md has, for a cluster.
+func documentedRights(t *testing.T) (rights []any) {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, behind, _ := strings.Cut(string(page), "ACL SETUSER ingestion on >PASSWORD")
+	text, behind, _ := strings.Cut(behind, "```")
+	_, cluster, _ := strings.Cut(behind, "For a [cluster]")
+	cluster, _, _ = strings.Cut(cluster, ".\n")
+	for _, word := range strings.Fields(text) {
+		if !strings.Contains(word, "waitaof") { // this server lacks it
+			rights = append(rights, word)
+		}
+	}
+	for word := range strings.SplitSeq(cluster, "`") {
+		if strings.HasPrefix(word, "~") || strings.HasPrefix(word, "+") {
+			rights = append(rights, word)
+		}
+	}
+	return rights
+}
+
+// A user with the rights that the page has can do all that the engine does.
+func TestClusterWithLimitedRights(t *testing.T) {
+	t.Parallel()
+	c := testkit.StartRedisCluster(t, 3, 1, never)
+	for _, n := range c.Nodes {
+		n.Do(slices.Concat([]any{"ACL", "SETUSER", "ingestion", "on", ">secret"}, documentedRights(t))...)
+	}
+	e := use(t, nil, Options{
+		URL: strings.Replace(c.URL(), "://", "://ingestion:secret@", 1), Shards: 8, Durability: oneReplica, Recall: true,
+		MaxLen: 1000, DeadMaxBytes: 1 << 20, MessageMaxBytes: 1 << 20,
+	})
+	b := enginetest.NewBatch(device, 0, 10)
+	b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}
+	b.Recall = true
+	if err := e.Store(limited(t), e.Lane(device), enginetest.Sized(b)); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := e.Probe(limited(t)); err != nil || status.Length != 10 || len(status.Shards) != 8 {
+		t.Errorf("%+v, %v", status, err)
+	}
+	if d, err := e.Inspect(limited(t)); err != nil || strings.Contains(fmt.Sprint(d.Warnings), "allow") {
+		t.Errorf("%+v, %v", d, err)
+	}
+	var refs []string
+	err := e.EachDeadLetter(limited(t), func(ref string, _ engine.DeadLetter) error {
+		refs = append(refs, ref)
+		return e.RemoveDeadLetters(limited(t), []string{ref})
+	})
+	if shard := fmt.Sprint(e.Lane(device)) + "-"; err != nil || len(refs) != 1 || !strings.HasPrefix(refs[0], shard) {
+		t.Errorf("dead letters %q, %v", refs, err)
+	}
+	ended := errors.New("seen")
+	if err := e.Tail(limited(t), true, func([]byte) error { return ended }); err != ended {
+		t.Error(err)
+	}
+	if last, whole, err := e.LastRecords(limited(t), device, 3); err != nil || len(last) != 3 || !whole {
+		t.Errorf("%d records, %v, %v", len(last), whole, err)
 	}
 }

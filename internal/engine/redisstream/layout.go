@@ -35,7 +35,8 @@ func (y *layout) agree(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.client.SetNX(ctx, y.key, y.e.opt.Shards, 0).Err(); err != nil {
+	err = t.client.SetArgs(ctx, y.key, y.e.opt.Shards, redis.SetArgs{Mode: "NX"}).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
 	return y.look(ctx)

@@ -1,30 +1,22 @@
 package redisstream
 
-import "context"
+import (
+	"context"
 
-// recentEntries is how far a device's records are looked for from the ends of the streams: Redis has no index by
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+// recentEntries is how far a device's records are looked for from the end of its stream: Redis has no index by
 // device.
 const recentEntries = 10_000
 
-// LastRecords reads the records' streams backwards, a page at a time.
+// LastRecords reads the stream of the device's shard backwards, a page at a time.
 func (e *Engine) LastRecords(ctx context.Context, deviceID string, n int) (newest [][]byte, whole bool, err error) {
-	whole = true
-	for _, s := range e.shards { // all of a device's are in one
-		found, all, err := s.lastRecords(ctx, deviceID, n, recentEntries/len(e.shards))
-		if err != nil {
-			return nil, false, err
-		}
-		newest, whole = append(newest, found...), whole && all
+	if err := e.settled(ctx); err != nil {
+		return nil, false, err
 	}
-	return newest, whole || len(newest) == n, nil
-}
-
-// lastRecords looks at so many entries at the most. whole: there are no more in the stream than were looked at.
-func (s *shard) lastRecords(
-	ctx context.Context, deviceID string, n, entries int,
-) (newest [][]byte, whole bool, err error) {
-	before := "+"
-	for looked := 0; looked < entries; looked += tailPage {
+	s, before := e.shards[engine.ShardOf(deviceID, len(e.shards))], "+"
+	for looked := 0; looked < recentEntries; looked += tailPage {
 		page, err := s.client(ctx).XRevRangeN(ctx, s.recordStream(), before, "-", tailPage).Result()
 		if err != nil {
 			return nil, false, s.classify(err)
