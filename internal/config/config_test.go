@@ -153,7 +153,8 @@ func TestContradictionsOfACluster(t *testing.T) {
 		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum", "REDIS_SHARDS": "65"}, "REDIS_SHARDS"},
 		{map[string]string{"REDIS_URL": "redis://h:1", "REDIS_SHARDS": "2"}, "REDIS_SHARDS"},
 		{map[string]string{"CONTROL_REDIS_URL": cluster}, "CONTROL_REDIS_URL"},
-		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum", "DEVICE_MODELS": "redis"}, "CONTROL_REDIS_URL"},
+		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum",
+			"DEVICE_MODELS": "redis"}, "CONTROL_REDIS_URL"},
 		{map[string]string{"REDIS_URL": cluster, "REDIS_DURABILITY": "quorum",
 			"DEVICE_AUTHORITY_MODE": "redis_allow_list"}, "CONTROL_REDIS_URL"},
 	} {

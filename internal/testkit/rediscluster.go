@@ -157,8 +157,11 @@ func (c *RedisCluster) AwaitWhole(replicas int) {
 		linked := 0
 		for _, n := range c.Nodes {
 			state := c.info(n, "CLUSTER", "INFO")
-			if state["cluster_state"] != "ok" || state["cluster_slots_fail"] != "0" || state["cluster_slots_pfail"] != "0" ||
-				state["cluster_slots_assigned"] != strconv.Itoa(slots) || state["cluster_known_nodes"] != strconv.Itoa(len(c.Nodes)) {
+			whole := state["cluster_state"] == "ok" &&
+				state["cluster_slots_fail"] == "0" && state["cluster_slots_pfail"] == "0" &&
+				state["cluster_slots_assigned"] == strconv.Itoa(slots) &&
+				state["cluster_known_nodes"] == strconv.Itoa(len(c.Nodes))
+			if !whole {
 				return false
 			}
 			for name, value := range c.info(n, "INFO", "replication") {

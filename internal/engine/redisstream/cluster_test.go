@@ -95,10 +95,9 @@ func clusterEntries(t testing.TB, client *redis.ClusterClient, stream string) []
 }
 
 func TestEngineOnCluster(t *testing.T) {
+	c := testkit.StartRedisCluster(t, 3, 1, never, durable...)
 	for _, shards := range []int{1, 8} {
 		t.Run(fmt.Sprintf("%d shards", shards), func(t *testing.T) {
-			t.Parallel()
-			c := testkit.StartRedisCluster(t, 3, 1, never, durable...)
 			enginetest.Run(t, func(t *testing.T) enginetest.Harness { return clusterHarness(t, c, shards) })
 		})
 	}
@@ -153,8 +152,8 @@ func TestClusterFollowsAFrozenMaster(t *testing.T) {
 	wantStored(t, c, all...)
 }
 
-// A slot moves there and back under load. Every batch stands in its stream once, in order, and the engine's epoch stays:
-// nothing was lost. While the keys have left and the slot has not, the shard waits, and says what for.
+// A slot moves there and back under load. Every batch stands in its stream once, in order, and the engine's epoch
+// stays: nothing was lost. While the keys have left and the slot has not, the shard waits, and says what for.
 func TestClusterSlotMovesUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := testkit.StartRedisCluster(t, 3, 1, 10*time.Second)

@@ -65,8 +65,9 @@ func (l *lane) agree() (confirmation, error) {
 }
 
 // errNoQuorum needs somebody to change Redis.
-var errNoQuorum = fmt.Errorf("%w: redis cannot confirm an fsync of master and replica: set appendonly yes at all of them, "+
-	"with Redis 7.2 or later, or Valkey; or ask for replicas=N", engine.ErrDurability)
+var errNoQuorum = fmt.Errorf("%w: redis cannot confirm an fsync of master and replica: "+
+	"set appendonly yes at all of them, with Redis 7.2 or later, or Valkey; or ask for replicas=N",
+	engine.ErrDurability)
 
 // agreeQuorum has WAITAOF only: no setting makes replicas fsync before they confirm.
 func (l *lane) agreeQuorum(n int) (confirmation, error) {

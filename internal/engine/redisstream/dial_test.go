@@ -12,20 +12,21 @@ import (
 func TestNewRefusesSettingsThatCannotWork(t *testing.T) {
 	const good = "redis://user:secret@localhost:6379/0"
 	for name, o := range map[string]Options{
-		"no URL":             {Stream: "s"},
-		"other scheme":       {Stream: "s", URL: "http://user:secret@localhost"},
-		"socket":             {Stream: "s", URL: "unix://user:secret@/tmp/redis.sock"},
-		"no scheme":          {Stream: "s", URL: "localhost:6379"},
-		"reserved character": {Stream: "s", URL: "redis://user:sec/ret@localhost:6379"},
-		"bad escape":         {Stream: "s", URL: "redis://user:secret%zz@localhost:6379"},
-		"control character":  {Stream: "s", URL: "redis://user:secret\n@localhost:6379"},
-		"database":           {Stream: "s", URL: good + "zero"},
-		"query":              {Stream: "s", URL: good + "?secret=1"},
-		"no stream":          {URL: good},
-		"negative length":    {Stream: "s", URL: good, MaxLen: -1},
-		"lanes":              {Stream: "s", URL: good, Lanes: maxLanes + 1},
-		"two durabilities":   {Stream: "s", URL: good, Durability: Durability{Fsync: true, Replicas: 1}},
-		"replicas":           {Stream: "s", URL: good, Durability: Durability{Replicas: -1}},
+		"no URL":               {Stream: "s"},
+		"other scheme":         {Stream: "s", URL: "http://user:secret@localhost"},
+		"socket":               {Stream: "s", URL: "unix://user:secret@/tmp/redis.sock"},
+		"no scheme":            {Stream: "s", URL: "localhost:6379"},
+		"reserved character":   {Stream: "s", URL: "redis://user:sec/ret@localhost:6379"},
+		"bad escape":           {Stream: "s", URL: "redis://user:secret%zz@localhost:6379"},
+		"control character":    {Stream: "s", URL: "redis://user:secret\n@localhost:6379"},
+		"database":             {Stream: "s", URL: good + "zero"},
+		"query":                {Stream: "s", URL: good + "?secret=1"},
+		"no stream":            {URL: good},
+		"negative length":      {Stream: "s", URL: good, MaxLen: -1},
+		"lanes":                {Stream: "s", URL: good, Lanes: maxLanes + 1},
+		"shards of one server": {Stream: "s", URL: "redis://localhost", Shards: 2},
+		"too many shards":      {Stream: "s", URL: "redis+cluster://localhost", Shards: 65},
+		"replicas":             {Stream: "s", URL: good, Durability: Durability{Replicas: -1}},
 	} {
 		e, err := New(o)
 		if err == nil {

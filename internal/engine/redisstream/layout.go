@@ -60,8 +60,8 @@ func (y *layout) look(ctx context.Context) error {
 		return err
 	case text != strconv.Itoa(y.e.opt.Shards):
 		y.agreed.Store(false)
-		return &engine.Error{Err: fmt.Errorf("%s says that the streams have %.20q shards, not %d: set REDIS_SHARDS to that number",
-			y.key, text, y.e.opt.Shards)}
+		return &engine.Error{Err: fmt.Errorf("%s says that the streams have %.20q shards, not %d: "+
+			"set REDIS_SHARDS to that number", y.key, text, y.e.opt.Shards)}
 	}
 	y.agreed.Store(true)
 	return nil

@@ -5,7 +5,7 @@ import "strings"
 // slotCount is how many parts the keys of a Redis Cluster are in.
 const slotCount = 16384
 
-// slotOf is the part that a key belongs to: CRC-16/XMODEM of what stands between its first braces, or else of all of it.
+// slotOf is the part that a key belongs to: CRC-16/XMODEM of what stands between its first braces, else of all of it.
 func slotOf(key string) int {
 	if _, behind, found := strings.Cut(key, "{"); found {
 		if tag, _, closed := strings.Cut(behind, "}"); closed && tag != "" {
