@@ -94,7 +94,7 @@ var redisClusterFaults = []struct {
 	{"every node restarted in turn", func(_ *testing.T, c *testkit.RedisCluster, _ string) {
 		for _, n := range c.Nodes {
 			n.Kill()
-			time.Sleep(3 * time.Second) // for which it is away, and after which a master is one no more
+			c.AwaitReplaced(n)
 			n.Restart()
 			c.AwaitWhole(2)
 		}

@@ -140,6 +140,25 @@ func (c *RedisCluster) Master(key string) *Redis {
 	return nil
 }
 
+// AwaitReplaced waits until no node takes a killed one for the master of any slot. One that comes back earlier would
+// come back without what it has not on its disk, and its replicas would throw that away too.
+func (c *RedisCluster) AwaitReplaced(n *Redis) {
+	c.tb.Helper()
+	id := c.ids[slices.Index(c.Nodes, n)]
+	EventuallyIn(c.tb, "another master has taken over", 60*time.Second, func() bool {
+		replaced := true
+		for _, other := range c.Nodes {
+			c.ask(other, func(ctx context.Context, client *redis.Client) {
+				all, err := client.ClusterSlots(ctx).Result()
+				replaced = replaced && err == nil && !slices.ContainsFunc(all, func(s redis.ClusterSlot) bool {
+					return len(s.Nodes) > 0 && s.Nodes[0].ID == id
+				})
+			})
+		}
+		return replaced
+	})
+}
+
 // AwaitMasterOtherThan waits until most nodes name another master of a key than the old one, and returns it.
 func (c *RedisCluster) AwaitMasterOtherThan(key string, old *Redis) (promoted *Redis) {
 	c.tb.Helper()
@@ -183,7 +202,7 @@ func (c *RedisCluster) Move(key string, to *Redis, half func()) {
 		c.tb.Fatalf("the slot of %s cannot be moved from %v", key, from)
 	}
 	slot := from.Do("CLUSTER", "KEYSLOT", key)
-	source, target := c.idOf(from), c.idOf(to)
+	source, target := c.ids[slices.Index(c.Nodes, from)], c.ids[slices.Index(c.Nodes, to)]
 	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", source)
 	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", target)
 	for {
@@ -200,8 +219,6 @@ func (c *RedisCluster) Move(key string, to *Redis, half func()) {
 	from.Do("CLUSTER", "SETSLOT", slot, "NODE", target)
 	c.AwaitMasterOtherThan(key, from)
 }
-
-func (c *RedisCluster) idOf(n *Redis) string { return c.ids[slices.Index(c.Nodes, n)] }
 
 // Replica is one that follows a master.
 func (c *RedisCluster) Replica(of *Redis) *Redis {
