@@ -70,7 +70,7 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 	logger, level := newLogger(cmd, c)
 	s, err := newService(c, logger, level)
 	if err != nil {
-		return cli.Exit(err.Error(), exitSettings)
+		return cli.Exit(err.Error(), buildExitCode(err))
 	}
 	if err := s.start(ctx); err != nil {
 		return cli.Exit(err.Error(), exitFailure)

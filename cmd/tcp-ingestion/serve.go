@@ -73,7 +73,7 @@ func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
 	logger, level := newLogger(cmd, c)
 	s, err := newService(c, logger, level)
 	if err != nil {
-		return nil, cli.Exit(err.Error(), exitSettings)
+		return nil, cli.Exit(err.Error(), buildExitCode(err))
 	}
 	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine, "commands", controlOf(c).where)
 	if err := s.start(ctx); err != nil {

@@ -80,6 +80,9 @@ func newService(c *config.Config, logger *slog.Logger, level *slog.LevelVar) (*s
 
 func (s *service) build() (err error) {
 	c, logger := s.config, s.logger
+	if err := s.lockDataDir(); err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(c.InstanceID))
