@@ -99,7 +99,10 @@ func (s *service) build() (err error) {
 	if err := allInvalid(balancersErr, tlsErr, policyErr, memoryErr); err != nil {
 		return err
 	}
-	s.strangers = stranger.Share(stranger.NewRing(c.InstanceID), s.memory.store, logger)
+	s.tap = tap.NewHub(registry)
+	knocks := stranger.NewRing(c.InstanceID)
+	knocks.Watch = s.tap.Knock
+	s.strangers = stranger.Share(knocks, s.memory.store, logger)
 	s.ends.add(s.endOps)
 	entry, err := engineOf(c)
 	if err != nil {
@@ -125,7 +128,6 @@ func (s *service) build() (err error) {
 	}
 	s.ends.add(s.endWatching)
 	s.ends.add(s.endCommands)
-	s.tap = tap.NewHub(registry)
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
 		Strangers: s.strangers.Ring, Tap: s.tap, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth,

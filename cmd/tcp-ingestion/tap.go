@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,15 +27,15 @@ func tapCommand() *cli.Command {
 			"answer that the device got, and explained as decode does it. Where devices are is hidden unless\n" +
 			"--positions asks for it. The server logs who taps. No device waits for a tap: what is too much for it\n" +
 			"is left out and counted. Runs until Ctrl-C.\n" +
-			"Exit codes: 0 ended or enough, 1 the server does not answer or has stopped, 2 wrong usage, 78 wrong\n" +
-			"settings.",
+			"Exit codes: 0 ended or enough, 1 the server has stopped or refuses, 2 wrong usage, 69 no server answers,\n" +
+			"78 wrong settings.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "imei", Usage: "only this device's"},
 			&cli.StringFlag{Name: "address", Usage: "only from this address, or this network such as 198.51.100.0/24"},
-			&cli.StringFlag{Name: "transport", Usage: "only by tcp, tls or udp"},
+			&cli.StringFlag{Name: "transport", Usage: "only by tcp, tls or udp; or what strangers send to the ports http and admin"},
 			&cli.StringFlag{Name: "outcome", Usage: "only what has come to one of these, with commas between them: " +
 				strings.ReplaceAll(admin.OutcomeNames(tap.Outcomes), ",", ", ")},
-			&cli.BoolFlag{Name: "strangers", Usage: "only the first bytes of connections on which nobody has logged in"},
+			&cli.BoolFlag{Name: "strangers", Usage: "only the first bytes of those who knock and do not log in, at any port"},
 			&cli.BoolFlag{Name: "positions", Usage: "show where devices are too"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object each, with that of decode --json in it"},
 			&cli.IntFlag{Name: "count", Usage: "end after so many packets (0: never)"},
@@ -84,10 +85,8 @@ func tapView(cmd *cli.Command) (v *admin.TapView, err error) {
 	if cmd.Bool("json") {
 		v.Explain = "json"
 	}
-	switch v.Transport {
-	case "", "tcp", "tls", "udp":
-	default:
-		return nil, fmt.Errorf("--transport %q: use tcp, tls or udp", v.Transport)
+	if v.Transport != "" && !slices.Contains(admin.Transports, v.Transport) {
+		return nil, fmt.Errorf("--transport %q: use %s", v.Transport, strings.Join(admin.Transports, ", "))
 	}
 	if v.IMEI != "" && !isDeviceID(v.IMEI) {
 		return nil, fmt.Errorf("--imei %q: %s", v.IMEI, useDeviceID)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -93,11 +94,14 @@ func TestTap(t *testing.T) {
 	s.order(oneIMEI, asks("tapped", "getinfo"))
 	all.await("out command "+oneIMEI, `payload = "getinfo"`, "tcp: command answer", "payload = hidden")
 	testkit.Dial(t, s.devices).Send([]byte("GET / HTTP/1.1\r\n\x1b[2J\r\n\r\n"))
-	strangers.await("tcp: malformed (malformed_login)", "HTTP: a scanner")
-	for _, text := range []string{oneIMEI, "stored"} {
-		if strings.Contains(strangers.String(), text) {
-			t.Errorf("%q of a device is shown among strangers: %s", text, strangers)
-		}
+	if c, err := net.Dial("tcp", s.admin); err == nil { // a device on the wrong port
+		c.Write(append([]byte{0, 15}, oneIMEI...))
+		defer c.Close()
+	}
+	strangers.await("admin: malformed (on_http_port)", "a tracker on a port for HTTP")
+	strangers.await("tcp: malformed (foreign_protocol)", "HTTP: a scanner")
+	if strings.Contains(strangers.String(), "stored") {
+		t.Errorf("a device's frame is shown among strangers: %s", strangers)
 	}
 	if strings.Contains(all.String(), "25.256") || strings.Contains(all.String(), "54.667") {
 		t.Errorf("a position is shown: %s", all)
@@ -158,7 +162,7 @@ func TestTapRefusesWrongWords(t *testing.T) {
 		}
 	}
 	code, _, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": "127.0.0.1:1"}, "", "tap")
-	if code != 1 || !strings.Contains(errOut, "no good answer from http://127.0.0.1:1") {
+	if code != exitNoServer || !strings.Contains(errOut, "no good answer from http://127.0.0.1:1") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
 }

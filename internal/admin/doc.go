@@ -181,9 +181,9 @@
 //
 //	imei        of one device, as it logged in or as its datagrams say
 //	address     of the device, without port, or a network such as 198.51.100.0/24
-//	transport   tcp, tls or udp
+//	transport   tcp, tls or udp; or http or admin: strangers at the ports for HTTP
 //	outcome     one or more of the outcomes below, with commas between them
-//	strangers   true: only of connections on which nobody has logged in, and datagrams that are not looked into
+//	strangers   true: only of connections on which nobody has logged in, at any port, and datagrams not looked into
 //	positions   true: show where devices are, which is hidden otherwise
 //	explain     json, text or both: how packets are explained (default json)
 //	for_ms      how long the tap lasts, 1 to 86400000 (default 3600000)
@@ -201,16 +201,16 @@
 //
 //	time        of its last byte
 //	instance    INSTANCE_ID
-//	imei        of the device, if it is known
+//	imei        of the device, if it is known; of a stranger, if his bytes hold one
 //	address     of the device, with port
-//	transport   tcp, tls or udp
+//	transport   as above
 //	direction   in: from the device; or out
 //	kind        login (or what came instead of one), frame, datagram; or, out, command
 //	outcome     of a login: accepted, rejected; of data: stored (all that was not a duplicate), duplicate (all of it),
 //	            empty, dead_lettered (some or all), refused, wrong_crc, command_answer, pending (a message whose
 //	            connection ended before it was stored); of a command: command_sent, command_failed; of all: malformed,
-//	            cut_off
-//	reason      for the outcome: a reason of the metrics, or a close reason
+//	            cut_off, turned_away (no room)
+//	reason      for the outcome: a reason of the metrics, a close reason, or why a stranger is one
 //	error       what was wrong, in words
 //	stranger    true if nobody has logged in on the connection, or nobody looks into the datagram
 //	size        of the packet in bytes, as far as that is known; of one above 66,576 only so many are shown

@@ -45,6 +45,9 @@ const (
 	tapStopping = "stopping" // the server
 )
 
+// Transports are those of packets: http and admin are doors at which only strangers knock.
+var Transports = []string{"tcp", "tls", "udp", "http", "admin"}
+
 // TapView is what a tap shows, as its request says.
 type TapView struct {
 	tap.Filter
@@ -108,7 +111,7 @@ func readTapView(r *http.Request) (*TapView, error) {
 	}
 	wrong := make(map[string]string)
 	v := &TapView{
-		Filter: tap.Filter{IMEI: q.Get("imei"), Transport: oneOf(q, "transport", wrong, "", "tcp", "tls", "udp"),
+		Filter: tap.Filter{IMEI: q.Get("imei"), Transport: oneOf(q, "transport", wrong, append([]string{""}, Transports...)...),
 			Strangers: isTrue(q, "strangers", wrong)},
 		Positions: isTrue(q, "positions", wrong), Explain: oneOf(q, "explain", wrong, "json", "text", "both"),
 		For: defaultTap,

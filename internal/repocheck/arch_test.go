@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"internal/teltonikasession": {"internal/command", "internal/deadline", "internal/device",
 		"internal/device/stranger", "internal/engine", "internal/ingest", "internal/limit", "internal/metric",
 		"internal/pipeline", "internal/publish", "internal/record", "internal/tap", "meaning", "teltonika"},
-	"internal/tap": {"internal/limit", "internal/metric"},
+	"internal/tap": {"internal/device/stranger", "internal/limit", "internal/metric"},
 	"internal/deadletter": {"internal/engine", "internal/pipeline", "internal/publish", "internal/record",
 		"meaning", "teltonika"},
 	"internal/ops":        {"internal/backoff", "internal/engine", "internal/health", "internal/httpserver"},

@@ -26,6 +26,7 @@ const (
 	Rejected      Outcome = "rejected"       // the login or datagram: the device may not
 	Malformed     Outcome = "malformed"      // neither a login nor a frame
 	CutOff        Outcome = "cut_off"        // it did not come to its end
+	TurnedAway    Outcome = "turned_away"    // there was no room for the connection
 	Stored        Outcome = "stored"         // all of it, or some and the rest was a duplicate
 	Duplicate     Outcome = "duplicate"      // all of it was stored before
 	Empty         Outcome = "empty"          // a frame without records
@@ -39,7 +40,7 @@ const (
 )
 
 // Outcomes are all there are.
-var Outcomes = []Outcome{Accepted, Rejected, Malformed, CutOff, Stored, Duplicate, Empty, DeadLettered, Refused,
+var Outcomes = []Outcome{Accepted, Rejected, Malformed, CutOff, TurnedAway, Stored, Duplicate, Empty, DeadLettered, Refused,
 	WrongCRC, CommandAnswer, Pending, CommandSent, CommandFailed}
 
 // Packet is one that came from a device or went to it, and what has become of it. Whoever offers one keeps Bytes,
@@ -48,7 +49,7 @@ type Packet struct {
 	Time      time.Time // of its last byte
 	IMEI      string    // of the device; empty if nobody knows it
 	Address   netip.AddrPort
-	Transport string // tcp, tls or udp
+	Transport string // tcp, tls or udp; of a stranger also http or admin, whose door it was
 	Kind      Kind
 	Outcome   Outcome
 	Reason    string        // for the outcome, in the words of the metrics and close reasons; may be empty

@@ -12,7 +12,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -60,7 +59,6 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	d, err := teltonika.ParseDatagram(p.Data)
 	if err != nil {
 		a.Metrics.udp.handshake("malformed", false)
-		a.showRefusedDatagram(&p, "", tap.Malformed, err)
 		who, _ := a.Strangers.Knock(stranger.Knock{Door: stranger.DoorUDP, Address: p.From.String(),
 			Cause: stranger.CauseNoDatagram, First: p.Data})
 		a.Logger.Warn("datagram malformed", "remote", who.Address, "first", firstBytes(who.First), "cause", who.Text,
@@ -73,7 +71,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	known := a.Authority.Known(d.IMEI)
 	if !known && a.StrictAuth {
 		a.Metrics.udp.handshake("rejected", known)
-		a.showRefusedDatagram(&p, d.IMEI, tap.Rejected, nil)
+		a.showRejectedDatagram(&p, d.IMEI)
 		a.Logger.Warn("datagram refused, device is unknown", "imei", d.IMEI, "remote", p.From.String())
 		a.Devices.Rejected(d.IMEI, devices.Login{
 			At: devices.Time{Time: received}, Reason: devices.LoginNotListed, Address: p.From.String(),

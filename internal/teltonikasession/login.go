@@ -17,10 +17,7 @@ import (
 func (s *session) login() ingest.CloseReason {
 	until := time.Now().Add(s.conn.LoginTime(s.HandshakeTimeout))
 	if err := s.awaitLogin(time.Until(until)); err != nil {
-		cut := s.begunWith("login")
-		reason := s.cutShort(cut, err)
-		s.showLogin("", cut.first, cut, reason)
-		return reason
+		return s.cutShort(s.begunWith("login"), err)
 	}
 	return s.logIn(until)
 }

@@ -15,9 +15,10 @@ import (
 // What follows shows packets to whoever looks, once it is known what has become of them. While nobody looks, each costs
 // one atomic load.
 
-// showLogin shows a login, or what came instead of one. reason says why the connection ends, if it does.
+// showLogin shows a login, or what came instead of one on a connection of a device: what strangers send is shown when
+// they are taken down. reason says why the connection ends, if it does.
 func (s *session) showLogin(imei string, login []byte, err error, reason ingest.CloseReason) {
-	if !s.Tap.Watched() || s.device == nil && s.conn.IsBalancers() {
+	if !s.Tap.Watched() || s.device == nil && (reason != ReasonRejected || s.conn.IsBalancers()) {
 		return
 	}
 	p := tap.Packet{Time: time.Now(), IMEI: imei, Kind: tap.Login, Reason: string(reason), Stranger: s.device == nil,
@@ -103,13 +104,13 @@ func (a *Adapter) watches(imei string, from netip.AddrPort) bool {
 		a.Tap.Wants(&tap.Packet{IMEI: imei, Address: from, Transport: transportUDP, Kind: tap.Datagram})
 }
 
-// showRefusedDatagram shows one that is not looked into.
-func (a *Adapter) showRefusedDatagram(packet *ingest.Packet, imei string, outcome tap.Outcome, err error) {
+// showRejectedDatagram shows one of a device that may not send any.
+func (a *Adapter) showRejectedDatagram(packet *ingest.Packet, imei string) {
 	if !a.Tap.Watched() {
 		return
 	}
 	a.Tap.Offer(&tap.Packet{Time: time.Now(), IMEI: imei, Address: packet.From, Transport: transportUDP,
-		Kind: tap.Datagram, Outcome: outcome, Stranger: true, Bytes: packet.Data, Size: len(packet.Data), Err: err})
+		Kind: tap.Datagram, Outcome: tap.Rejected, Stranger: true, Bytes: packet.Data, Size: len(packet.Data)})
 }
 
 // show shows the datagram, of which so many records are acknowledged.
@@ -137,9 +138,6 @@ type (
 )
 
 func (e *cutOff) Error() string {
-	if e.have == 0 {
-		return "nothing came"
-	}
 	return fmt.Sprintf("cut off after %d bytes: %s", e.have, e.cause(e.reason))
 }
 

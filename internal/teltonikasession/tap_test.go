@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -28,7 +29,9 @@ func watched(t testing.TB, f tap.Filter) (*watcher, func(*Options)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &watcher{t, opened}, func(o *Options) { o.Tap = hub }
+	strangers := stranger.NewRing("one")
+	strangers.Watch = hub.Knock
+	return &watcher{t, opened}, func(o *Options) { o.Tap, o.Strangers = hub, strangers }
 }
 
 // expect compares what has come since the last call: "kind outcome reason answer" of each packet, "-" for nothing.
@@ -124,7 +127,7 @@ func TestWhatATapShowsOfStrangers(t *testing.T) {
 		s.login().expectAlive()
 		w.expect()
 		s.dial().send([]byte("GET / HTTP/1.1\r\n\r\n"))
-		if p := w.expect("login malformed malformed_login -")[0]; string(p.Bytes) != "GET / HT" || p.IMEI != "" ||
+		if p := w.expect("login malformed foreign_protocol -")[0]; string(p.Bytes[:8]) != "GET / HT" || p.IMEI != "" ||
 			!p.Stranger || !strings.Contains(p.Error, "HTTP: a scanner") {
 			t.Errorf("%+v", p)
 		}
@@ -135,12 +138,12 @@ func TestWhatATapShowsOfStrangers(t *testing.T) {
 		d := s.dial()
 		d.send(loginOf(imei)[:9])
 		d.conn.Close()
-		if p := w.expect("login cut_off peer_closed -")[0]; len(p.Bytes) != 9 || p.Size != 17 || p.IMEI != "" {
+		if p := w.expect("login cut_off login_cut_off -")[0]; len(p.Bytes) != 9 || p.IMEI != "" || p.Error == "" {
 			t.Errorf("%+v", p)
 		}
 		s.dial()
 		pass(handshakeTimeout)
-		if p := w.expect("login cut_off handshake_timeout -")[0]; len(p.Bytes) != 0 || p.Error != "nothing came" {
+		if p := w.expect("login cut_off silent -")[0]; len(p.Bytes) != 0 || !strings.Contains(p.Error, "nothing came") {
 			t.Errorf("%+v", p)
 		}
 	}, tapped, func(o *Options) { o.StrictAuth = true })
@@ -160,7 +163,7 @@ func TestWhatATapShowsOfDatagrams(t *testing.T) {
 		w.expect("datagram duplicate - " + answerTo(7, 2))
 		s.send(datagramOf("999", 1, goodFrame(1)))
 		s.send([]byte("hello, who are you?"))
-		for _, p := range w.expect("datagram rejected - -", "datagram malformed - -") {
+		for _, p := range w.expect("datagram rejected - -", "datagram malformed no_datagram -") {
 			if !p.Stranger || len(p.Bytes) == 0 {
 				t.Errorf("%+v", p)
 			}

@@ -25,6 +25,9 @@ const newsEvery = time.Hour
 
 // Ring keeps the last strangers. Many goroutines may use it; a nil one keeps none.
 type Ring struct {
+	// Watch is told of each knock, unless it is nil. It is set before the first one, and must not wait.
+	Watch func(Stranger)
+
 	instance string
 
 	mu      sync.Mutex
@@ -72,7 +75,9 @@ func (r *Ring) Knock(k Knock) (s Stranger, news bool) {
 	if r == nil {
 		return s, true
 	}
-	s.Instance = r.instance
+	if s.Instance = r.instance; r.Watch != nil {
+		r.Watch(s)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[keyOf(&s)]
