@@ -32,7 +32,7 @@ func tapCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "imei", Usage: "only this device's"},
 			&cli.StringFlag{Name: "address", Usage: "only from this address, or this network such as 198.51.100.0/24"},
-			&cli.StringFlag{Name: "transport", Usage: "only by tcp, tls or udp; or what strangers send to the ports http and admin"},
+			&cli.StringFlag{Name: "transport", Usage: "only by tcp, tls or udp, or what strangers send to http or admin"},
 			&cli.StringFlag{Name: "outcome", Usage: "only what has come to one of these, with commas between them: " +
 				strings.ReplaceAll(admin.OutcomeNames(tap.Outcomes), ",", ", ")},
 			&cli.BoolFlag{Name: "strangers", Usage: "only the first bytes of those who knock and do not log in, at any port"},

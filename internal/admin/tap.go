@@ -111,8 +111,8 @@ func readTapView(r *http.Request) (*TapView, error) {
 	}
 	wrong := make(map[string]string)
 	v := &TapView{
-		Filter: tap.Filter{IMEI: q.Get("imei"), Transport: oneOf(q, "transport", wrong, append([]string{""}, Transports...)...),
-			Strangers: isTrue(q, "strangers", wrong)},
+		Filter: tap.Filter{IMEI: q.Get("imei"), Strangers: isTrue(q, "strangers", wrong),
+			Transport: oneOf(q, "transport", wrong, append([]string{""}, Transports...)...)},
 		Positions: isTrue(q, "positions", wrong), Explain: oneOf(q, "explain", wrong, "json", "text", "both"),
 		For: defaultTap,
 	}

@@ -40,8 +40,8 @@ const (
 )
 
 // Outcomes are all there are.
-var Outcomes = []Outcome{Accepted, Rejected, Malformed, CutOff, TurnedAway, Stored, Duplicate, Empty, DeadLettered, Refused,
-	WrongCRC, CommandAnswer, Pending, CommandSent, CommandFailed}
+var Outcomes = []Outcome{Accepted, Rejected, Malformed, CutOff, TurnedAway, Stored, Duplicate, Empty, DeadLettered,
+	Refused, WrongCRC, CommandAnswer, Pending, CommandSent, CommandFailed}
 
 // Packet is one that came from a device or went to it, and what has become of it. Whoever offers one keeps Bytes,
 // Answer and Err; a tap has copies.
