@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -9,17 +10,21 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 func devicesCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "devices",
-		Usage: "list the devices that are connected to a running server",
-		Description: "Asks the server through its API at --admin-address, of several instances only that one.\n" +
-			"Exit codes: 0 listed, 1 not, or the one asked for is not connected, 2 wrong usage, 69 no server answers,\n" +
-			"78 wrong settings.",
+		Usage: "list the devices of a running server, and of the other instances that share its control Redis",
+		Description: "Asks the server through its API at --admin-address. Without --state those that are connected.\n" +
+			"Exit codes: 0 listed, 1 not, or the one asked for is not in that state, 2 wrong usage,\n" +
+			"69 no server answers, 78 wrong settings.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "imei", Usage: "only this one"},
+			&cli.StringFlag{Name: "state", Usage: "connected, gone or all", Value: string(device.StateConnected)},
+			&cli.BoolFlag{Name: "all", Usage: "the same as --state all"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object each"},
 		}, settingFlags(adminSettings...)...),
 		Action: devices,
@@ -27,8 +32,13 @@ func devicesCommand() *cli.Command {
 }
 
 func devices(ctx context.Context, cmd *cli.Command) error {
-	if imei := cmd.String("imei"); imei != "" && !isDeviceID(imei) {
+	imei := cmd.String("imei")
+	if imei != "" && !isDeviceID(imei) {
 		return usageError(ctx, cmd, fmt.Errorf("--imei %q: %s", imei, useDeviceID), true)
+	}
+	state, err := stateOf(cmd)
+	if err != nil {
+		return usageError(ctx, cmd, err, true)
 	}
 	client, err := adminClient(cmd)
 	if err != nil {
@@ -36,36 +46,85 @@ func devices(ctx context.Context, cmd *cli.Command) error {
 	}
 	defer client.Close()
 	table := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)
-	show := func(d *admin.Device) error { return printDevice(table, d) }
+	show := func(p *device.Presence) error { return printDevice(table, p) }
 	if cmd.Bool("json") {
-		show = func(d *admin.Device) error { return printJSON(cmd.Root().Writer, d) }
+		show = func(p *device.Presence) error { return printJSON(cmd.Root().Writer, p) }
 	} else {
-		fmt.Fprintln(table, "IMEI\tSINCE\tREMOTE\tTRANSPORT\tCODEC\tFRAMES\tRECORDS\tLAST SEEN\tMODEL")
+		fmt.Fprintln(table, "IMEI\tSTATE\tINSTANCE\tSINCE\tREMOTE\tTRANSPORT\tCODEC\tFRAMES\tRECORDS\tLAST SEEN\tMODEL")
 	}
 	found := false
-	for d, err := range client.Devices(ctx, cmd.String("imei")) {
-		if err != nil {
+	var incomplete admin.Incomplete
+	for p, err := range client.Devices(ctx, imei, state) {
+		switch {
+		case errors.As(err, &incomplete):
+			continue // it is the last one
+		case err != nil:
 			return askFailed(client, err)
 		}
-		if err := show(&d); err != nil {
+		if err := show(&p); err != nil {
 			return cli.Exit(err.Error(), exitFailure)
 		}
 		found = true
 	}
-	if imei := cmd.String("imei"); imei != "" && !found {
-		return cli.Exit(fmt.Sprintf("%s is not connected to %s", imei, client.URL()), exitFailure)
-	}
 	if err := table.Flush(); err != nil {
 		return cli.Exit(err.Error(), exitFailure)
+	}
+	if incomplete != "" {
+		return cli.Exit(terminal.Line(string(incomplete)), exitFailure)
+	}
+	if imei != "" && !found {
+		return cli.Exit(notInState(imei, state, client.URL()), exitFailure)
 	}
 	return nil
 }
 
-func printDevice(table *tabwriter.Writer, d *admin.Device) error {
-	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-		d.IMEI, d.Since.Format(time.RFC3339), d.Remote, d.Transport, known(d.Codec), d.Frames, d.Records,
-		d.LastSeen.Format(time.RFC3339), known(d.Model))
+// stateOf is which devices are asked for.
+func stateOf(cmd *cli.Command) (device.State, error) {
+	if cmd.Bool("all") {
+		return device.StateAll, nil
+	}
+	switch s := device.State(cmd.String("state")); s {
+	case device.StateAll, device.StateConnected, device.StateGone:
+		return s, nil
+	default:
+		return s, fmt.Errorf("--state %q: use connected, gone or all", s)
+	}
+}
+
+func notInState(imei string, state device.State, server string) string {
+	if state == device.StateAll {
+		return fmt.Sprintf("%s was never seen by %s", imei, server)
+	}
+	return fmt.Sprintf("%s is not %s, asked of %s; try --all", imei, state, server)
+}
+
+func printDevice(table *tabwriter.Writer, p *device.Presence) error {
+	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", terminal.Line(p.IMEI), shownState(p),
+		known(p.Instance), shownTime(p.ConnectedAt), known(p.Address), known(p.Transport), known(p.Codec), p.Frames,
+		p.Records, shownTime(p.LastSeen), known(p.Model))
 	return err
+}
+
+// shownState is what a device is doing, or why it is not there.
+func shownState(p *device.Presence) string {
+	switch {
+	case p.Connected:
+		return "connected"
+	case !p.InstanceLost.IsZero():
+		return "instance lost"
+	case p.CloseReason != "":
+		return terminal.Line(p.CloseReason)
+	case p.Login.Answer == device.LoginRejected:
+		return "login " + device.LoginRejected
+	}
+	return "gone"
+}
+
+func shownTime(t device.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // known keeps the columns in place.
@@ -73,5 +132,5 @@ func known(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return text
+	return terminal.Line(text)
 }

@@ -144,7 +144,7 @@ func TestBehindHaproxy(t *testing.T) {
 				c.device.MustLogin(imei)
 				sendOne(c.device, recordTime)
 				local := c.device.Conn.LocalAddr().String()
-				if d := s.device(imei); d.Remote != local || d.Transport != c.transport {
+				if d := s.device(imei); d.Address != local || d.Transport != c.transport {
 					t.Errorf("%s of %s over %s is shown as %+v", imei, local, c.transport, d)
 				}
 			}
@@ -336,7 +336,7 @@ func TestBalancerWithoutHeader(t *testing.T) {
 	device = testkit.Dial(t, s.devices)
 	device.Send(proxyV1("203.0.113.10"))
 	device.MustLogin("356307042441013")
-	if d := s.device("356307042441013"); d.Remote != "203.0.113.10:40000" {
+	if d := s.device("356307042441013"); d.Address != "203.0.113.10:40000" {
 		t.Errorf("the device is shown as %+v", d)
 	}
 }

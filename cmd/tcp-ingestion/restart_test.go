@@ -167,7 +167,7 @@ func TestBothFamilies(t *testing.T) {
 			device.MustLogin(imei)
 			sendOne(device, recordTime)
 			local := device.Conn.LocalAddr().String()
-			if d := s.device(imei); d.Remote != local {
+			if d := s.device(imei); d.Address != local {
 				t.Errorf("the device of %s is shown as %+v", local, d)
 			}
 		}

@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
-	"slices"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -16,15 +15,16 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // oracle is the dispatcher of a server on which every command ends the same way.
 type oracle struct {
-	end       ending
-	connected []command.Device
-	kept      *sync.Map // entries by id
+	end   ending
+	known presences
+	kept  *sync.Map // entries by id
 }
 
 func (o oracle) Submit(_ context.Context, c command.Command, _ string) (command.Entry, bool, error) {
@@ -53,16 +53,26 @@ func (o oracle) Await(ctx context.Context, e command.Entry) (command.Entry, erro
 	return e, ctx.Err()
 }
 
-func (o oracle) Device(imei string) (command.Device, bool) {
-	for d := range o.Devices() {
-		if d.IMEI == imei {
-			return d, true
+// presences are who is known.
+type presences []device.Presence
+
+func (all presences) Find(_ context.Context, imei string) (device.Presence, bool, error) {
+	for _, p := range all {
+		if p.IMEI == imei {
+			return p, true, nil
 		}
 	}
-	return command.Device{}, false
+	return device.Presence{}, false, nil
 }
 
-func (o oracle) Devices() iter.Seq[command.Device] { return slices.Values(o.connected) }
+func (all presences) List(_ context.Context, q device.Query) (page []device.Presence, next string, err error) {
+	for _, p := range all {
+		if q.State.Has(&p) {
+			page = append(page, p)
+		}
+	}
+	return page, "", nil
+}
 
 // serveAdmin runs the API of the oracle, and returns its address.
 func serveAdmin(t *testing.T, o oracle, token string) string {
@@ -72,7 +82,7 @@ func serveAdmin(t *testing.T, o oracle, token string) string {
 		t.Fatal(err)
 	}
 	o.kept = &sync.Map{}
-	s := admin.NewServer(admin.Options{Commands: o, Devices: o, Token: token, Logger: slog.New(slog.DiscardHandler)})
+	s := admin.NewServer(admin.Options{Commands: o, Devices: o.known, Token: token, Logger: slog.New(slog.DiscardHandler)})
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close(t.Context()) })
 	return l.Addr().String()
@@ -235,36 +245,53 @@ func TestNobodyToAsk(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	at := time.Date(2026, 11, 22, 10, 12, 1, 0, time.UTC)
-	address := serveAdmin(t, oracle{connected: []command.Device{
-		{IMEI: "9", Since: at, Remote: "198.51.100.7:40312", Transport: "tcp", LastSeen: at},
-		{IMEI: oneIMEI, Since: at, Remote: "[2001:db8::1]:1", Transport: "tcp", Codec: "8E", Frames: 120, Records: 371,
-			LastSeen: at, Model: "FMB120"},
+	at := device.Time{Time: time.Date(2026, 11, 22, 10, 12, 1, 0, time.UTC)}
+	address := serveAdmin(t, oracle{known: presences{
+		{IMEI: oneIMEI, Connected: true, Instance: "gate-1", ConnectedAt: at, Address: "[2001:db8::1]:1", Transport: "tcp",
+			Codec: "8E", Frames: 120, Records: 371, LastSeen: at, Model: "FMB120"},
+		{IMEI: "7", Instance: "gate-2", ConnectedAt: at, Address: "192.0.2.1:1", Transport: "udp", LastSeen: at,
+			CloseReason: "idle_timeout", ClosedAt: at, Model: "\x1b[31m"},
+		{IMEI: "8", Instance: "gate-3", ConnectedAt: at, Address: "192.0.2.1:1", Transport: "tcp", LastSeen: at,
+			InstanceLost: at},
+		{IMEI: "9", Connected: true, ConnectedAt: at, Address: "198.51.100.7:40312", Transport: "tcp", LastSeen: at},
 	}}, "")
+	const (
+		when  = "2026-11-22T10:12:01Z"
+		one   = oneIMEI + " connected gate-1 " + when + " [2001:db8::1]:1 tcp 8E 120 371 " + when + " FMB120\n"
+		seven = "7 idle_timeout gate-2 " + when + " 192.0.2.1:1 udp - 0 0 " + when + ` \x1b[31m` + "\n"
+		eight = "8 instance lost gate-3 " + when + " 192.0.2.1:1 tcp - 0 0 " + when + " -\n"
+		nine  = "9 connected - " + when + " 198.51.100.7:40312 tcp - 0 0 " + when + " -\n"
+		head  = "IMEI STATE INSTANCE SINCE REMOTE TRANSPORT CODEC FRAMES RECORDS LAST SEEN MODEL\n"
+	)
 	for _, c := range []struct {
 		args []string
 		code int
 		out  string
 	}{
-		{nil, 0, "IMEI             SINCE                 REMOTE              TRANSPORT  CODEC  FRAMES  RECORDS  " +
-			"LAST SEEN             MODEL\n" +
-			"356307042441013  2026-11-22T10:12:01Z  [2001:db8::1]:1     tcp        8E     120     371      " +
-			"2026-11-22T10:12:01Z  FMB120\n" +
-			"9                2026-11-22T10:12:01Z  198.51.100.7:40312  tcp        -      0       0        " +
-			"2026-11-22T10:12:01Z  -\n"},
-		{[]string{"--imei", "9", "--json"}, 0,
-			`{"imei":"9","since":"2026-11-22T10:12:01.000Z","remote":"198.51.100.7:40312","transport":"tcp",` +
-				`"frames":0,"records":0,"last_seen":"2026-11-22T10:12:01.000Z"}` + "\n"},
-		{[]string{"--imei", "8"}, 1, ""},
+		{nil, 0, head + one + nine},
+		{[]string{"--state", "gone"}, 0, head + seven + eight},
+		{[]string{"--all"}, 0, head + one + seven + eight + nine},
+		{[]string{"--imei", "7"}, 1, head},
+		{[]string{"--imei", "7", "--all"}, 0, head + seven},
+		{[]string{"--imei", "6", "--all"}, 1, head},
+		{[]string{"--state", "away"}, 2, ""},
 		{[]string{"9"}, 2, ""},
 	} {
 		code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": address}, "",
 			append([]string{"devices"}, c.args...)...)
-		if code != c.code || out != c.out {
-			t.Errorf("%v: exit code %d\n%s%s", c.args, code, out, errOut)
+		if got := columns.ReplaceAllString(out, " "); code != c.code || got != c.out {
+			t.Errorf("%v: exit code %d\n%s\nwant\n%s%s", c.args, code, got, c.out, errOut)
 		}
 	}
+	code, out, errOut := execute(t, map[string]string{"ADMIN_ADDRESS": address}, "", "devices", "--imei", "9", "--json")
+	var p device.Presence
+	if err := json.Unmarshal([]byte(out), &p); code != 0 || err != nil || p.IMEI != "9" || !p.ConnectedAt.Equal(at.Time) {
+		t.Errorf("exit code %d: %s%s", code, out, errOut)
+	}
 }
+
+// columns are set apart by two spaces and more.
+var columns = regexp.MustCompile(`  +`)
 
 // Two servers on one machine, of which neither says where its API is to be: the second one has none, and serves
 // devices.

@@ -137,7 +137,7 @@ func TestTLSBesidePlain(t *testing.T) {
 		c.device.MustLogin(imei)
 		sendOne(c.device, recordTime)
 		d := s.device(imei)
-		if local := c.device.Conn.LocalAddr().String(); d.Transport != c.transport || d.Remote != local || d.Records != 1 {
+		if local := c.device.Conn.LocalAddr().String(); d.Transport != c.transport || d.Address != local || d.Records != 1 {
 			t.Errorf("%s of %s over %s is shown as %+v", imei, local, c.transport, d)
 		}
 	}

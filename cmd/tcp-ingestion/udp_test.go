@@ -101,7 +101,7 @@ func TestUDPOnAllAddresses(t *testing.T) {
 	for i, host := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 		imei := fmt.Sprintf("35630704244102%d", i)
 		from := exchangeDatagram(t, netip.MustParseAddrPort(net.JoinHostPort(host, port)), imei)
-		if d := s.device(imei); !strings.HasSuffix(d.Remote, fmt.Sprint(":", from)) || d.Transport != "udp" {
+		if d := s.device(imei); !strings.HasSuffix(d.Address, fmt.Sprint(":", from)) || d.Transport != "udp" {
 			t.Errorf("the device at port %d is shown as %+v", from, d)
 		}
 	}

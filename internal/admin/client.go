@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 )
 
 // noAnswer is the error of a server that took the request and has not answered in time.
@@ -146,49 +147,74 @@ func (c *Client) Commands(
 	return list, err
 }
 
-// Devices are those connected to the server, by IMEI; only one of them if imei is not empty. An error is the last.
-func (c *Client) Devices(ctx context.Context, imei string) iter.Seq2[Device, error] {
-	return func(yield func(Device, error) bool) {
-		path := "/v1/devices"
+// Devices are those of the state at all instances, by IMEI; only one of them if imei is not empty. An error is the
+// last. It is an [Incomplete] if all that is missing is what other instances know.
+func (c *Client) Devices(ctx context.Context, imei string, state device.State) iter.Seq2[device.Presence, error] {
+	return func(yield func(device.Presence, error) bool) {
+		q := url.Values{"state": {string(state)}}
 		if imei != "" {
-			path += "?imei=" + url.QueryEscape(imei)
+			q.Set("imei", imei)
 		}
-		response, err := c.send(ctx, http.MethodGet, path, nil, 0)
+		response, err := c.send(ctx, http.MethodGet, "/v1/devices?"+q.Encode(), nil, 0)
 		if err != nil {
-			yield(Device{}, err)
+			yield(device.Presence{}, err)
 			return
 		}
 		defer response.Body.Close()
-		if err := eachDevice(response.Body, func(d Device) bool { return yield(d, nil) }); err != nil {
-			yield(Device{}, fmt.Errorf("not this API: %w", err))
+		stopped := false
+		missing, err := eachDevice(response.Body, func(p device.Presence) bool {
+			stopped = !yield(p, nil)
+			return !stopped
+		})
+		switch {
+		case stopped:
+		case err != nil:
+			yield(device.Presence{}, fmt.Errorf("not this API: %w", err))
+		case missing != "":
+			yield(device.Presence{}, Incomplete(missing))
 		}
 	}
 }
 
-// eachDevice reads {"devices":[…]} one by one until fn has enough.
-func eachDevice(body io.Reader, fn func(Device) bool) error {
+// Incomplete says why what other instances know is missing.
+type Incomplete string
+
+func (i Incomplete) Error() string { return string(i) }
+
+// eachDevice reads {"devices":[…],"incomplete":…} one by one until fn has enough.
+func eachDevice(body io.Reader, fn func(device.Presence) bool) (incomplete string, err error) {
 	decoder := json.NewDecoder(body)
 	for _, want := range []json.Token{json.Delim('{'), "devices", json.Delim('[')} {
 		if got, err := decoder.Token(); err != nil {
-			return err
+			return "", err
 		} else if got != want {
-			return fmt.Errorf("not a list of devices: %v where %v should be", got, want)
+			return "", fmt.Errorf("not a list of devices: %v where %v should be", got, want)
 		}
 	}
 	for decoder.More() {
-		var d Device
-		if err := decoder.Decode(&d); err != nil {
-			return err
+		var p device.Presence
+		if err := decoder.Decode(&p); err != nil {
+			return "", err
 		}
-		if !fn(d) {
-			return nil
+		if !fn(p) {
+			return "", nil
 		}
 	}
-	_, err := decoder.Token() // the end of the list, without which it is cut off
+	_, err = decoder.Token() // the end of the list, without which it is cut off
+	for err == nil {
+		var name json.Token
+		if name, err = decoder.Token(); err != nil || name == json.Delim('}') {
+			break
+		}
+		var value string
+		if err = decoder.Decode(&value); name == "incomplete" {
+			incomplete = value
+		}
+	}
 	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+		err = io.ErrUnexpectedEOF
 	}
-	return err
+	return incomplete, err
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte, wait time.Duration, into any) error {

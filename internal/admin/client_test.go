@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 )
 
 func TestClientAddresses(t *testing.T) {
@@ -60,16 +61,16 @@ func TestClient(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	found := 0
-	for d, err := range c.Devices(t.Context(), "") {
-		if err != nil || d.IMEI != present || d.Since.IsZero() {
+	for d, err := range c.Devices(t.Context(), "", device.StateConnected) {
+		if err != nil || d.IMEI != present || d.ConnectedAt.IsZero() {
 			t.Errorf("%+v, %v", d, err)
 		}
 		found++
 	}
-	for d, err := range c.Devices(t.Context(), absent) {
+	for d, err := range c.Devices(t.Context(), absent, device.StateConnected) {
 		t.Errorf("%+v, %v", d, err)
 	}
-	for _, err := range clientOf(t, s.address, "another token").Devices(t.Context(), "") {
+	for _, err := range clientOf(t, s.address, "another token").Devices(t.Context(), "", device.StateConnected) {
 		if !errors.As(err, &p) || p.Status != 401 {
 			t.Error(err)
 		}
@@ -110,6 +111,7 @@ func TestNotThisAPI(t *testing.T) {
 		{200, "<html>", "not this API"},
 		{200, `{"records":[]}`, "not a list"},
 		{200, `{"devices":[{"imei":"1"}`, io.ErrUnexpectedEOF.Error()},
+		{200, `{"devices":[{"imei":"1"}],"next":"1"`, io.ErrUnexpectedEOF.Error()},
 		{404, "404 page not found", "not this API: 404 Not Found: 404 page"},
 		{302, "", "not this API: 302"},
 	} {
@@ -118,7 +120,7 @@ func TestNotThisAPI(t *testing.T) {
 			io.WriteString(w, c.body)
 		}))
 		var last error
-		for _, err := range clientOf(t, server.URL, "").Devices(t.Context(), "") {
+		for _, err := range clientOf(t, server.URL, "").Devices(t.Context(), "", device.StateConnected) {
 			last = err
 		}
 		server.Close()

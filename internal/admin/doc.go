@@ -111,19 +111,62 @@
 //
 // # The devices
 //
-//	GET /v1/devices          those connected to this instance now, by IMEI; ?imei= one of them, if it is there
-//	GET /v1/devices/{imei}   one of them, or 404
+//	GET /v1/devices          those connected now, by IMEI, and with ?state=gone or ?state=all others; ?imei= one of them
+//	GET /v1/devices/{imei}   one of them, also if it has left long ago; 404 if it was never seen
 //
-//	$ curl http://127.0.0.1:9091/v1/devices
-//	200 {"devices":[{"imei":"356307042441013","since":"2026-11-22T10:12:01.512Z","remote":"198.51.100.7:40312",
-//	     "transport":"tcp","codec":"8E","frames":120,"records":371,
-//	     "last_seen":"2026-11-22T10:59:58.020Z","model":"FMB120"}]}
+// Where there is a control Redis they are those of all instances. With ?limit=, 1000 at most, a list is a page: next is
+// the cursor of the next one, ?cursor=, and missing on the last. A page may have less devices than asked for.
+//
+//	$ curl 'http://127.0.0.1:9091/v1/devices?state=all&limit=1'
+//	200 {"devices":[{"imei":"356307042441013","connected":true,"instance":"one",
+//	     "instance_run":"2026-11-22T10:12:01.512Z","transport":"tcp","remote":"198.51.100.7:40312",
+//	     "since":"2026-11-22T10:12:01.512Z","codec":"8E","frames":120,"records":371,
+//	     "first_seen":"2026-11-22T10:12:01.512Z","last_seen":"2026-11-22T11:12:01.512Z","model":"FMB120",
+//	     "login":{"at":"2026-11-22T10:12:01.512Z","answer":"accepted","remote":"198.51.100.7:40312"},
+//	     "logins":1,"taken_over":0,
+//	     "counts":{"stored":371,"duplicate":0,"dead_lettered":0,"refused":0,"messages":0,"empty_frames":0,"wrong_crc":0},
+//	     "counts_since_stored":{"stored":0,…},"last_stored":"2026-11-22T11:12:01.512Z",
+//	     "last_record":{"timestamp":"2026-11-22T11:12:01.512Z","fix":"ok","latitude_1e7":546674250,
+//	     "longitude_1e7":252560283,"speed":42}}],"next":"356307042441013"}
+//
+//	$ curl http://127.0.0.1:9091/v1/devices/356307042441015
+//	200 {"imei":"356307042441015","connected":false,"closed_at":"2026-11-22T11:12:01.512Z",
+//	     "close_reason":"peer_closed",…}
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441014
-//	404 {"error":"the device is not connected to this instance"}
+//	404 {"error":"the device was never seen"}
 //
-// frames and records are those acknowledged on this connection; codec is missing before the first of them, and model
-// if the device was never asked for it.
+// The connection is the last one, which may be open still:
+//
+//	instance, instance_run   where, and when that process began
+//	instance_lost            when the instance was last heard of that the device was connected to, if it has died
+//	transport, remote        tcp, tls or udp; address and port
+//	since                    its login
+//	closed_at, close_reason  its end: docs/reference/close-reasons.md
+//	codec, frames, records   of its last frame of records; those acknowledged on it
+//
+// The device:
+//
+//	first_seen, last_seen    by this service, for as long as it remembers the device; a whole frame, or a login
+//	model, firmware, family  as its owner's map, its answer to getver or its elements say
+//	claimed                  only datagrams say so: anybody can send one in its name
+//	datagrams                what they have done in its name beside its connections, as such an object
+//	login                    the last one in its name, whoever it was: at, remote, answer (accepted, delayed, rejected),
+//	                         reason (not_listed, certificate, backoff), delay_ms
+//	logins, logins_rejected  how many; the latter at this instance since it began
+//	taken_over, take_overs   connections that ended because of a newer one of the device; the last eight: at, from, by
+//	                         (not if that is at another instance) and instance. Two devices with one IMEI do so in turn
+//	counts                   records by what has become of them: stored, duplicate, dead_lettered, refused (and sent
+//	                         again by the device; refused_reason is the last one); messages stored; frames without a
+//	                         record (empty_frames), with a wrong_crc
+//	counts_since_stored      the same since the frame of last_stored, when a record was stored that was new
+//	last_record              of the last frame that was stored, the latest: timestamp, fix (ok, stale, none), clock
+//	                         (future, unset), latitude_1e7 and longitude_1e7 in 1e-7 degree, speed in km/h
+//	last_error               what was wrong last: at, cause (crc, cut_off, malformed, …), text, first (up to 64 bytes
+//	                         of the frame, in base64)
+//	incomplete               why what other instances know is missing, if the control Redis does not answer
+//
+// What is only counted may be five minutes old if the device is at another instance.
 //
 // # Last records, dead letters
 //

@@ -1,18 +1,12 @@
 package admin
 
 import (
-	"time"
-
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 )
 
 // Time is a moment as the API writes it: RFC 3339, UTC, with milliseconds.
-type Time struct{ time.Time }
-
-// MarshalJSON implements [json.Marshaler].
-func (t Time) MarshalJSON() ([]byte, error) {
-	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
-}
+type Time = device.Time
 
 // Entry is a command with what has become of it; see [command.Entry].
 type Entry struct {
@@ -57,8 +51,8 @@ func waitsFor(e *command.Entry) string {
 func entryOf(e *command.Entry) *Entry {
 	j := &Entry{
 		ID: e.ID, IMEI: e.IMEI, State: e.State, Codec: int(e.Codec), TimeoutMS: e.Timeout.Milliseconds(),
-		CreatedAt: Time{e.Created}, ExpiresAt: Time{e.Expires}, Idempotent: e.Idempotent, Attempts: e.Attempts,
-		SentAt: Time{e.SentAt}, FinishedAt: Time{e.FinishedAt}, Reason: e.Reason, Instance: e.Instance,
+		CreatedAt: Time{Time: e.Created}, ExpiresAt: Time{Time: e.Expires}, Idempotent: e.Idempotent, Attempts: e.Attempts,
+		SentAt: Time{Time: e.SentAt}, FinishedAt: Time{Time: e.FinishedAt}, Reason: e.Reason, Instance: e.Instance,
 		WaitsFor: waitsFor(e), NotPlain: command.NotPlain(e.Payload),
 	}
 	j.Payload, j.Encoding = command.EncodePayload(e.Payload)
@@ -69,22 +63,8 @@ func entryOf(e *command.Entry) *Entry {
 	return j
 }
 
-// Device is a device that is connected now; see [command.Device].
+// Device is what is known of a device.
 type Device struct {
-	IMEI      string `json:"imei"`
-	Since     Time   `json:"since"`
-	Remote    string `json:"remote"`
-	Transport string `json:"transport"`
-	Codec     string `json:"codec,omitempty"`
-	Frames    uint64 `json:"frames"`
-	Records   uint64 `json:"records"`
-	LastSeen  Time   `json:"last_seen"`
-	Model     string `json:"model,omitempty"`
-}
-
-func deviceOf(d *command.Device) *Device {
-	return &Device{
-		IMEI: d.IMEI, Since: Time{d.Since}, Remote: d.Remote, Transport: d.Transport, Codec: d.Codec,
-		Frames: d.Frames, Records: d.Records, LastSeen: Time{d.LastSeen}, Model: d.Model,
-	}
+	device.Presence
+	Incomplete string `json:"incomplete,omitempty"` // why what other instances know is missing, if it is
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"iter"
 	"log/slog"
 	"maps"
 	"net"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -140,26 +140,51 @@ func (m *memory) Await(ctx context.Context, known command.Entry) (command.Entry,
 	}
 }
 
-// fleet is who is connected.
-type fleet []command.Device
-
-func (f fleet) Device(imei string) (command.Device, bool) {
-	for d := range f.Devices() {
-		if d.IMEI == imei {
-			return d, true
-		}
-	}
-	return command.Device{}, false
+// fleet is who is known, by IMEI. away is the error of a store that does not answer.
+type fleet struct {
+	known []device.Presence
+	away  error
 }
 
-func (f fleet) Devices() iter.Seq[command.Device] { return slices.Values(f) }
-
-func device(imei string) command.Device {
-	at := time.Date(2026, 11, 22, 10, 12, 1, 512_000_000, time.UTC)
-	return command.Device{
-		IMEI: imei, Since: at, Remote: "198.51.100.7:40312", Transport: "tcp", Codec: "8E", Frames: 120, Records: 371,
-		LastSeen: at.Add(time.Hour), Model: "FMB120",
+func (f fleet) Find(_ context.Context, imei string) (device.Presence, bool, error) {
+	for _, p := range f.known {
+		if p.IMEI == imei {
+			return p, true, f.away
+		}
 	}
+	return device.Presence{}, false, f.away
+}
+
+func (f fleet) List(_ context.Context, q device.Query) (page []device.Presence, next string, err error) {
+	for _, p := range f.known {
+		if p.IMEI > q.After && q.State.Has(&p) {
+			page = append(page, p)
+		}
+		if len(page) == q.Limit {
+			return page, p.IMEI, f.away
+		}
+	}
+	return page, "", f.away
+}
+
+// connected is a device that is connected.
+func connected(imei string) device.Presence {
+	at := device.Time{Time: time.Date(2026, 11, 22, 10, 12, 1, 512_000_000, time.UTC)}
+	later := device.Time{Time: at.Add(time.Hour)}
+	return device.Presence{
+		IMEI: imei, Connected: true, Instance: "one", InstanceRun: at, Transport: "tcp", Address: "198.51.100.7:40312",
+		ConnectedAt: at, Codec: "8E", Frames: 120, Records: 371, FirstSeen: at, LastSeen: later, Model: "FMB120",
+		Login:  device.Login{At: at, Answer: device.LoginAccepted, Address: "198.51.100.7:40312"},
+		Logins: 1, Counts: device.Counts{Stored: 371}, LastStored: later,
+		LastRecord: &device.LastRecord{Timestamp: later, Fix: "ok", Latitude: 546674250, Longitude: 252560283, Speed: 42},
+	}
+}
+
+// gone is one that has left.
+func gone(imei string) device.Presence {
+	p := connected(imei)
+	p.Connected, p.ClosedAt, p.CloseReason = false, p.LastSeen, "peer_closed"
+	return p
 }
 
 // calm is a service that does well.
@@ -193,7 +218,7 @@ func start(t *testing.T, o Options) *running {
 	r := &running{t: t, memory: newMemory(), log: testkit.NewLog(t)}
 	o.Commands, o.Logger = r.memory, slog.New(slog.NewTextHandler(r.log, nil))
 	if o.Devices == nil {
-		o.Devices = fleet{device(present)}
+		o.Devices = fleet{known: []device.Presence{connected(present), gone("356307042441015")}}
 	}
 	if o.Overview == nil {
 		o.Overview = calm{}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"iter"
 	"log/slog"
 	"maps"
 	"net"
@@ -34,12 +33,6 @@ type Commands interface {
 	Cancel(ctx context.Context, id string) (command.Entry, error)
 	// Await returns the command when it has its final state, or with ctx's error as it is. e is how it was known last.
 	Await(ctx context.Context, e command.Entry) (command.Entry, error)
-}
-
-// Devices are those connected to this instance now: all in any order, or one.
-type Devices interface {
-	Devices() iter.Seq[command.Device]
-	Device(imei string) (command.Device, bool)
 }
 
 // Overview is the service at a glance.

@@ -232,7 +232,7 @@ func (t *tapStream) begin() {
 	t.w.Header().Set("Content-Type", "text/event-stream")
 	t.w.Header().Set("X-Accel-Buffering", "no") // a proxy in front shall pass on each event at once
 	t.event(eventOpen, map[string]any{"instance": t.Instance, "positions": t.view.Positions,
-		"until": Time{time.Now().Add(t.view.For)}})
+		"until": Time{Time: time.Now().Add(t.view.For)}})
 	t.flush()
 }
 

@@ -58,7 +58,7 @@ func newExplainer(view *TapView, instance string, dictionary func() *meaning.Dic
 
 // packet is the packet with its explanation.
 func (e *explainer) packet(p *tap.Packet) *TapPacket {
-	t := &TapPacket{Time: Time{p.Time}, Instance: e.instance, IMEI: p.IMEI, Transport: p.Transport,
+	t := &TapPacket{Time: Time{Time: p.Time}, Instance: e.instance, IMEI: p.IMEI, Transport: p.Transport,
 		Direction: directionIn, Kind: p.Kind, Outcome: p.Outcome, Reason: p.Reason, Error: p.Error, Stranger: p.Stranger,
 		Size: p.Size, Answer: hex.EncodeToString(p.Answer)}
 	if p.Address.IsValid() {

@@ -14,6 +14,7 @@ type Query struct {
 	State State
 	After string
 	Limit int
+	Here  bool // only what is known to this process
 }
 
 // List returns the devices of all processes that share the store, by IMEI. What datagrams have done in a device's name
@@ -34,14 +35,16 @@ func (m *Memory) List(ctx context.Context, q Query) (page []Presence, next strin
 		found[i] = m.sight(key, now)
 		found[i].kept = kept[key]
 	}
-	err = first(err, m.complete(ctx, found, now))
+	if !q.Here {
+		err = first(err, m.complete(ctx, found, now))
+	}
 	for i := range found {
 		f := &found[i]
 		known := f.known()
 		if !f.isClaimed() {
 			known = m.rejections.addTo(&f.Presence, f.key) || known
 		}
-		if known && (q.State == StateAll || f.Connected == (q.State == StateConnected)) {
+		if known && q.State.Has(&f.Presence) {
 			page = append(page, f.Presence)
 		}
 	}
@@ -50,7 +53,7 @@ func (m *Memory) List(ctx context.Context, q Query) (page []Presence, next strin
 
 // listKept is what the store has, by key.
 func (m *Memory) listKept(ctx context.Context, q Query) (map[string]*Presence, error) {
-	if m.Store == nil {
+	if m.Store == nil || q.Here {
 		return nil, nil
 	}
 	kept, err := m.Store.List(ctx, q.State, q.After, q.Limit)

@@ -49,6 +49,9 @@ const (
 	StateGone      State = "gone"
 )
 
+// Has reports whether the device is in the state.
+func (s State) Has(p *Presence) bool { return s == StateAll || p.Connected == (s == StateConnected) }
+
 // State is the state of what is kept, empty if it has no presence.
 func (k *Kept) State() State {
 	switch {
