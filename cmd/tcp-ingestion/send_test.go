@@ -258,7 +258,7 @@ func TestDevices(t *testing.T) {
 	const (
 		when  = "2026-11-22T10:12:01Z"
 		one   = oneIMEI + " connected gate-1 " + when + " [2001:db8::1]:1 tcp 8E 120 371 " + when + " FMB120\n"
-		seven = "7 idle_timeout gate-2 " + when + " 192.0.2.1:1 udp - 0 0 " + when + ` \x1b[31m` + "\n"
+		seven = "7 idle_timeout gate-2 " + when + " 192.0.2.1:1 udp - 0 0 " + when + ` \u001b[31m` + "\n"
 		eight = "8 instance lost gate-3 " + when + " 192.0.2.1:1 tcp - 0 0 " + when + " -\n"
 		nine  = "9 connected - " + when + " 198.51.100.7:40312 tcp - 0 0 " + when + " -\n"
 		head  = "IMEI STATE INSTANCE SINCE REMOTE TRANSPORT CODEC FRAMES RECORDS LAST SEEN MODEL\n"
