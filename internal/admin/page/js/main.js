@@ -20,7 +20,6 @@ const content = document.getElementById("content");
 let shown = new AbortController();
 
 function show() {
-  if (location.hash === "#content") return; // the way round the head of the page
   shown.abort();
   shown = new AbortController();
   trouble("");
@@ -98,6 +97,10 @@ function theme(next) {
 
 theme(themes.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");
 document.addEventListener("signed-out", signIn);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the hash says which view it is
+  content.focus();
+});
 document.getElementById("sign-out").addEventListener("click", () => {
   token.clear();
   show();
