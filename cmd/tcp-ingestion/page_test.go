@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -36,21 +37,38 @@ func TestOperatorsPage(t *testing.T) {
 	v.signIn()
 	d := v.seeDeviceAppear()
 	v.command(d)
+	v.tap(d)
 	v.doors()
 	v.themes()
-	v.wantNoComplaint(v.origin, "&explain=text", "/v1/strangers", "/v1/devices/"+otherDevice, "/v1/deadletters/2/replay")
+	v.wantNoComplaint(v.origin, "/v1/strangers", "401 (Unauthorized) "+v.origin+"v1/status", "/v1/devices/"+otherDevice,
+		"/v1/deadletters/2/replay")
+	v.wantReadOnlyWithoutToken()
+}
+
+// wantReadOnlyWithoutToken looks at another server, which has no token.
+func (v *tour) wantReadOnlyWithoutToken() {
+	v.t.Helper()
+	s := startServer(v.t, embeddedStore(v.t).settings)
+	d := s.connect(shownDevice)
+	defer d.Close()
+	v.open("http://" + s.admin + "/#/devices/" + shownDevice)
+	v.waitText("p", "Read-only")
+	v.waitText("section", "Commands")
+	v.waitGone("form")
 }
 
 func (v *tour) signIn() {
 	v.t.Helper()
 	v.open(v.origin)
 	v.waitText("h1", "Sign in")
+	v.fill("#token", "wrong")
+	v.waitText("p", "The token is wrong")
 	v.fill("#token", pageToken)
 	v.waitText("section", "Ready")
 	v.waitText("section", "Every record fsynced before its ACK")
 }
 
-// seeDeviceAppear has a device log in, and looks at it.
+// seeDeviceAppear has a device log in while the list is open, filters, and looks at the device.
 func (v *tour) seeDeviceAppear() *testkit.Tracker {
 	v.t.Helper()
 	d := v.server.connect(shownDevice)
@@ -88,6 +106,44 @@ func (v *tour) command(d *testkit.Tracker) {
 	v.waitText("td", "queued")
 	v.click(`[id^="cancel-"]`)
 	v.waitText("td", "cancelled")
+}
+
+// tap watches what comes.
+func (v *tour) tap(d *testkit.Tracker) {
+	v.t.Helper()
+	v.click(`nav a[href="#/traffic"]`)
+	v.click("#positions")
+	v.click("#tap")
+	v.waitText("[role=status]", "Waiting")
+	message := teltonika.Messages{Codec: teltonika.Codec12,
+		Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: []byte(hostile)}}}
+	frame, err := message.AppendFrame(nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	d.Send(frame)
+	v.knock(hostile)
+	v.waitText("summary", "frame of")
+	v.waitText("summary", "malformed")
+	v.waitTrue("they can be opened", `[...document.querySelectorAll("details")].every((d) => d.open = true)`)
+	v.waitText("pre", "onerror=alert(1)")
+	v.picture("traffic")
+	v.click("#tap")
+	v.waitText("[role=status]", "Stopped")
+}
+
+// knock says something that is no login.
+func (v *tour) knock(text string) {
+	v.t.Helper()
+	c, err := net.Dial("tcp", v.server.devices)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(text)); err != nil {
+		v.t.Fatal(err)
+	}
+	c.Read(make([]byte, 1)) // until it is closed
 }
 
 // doors looks at strangers, and shows, replays and deletes dead letters.

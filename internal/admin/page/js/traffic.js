@@ -61,10 +61,11 @@ export function traffic(root, signal, parameters) {
     running = new AbortController();
     signal.addEventListener("abort", () => running?.abort());
     button.textContent = "Stop";
-    say.textContent = "Waiting for packets.";
+    say.textContent = "Opening the tap.";
     try {
       await stream(`/v1/tap?${query}`, running.signal, (event, data) => {
         list.take(event, data);
+        if (event === "open") say.textContent = "Waiting for packets.";
         if (event === "packet") say.textContent = `The newest first, ${kept} at most.`;
       });
       say.textContent = "The tap has ended.";
