@@ -219,6 +219,17 @@ func TestClusterReplicasMissing(t *testing.T) {
 	f := startFleet(t, s.devices, 20, moderate)
 	f.awaitProgress(t, 500)
 	f.end(t)
+	for _, lines := range []struct {
+		least   int
+		command []string
+	}{
+		{len(f.acknowledged()), []string{"redecode"}}, {3, []string{"tail", "--from-start", "--count", "3"}},
+	} {
+		code, out, errOut := execute(t, settings, "", lines.command...)
+		if n := strings.Count(out, "\n"); code != 0 || n < lines.least {
+			t.Errorf("%q: exit code %d, %d lines, want %d: %s", lines.command, code, n, lines.least, errOut)
+		}
+	}
 
 	settings["REDIS_SHARDS"] = "4"
 	code, out, errOut = execute(t, settings, "", "check")

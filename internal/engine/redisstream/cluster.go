@@ -32,6 +32,7 @@ type cluster struct {
 	wake  chan struct{} // somebody was sent elsewhere
 
 	mu    sync.Mutex // one asks at a time
+	asked time.Time  // when that was last
 	known []string   // addresses of the nodes, in the order in which they are asked; those of the URL at first
 	ask   map[string]*redis.Client
 	state clusterState
@@ -81,15 +82,12 @@ func (c *cluster) follow(ctx context.Context) {
 	}
 }
 
-// look asks for the first masters.
+// look asks for the first masters, unless somebody has done so just now.
 func (c *cluster) look(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.seats {
-		if s.present.Load() == nil {
-			c.askNodes(ctx)
-			return
-		}
+	if time.Since(c.asked) >= askNodesEvery {
+		c.askNodes(ctx)
 	}
 }
 
@@ -106,6 +104,7 @@ func (c *cluster) askNodes(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	c.asked = time.Now()
 	c.state = clusterState{asked: len(addresses), replicas: map[string]int{}}
 	var all []clusterNode
 	for _, v := range views {
