@@ -114,6 +114,11 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 	if err != nil {
 		return cli.Exit(fmt.Sprintf("%s does not store: %v", entry.where(c), err), exitFailure)
 	}
+	for _, s := range status.Shards {
+		if s.Err != nil {
+			fmt.Fprintf(out, "warning:    shard %s does not store: %v\n", s.Name, s.Err)
+		}
+	}
 	fmt.Fprintf(out, "records:    %d kept\n", status.Length)
 	for _, name := range slices.Sorted(maps.Keys(status.Groups)) {
 		if n := status.Groups[name].Unread; n >= 0 {

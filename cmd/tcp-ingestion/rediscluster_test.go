@@ -230,6 +230,17 @@ func TestClusterReplicasMissing(t *testing.T) {
 			t.Errorf("%q: exit code %d, %d lines, want %d: %s", lines.command, code, n, lines.least, errOut)
 		}
 	}
+	down := c.Master(shardStream(3))
+	down.Kill()
+	code, out, errOut = execute(t, settings, "", "check")
+	if says := "shard 3 does not store"; code != 0 || !strings.Contains(out, says) || !strings.Contains(out, down.Addr()) {
+		t.Errorf("check without a master: exit code %d, want 0, %q and %s:\n%s%s", code, says, down.Addr(), out, errOut)
+	}
+	if status, body := s.get("/readyz"); status != http.StatusOK {
+		t.Errorf("not ready for the lack of one master: %s", body)
+	}
+	down.Restart()
+	c.AwaitWhole(1)
 
 	settings["REDIS_SHARDS"] = "4"
 	code, out, errOut = execute(t, settings, "", "check")
