@@ -60,6 +60,7 @@ lint: ## format, vet, staticcheck, the workflow and the compose file
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml deploy/compose.transports.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.kafka.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.jetstream.yaml >/dev/null
+	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.sentinel.yaml >/dev/null
 
 .PHONY: test
 test: tools ## all tests, with the race detector
@@ -80,7 +81,7 @@ bench: tools ## all benchmarks, each with its ratio to a limit measured in the s
 
 .PHONY: crash
 crash: tools ## five minutes of each crash test: kill -9 of the server and of redis-server under load; faults of Kafka brokers
-	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze' ./cmd/tcp-ingestion
+	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze|TestHop' ./cmd/tcp-ingestion
 	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestBroker' ./internal/engine/kafka
 
 .PHONY: soak

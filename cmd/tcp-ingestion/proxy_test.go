@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -47,31 +48,51 @@ func TestHaproxyTakesTheExample(t *testing.T) {
 // checks that come in a test's time. It returns where devices connect to, plain and TLS.
 func startHaproxy(t testing.TB, s *server, version string) (plain, secure string) {
 	t.Helper()
+	config := adapted(t, map[string]string{
+		`server one 192\.0\.2\.11:5027`: "server one " + s.devices,
+		`server one 192\.0\.2\.11:5028`: "server one " + s.address("devices-tls"),
+		`    server two .*\n`:           "",
+		`default-server send-proxy-v2`:  "default-server " + version,
+	})
+	plainSocket, plain := listeningSocket(t)
+	secureSocket, secure := listeningSocket(t)
+	runHaproxy(t, config, plainSocket, secureSocket)
+	return plain, secure
+}
+
+// balance runs the example in front of two servers, plain. It returns where devices connect to.
+func balance(t testing.TB, one, two string) (address string) {
+	t.Helper()
+	config := adapted(t, map[string]string{
+		`192\.0\.2\.11:502\d`: one,
+		`192\.0\.2\.12:502\d`: two,
+	})
+	plain, address := listeningSocket(t)
+	secure, _ := listeningSocket(t)
+	runHaproxy(t, config, plain, secure)
+	return address
+}
+
+// adapted is the example with what the patterns match replaced, for sockets that a test hands over and its time.
+func adapted(t testing.TB, replace map[string]string) string {
+	t.Helper()
 	b, err := os.ReadFile(haproxyConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := string(b)
-	for _, r := range []struct{ pattern, with string }{
-		{`bind :::5027 v4v6`, "bind fd@3"},
-		{`bind :::5028 v4v6`, "bind fd@4"},
-		{`server one 192\.0\.2\.11:5027`, "server one " + s.devices},
-		{`server one 192\.0\.2\.11:5028`, "server one " + s.address("devices-tls")},
-		{`    server two .*\n`, ""},
-		{`default-server send-proxy-v2`, "default-server " + version},
-		{`inter 2s`, "inter 20ms"},
-		{`maxconn 200000`, "maxconn 200"},
-	} {
-		pattern := regexp.MustCompile(r.pattern)
+	maps.Copy(replace, map[string]string{
+		`bind :::5027 v4v6`: "bind fd@3", `bind :::5028 v4v6`: "bind fd@4", `inter 2s`: "inter 20ms",
+		`maxconn 200000`: "maxconn 200",
+	})
+	for text, with := range replace {
+		pattern := regexp.MustCompile(text)
 		if !pattern.MatchString(config) {
-			t.Fatalf("%s has no %s", haproxyConfig, r.pattern)
+			t.Fatalf("%s has no %s", haproxyConfig, text)
 		}
-		config = pattern.ReplaceAllLiteralString(config, r.with)
+		config = pattern.ReplaceAllLiteralString(config, with)
 	}
-	plainSocket, plain := listeningSocket(t)
-	secureSocket, secure := listeningSocket(t)
-	runHaproxy(t, config, plainSocket, secureSocket)
-	return plain, secure
+	return config
 }
 
 // runHaproxy runs haproxy with sockets that listen already, and returns what it says.

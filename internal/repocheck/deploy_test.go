@@ -42,6 +42,7 @@ const (
 	transportsPath = "deploy/compose.transports.yaml"
 	kafkaPath      = "deploy/compose.kafka.yaml"
 	jetStreamPath  = "deploy/compose.jetstream.yaml"
+	sentinelPath   = "deploy/compose.sentinel.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
 	workflowPath   = ".gitea/workflows/ci.yaml"
@@ -157,13 +158,37 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// TestComposeSentinel: every kind of service may do no more than it has to, and haproxy's file has the addresses that
+// the instances have.
+func TestComposeSentinel(t *testing.T) {
+	text := contents(t, sentinelPath)
+	kinds := strings.Count(text, "image: ")
+	for _, want := range []string{
+		"restart: unless-stopped", "read_only: true", "cap_drop: [ALL]", `security_opt: ["no-new-privileges:true"]`,
+		"healthcheck:", "nofile:", "stop_grace_period:", "logging: *logging", `user: "`,
+	} {
+		if n := strings.Count(text, want); n != kinds {
+			t.Errorf("%d kinds of services, %d have %s", kinds, n, want)
+		}
+	}
+	if strings.Contains(text, `user: "0`) {
+		t.Error("runs as root")
+	}
+	for _, m := range regexp.MustCompile(`server \w+ (192\.0\.2\.\d+):5027`).FindAllStringSubmatch(
+		contents(t, "deploy/haproxy/haproxy.cfg"), -1) {
+		if !strings.Contains(text, "ipv4_address: "+m[1]) {
+			t.Errorf("no instance has the address %s", m[1])
+		}
+	}
+}
+
 // TestNoSecretsAndNoMovingNames: passwords come from outside, and what is run is named by version or content.
 func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	// A value that does not come from a variable, or that is a variable's default; and a password in an address.
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
 		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
-	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, unitPath,
-		workflowPath} {
+	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, sentinelPath,
+		unitPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)
