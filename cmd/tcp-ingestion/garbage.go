@@ -30,17 +30,22 @@ func boundGarbage(ctx context.Context) {
 		return
 	}
 	for percent := mostGarbage; backoff.Pause(ctx, weighEvery); {
-		if now := garbagePercent(inUse()); now != percent {
-			percent = now
-			debug.SetGCPercent(percent)
-		}
+		percent = allowGarbage(percent)
 	}
+}
+
+// allowGarbage allows as much garbage as is right for the memory in use now, in percent of that, and returns it.
+func allowGarbage(percent int) int {
+	now := garbagePercent(inUse())
+	if now != percent {
+		debug.SetGCPercent(now)
+	}
+	return now
 }
 
 // garbagePercent is how much garbage may gather beside so many bytes in use, in percent of them.
 func garbagePercent(bytes uint64) int {
-	percent := leastGarbage * 100 / max(1, bytes)
-	return int(min(mostGarbage, max(100/garbageShare, percent)))
+	return int(min(mostGarbage, max(100/garbageShare, leastGarbage*100/max(1, bytes))))
 }
 
 // inUse is how many bytes the last collection found in use, stacks included.

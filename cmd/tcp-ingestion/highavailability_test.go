@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -80,9 +81,10 @@ var availableFaults = []struct {
 			}
 		}
 		h.sentinel.Failover()
-		h.sentinel.AwaitMasterOtherThan(master)
+		promoted := h.sentinel.AwaitMasterOtherThan(master)
 		h.sentinel.AwaitReplicas(2)
-		master.Restart()
+		// A server whose settings the sentinels write to its file is a replica when it comes back.
+		master.Restart("--replicaof", fmt.Sprint("127.0.0.1 ", promoted.Port()))
 	}},
 	{"an instance and the master at once", func(h *available) {
 		old := h.sentinel.Master()
