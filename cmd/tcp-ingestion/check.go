@@ -56,7 +56,7 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	if memoryErr != nil {
 		return cli.Exit(memoryErr.Error(), startExitCode(memoryErr))
 	}
-	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, c.LogText)
+	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, logsText(cmd, c.LogFormat))
 	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)

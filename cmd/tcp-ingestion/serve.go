@@ -28,6 +28,10 @@ func serveCommand() *cli.Command {
 // serve waits for signals and for nothing else: whatever reads a file or asks the network runs beside it, so that
 // nothing that hangs keeps the process from stopping.
 func serve(ctx context.Context, cmd *cli.Command) error {
+	return inLogFormat(cmd, serveUntilStopped(ctx, cmd))
+}
+
+func serveUntilStopped(ctx context.Context, cmd *cli.Command) error {
 	begun := beginStart(ctx, cmd)
 	defer begun.cancel()
 	select {
@@ -174,7 +178,7 @@ func newLogger(cmd *cli.Command, c *config.Config) (*slog.Logger, *slog.LevelVar
 	level := new(slog.LevelVar)
 	effective, err := levelInForce(c)
 	level.Set(effective)
-	logger := logging.New(cmd.Root().ErrWriter, level, c.LogText).With("instance", c.InstanceID)
+	logger := logging.New(cmd.Root().ErrWriter, level, logsText(cmd, c.LogFormat)).With("instance", c.InstanceID)
 	slog.SetDefault(logger)
 	if err != nil {
 		logger.Error("log level file not read", "error", err)

@@ -44,13 +44,19 @@ const ModelsInRedis = "redis"
 // defaultAllowList is the key of the Redis set of known devices.
 const defaultAllowList = "devices:allowlist"
 
+// The values of LOG_FORMAT.
+const (
+	LogJSON = "json"
+	LogText = "text"
+)
+
 // Config is a valid set of settings.
 type Config struct {
 	InstanceID string
 	LogLevel   slog.Level
 	// LogLevelFile, if set, holds a level that wins over LogLevel; see ParseLevel.
 	LogLevelFile string
-	LogText      bool
+	LogFormat    string // LogJSON, LogText, or empty: text on a terminal, else JSON
 
 	TeltonikaPort int    // 0 = any free port, negative = off
 	BindAddress   string // addresses separated by commas; empty = all

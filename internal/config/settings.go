@@ -40,11 +40,8 @@ var Settings = []Setting{
 	{Name: "LOG_LEVEL_FILE",
 		Help: "file with the log level in its first line, read at start and at SIGHUP; wins over LOG_LEVEL",
 		set:  func(c *Config, v string) error { c.LogLevelFile = v; return nil }},
-	{Name: "LOG_FORMAT", Default: "json", Help: "json or text",
-		set: func(c *Config, v string) error {
-			c.LogText = v == "text"
-			return oneOf(v, "json", "text")
-		}},
+	{Name: "LOG_FORMAT", Help: "json or text (default text on a terminal, else json)",
+		set: func(c *Config, v string) error { c.LogFormat = v; return oneOf(v, "", LogJSON, LogText) }},
 	{Name: "TELTONIKA_PORT", Default: "5027", Help: "TCP port for devices; 0 takes any free port, off takes none",
 		set: func(c *Config, v string) error { return parseOptionalPort(&c.TeltonikaPort, v) }},
 	{Name: "BIND_ADDRESS", Help: "addresses to listen on for devices, IPv4 or IPv6, separated by commas (default all)",

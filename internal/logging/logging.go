@@ -9,12 +9,13 @@ import (
 // LevelFatal is for what ends the process.
 const LevelFatal = slog.LevelError + 4
 
-// New returns a logger that writes to w, as text or as JSON. Its level may be changed while it is in use.
+// New returns a logger that writes to w, as text or as JSON. Text has colours if w is a [terminal.Writer] to a terminal
+// that has them. The level may be changed while the logger is in use.
 func New(w io.Writer, level slog.Leveler, text bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: replace}
 	var h slog.Handler = slog.NewJSONHandler(w, options)
 	if text {
-		h = slog.NewTextHandler(w, options)
+		h = slog.NewTextHandler(painted(w), options)
 	}
 	return slog.New(newThrottle(h, usualLimits))
 }

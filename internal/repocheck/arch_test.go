@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 		"meaning", "teltonika"},
 	"internal/ops":        {"internal/backoff", "internal/engine", "internal/health", "internal/httpserver"},
 	"internal/config":     {},
-	"internal/logging":    {"internal/limit"},
+	"internal/logging":    {"internal/limit", "internal/terminal"},
 	"internal/systemd":    {},
 	"internal/signals":    {},
 	"internal/terminal":   {},
