@@ -77,6 +77,7 @@ type Server struct {
 	unauthenticated *limit.Table[limit.Bucket] // by address: requests that the token does not allow
 	waiting         chan struct{}              // one for each that waits
 	listing         chan struct{}
+	explaining      chan struct{}   // one for the tap that explains a packet
 	closing         context.Context // ends at Close
 	endWaits        context.CancelFunc
 	tokenHash       [hashSize]byte
@@ -86,6 +87,7 @@ type Server struct {
 func NewServer(o Options) *Server {
 	s := &Server{
 		Options: o, waiting: make(chan struct{}, maxWaiting), listing: make(chan struct{}, maxListings),
+		explaining:      make(chan struct{}, 1),
 		tokenHash:       hash(o.Token),
 		unauthenticated: limit.NewTable[limit.Bucket](unauthenticatedCells),
 	}

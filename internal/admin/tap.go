@@ -216,7 +216,7 @@ func (t *tapStream) run(ctx context.Context) (reason string) {
 			t.event(eventDropped, map[string]uint64{"dropped": dropped})
 		}
 		if p != nil {
-			t.event(eventPacket, explainer.packet(p))
+			t.inTurn(over, func() { t.event(eventPacket, explainer.packet(p)) })
 		} else if dropped == 0 {
 			t.buffer.WriteString(": nothing new\n\n")
 		}
@@ -224,6 +224,23 @@ func (t *tapStream) run(ctx context.Context) (reason string) {
 			return tapLeft
 		}
 	}
+}
+
+// explainShare is which part of one processor explaining may take, one in so many, for all taps together. So it costs
+// devices next to nothing, however many packets come and however large they are.
+const explainShare = 5
+
+// inTurn explains when it is this tap's turn. The next turn comes when the share allows it. It does nothing if ctx ends
+// before.
+func (t *tapStream) inTurn(ctx context.Context, explain func()) {
+	select {
+	case t.explaining <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	began := time.Now()
+	defer func() { time.AfterFunc((explainShare-1)*time.Since(began), func() { <-t.explaining }) }()
+	explain()
 }
 
 // begin writes the header and the first event, so that the reader knows that the tap is open.

@@ -223,6 +223,30 @@ func TestTapEnds(t *testing.T) {
 	}
 }
 
+// TestExplainingHasItsShare: however many packets come, no more are explained than the share allows.
+func TestExplainingHasItsShare(t *testing.T) {
+	p := largeTapped(t)
+	least := time.Hour // that explaining takes
+	for range 20 {
+		began := time.Now()
+		newExplainer(&TapView{Explain: "both"}, "", nil).packet(p)
+		least = min(least, time.Since(began))
+	}
+	hub := tap.NewHub(nil)
+	s := start(t, Options{Tap: hub}).tapWith("explain=both")
+	s.expect(eventOpen)
+	for range 100 {
+		hub.Offer(p)
+	}
+	began := time.Now()
+	for range 100 {
+		s.packet()
+	}
+	if took, least := time.Since(began), (100-1)*(explainShare-1)*least; took < least {
+		t.Errorf("100 packets came within %v, want %v at least", took, least)
+	}
+}
+
 // TestTapsThatDoNotRead: as many readers as there may be that take nothing hold up neither who offers packets nor the
 // stop, and keep a bounded memory. One more is told so.
 func TestTapsThatDoNotRead(t *testing.T) {

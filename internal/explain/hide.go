@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -39,8 +40,16 @@ func (w *walker) isCommand() bool {
 
 // isPlace reports whether the element says where the device is, on any of the families that it may be of.
 func (e *element) isPlace() bool {
-	v, _ := e.decode()
-	return isPlace(v.Name) || slices.ContainsFunc(e.readings(), func(r reading) bool { return isPlace(r.value.Name) })
+	if e.reader == nil {
+		return false
+	}
+	means := func(d *meaning.Definition) bool { return isPlace(d.Name) }
+	if slices.ContainsFunc(e.reader.Definitions(e.id, e.width()), means) {
+		return true
+	}
+	return slices.ContainsFunc(e.reader.Candidates(), func(f meaning.Family) bool {
+		return slices.ContainsFunc(e.reader.Dictionary().Lookup(f, e.reader.Model(), e.id, e.width()), means)
+	})
 }
 
 // isPlace goes by the name of a signal: coordinates, and the cells of the mobile network.
@@ -117,7 +126,7 @@ func (p *Packet) hideIn(o *dataObject) {
 // Hex is the packet in hex, with two dots for each byte that is hidden, and how many those are.
 func (p *Packet) Hex() (text string, hidden int) {
 	var all strings.Builder
-	p.Annotate(func(f Field) {
+	p.annotate(true, func(f Field) {
 		all.WriteString(strings.Join(hexOf(f.Raw, f.Hidden), ""))
 		hidden += f.Hidden
 	})

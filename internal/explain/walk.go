@@ -23,8 +23,11 @@ type Field struct {
 }
 
 // Annotate calls visit for each field of the packet, in the order of the bytes.
-func (p *Packet) Annotate(visit func(Field)) {
-	w := &walker{packet: p, limit: len(p.Raw), pending: slices.Clone(p.problems), visit: p.hiding(visit)}
+func (p *Packet) Annotate(visit func(Field)) { p.annotate(false, visit) }
+
+// annotate does it, in silence without values and elements' names.
+func (p *Packet) annotate(silent bool, visit func(Field)) {
+	w := &walker{packet: p, limit: len(p.Raw), pending: slices.Clone(p.problems), visit: p.hiding(visit), silent: silent}
 	switch p.Kind {
 	case KindKeepAlive:
 		w.take("keep-alive", 1, nil)
@@ -56,6 +59,7 @@ type walker struct {
 	stopped bool    // a field did not fit: nothing up to limit can be told apart
 	pending []error // the packet's problems that no field has told yet
 	visit   func(Field)
+	silent  bool
 	place   bool // the element at hand says where the device is
 
 	entry entry // of the data field
@@ -71,7 +75,7 @@ func (w *walker) take(name string, size int, describe func([]byte) string) []byt
 	}
 	b := w.packet.Raw[w.pos : w.pos+size]
 	f := Field{Offset: w.packet.Offset + w.pos, Raw: b, Depth: w.depth, Name: name, place: w.isPlace(name)}
-	if describe != nil {
+	if describe != nil && !w.silent {
 		f.Value = describe(b)
 	}
 	f.Problem = w.problemAt(f.Offset, size)

@@ -159,7 +159,9 @@ func (w *walker) elementMeaning(f teltonika.Field, head int) (name string, descr
 	e := element{uint16(uintOf(id)), f.Group, f.Bytes, w.packet.reader}
 	name = strconv.Itoa(int(e.id))
 	if codec, _ := w.packet.Codec(); codec != teltonika.Codec7 {
-		name, w.place = e.name(), e.isPlace()
+		if w.place = w.packet.private && e.isPlace(); !w.silent {
+			name = e.name()
+		}
 	}
 	return name, func([]byte) string { return e.text() }
 }

@@ -27,8 +27,8 @@ const (
 	maxErrorLen = 500     // bytes
 )
 
-// rate is how many packets a tap shows: more than anybody can read, and so few that explaining them costs the devices
-// no processor time worth speaking of.
+// rate is how many packets a tap takes: more than anybody can read, and so few that copying them costs nothing worth
+// speaking of.
 var rate = limit.PerSecond(500, maxPackets)
 
 // ErrTooMany says that there are MaxTaps already.
