@@ -124,7 +124,8 @@
 //	     "first_seen":"2026-11-22T10:12:01.512Z","last_seen":"2026-11-22T11:12:01.512Z","model":"FMB120",
 //	     "login":{"at":"2026-11-22T10:12:01.512Z","answer":"accepted","remote":"198.51.100.7:40312"},
 //	     "logins":1,"taken_over":0,
-//	     "counts":{"stored":371,"duplicate":0,"dead_lettered":0,"refused":0,"messages":0,"empty_frames":0,"wrong_crc":0},
+//	     "counts":{"stored":371,"duplicate":0,"dead_lettered":0,"refused":0,"messages":0,"empty_frames":0,
+//	     "repeated_frames":0,"wrong_crc":0},
 //	     "counts_since_stored":{"stored":0,…},"last_stored":"2026-11-22T11:12:01.512Z",
 //	     "last_record":{"timestamp":"2026-11-22T11:12:01.512Z","fix":"ok","latitude_1e7":546674250,
 //	     "longitude_1e7":252560283,"speed":42}}],"next":"356307042441013"}
@@ -158,7 +159,7 @@
 //	                         (not if that is at another instance) and instance. Two devices with one IMEI do so in turn
 //	counts                   records by what has become of them: stored, duplicate, dead_lettered, refused (and sent
 //	                         again by the device; refused_reason is the last one); messages stored; frames without a
-//	                         record (empty_frames), with a wrong_crc
+//	                         record (empty_frames), with duplicates only (repeated_frames), with a wrong_crc
 //	counts_since_stored      the same since the frame of last_stored, when a record was stored that was new
 //	last_record              of the last frame that was stored, the latest: timestamp, fix (ok, stale, none), clock
 //	                         (future, unset), latitude_1e7 and longitude_1e7 in 1e-7 degree, speed in km/h

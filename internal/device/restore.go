@@ -99,6 +99,7 @@ func (c Counts) over(before, now Counts) Counts {
 		Refused:      over(c.Refused, before.Refused, now.Refused), RefusedReason: reason,
 		Messages:    over(c.Messages, before.Messages, now.Messages),
 		EmptyFrames: over(c.EmptyFrames, before.EmptyFrames, now.EmptyFrames),
+		Repeated:    over(c.Repeated, before.Repeated, now.Repeated),
 		WrongCRC:    over(c.WrongCRC, before.WrongCRC, now.WrongCRC),
 	}
 }

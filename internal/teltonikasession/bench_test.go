@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -98,4 +101,29 @@ func (d *benchDevice) exchange(b *testing.B) {
 	if _, err := io.ReadFull(d.conn, d.answer[:]); err != nil || !bytes.Equal(d.answer[:], benchACK) {
 		b.Fatalf("answer %x, %v", d.answer, err)
 	}
+}
+
+// BenchmarkPresence is what it costs to remember what became of a frame, and how much that is of a frame's exchange.
+func BenchmarkPresence(b *testing.B) {
+	d := newBenchDevice(b, benchService(b), teltonika.Codec8E)
+	const frames = 20_000
+	begin := time.Now()
+	for range frames {
+		d.exchange(b)
+	}
+	exchange := time.Since(begin) / frames
+
+	o := Options{IdleTimeout: idleTimeout, Logger: slog.New(slog.DiscardHandler)}
+	withDevices(&o)
+	w := &frameContext{acknowledged: benchRecords}
+	w.device, w.Received, w.Codec = o.Devices.Hold(imei), time.Now(), teltonika.Codec8E
+	records := fresh(benchRecords)
+	b.ReportAllocs()
+	for b.Loop() {
+		w.last = lastRecord(records, w.Received)
+		w.remember(publish.Outcome{Published: benchRecords})
+		w.heard()
+	}
+	each := float64(b.Elapsed()) / float64(b.N)
+	b.ReportMetric(100*each/float64(exchange), "%/frame")
 }

@@ -40,7 +40,7 @@ func TestPresenceCounts(t *testing.T) {
 		d.send(malformed(2))
 		d.send(wrongCRC(frame))
 		d.send(messageFrame(t, teltonika.Codec12, 6, "serial data"))
-		since := devices.Counts{Duplicate: 3, EmptyFrames: 1, DeadLettered: 2, WrongCRC: 1, Messages: 1}
+		since := devices.Counts{Duplicate: 3, Repeated: 1, EmptyFrames: 1, DeadLettered: 2, WrongCRC: 1, Messages: 1}
 		total := since
 		total.Stored = 3
 		s.expectCounts(total, since)
@@ -173,5 +173,54 @@ func TestPresenceByDatagrams(t *testing.T) {
 			p.Datagrams.LastError == nil || p.Datagrams.Counts.DeadLettered != 2 {
 			t.Errorf("by both: %+v, %+v", p, p.Datagrams)
 		}
+	}, withDevices)
+}
+
+// A login that is refused is told of, and is nothing that the device has done.
+func TestPresenceOfRejectedLogins(t *testing.T) {
+	servePackets(t, func(s *packetService) {
+		for range 2 {
+			d := s.dial()
+			d.send(loginOf(spoofed(1)))
+			pass(2 * time.Second)
+			d.expectClosed("00")
+		}
+		s.send(datagramOf(spoofed(2), 7, goodFrame(2)))
+		for i, rejected := range []uint64{2, 1} {
+			p := s.presence(spoofed(i + 1))
+			want := devices.Login{At: p.Login.At, Answer: devices.LoginRejected, Reason: devices.LoginNotListed,
+				Address: p.Login.Address}
+			if p.Connected || p.Login != want || p.Rejected != rejected || p.Logins != 0 || p.FirstSeen.IsZero() {
+				t.Errorf("%+v", p)
+			}
+		}
+		if n := s.adapter.Devices.Len(); n != 0 {
+			t.Errorf("%d devices", n)
+		}
+	}, withDevices, func(o *Options) { o.StrictAuth, o.Listed = true, true })
+}
+
+// Two devices with one IMEI have to wait for their logins, from the third take-over in a minute on, and no longer.
+func TestTwoDevicesWithOneIMEIWait(t *testing.T) {
+	serve(t, func(s *service) {
+		logIn := func(answer string) *tracker {
+			d := s.dial()
+			d.send(loginOf(imei))
+			d.expect(answer)
+			return d
+		}
+		for range 4 {
+			logIn("01").expectAlive()
+		}
+		d := logIn("")
+		pass(maxLoginBackoff)
+		d.expect("01")
+		d.expectAlive()
+		if p := s.presence(imei); p.Login.Answer != devices.LoginDelayed || p.Login.Reason != devices.LoginBackoff ||
+			p.Login.DelayMS != maxLoginBackoff.Milliseconds() {
+			t.Errorf("%+v", p.Login)
+		}
+		pass(time.Minute)
+		logIn("01")
 	}, withDevices)
 }

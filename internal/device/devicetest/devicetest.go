@@ -78,7 +78,7 @@ func present(imei string, connected bool) *device.Presence {
 	at := func(ms int64) device.Time { return device.Time{Time: time.UnixMilli(1_800_000_000_000 + ms).UTC()} }
 	counts := device.Counts{
 		Stored: 1, Duplicate: 2, DeadLettered: 3, Refused: 4, RefusedReason: "engine", Messages: 5, EmptyFrames: 6,
-		WrongCRC: 7,
+		Repeated: 7, WrongCRC: 8,
 	}
 	p := &device.Presence{
 		IMEI: imei, Connected: connected, Instance: "gate-1", InstanceRun: at(1), Transport: "tls",

@@ -140,3 +140,28 @@ func TestFewRights(t *testing.T) {
 		t.Errorf("%v, %v", all, err)
 	}
 }
+
+// Devices that have only logged in, as anybody can, go before all others, and are kept for a day.
+func TestUnprovenDevicesGoFirst(t *testing.T) {
+	server := testkit.StartRedis(t)
+	s := newStore(t, server.URL())
+	s.most = 5
+	save(t, s, imei(0), imei(1))
+	for i := 2; i < 20; i++ {
+		p := &device.Presence{Connected: i%2 == 0, FirstSeen: device.Time{Time: time.Now()}}
+		if err := s.Save(t.Context(), []device.Kept{{IMEI: imei(i), Presence: p}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond) // which orders them by Redis' clock
+	}
+	all, err := s.List(t.Context(), device.StateAll, "", 100)
+	if err != nil || len(all) != 3 || all[0].IMEI != imei(17) {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if n := server.Do("EXISTS", "device:"+imei(0), "device:"+imei(1)).(int64); n != 2 {
+		t.Errorf("%d of the two that are proven", n)
+	}
+	if ms := server.Do("PTTL", "device:"+imei(19)).(int64); ms > int64(24*time.Hour/time.Millisecond) {
+		t.Errorf("it expires in %d ms", ms)
+	}
+}

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"os"
@@ -128,4 +129,52 @@ func TestFileThatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(t, s, imei(1)) // without a restart
+}
+
+// Devices that have only logged in, as anybody can, go before all others, and are kept for a day.
+func TestUnprovenDevicesGoFirst(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	s.most = 5
+	save(t, s, imei(0), imei(1))
+	for i := 2; i < 20; i++ {
+		p := &device.Presence{FirstSeen: device.Time{Time: time.Now()}}
+		if err := s.Save(t.Context(), []device.Kept{{IMEI: imei(i), Presence: p}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := kept(t, s, imei(0), imei(1), imei(17), imei(18), imei(19)); n != 5 {
+		t.Errorf("%d of the five", n)
+	}
+	pass(t, s, 25*time.Hour)
+	save(t, s, imei(0))
+	if n := kept(t, s, imei(1), imei(17), imei(18), imei(19)); n != 1 {
+		t.Errorf("%d are kept, want only the one that is proven", n)
+	}
+}
+
+// TestEarlierFile: a file of an earlier version gets what it lacks, and keeps what it has.
+func TestEarlierFile(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{steps[0], "PRAGMA user_version = 1",
+		"INSERT INTO devices VALUES ('" + imei(1) + "', x'01', 'FMB120', '03', 1, 5, 0, 1)"} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t, dir)
+	got, err := s.Load(t.Context(), []string{imei(1)})
+	if err != nil || len(got) != 1 || got[0].Model != "FMB120" || got[0].Presence != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if all, err := s.List(t.Context(), device.StateAll, "", 10); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	save(t, s, imei(1), imei(2))
 }

@@ -1,0 +1,77 @@
+package device_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+)
+
+// countingStore keeps nothing, and counts what it is asked to keep.
+type countingStore struct{ devices, calls atomic.Int64 }
+
+func (*countingStore) Load(context.Context, []string) ([]device.Kept, error) { return nil, nil }
+
+func (s *countingStore) Save(_ context.Context, d []device.Kept) error {
+	s.devices.Add(int64(len(d)))
+	s.calls.Add(1)
+	return nil
+}
+
+func (*countingStore) List(context.Context, device.State, string, int) ([]device.Kept, error) {
+	return nil, nil
+}
+func (*countingStore) Beat(context.Context, string) error                      { return nil }
+func (*countingStore) Heard(context.Context) (map[string]time.Duration, error) { return nil, nil }
+func (*countingStore) Forget(context.Context, []string) error                  { return nil }
+func (*countingStore) Shared() bool                                            { return true }
+func (*countingStore) Close() error                                            { return nil }
+
+// What devices do is saved by and by: a login soon, what is only counted every five minutes, and of a fleet that comes
+// back at once some at a time.
+func TestSavesAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const fleet = 7000
+		store := new(countingStore)
+		m := startAs(t, "gate-1", store)
+		all := make([]*device.Device, fleet)
+		for i := range all {
+			all[i] = m.Hold(fmt.Sprint(i))
+			all[i].LoggedIn(device.Visit{At: time.Now(), Address: "198.51.100.7:40312", Transport: "tcp"})
+		}
+		before := int64(0)
+		saved := func(after time.Duration) int64 {
+			time.Sleep(after)
+			synctest.Wait()
+			n := store.devices.Load() - before
+			before += n
+			return n
+		}
+		if n := saved(6 * time.Second); n < 4000 || n > 6000 {
+			t.Errorf("%d logins saved in the first look", n)
+		}
+		if n := saved(time.Minute) + before; before != fleet {
+			t.Errorf("%d logins saved in all, %d in the end", n, before)
+		}
+		for range 10 { // each minute a frame
+			for _, d := range all {
+				d.Heard(device.Frame{Received: time.Now(), Codec: "8E", Acknowledged: 1})
+				d.Stored(device.Outcome{At: time.Now(), Stored: 1})
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := saved(0); n < fleet || n > 2*fleet+fleet/10 {
+			t.Errorf("%d saved in ten minutes", n)
+		}
+		t.Logf("%d calls", store.calls.Load())
+		m.stop()
+		if n := saved(0); n > fleet {
+			t.Errorf("%d saved at the end", n)
+		}
+	})
+}
