@@ -31,9 +31,9 @@ type Engine interface {
 	// can help and whether items may be stored all the same. Nothing of b may be kept after the return.
 	//
 	// A device's items of one kind are stored in the order of the batch. An item's error implies that later items of the
-	// same device and kind have failed too, where the store can tell, but for ErrTooLarge. Redis takes each item by
-	// itself: at its memory limit it may take one behind a refused one, which is reported as stored, so that it is not
-	// stored twice.
+	// same device and kind have failed too, where the store can tell, but for ErrTooLarge and ErrMovedOn. Redis takes each
+	// item by itself: at its memory limit it may take one behind a refused one, which is reported as stored, so that it
+	// is not stored twice.
 	//
 	// Store waits while the store may still answer, but not for ever: it returns with an ambiguous error when ctx ends,
 	// and after a time in which any store that works has answered. It may leave the write running then. The lane's next
@@ -135,7 +135,24 @@ type Record struct {
 	Time      []byte // Timestamp as ISO 8601 with milliseconds and Z
 	ID        []byte // <imei>-<timestamp ms>-<Hash as 16 hex digits>: the same for a resent record
 	Payload   []byte // the JSON document
+	Doubt     Doubt  // whether another process may have it stored already
 }
+
+// Doubt says why a record may be stored already by another process: by one that was killed, or by another instance. An
+// engine that does not recognise records by itself, but can look, reports those that it finds as duplicates. It
+// refuses those of a device that has gone elsewhere, with ErrMovedOn: what was not acknowledged comes again there.
+type Doubt uint8
+
+// The reasons, of which a record may have several.
+const (
+	// Arrived: the device has come lately, and may have had the record stored where it was before.
+	Arrived Doubt = 1 << iota
+	// Repeated: the caller leaves out other records of the frame, because it remembers that this lane has stored them.
+	Repeated
+	// Waited: the record has waited, and its device may have gone elsewhere meanwhile. With Arrived as well, it may also
+	// have come from there.
+	Waited
+)
 
 // DeadLetter is a frame that cannot be published, or not in full.
 type DeadLetter struct {
@@ -188,11 +205,6 @@ type Batch struct {
 	// by itself looks before it writes, and reports those that it finds as duplicates; each engine does so with dead
 	// letters and messages. As many equal messages as are found are duplicates. 0: the batch never comes again.
 	ID uint64
-
-	// Recall says that records of the batch may be stored already by another process: by one that was killed, or by
-	// another instance, which their device has left. An engine that does not recognise records by itself, but can look,
-	// reports those that it finds as duplicates, as far as it looks.
-	Recall bool
 
 	// Known says of which kinds the caller leaves items out, because it remembers that this lane
 	// has stored them. The batch may have no other items then.

@@ -10,6 +10,10 @@ var ErrDurability = errors.New("the configured durability cannot be had")
 // often it is tried. Its neighbours are not held up.
 var ErrTooLarge = errors.New("the item is larger than the engine takes")
 
+// ErrMovedOn is in the chain of an item's error that says that its device has had items stored elsewhere since it came
+// here. The item is not stored, and the device sends it again. It says nothing against the engine.
+var ErrMovedOn = errors.New("the device has sent records elsewhere meanwhile")
+
 // Error is the failure of a whole batch or of one item.
 type Error struct {
 	// Transient says that the same write can succeed later without anybody changing a setting:

@@ -226,9 +226,15 @@ func TestCopyOfAFailedItemIsNotADuplicate(t *testing.T) {
 	})
 }
 
-// TestTooLargeItemIsItsOwnMatter: beside it in the batch are another record of the device, a copy of it, and a frame of
-// another device with a duplicate. Only the frame with the large record fails, and nothing speaks against the engine.
-func TestTooLargeItemIsItsOwnMatter(t *testing.T) {
+// TestItemRefusedForWhatItIs: beside it in the batch are another record of the device, a copy of it, and a frame of
+// another device with a duplicate. Only the frames with this record fail, and nothing speaks against the engine.
+func TestItemRefusedForWhatItIs(t *testing.T) {
+	for _, why := range []error{engine.ErrTooLarge, engine.ErrMovedOn} {
+		t.Run(why.Error(), func(t *testing.T) { refusedForWhatItIs(t, why) })
+	}
+}
+
+func refusedForWhatItIs(t *testing.T, why error) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testkit.NewEngine(1)
 		p := newPublisher(t, e, 100)
@@ -247,7 +253,7 @@ func TestTooLargeItemIsItsOwnMatter(t *testing.T) {
 		e.Fail(func(b *engine.Batch) error {
 			for i, r := range b.Records {
 				if r.DeviceID == "a" && r.Timestamp == 1 {
-					b.Results[i].Err = &engine.Error{Err: fmt.Errorf("record: %w", engine.ErrTooLarge)}
+					b.Results[i].Err = &engine.Error{Err: fmt.Errorf("record: %w", why)}
 				}
 			}
 			return nil
@@ -255,7 +261,7 @@ func TestTooLargeItemIsItsOwnMatter(t *testing.T) {
 		e.Release()
 		<-first
 		for i, r := range []<-chan result{large, copied} {
-			if r := <-r; !errors.Is(r.err, engine.ErrTooLarge) {
+			if r := <-r; !errors.Is(r.err, why) {
 				t.Errorf("frame %d of the device: %+v", i, r)
 			}
 		}

@@ -36,11 +36,12 @@ type lane struct {
 	health   health.Health // of its writes
 	worked   atomic.Int64  // when one succeeded while the engine failed, ns since 1970
 
-	batch    engine.Batch
-	doubtful bool     // an attempt at the batch has failed ambiguously
-	members  []member // the frames of the batch
-	bytes    int
-	items    [engine.Kinds][]item // beside the batch's items of each kind
+	batch      engine.Batch
+	doubtful   bool     // an attempt at the batch has failed ambiguously
+	stoodStill bool     // the process has, shortly before the batch
+	members    []member // the frames of the batch
+	bytes      int
+	items      [engine.Kinds][]item // beside the batch's items of each kind
 
 	keys     []key  // of the frame at hand
 	touched  uint64 // keeps the compiler from leaving out dedup.touch
@@ -108,7 +109,7 @@ func (l *lane) build() {
 	for k := range l.dedup {
 		l.dedup[k].rotate(now)
 	}
-	l.batch.Recall = l.p.pulse.stoodStill(now)
+	l.stoodStill = l.p.pulse.stoodStill(now)
 	taken := 0
 	for _, f := range l.waiting {
 		if f.state.Load() == abandoned {
@@ -132,8 +133,8 @@ func (l *lane) fits(f *Frame) bool {
 // that a copy later in the batch is a duplicate as well, and forgotten again if the write fails.
 func (l *lane) add(f *Frame, now time.Time) {
 	m := member{frame: f}
-	l.batch.Recall = l.batch.Recall || f.Recall || now.Sub(f.submitted) > longWait
 	l.addRecords(&m)
+	l.doubt(&m, now)
 	for i := range f.DeadLetters {
 		if l.remember(&m, engine.KindDeadLetter, l.p.secret.deadLetter(f.device, &f.DeadLetters[i])) {
 			l.batch.DeadLetters = append(l.batch.DeadLetters, f.DeadLetters[i])
@@ -150,6 +151,29 @@ func (l *lane) add(f *Frame, now time.Time) {
 	}
 	l.bytes += len(f.Buffer)
 	l.members = append(l.members, m)
+}
+
+// doubt says of the member's records, the last ones of the batch, whether another process may have them stored.
+func (l *lane) doubt(m *member, now time.Time) {
+	f, d := m.frame, engine.Doubt(0)
+	if f.Recall {
+		d |= engine.Arrived
+	}
+	if m.known[engine.KindRecord] {
+		d |= engine.Repeated
+	}
+	if l.stoodStill || !f.Recall && now.Sub(f.submitted) > longWait {
+		d |= engine.Waited
+	}
+	if d == 0 {
+		return
+	}
+	for i, it := range slices.Backward(l.items[engine.KindRecord]) {
+		if it.member != len(l.members) {
+			break
+		}
+		l.batch.Records[i].Doubt = d
+	}
 }
 
 // addRecords leaves knowing records again to an engine that does so by itself.

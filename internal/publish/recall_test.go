@@ -11,68 +11,77 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
-// recalls notes for each batch whether the engine is to look for its records.
-type recalls struct {
+// doubts notes for each batch why its records may be stored already.
+type doubts struct {
 	mu  sync.Mutex
-	all []bool
+	all []engine.Doubt
 }
 
-func (r *recalls) note(b *engine.Batch) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, b.Recall)
+func (d *doubts) note(b *engine.Batch) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range b.Records {
+		d.all = append(d.all, r.Doubt)
+	}
 	return nil
 }
 
-func (r *recalls) want(t *testing.T, want ...bool) {
+func (d *doubts) want(t *testing.T, want ...engine.Doubt) {
 	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !slices.Equal(r.all, want) {
-		t.Errorf("batches that are looked for: %v, want %v", r.all, want)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Equal(d.all, want) {
+		t.Errorf("records are in doubt for %v, want %v", d.all, want)
 	}
-	r.all = nil
+	d.all = nil
 }
 
-// TestRecall has the engine look for a frame whose device may have had it stored elsewhere: one of which its session
-// says so, one that has waited long, and every one after the process has stood still.
-func TestRecall(t *testing.T) {
+// TestDoubt has the engine look for a frame whose device may have had it stored elsewhere: one of which its session
+// says so, one of which a part is remembered, one that has waited long, and every one after the process has stood
+// still. A new device's frame does not become doubtful by waiting: nothing tells it from one that has moved on.
+func TestDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, r := testkit.NewEngine(1), &recalls{}
-		e.Fail(r.note)
+		e, d := testkit.NewEngine(1), &doubts{}
+		e.Fail(d.note)
 		p := newPublisher(t, e, 1000)
-		send := func(number int, recall bool) {
-			f, err := p.Admit(nil, "a", 1)
+		send := func(recall bool, numbers ...int) {
+			f, err := p.Admit(nil, "a", len(numbers))
 			if err != nil {
-				t.Fatal(err)
+				t.Error(err)
+				return
 			}
-			fill(f, number)
+			fill(f, numbers...)
 			f.Recall = recall
 			if _, err := p.Publish(f); err != nil {
 				t.Error(err)
 			}
 		}
-		send(1, false)
-		send(2, true)
-		send(3, false)
-		r.want(t, false, true, false)
+		send(false, 1)
+		send(true, 2)
+		send(false, 3)
+		send(false, 3, 4)
+		send(true, 4, 5, 6)
+		both := engine.Arrived | engine.Repeated
+		d.want(t, 0, engine.Arrived, 0, engine.Repeated, both, both)
 
 		e.Hold()
-		first := publishing(p, "a", 4)
-		synctest.Wait()
-		second := publishing(p, "a", 5)
+		var sent sync.WaitGroup
+		for n, recall := range []bool{false, false, true} {
+			sent.Go(func() { send(recall, 10+n) })
+			synctest.Wait()
+		}
 		time.Sleep(2 * longWait)
 		e.Release()
-		<-first
-		<-second
-		send(6, false)
-		r.want(t, false, true, false)
+		sent.Wait()
+		send(false, 20)
+		d.want(t, 0, engine.Waited, engine.Arrived, 0)
 
 		p.pulse.ended.Store(int64(time.Since(p.pulse.began)))
-		send(7, false)
+		send(false, 21)
+		send(true, 22)
 		time.Sleep(2 * aftermath)
-		send(8, false)
-		r.want(t, true, false)
+		send(false, 23)
+		d.want(t, engine.Waited, engine.Arrived|engine.Waited, 0)
 	})
 }
 

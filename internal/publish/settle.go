@@ -14,7 +14,7 @@ func (l *lane) settle() bool {
 	if l.asks() {
 		lost = l.forgetLost()
 	}
-	failed, large := l.collect()
+	failed, apart := l.collect()
 	if l.asks() {
 		l.report(failed)
 	}
@@ -25,7 +25,7 @@ func (l *lane) settle() bool {
 			// Its duplicates may be copies of an item that failed just now.
 			m.err = failed
 		}
-		if large && m.err == nil && m.outcome.Duplicates+m.outcome.DeadLettered > 0 && l.hasLarge(m.frame.device) {
+		if apart && m.err == nil && m.outcome.Duplicates+m.outcome.DeadLettered > 0 && l.refusesOf(m.frame.device) {
 			again = append(again, m.frame) // as above, but the engine works and others' items are no copies
 			continue
 		}
@@ -74,8 +74,8 @@ func (l *lane) forgetLost() (lost [engine.Kinds]bool) {
 }
 
 // collect adds up the members' results and returns an error of those that failed, nil if none did, and whether there
-// are items that are too large for the engine, which says nothing against it.
-func (l *lane) collect() (failed error, large bool) {
+// are items of which the refusal says nothing against the engine.
+func (l *lane) collect() (failed error, apart bool) {
 	results := l.batch.Results
 	for k, items := range l.items {
 		for i, it := range items {
@@ -83,8 +83,8 @@ func (l *lane) collect() (failed error, large bool) {
 			if result.Err != nil {
 				l.dedup[k].remove(it.key)
 				m.err = result.Err
-				if errors.Is(result.Err, engine.ErrTooLarge) {
-					large = true
+				if isApart(result.Err) {
+					apart = true
 				} else {
 					failed = result.Err
 				}
@@ -94,14 +94,17 @@ func (l *lane) collect() (failed error, large bool) {
 		}
 		results = results[len(items):]
 	}
-	return failed, large
+	return failed, apart
 }
 
-// hasLarge reports whether the engine has refused an item of the device for its size.
-func (l *lane) hasLarge(device uint64) bool {
-	return slices.ContainsFunc(l.members, func(m member) bool {
-		return m.frame.device == device && errors.Is(m.err, engine.ErrTooLarge)
-	})
+// isApart reports whether an item is refused for what it is, by an engine that works.
+func isApart(err error) bool {
+	return errors.Is(err, engine.ErrTooLarge) || errors.Is(err, engine.ErrMovedOn)
+}
+
+// refusesOf reports whether the engine has refused such an item of the device.
+func (l *lane) refusesOf(device uint64) bool {
+	return slices.ContainsFunc(l.members, func(m member) bool { return m.frame.device == device && isApart(m.err) })
 }
 
 // requeue takes the batch apart: its frames wait again, in their order and before all others.
@@ -142,7 +145,7 @@ func (l *lane) clearBatch() {
 	b.Records, b.DeadLetters, b.Messages = b.Records[:0], b.DeadLetters[:0], b.Messages[:0]
 	b.ID += uint64(len(l.p.lanes))
 	l.doubtful = false
-	b.Known, b.Recall = [engine.Kinds]bool{}, false
+	b.Known = [engine.Kinds]bool{}
 	l.members, l.bytes = l.members[:0], 0
 	for k := range l.items {
 		l.items[k] = l.items[k][:0]

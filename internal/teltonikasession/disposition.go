@@ -101,6 +101,8 @@ var dispositions = []disposition{
 		level: slog.LevelWarn, log: "frame cannot be decoded"},
 	{applies: is(engine.ErrTooLarge), result: "publish_error", deadLetter: "too_large", answer: true,
 		level: slog.LevelError, log: "record too large for the engine, frame kept as dead letter"},
+	{applies: is(engine.ErrMovedOn), result: "publish_error", refused: "moved_on", close: ingest.ReasonTakenOver,
+		level: slog.LevelInfo, log: "device has sent records elsewhere meanwhile, frame not acknowledged"},
 	{applies: is(publish.ErrOverflow), result: "overflow", refused: "overflow",
 		level: slog.LevelWarn, log: "publish queue full, frame not acknowledged"},
 	{applies: is(errDatagramRate), result: "overflow", refused: "overflow",

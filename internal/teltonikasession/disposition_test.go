@@ -69,6 +69,8 @@ var actions = map[string]struct {
 	"engine.Error ambiguous": {fmt.Errorf("item: %w", &engine.Error{Ambiguous: true, Err: errEngine}), failed},
 	"engine.ErrTooLarge": {&engine.Error{Err: fmt.Errorf("item: %w", engine.ErrTooLarge)},
 		action{result: "publish_error", deadLetter: "too_large", answer: true}},
+	"engine.ErrMovedOn": {&engine.Error{Err: engine.ErrMovedOn},
+		action{result: "publish_error", refused: "moved_on", close: ingest.ReasonTakenOver}},
 	"engine.ErrDurability":    {engine.ErrDurability, failed}, // of Inspect, never of a frame
 	"an error nobody foresaw": {errors.New("surprise"), failed},
 }

@@ -13,7 +13,7 @@ func TestFirstFramesAreLookedFor(t *testing.T) {
 		var recalled []bool
 		s.engine.Fail(func(b *engine.Batch) error {
 			if len(b.Records) > 0 {
-				recalled = append(recalled, b.Recall)
+				recalled = append(recalled, b.Records[0].Doubt == engine.Arrived)
 			}
 			return nil
 		})

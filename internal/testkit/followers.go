@@ -19,7 +19,7 @@ func failBehind[T any](items []T, results []engine.Result, device func(*T) strin
 	failed := map[string]error{}
 	for i := range items {
 		d, r := device(&items[i]), &results[i]
-		if errors.Is(r.Err, engine.ErrTooLarge) {
+		if errors.Is(r.Err, engine.ErrTooLarge) || errors.Is(r.Err, engine.ErrMovedOn) {
 			continue
 		}
 		if r.Err != nil {

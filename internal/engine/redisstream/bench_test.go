@@ -148,40 +148,101 @@ func processorTime(b *testing.B, pid int) time.Duration {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// BenchmarkRecall stores batches of new records and looks for each of them before, so that all that is written is read
-// back once: the most that it can cost, since only the first frames of connections are looked for. ×store-cpu and
-// ×store-redis-cpu are what storing costs with it over what it costs without, in turns.
-func BenchmarkRecall(b *testing.B) {
+// BenchmarkMarks compares storing with marks and without, in turns, by frames of as many records as trackers send at
+// once: what a record costs more, as a part of what it costs without.
+func BenchmarkMarks(b *testing.B) {
+	for _, frame := range []int{1, 10, 25} {
+		b.Run(fmt.Sprintf("frame=%d", frame), func(b *testing.B) { benchmarkMarks(b, frame) })
+	}
+}
+
+func benchmarkMarks(b *testing.B, frame int) {
+	const lanes, size, perLane = 4, 500, 20
+	r := testkit.StartRedis(b)
+	stores := func(o Options) (all []func() error) {
+		o.Lanes = lanes
+		e := open(b, r, o)
+		b.Cleanup(func() { _ = e.Close() })
+		for lane := range lanes {
+			batch := frames(lane*size, size, frame)
+			all = append(all, func() error { return e.Store(context.Background(), lane, batch) })
+		}
+		return all
+	}
+	marked, plain := stores(Options{Recall: true}), stores(Options{})
+	var with, without usage
+	run(b, r, perLane, marked)
+	run(b, r, perLane, plain)
+	for b.Loop() {
+		with.add(run(b, r, perLane, marked))
+		r.Do("DEL", testStream)
+		without.add(run(b, r, perLane, plain))
+		r.Do("DEL", testStream)
+	}
+	records := float64(b.N * perLane * lanes * size)
+	b.ReportMetric(records/with.wall.Seconds(), "records/s")
+	b.ReportMetric(micros(with.redis)/records, "µs-redis-cpu/record")
+	b.ReportMetric(float64(with.redis)/float64(without.redis), "×redis-cpu")
+	b.ReportMetric(float64(with.self)/float64(without.self), "×self-cpu")
+	b.ReportMetric(without.wall.Seconds()/with.wall.Seconds(), "×rate")
+	b.ReportMetric(float64(with.allocs)/records, "allocs/record")
+	b.ReportMetric(float64(r.Do("MEMORY", "USAGE", markKey(testStream), "SAMPLES", 0).(int64))/
+		float64(r.Do("HLEN", markKey(testStream)).(int64)), "B/mark")
+	b.ReportMetric(0, "ns/op")
+}
+
+// frames is a batch of records of devices that send so many at once. It never comes again.
+func frames(first, records, perFrame int) *engine.Batch {
+	batch := enginetest.NewBatch("", first, records)
+	for i := range batch.Records {
+		batch.Records[i].DeviceID = fmt.Sprintf("35630704%07d", (first+i)/perFrame)
+	}
+	batch.ID = 0
+	return batch
+}
+
+// BenchmarkFirstFrames compares batches of which all frames are the first ones of their connections with others: new
+// ones, of which the marks are read, and such that are sent again, which are looked for. Per frame of 10 records.
+func BenchmarkFirstFrames(b *testing.B) {
+	for _, again := range []bool{false, true} {
+		b.Run(fmt.Sprintf("again=%v", again), func(b *testing.B) { benchmarkFirstFrames(b, again) })
+	}
+}
+
+func benchmarkFirstFrames(b *testing.B, again bool) {
+	const size, perFrame, rounds = 500, 10, 20
 	r := testkit.StartRedis(b)
 	e := open(b, r, Options{Lanes: 1, Recall: true})
 	defer func() { _ = e.Close() }()
-	const size, perRound = 200, 20
 	next := 0
-	store := func(recall bool) func() error {
+	store := func(d engine.Doubt, step int) func() error {
 		return func() error {
-			batch := enginetest.NewBatch("356307040000001", next, size)
-			batch.ID, batch.Recall = 0, recall
-			next += size
+			batch := frames(next, size, perFrame)
+			for i := range batch.Records {
+				batch.Records[i].Timestamp += int64(next)
+				batch.Records[i].DeviceID = fmt.Sprintf("35630704%07d", i/perFrame)
+			}
+			doubted(batch, d)
+			next += step
 			return e.Store(context.Background(), 0, batch)
 		}
 	}
-	encode := func() error { enginetest.NewBatch("356307040000001", next, size); return nil }
-	var with, without, making usage
-	run(b, r, perRound, []func() error{store(true)})
+	var first, usual usage
+	run(b, r, rounds, []func() error{store(0, size)})
 	for b.Loop() {
-		without.add(run(b, r, perRound, []func() error{store(false)}))
-		c := e.shards[0].client(context.Background())
-		// What was written without is not counted.
-		if err := e.shards[0].recall.mark(context.Background(), c, nil, nil); err != nil {
-			b.Fatal(err)
+		usual.add(run(b, r, rounds, []func() error{store(0, size)}))
+		if again {
+			next -= size // the last batch again
+			first.add(run(b, r, rounds, []func() error{store(engine.Arrived, 0)}))
+			next += size
+		} else {
+			first.add(run(b, r, rounds, []func() error{store(engine.Arrived, size)}))
 		}
-		with.add(run(b, r, perRound, []func() error{store(true)}))
-		making.add(run(b, r, perRound, []func() error{encode}))
 	}
-	records := float64(b.N * perRound * size)
-	b.ReportMetric(micros(with.self-without.self)/records, "µs-cpu/record")
-	b.ReportMetric(micros(with.redis-without.redis)/records, "µs-redis-cpu/record")
-	b.ReportMetric(float64(with.self-making.self)/float64(without.self-making.self), "×store-cpu")
-	b.ReportMetric(float64(with.redis)/float64(without.redis), "×store-redis-cpu")
+	n := float64(b.N * rounds * size / perFrame)
+	b.ReportMetric(micros(first.redis-usual.redis)/n, "µs-redis-cpu/frame")
+	b.ReportMetric(micros(first.self-usual.self)/n, "µs-cpu/frame")
+	b.ReportMetric(micros(usual.redis)/n, "µs-redis-cpu/usual")
+	b.ReportMetric(micros(usual.self)/n, "µs-cpu/usual")
 	b.ReportMetric(0, "ns/op")
 }

@@ -25,6 +25,9 @@ func (l *lane) greet(ctx context.Context) error {
 	if err == nil {
 		l.confirm, err = l.agree()
 	}
+	if err == nil {
+		err = l.agreeMarks()
+	}
 	if !stop() {
 		return fmt.Errorf("connecting to redis: %w", ctx.Err())
 	}

@@ -31,6 +31,8 @@ type lane struct {
 	lost client // the connection on which a batch was written and never answered
 
 	records, deadLetters, messages position
+	marker                         marker
+	marked                         bool               // the batch is written with marks
 	checks                         [engine.Kinds]bool // which streams this batch asks for, see witness
 }
 
@@ -51,6 +53,7 @@ func newLane(s *shard) *lane {
 		records:     position{key: s.stream, witness: witness{movable: movable, limit: s.maxLen}},
 		deadLetters: position{key: s.deadStream(), witness: witness{movable: movable}},
 		messages:    position{key: s.messageStream(), witness: witness{movable: movable, limit: s.maxLen, room: s.messages}},
+		marker:      newMarker(s.stream, s.e.writer),
 	}
 }
 
@@ -83,10 +86,9 @@ func (l *lane) store(ctx context.Context, b *engine.Batch, again bool) error {
 		l.deadLetters.advance()
 		l.messages.advance()
 	}
-	if l.shard.recall != nil && (b.Recall || again) {
-		if err := l.shard.recall.mark(ctx, l.term.client, b.Records, b.Results); err != nil {
-			return err
-		}
+	defer l.marker.end()
+	if err := l.recall(ctx, b, again); err != nil {
+		return err
 	}
 	if err := l.confirmFound(ctx, b); err != nil {
 		return err
@@ -112,7 +114,7 @@ const answerPatience = 30 * time.Second
 // the answers. If it fails, the connection is gone.
 func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	now := time.Now()
-	items := l.encode(b, now)
+	writes := l.encode(b, now)
 	if len(l.out) == 0 {
 		l.tellEpochs(b)
 		return nil
@@ -124,7 +126,7 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	stop := deadline.Until(ctx, l.conn)
 	sent, err := l.conn.Write(l.out)
 	if err == nil {
-		err = l.readResults(b, items)
+		err = l.readResults(b, writes)
 	}
 	interrupted := !stop()
 	if err != nil {
@@ -148,6 +150,9 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	if interrupted || l.stale {
 		l.drop()
 	}
+	if l.marked {
+		l.marker.placed = now
+	}
 	l.retry.reset()
 	l.shard.noteUp()
 	l.tellEpochs(b)
@@ -160,31 +165,32 @@ func (l *lane) tellEpochs(b *engine.Batch) {
 	}
 }
 
-// encode puts the batch into l.out and returns how many items there are to write.
-func (l *lane) encode(b *engine.Batch, now time.Time) int {
+// encode puts the batch into l.out and reports whether there is anything to write.
+func (l *lane) encode(b *engine.Batch, now time.Time) (writes bool) {
 	records, deadLetters, messages := b.ByKind()
 	w := &l.shard.words
-	out, n1 := appendNew(l.out[:0], b.Records, records, w.appendRecord)
+	out, marked := l.marker.append(l.out[:0], b)
+	out, n1 := appendNew(out, b.Records, records, w.appendRecord)
 	out, n2 := appendNew(out, b.DeadLetters, deadLetters, w.appendDeadLetter)
 	out, n3 := appendNew(out, b.Messages, messages, w.appendMessage)
-	if n1+n2+n3 > 0 {
+	written := [engine.Kinds]bool{n1 > 0, n2 > 0, n3 > 0}
+	if l.marked = marked; marked || n1+n2+n3 > 0 {
 		out = append(out, l.confirm.command...)
 	}
-	written := [engine.Kinds]bool{n1 > 0, n2 > 0, n3 > 0}
 	for k, p := range l.positions() {
 		if l.checks[k] = p.due(b.Known[k], written[k], now); l.checks[k] {
 			out = p.appendCheck(out, now)
 		}
 	}
 	l.out = out
-	return n1 + n2 + n3
+	return marked || n1+n2+n3 > 0
 }
 
-// appendNew appends those items that are no duplicates, and returns how many they are.
+// appendNew appends those items that are to be written, and returns how many they are.
 func appendNew[T any](out []byte, items []T, results []engine.Result, add func([]byte, *T) []byte) ([]byte, int) {
 	n := 0
 	for i := range items {
-		if !results[i].Duplicate {
+		if !isSettled(&results[i]) {
 			out = add(out, &items[i])
 			n++
 		}
@@ -193,9 +199,12 @@ func appendNew[T any](out []byte, items []T, results []engine.Result, add func([
 }
 
 // readResults reads the answer to every item written, the confirmation, and what has become of the streams.
-func (l *lane) readResults(b *engine.Batch, items int) error {
+func (l *lane) readResults(b *engine.Batch, writes bool) error {
 	l.moved = nil
 	records, deadLetters, messages := b.ByKind()
+	if err := l.readMarked(); err != nil {
+		return err
+	}
 	if err := l.readIDs(records, &l.records); err != nil {
 		return err
 	}
@@ -205,7 +214,7 @@ func (l *lane) readResults(b *engine.Batch, items int) error {
 	if err := l.readIDs(messages, &l.messages); err != nil {
 		return err
 	}
-	if items > 0 && l.confirm.check != nil {
+	if writes && l.confirm.check != nil {
 		if err := l.confirm.check(l.in); err != nil {
 			return firstError(l.moved, err)
 		}
@@ -223,10 +232,28 @@ func (l *lane) readResults(b *engine.Batch, items int) error {
 	return nil
 }
 
+// readMarked reads the answer to the marks. Records are stored without them just as well.
+func (l *lane) readMarked() error {
+	if !l.marked {
+		return nil
+	}
+	answer, err := readReply(l.in)
+	if err != nil || answer.kind != '-' {
+		return err
+	}
+	switch refused := refusal(answer.text); {
+	case l.term.elsewhere(refused) != nil:
+		l.moved = l.term.elsewhere(refused)
+	case !refused.transient(): // else Redis is full, or loads its data, which the records' answers say
+		l.shard.noteUnmarked(refused)
+	}
+	return nil
+}
+
 // readIDs reads one stream's answers: entry ids or refusals.
 func (l *lane) readIDs(results []engine.Result, p *position) error {
 	for i := range results {
-		if results[i].Duplicate {
+		if isSettled(&results[i]) {
 			continue
 		}
 		answer, err := readReply(l.in)

@@ -31,7 +31,7 @@ const leaseTime = 5 * trimEvery
 func newLease(s *shard) *lease {
 	return &lease{
 		shard: s, key: leaseKey(s.stream), name: s.e.opt.ClientName + "-" + rand.Text(),
-		meant: fmt.Sprintf("%d/%d/%d", s.maxLen, s.dead.maxBytes, s.messages.maxBytes),
+		meant: fmt.Sprintf("%d/%d/%d/%t", s.maxLen, s.dead.maxBytes, s.messages.maxBytes, s.e.opt.Recall),
 	}
 }
 

@@ -1,13 +1,13 @@
 package redisstream
 
 import (
-	"fmt"
+	"bytes"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
@@ -22,7 +22,14 @@ func recalling(t *testing.T, r *testkit.Redis, o Options) *Engine {
 
 func recalled(first, count int) *engine.Batch {
 	b := enginetest.NewBatch(device, first, count)
-	b.Recall = true
+	return doubted(b, engine.Arrived)
+}
+
+// doubted has all records be in doubt.
+func doubted(b *engine.Batch, d engine.Doubt) *engine.Batch {
+	for i := range b.Records {
+		b.Records[i].Doubt = d
+	}
 	return b
 }
 
@@ -79,6 +86,7 @@ func TestRecallOfWhatIsGone(t *testing.T) {
 		func() { r.Do("XTRIM", testStream, "MAXLEN", 0) },
 	} {
 		remove()
+		aMoment(t, r)
 		wantKnown(t, a, recalled(0, 3), 0)
 		wantKnown(t, a, recalled(0, 3), 3)
 		wantEntries(t, r, 3)
@@ -88,41 +96,76 @@ func TestRecallOfWhatIsGone(t *testing.T) {
 	wantKnown(t, a, recalled(0, 3), 2)
 }
 
-// TestRecallReadsNoMoreThanItReaches has far more come into the stream than is read back, and many entries of others.
+// aMoment has Redis give later ids to entries, also of a stream that begins anew.
+func aMoment(t *testing.T, r *testkit.Redis) {
+	now := func() string { time := r.Do("TIME").([]any); return time[0].(string) + time[1].(string)[:3] }
+	begun := now()
+	testkit.Eventually(t, "the next millisecond", func() bool { return now() != begun })
+}
+
+// TestRecallReadsNoMoreThanItReaches has far more come into the stream than is read back, before records and behind
+// those that are gone.
 func TestRecallReadsNoMoreThanItReaches(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := recalling(t, r, Options{})
-	wantKnown(t, a, recalled(0, 2), 0)
 	fill := func(entries int) {
 		r.Do("EVAL", `for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'payload', '{"no":"id"}') end`,
 			1, testStream, entries)
 	}
-	fill(recallReach / 2)
+	fill(2 * lookReach)
+	wantKnown(t, a, recalled(0, 2), 0) // of which the mark is behind what others have written
+	fill(2 * lookReach)
 	wantKnown(t, recalling(t, r, Options{}), recalled(0, 2), 2)
-	fill(recallReach)
-	wantKnown(t, recalling(t, r, Options{}), recalled(0, 2), 0)
-	wantKnown(t, a, recalled(0, 2), 2) // which remembers where they are
-}
-
-// TestRecallForgetsTheOldest bounds what is kept.
-func TestRecallForgetsTheOldest(t *testing.T) {
-	r := newRecall(&shard{})
-	for n := range 5 * recallLimit / 2 {
-		r.add(entryOf(n))
-	}
-	if n := len(r.recent) + len(r.older); n > 2*recallLimit || n < recallLimit {
-		t.Errorf("%d places are kept", n)
+	last := r.Do("XREVRANGE", testStream, "+", "-", "COUNT", 1).([]any)[0].([]any)[0]
+	wantKnown(t, a, recalled(2, 1), 0)
+	r.Do("XDEL", testStream, r.Do("XRANGE", testStream, "("+last.(string), "+").([]any)[0].([]any)[0])
+	fill(2 * lookReach)
+	before := commandCalls(r, "xrange")
+	wantKnown(t, recalling(t, r, Options{}), recalled(2, 1), 0)
+	if pages := commandCalls(r, "xrange") - before; pages > lookReach/lookPage+4 {
+		t.Errorf("%d pages were read", pages)
 	}
 }
 
-// TestRecallWithoutTheRightToRead stores as before.
-func TestRecallWithoutTheRightToRead(t *testing.T) {
-	r := testkit.StartRedis(t)
-	r.Do("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+@all", "-xrevrange")
-	a := recalling(t, r, Options{URL: "redis://writer:secret@" + r.Addr()})
-	wantKnown(t, a, recalled(0, 3), 0)
-	wantKnown(t, a, recalled(0, 3), 0)
-	wantEntries(t, r, 6)
+// TestRecallWithoutTheRights stores as before, and says so.
+func TestRecallWithoutTheRights(t *testing.T) {
+	for _, missing := range []string{
+		"-hset", "-hmget", "-multi", "-exec", "-unlink", "-rename", "-hlen", "-memory", "-xrange", "-xrevrange",
+	} {
+		t.Run(missing, func(t *testing.T) {
+			r := testkit.StartRedis(t)
+			r.Do("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+@all", missing)
+			var logged bytes.Buffer
+			a := recalling(t, r, Options{
+				URL: "redis://writer:secret@" + r.Addr(), Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			})
+			wantKnown(t, a, recalled(0, 3), 0)
+			wantKnown(t, a, recalled(0, 3), 0)
+			wantEntries(t, r, 6)
+			if n := strings.Count(logged.String(), "marked"); n != 1 {
+				t.Errorf("said %d times: %s", n, logged.String())
+			}
+		})
+	}
+}
+
+// TestRightsAreLost while a lane is connected: nothing fails but resends' being recognised.
+func TestRightsAreLost(t *testing.T) {
+	for _, missing := range []string{"-hset", "-hmget", "-xrange"} {
+		t.Run(missing, func(t *testing.T) {
+			r := testkit.StartRedis(t)
+			r.Do("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+@all")
+			a := recalling(t, r, Options{URL: "redis://writer:secret@" + r.Addr()})
+			wantKnown(t, a, recalled(0, 3), 0)
+			r.Do("ACL", "SETUSER", "writer", missing)
+			wantKnown(t, a, enginetest.NewBatch(device, 3, 3), 0)
+			wantKnown(t, a, recalled(3, 3), 0)
+			wantEntries(t, r, 9)
+			if !a.shards[0].unmarked.Load() {
+				t.Error("marks are still written")
+			}
+		})
+	}
 }
 
 // TestBatchThatComesAgainFindsWhatAnotherInstanceHasStored has the answer to a batch be lost, of which only the first
@@ -148,33 +191,6 @@ func TestBatchThatComesAgainFindsWhatAnotherInstanceHasStored(t *testing.T) {
 	wantEntries(t, r, 6)
 }
 
-func TestRecordIDOfAnEntry(t *testing.T) {
-	record := enginetest.NewRecord(device, 1)
-	for payload, want := range map[string]string{
-		string(record.Payload):     string(record.ID),
-		`{"a":1,"id":"x-1-2"}`:     "x-1-2",
-		`{"a":1,"id":"x-1-2`:       "",
-		`{"a":"\"id\":\"no\""}`:    "",
-		`{"payload":"of a sensor`:  "",
-		"":                         "",
-		`{"a":",","id":"","b":""}`: "",
-	} {
-		if got := recordID(entryWith(payload)); got != want {
-			t.Errorf("%s: %q, want %q", payload, got, want)
-		}
-	}
-}
-
-func entryOf(n int) redis.XMessage {
-	e := entryWith(fmt.Sprintf(`{"device_id":"x","id":"x-%d-0"}`, n))
-	e.ID = fmt.Sprintf("1-%d", n)
-	return e
-}
-
-func entryWith(payload string) redis.XMessage {
-	return redis.XMessage{ID: "1-1", Values: map[string]any{"payload": payload}}
-}
-
 // TestRecallReadsLessAtOnce where a page does not come in time: no device must wait for ever because others' records
 // are large.
 func TestRecallReadsLessAtOnce(t *testing.T) {
@@ -182,8 +198,8 @@ func TestRecallReadsLessAtOnce(t *testing.T) {
 	wantKnown(t, recalling(t, r, Options{}), recalled(0, 40), 0)
 	var asked []string
 	p := startRelay(t, r, func(command []string) (string, bool) {
-		if command[0] != "XREVRANGE" || command[1] != testStream || command[5] == "1" {
-			return "", false // the one for a single entry is how a lane begins
+		if command[0] != "XRANGE" || command[1] != testStream || len(command) < 6 {
+			return "", false
 		}
 		asked = append(asked, command[5])
 		return "", len(asked) <= 8 // however often the library tries

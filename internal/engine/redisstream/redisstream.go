@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type Options struct {
 	// URL is one of package redisdial: of a server, of the sentinels that know the master, or of a cluster.
 	URL string
 	// Stream is the key of the records' stream; dead letters go to the key with ":dead" added, messages
-	// to the one with ":messages".
+	// to the one with ":messages", marks of devices to the one with ":last".
 	Stream string
 	// MaxLen is the approximate length that the stream is trimmed to, in entries. What a consumer
 	// group still needs is kept all the same. The messages' stream is trimmed to the same length in the
@@ -44,7 +45,7 @@ type Options struct {
 	// Lanes is how many batches go to Redis at once, 1 to 256. 0 = what suits the durability. A cluster has one for each
 	// shard.
 	Lanes int
-	// Recall has the engine look in the stream for records of a batch with engine.Batch.Recall.
+	// Recall has the engine mark what each device sent last, and recognise records that are in doubt (engine.Doubt).
 	Recall bool
 	// ClientName is what CLIENT LIST shows; "tcp-ingestion" if empty.
 	ClientName string
@@ -69,6 +70,7 @@ type Engine struct {
 	secret    maphash.Seed // of the lanes' choice
 	log       *slog.Logger
 	patience  time.Duration // see answerPatience
+	writer    uint32        // of marks: a number that no other engine has, or hardly
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -105,6 +107,7 @@ func New(opt Options) (*Engine, error) {
 		target:   target,
 		secret:   maphash.MakeSeed(),
 		patience: answerPatience,
+		writer:   rand.Uint32(),
 		stop:     stop,
 	}
 	e.log = opt.Logger.With("engine", "redis", "address", e.where())
@@ -112,7 +115,7 @@ func New(opt Options) (*Engine, error) {
 	for i := range opt.Lanes {
 		e.lanes = append(e.lanes, newLane(e.shards[i%len(e.shards)]))
 	}
-	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 || opt.MessageMaxBytes > 0 {
+	if opt.MaxLen > 0 || opt.DeadMaxBytes > 0 || opt.MessageMaxBytes > 0 || opt.Recall {
 		for _, s := range e.shards {
 			e.running.Go(func() { newTrimmer(s).run(ctx) })
 		}

@@ -21,7 +21,7 @@ func TestEngine(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
 		r := testkit.StartRedis(t, durable...)
 		return enginetest.Harness{
-			Open:        func(t *testing.T) engine.Engine { return open(t, r, Options{}) },
+			Open:        func(t *testing.T) engine.Engine { return open(t, r, Options{Recall: true}) },
 			Records:     func(t *testing.T) []enginetest.Stored { return records(t, r) },
 			DeadLetters: func(t *testing.T) []enginetest.StoredDead { return deadLetters(t, r) },
 			Messages:    func(t *testing.T) []engine.Message { return messages(t, r) },

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -22,20 +23,19 @@ type shard struct {
 	log      *slog.Logger
 	dead     *room
 	messages *room
-	recall   *recall     // nil without Options.Recall
 	down     atomic.Bool // a lane's connection failed and none has been made since
+	unmarked atomic.Bool // it was said that Redis lets us mark nothing
+	looking  sync.Mutex  // one lane looks for records at a time
+	lookPage int         // entries to read at once, of that lane
 }
 
 func (e *Engine) newShard(name, stream string, at *seat) *shard {
-	s := &shard{e: e, name: name, seat: at, stream: stream, words: newWords(stream), log: e.log}
+	s := &shard{e: e, name: name, seat: at, stream: stream, words: newWords(stream), log: e.log, lookPage: lookPage}
 	s.maxLen = s.part(e.opt.MaxLen)
 	if name != "" {
 		s.log = e.log.With("shard", name)
 	}
 	s.dead, s.messages = newDeadRoom(s), newMessageRoom(s)
-	if e.opt.Recall {
-		s.recall = newRecall(s)
-	}
 	return s
 }
 

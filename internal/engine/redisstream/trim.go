@@ -27,6 +27,8 @@ type trimmer struct {
 	streams []*readStream
 	failing bool
 	warned  time.Time // that dead letters were removed for their number
+
+	mostMarks, mostMarkBytes int64
 }
 
 // leastDead is the number below which dead letters are never removed for their number.
@@ -41,10 +43,10 @@ type readStream struct {
 }
 
 func newTrimmer(s *shard) *trimmer {
-	return &trimmer{shard: s, lease: newLease(s), streams: []*readStream{
-		{shard: s, key: s.stream},
-		{shard: s, key: s.messageStream()},
-	}}
+	return &trimmer{
+		shard: s, lease: newLease(s), mostMarks: mostMarks, mostMarkBytes: mostMarkBytes,
+		streams: []*readStream{{shard: s, key: s.stream}, {shard: s, key: s.messageStream()}},
+	}
 }
 
 // run trims until ctx ends.
@@ -63,7 +65,7 @@ func (t *trimmer) round(ctx context.Context) error {
 	if mine, err := t.lease.take(ctx); !mine {
 		return err
 	}
-	err := errors.Join(t.trimDead(ctx), t.dead.trim(ctx), t.messages.trim(ctx))
+	err := errors.Join(t.trimDead(ctx), t.dead.trim(ctx), t.messages.trim(ctx), t.rotateMarks(ctx))
 	for _, s := range t.streams {
 		err = errors.Join(err, s.trim(ctx))
 	}

@@ -189,17 +189,28 @@ func allFields(fields map[string]any) string {
 }
 
 // confirmFound makes sure of a batch of which nothing is left to write, if Redis has to be asked whether all is on disk
-// or on the replicas. WAIT and WAITAOF answer that only for what comes before a write on the same connection. If there
-// is no other way, a mark is taken back. One item twice is the price then, a record if there is one, because its
-// readers know it by its id.
+// or on the replicas. WAIT and WAITAOF answer that only for what comes before a write on the same connection: a device's
+// mark is written then. Where there are no marks, and no other way, an item is written twice, a record if there is one,
+// because its readers know it by its id.
 func (l *lane) confirmFound(ctx context.Context, b *engine.Batch) error {
 	if !l.confirm.waits || b.Len() == 0 {
 		return nil
 	}
+	found := -1
 	for i := range b.Results {
-		if !b.Results[i].Duplicate {
+		if !isSettled(&b.Results[i]) {
 			return nil
 		}
+		if found < 0 && b.Results[i].Duplicate {
+			found = i
+		}
+	}
+	if found < 0 {
+		return nil
+	}
+	if l.marker.on && len(b.Records) > 0 {
+		l.marker.claim(b.Records[found%len(b.Records)].DeviceID)
+		return nil
 	}
 	known, err := l.replicated(ctx)
 	if err != nil {

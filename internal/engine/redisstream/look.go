@@ -1,0 +1,119 @@
+package redisstream
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+)
+
+const (
+	firstPage = 128             // entries read at first: records are near their place
+	lookPage  = 1024            // entries read at once then; fewer where so many do not come in time
+	lookReach = 32_768          // entries read at the most behind a place: what a fleet stores in a moment
+	lookTime  = 5 * time.Second // for which a batch's records are looked for, so that no device waits for long
+)
+
+// entryKey is what the fields of an entry and a record have in common, but for the document, which says when it came.
+type entryKey struct{ device, time, codec string }
+
+// sought are records of one device and time. Which of them an entry is cannot be told, so they are found if there are
+// as many entries as the mark has records of that time: better one twice than one that is missing.
+type sought struct {
+	after   streamID // the entries' place
+	need    int      // entries
+	found   int
+	read    int // entries behind the place so far
+	records []int
+}
+
+// look reports those records as duplicates that are in the stream. One look at a time is enough for Redis.
+func (l *lane) look(
+	ctx context.Context, records []engine.Record, results []engine.Result, all map[entryKey]*sought,
+) error {
+	if len(all) == 0 {
+		return nil
+	}
+	err := await(ctx, func() error {
+		l.shard.looking.Lock()
+		defer l.shard.looking.Unlock()
+		return l.search(ctx, all)
+	})
+	if err = l.shard.unreadable(err); err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.found < s.need {
+			continue
+		}
+		for _, i := range s.records {
+			results[i].Duplicate = true
+		}
+	}
+	return nil
+}
+
+// search reads the stream from each place on, what lies behind several places once.
+func (l *lane) search(ctx context.Context, all map[entryKey]*sought) error {
+	open := make([]*sought, 0, len(all))
+	for _, s := range all {
+		open = append(open, s)
+	}
+	var at streamID
+	begun, size := time.Now(), min(firstPage, l.shard.lookPage)
+	for {
+		open = slices.DeleteFunc(open, func(s *sought) bool { return s.found >= s.need || s.read >= lookReach })
+		if len(open) == 0 || time.Since(begun) > lookTime {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err // nobody waits for it any more
+		}
+		at = next(open, at)
+		page, err := l.term.client.XRangeN(ctx, l.records.key, "("+at.String(), "+", int64(size)).Result()
+		if err != nil {
+			l.shard.lookPage = max(size/8, 1) // the entries may be too large, or the way too slow
+			return err
+		}
+		if at, err = count(page, all, open); err != nil || len(page) < size {
+			return err
+		}
+		l.shard.lookPage = lookPage
+		size = min(4*size, lookPage)
+	}
+}
+
+// next is where to read on behind at: there, or at the lowest place if none of those that are open is before it.
+func next(open []*sought, at streamID) streamID {
+	lowest := open[0].after
+	for _, s := range open {
+		lowest = lower(lowest, s.after)
+	}
+	if lower(lowest, at) == lowest {
+		return at
+	}
+	return lowest
+}
+
+// count counts the entries that are sought and returns the last one's id.
+func count(page []redis.XMessage, all map[entryKey]*sought, open []*sought) (last streamID, err error) {
+	text := func(entry redis.XMessage, field string) string { s, _ := entry.Values[field].(string); return s }
+	for _, entry := range page {
+		if last, err = parseStreamID(entry.ID); err != nil {
+			return last, err
+		}
+		s := all[entryKey{text(entry, "device_id"), text(entry, "ts"), text(entry, "codec")}]
+		if s != nil && s.after != last && lower(s.after, last) == s.after {
+			s.found++
+		}
+	}
+	for _, s := range open {
+		if lower(s.after, last) == s.after {
+			s.read += len(page)
+		}
+	}
+	return last, nil
+}
