@@ -109,8 +109,8 @@ var Settings = []Setting{
 			"acknowledged; 0 keeps all",
 		set: func(c *Config, v string) error { return parseInt(&c.RedisMaxLen, v, 0, 1<<62) }},
 	{Name: "REDIS_RECALL", Default: "true",
-		Help: "look in the stream for what a device sends again after a lost ACK, once it has come from another " +
-			"instance or this one has restarted; false stores it a second time, with the same id",
+		Help: "mark what each device has had stored last, and so know what it sends again after a lost ACK when it has " +
+			"come from another instance or this one has restarted; false stores it a second time, with the same id",
 		set: func(c *Config, v string) error { return parseBool(&c.RedisRecall, v) }},
 	{Name: "REDIS_DURABILITY", Default: "reply",
 		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always), replicas=N, or quorum " +

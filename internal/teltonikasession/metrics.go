@@ -55,7 +55,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		refusedTotal: to.Counters("teltonika_records_refused_total",
 			"Received records not acknowledged, to be sent again: overflow (over udp also above 20,000 records/s), timeout, "+
 				"draining, dead_letters (too many of one device, or too many bytes of an address or of all), unlisted (too "+
-				"many of a device on no list) or engine.", "reason", "transport"),
+				"many of a device on no list), moved_on (the device has sent records elsewhere meanwhile) or engine.",
+			"reason", "transport"),
 		unknownCodecTotal: to.Counters("teltonika_unknown_codec_total",
 			"Frames of a codec that is not decoded. Their number of records is not known, so they are not in the ledger.",
 			"codec_id"),

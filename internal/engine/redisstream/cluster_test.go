@@ -288,9 +288,12 @@ func TestClusterWithLimitedRights(t *testing.T) {
 	})
 	b := enginetest.NewBatch(device, 0, 10)
 	b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0)}
-	b.Recall = true
+	doubted(b, engine.Arrived)
 	if err := e.Store(limited(t), e.Lane(device), enginetest.Sized(b)); err != nil {
 		t.Fatal(err)
+	}
+	if err := e.Store(limited(t), e.Lane(device), enginetest.Sized(b)); err != nil || !b.Results[9].Duplicate {
+		t.Errorf("sent again: %+v, %v", b.Results[9], err)
 	}
 	if status, err := e.Probe(limited(t)); err != nil || status.Length != 10 || len(status.Shards) != 8 {
 		t.Errorf("%+v, %v", status, err)

@@ -241,11 +241,9 @@ func (l *lane) readMarked() error {
 	if err != nil || answer.kind != '-' {
 		return err
 	}
-	switch refused := refusal(answer.text); {
-	case l.term.elsewhere(refused) != nil:
-		l.moved = l.term.elsewhere(refused)
-	case !refused.transient(): // else Redis is full, or loads its data, which the records' answers say
-		l.shard.noteUnmarked(refused)
+	refused := refusal(answer.text)
+	if l.moved = l.term.elsewhere(refused); l.moved == nil && !refused.transient() {
+		l.shard.noteUnmarked(refused) // else Redis is full, or loads its data, which the records' answers say
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ type readStream struct {
 
 func newTrimmer(s *shard) *trimmer {
 	return &trimmer{
-		shard: s, lease: newLease(s), mostMarks: mostMarks, mostMarkBytes: mostMarkBytes,
+		shard: s, lease: newLease(s), mostMarks: s.part(mostMarks), mostMarkBytes: s.part(mostMarkBytes),
 		streams: []*readStream{{shard: s, key: s.stream}, {shard: s, key: s.messageStream()}},
 	}
 }
