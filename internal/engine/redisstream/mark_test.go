@@ -116,7 +116,7 @@ func TestMarkOfRecordsAtOneTime(t *testing.T) {
 	wantKnown(t, a, twins(2), 0)
 }
 
-// TestMarkWithoutItsRecords is what is left where a connection is cut behind a mark: none of its records is a duplicate.
+// TestMarkWithoutItsRecords is what is left where a connection is cut behind a mark: none of them is a duplicate.
 func TestMarkWithoutItsRecords(t *testing.T) {
 	r := testkit.StartRedis(t)
 	var cut atomic.Bool
