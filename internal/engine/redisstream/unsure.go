@@ -190,8 +190,8 @@ func allFields(fields map[string]any) string {
 
 // confirmFound makes sure of a batch of which nothing is left to write, if Redis has to be asked whether all is on disk
 // or on the replicas. WAIT and WAITAOF answer that only for what comes before a write on the same connection: that of a
-// device's mark. Where there are no marks, and no other way, an item is written twice, a record if there is one, because
-// its readers know it by its id.
+// device's mark. Where there are no marks, and no other way, an item is written twice, a record if there is one: its
+// readers know it by its id.
 func (l *lane) confirmFound(ctx context.Context, b *engine.Batch) error {
 	if !l.confirm.waits || b.Len() == 0 {
 		return nil
