@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/explain"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
 )
 
 const decodeDescription = `Takes packets of Teltonika devices apart, byte by byte, and says what the server answers.
@@ -60,6 +61,9 @@ func decode(ctx context.Context, cmd *cli.Command) error {
 	d := &packetPrinter{
 		out: bufio.NewWriter(cmd.Root().Writer), transport: transport, json: cmd.Bool("json"),
 		devices: explain.Devices{Dictionary: dictionary, Identity: identity},
+	}
+	if !cmd.Args().Present() && terminal.IsTerminal(cmd.Root().Reader) {
+		fmt.Fprintln(cmd.Root().ErrWriter, "waiting for packets in hex, one a line; Ctrl-D ends")
 	}
 	err = d.printAll(cmd.Args().Slice(), cmd.Root().Reader)
 	if err == nil && d.bad {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -219,5 +220,24 @@ func TestDecodeOutputGone(t *testing.T) {
 	code := run(t.Context(), []string{"tcp-ingestion", "decode", "ff"}, strings.NewReader(""), stdout, &stderr)
 	if code != exitFailure || stderr.Len() == 0 {
 		t.Errorf("exit %d, on stderr %q", code, stderr.String())
+	}
+}
+
+// TestDecodeWaitsOnATerminal: whoever forgot the packet is told what is waited for; a program is not.
+func TestDecodeWaitsOnATerminal(t *testing.T) {
+	t.Parallel()
+	screen, shown := openScreen(t)
+	cmd := program(t, nil, "decode")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "decode says what it waits for", func() bool {
+		return strings.Contains(shown.String(), "waiting for packets in hex, one a line; Ctrl-D ends")
+	})
+	cmd.Process.Kill()
+	cmd.Wait()
+	if _, _, errOut := execute(t, nil, "FF\n", "decode"); errOut != "" {
+		t.Errorf("a program is told %q", errOut)
 	}
 }

@@ -16,6 +16,22 @@ type element struct {
 	group  teltonika.Group
 	raw    []byte
 	reader *meaning.Reader
+	found  map[elementKey][]reading // of the packet's elements so far; may be nil
+}
+
+// elementKey tells the elements of a packet apart by what they may mean.
+type elementKey struct {
+	id    uint16
+	group teltonika.Group
+	raw   string
+}
+
+// element is one of the packet's.
+func (p *Packet) element(id uint16, group teltonika.Group, raw []byte) element {
+	if p.found == nil {
+		p.found = make(map[elementKey][]reading)
+	}
+	return element{id, group, raw, p.reader, p.found}
 }
 
 func (e *element) width() meaning.Width { return meaning.Width(e.group) }
@@ -34,8 +50,20 @@ type reading struct {
 	models   []string // none: all models of the families
 }
 
-// readings are all that the element may mean for the device, where that depends on its family or model.
-func (e *element) readings() (all []reading) {
+// readings are all that the element may mean for the device, where that depends on its family or model. They are found
+// out once for all equal elements of a packet.
+func (e *element) readings() []reading {
+	key := elementKey{e.id, e.group, string(e.raw)}
+	all, known := e.found[key]
+	if !known {
+		if all = e.findReadings(); e.found != nil {
+			e.found[key] = all
+		}
+	}
+	return all
+}
+
+func (e *element) findReadings() (all []reading) {
 	if e.reader == nil {
 		return nil
 	}
@@ -211,7 +239,7 @@ func eventName(reader *meaning.Reader, id uint16, r *teltonika.Record) string {
 	if r != nil {
 		for _, e := range r.Elements {
 			if e.ID == id {
-				in := element{id, e.Group, elementBytes(r, e), reader}
+				in := element{id, e.Group, elementBytes(r, e), reader, nil}
 				return in.name()
 			}
 		}
@@ -246,6 +274,6 @@ func elementBytes(r *teltonika.Record, e teltonika.Element) []byte {
 // Element is what an element means by a reader: its id and name, or why it has none, and its value. raw are its bytes
 // as sent.
 func Element(r *meaning.Reader, id uint16, w meaning.Width, raw []byte) (name, value string) {
-	e := element{id, teltonika.Group(w), raw, r}
+	e := element{id, teltonika.Group(w), raw, r, nil}
 	return e.name(), e.text()
 }

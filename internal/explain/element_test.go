@@ -50,7 +50,7 @@ func TestElement(t *testing.T) {
 		{fmb, 66, teltonika.Group16, "0000000000000000000000000000000a", "66 (unknown)", "16 bytes"},
 		{nil, 66, teltonika.Group2, "5e0f", "66 (unknown)", "24079"},
 	} {
-		e := element{tt.id, tt.group, nil, tt.reader}
+		e := element{tt.id, tt.group, nil, tt.reader, nil}
 		if tt.raw != "" {
 			e.raw = unhex(t, tt.raw)
 		}
@@ -66,7 +66,7 @@ func TestElement(t *testing.T) {
 // TestReadings: where the meaning depends on the device, each reading says whose it is.
 func TestReadings(t *testing.T) {
 	fmx6 := readerOf(t, meaning.Embedded(), meaning.Identity{Family: meaning.FMX6, By: meaning.ByMap})
-	model := element{10354, teltonika.Group1, []byte{0}, fmx6}
+	model := element{10354, teltonika.Group1, []byte{0}, fmx6, nil}
 	want := "0 (FMC650: reefer.compressor.configuration = 0; FMB640, FMB641, FMC640 and 2 more: " +
 		"reefer.communication.state.flags = 0)"
 	if name := model.name(); name != "10354 (depends on the model)" {
@@ -76,11 +76,11 @@ func TestReadings(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	known := element{10354, teltonika.Group1, []byte{0},
-		readerOf(t, meaning.Embedded(), meaning.Identity{Model: "FMC650", By: meaning.ByMap})}
+		readerOf(t, meaning.Embedded(), meaning.Identity{Model: "FMC650", By: meaning.ByMap}), nil}
 	if name := known.name(); name != "10354 reefer.compressor.configuration" {
 		t.Errorf("%q", name)
 	}
-	family := element{25, teltonika.Group2, []byte{0x07, 0xd0}, readerOf(t, meaning.Embedded(), meaning.Identity{})}
+	family := element{25, teltonika.Group2, []byte{0x07, 0xd0}, readerOf(t, meaning.Embedded(), meaning.Identity{}), nil}
 	if got := family.text(); !strings.Contains(got, "fmb, tat: ble.sensor.temperature.1 = 20 °C") ||
 		!strings.Contains(got, "fault: parse_failed") || !strings.HasPrefix(got, "2000 (") {
 		t.Errorf("%q", got)

@@ -111,7 +111,7 @@ func (p *Packet) hideIn(o *dataObject) {
 			seven.Longitude, seven.Latitude, seven.LAC, seven.CID = nil, nil, nil, nil
 		}
 		for j, e := range p.AVL.Records[i].Elements {
-			if in := (element{e.ID, e.Group, elementBytes(&p.AVL.Records[i], e), p.reader}); in.isPlace() {
+			if in := p.element(e.ID, e.Group, elementBytes(&p.AVL.Records[i], e)); in.isPlace() {
 				r.IO[j][2] = nil
 			}
 		}

@@ -69,7 +69,7 @@ func (p *Packet) recordMeaning(r *teltonika.Record) (o recordMeaningObject) {
 		if last[e.ID] != j {
 			continue
 		}
-		in := element{e.ID, e.Group, elementBytes(r, e), p.reader}
+		in := p.element(e.ID, e.Group, elementBytes(r, e))
 		if p.private && in.isPlace() {
 			continue
 		}

@@ -59,7 +59,7 @@ func (l *labels) judge(t *testing.T, known *truth, p *Packet, report bool) {
 		r := &p.AVL.Records[i]
 		for _, sent := range r.Elements {
 			l.elements++
-			e := element{sent.ID, sent.Group, elementBytes(r, sent), p.reader}
+			e := element{sent.ID, sent.Group, elementBytes(r, sent), p.reader, nil}
 			_, name, _ := strings.Cut(e.name(), " ")
 			if strings.HasPrefix(name, "(") {
 				continue

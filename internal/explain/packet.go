@@ -56,8 +56,9 @@ type Packet struct {
 	reader             *meaning.Reader // of an AVL codec: what the elements mean; see [Devices]
 	bodyStart, bodyEnd int             // the data field in Raw; bodyEnd is past Raw if the packet is cut off, 0 if unknown
 	problems           []error         // what is wrong, in the order of the server's checks; offsets from the line's start
-	private            bool            // see HidePositions
-	answered           *answered       // nil if that is not known
+	found              map[elementKey][]reading
+	private            bool      // see HidePositions
+	answered           *answered // nil if that is not known
 }
 
 // OK reports whether a server takes the packet as good.

@@ -156,7 +156,7 @@ func (w *walker) elementMeaning(f teltonika.Field, head int) (name string, descr
 	if f.Group == teltonika.GroupX {
 		id = id[:2]
 	}
-	e := element{uint16(uintOf(id)), f.Group, f.Bytes, w.packet.reader}
+	e := w.packet.element(uint16(uintOf(id)), f.Group, f.Bytes)
 	name = strconv.Itoa(int(e.id))
 	if codec, _ := w.packet.Codec(); codec != teltonika.Codec7 {
 		if w.place = w.packet.private && e.isPlace(); !w.silent {

@@ -24,8 +24,11 @@ const (
 )
 
 // IsTerminal reports whether what is written goes to a terminal.
-func (w *Writer) IsTerminal() bool {
-	f, ok := w.out.(*os.File)
+func (w *Writer) IsTerminal() bool { return IsTerminal(w.out) }
+
+// IsTerminal reports whether what is written or read is a terminal.
+func IsTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
