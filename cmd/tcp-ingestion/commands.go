@@ -130,11 +130,10 @@ func (s *service) startAdmin(ctx context.Context) error {
 	s.commands.address = listeners[0].Addr()
 	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
 	options := admin.Options{
-		Commands: s.commands.dispatcher, Devices: s.memory.Memory, Overview: s.overview,
-		Dictionary: s.memory.Dictionary,
-		Tap:        s.tap, Instance: s.config.InstanceID, Token: s.config.AdminToken,
-		MaxConnections: httpConnections(s.config, admin.MaxConnections), NotHTTP: s.notHTTP(stranger.DoorAdmin),
-		Logger: s.logger,
+		Commands: s.commands.dispatcher, Devices: s.memory.Memory, Strangers: s.strangers, Service: s.forVerdicts,
+		Overview: s.overview, Dictionary: s.memory.Dictionary, Tap: s.tap, Instance: s.config.InstanceID,
+		Token: s.config.AdminToken, MaxConnections: httpConnections(s.config, admin.MaxConnections),
+		NotHTTP: s.notHTTP(stranger.DoorAdmin), Logger: s.logger,
 	}
 	s.showStored(&options)
 	s.commands.admin = admin.NewServer(options)

@@ -58,7 +58,7 @@ func rootCommand() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
 			deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), commandsCommand(), devicesCommand(),
-			tapCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
+			whyCommand(), tapCommand(), demoCommand(), healthcheckCommand(), versionCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {
@@ -71,7 +71,9 @@ func rootCommand() *cli.Command {
 		OnUsageError:   usageError,
 	}
 	for _, c := range root.Commands {
-		c.OnUsageError = usageError
+		if c.OnUsageError == nil {
+			c.OnUsageError = usageError
+		}
 		if c.Name != "serve" {
 			c.Before = endedBySignals
 		}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"net"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
@@ -25,6 +27,16 @@ func (s *service) notHTTP(door stranger.Door) func(remote net.Addr, first []byte
 		s.logger.Warn("no http on the http port", "for", string(door), "remote", who.Address,
 			"first", hex.EncodeToString(who.First[:min(len(who.First), maxLoggedFirst)]), "cause", who.Text)
 	}
+}
+
+// forVerdicts is how the service is doing, as far as verdicts on devices depend on that.
+func (s *service) forVerdicts() verdict.Service {
+	v := verdict.Service{Instance: s.config.InstanceID, Queued: s.publisher.Queued(),
+		Capacity: s.config.PublishQueueCapacity, Stopping: s.draining.Load()}
+	if err := errors.Join(s.monitor.Err(), s.publisher.Err()); err != nil {
+		v.Engine = err.Error()
+	}
+	return v
 }
 
 // maxLoggedFirst is how many of the first bytes are logged: no position is among them.

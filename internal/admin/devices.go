@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 )
 
 // Devices are what is known of devices, at all instances; a [device.Memory] is one. An error says that the answer is of
@@ -145,15 +146,16 @@ func (s *Server) showDevice(w http.ResponseWriter, r *http.Request) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	p, known, err := s.Devices.Find(ctx, r.PathValue("imei"))
+	it := s.why(r.Context(), s.basis(r.Context()), r.PathValue("imei"))
 	switch {
-	case !known && err != nil:
-		return again("this instance has never seen the device, and the store of devices does not answer: " + err.Error())
-	case !known:
-		return problem(http.StatusNotFound, "the device was never seen")
+	case it.known:
+		writeJSON(w, http.StatusOK, &Device{Presence: it.presence, Verdict: &it.verdict, Incomplete: incomplete(it.missing)})
+		return nil
+	case it.missing != nil && it.verdict.Severity == verdict.Unknown:
+		return again("this instance has never seen the device, and the store of devices does not answer: " +
+			it.missing.Error())
 	}
-	writeJSON(w, http.StatusOK, &Device{Presence: p, Incomplete: incomplete(err)})
-	return nil
+	p := problem(http.StatusNotFound, "the device was never seen")
+	p.Verdict = &it.verdict
+	return p
 }

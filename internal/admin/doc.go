@@ -132,10 +132,12 @@
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441015
 //	200 {"imei":"356307042441015","connected":false,"closed_at":"2026-11-22T11:12:01.512Z",
-//	     "close_reason":"peer_closed",…}
+//	     "close_reason":"peer_closed","verdict":{"code":"gone","severity":"problem","text":"It has left, and …",
+//	     "evidence":["last seen …"],"next":"See …","rank":43},…}
 //
 //	$ curl http://127.0.0.1:9091/v1/devices/356307042441014
-//	404 {"error":"the device was never seen"}
+//	404 {"error":"the device was never seen",
+//	     "verdict":{"code":"never_seen","severity":"unknown","text":"It was never seen, …","next":"…","rank":26}}
 //
 // The connection is the last one, which may be open still:
 //
@@ -165,9 +167,40 @@
 //	                         (future, unset), latitude_1e7 and longitude_1e7 in 1e-7 degree, speed in km/h
 //	last_error               what was wrong last: at, cause (crc, cut_off, malformed, …), text, first (up to 64 bytes
 //	                         of the frame, in base64)
+//	verdict                  why it is, or is not, visible; of one device, and also with 404
 //	incomplete               why what other instances know is missing, if the control Redis does not answer
 //
 // What is only counted may be five minutes old if the device is at another instance.
+//
+// # Why a device is not visible, and who knocks
+//
+//	GET /v1/problems    the devices of all instances with a problem, the worst first; ?limit= 1 to 1000 (default 200)
+//	GET /v1/strangers   who knocked and never logged in, the last one first; ?imei= and ?limit= select, 1 to 1000
+//
+// A verdict has a code and a severity (fine, problem, or unknown for a device that was never seen), both of which
+// docs/reference/verdicts.md lists; its text, the evidence, and next, what to do; the lower its rank, the worse it is.
+// Evidence quotes what devices and strangers say.
+//
+//	$ curl http://127.0.0.1:9091/v1/problems?limit=1
+//	200 {"problems":[{"imei":"356307042441016","verdict":{"code":"on_http_port","severity":"problem",
+//	     "text":"It knocks at the wrong door: …","evidence":["198.51.100.9:40312 knocked …"],"next":"Set its …",
+//	     "rank":10}}],"total":3,"next":"MTAgMzU2MzA3MDQyNDQxMDE2"}
+//
+// total counts those of all pages, next is the cursor of the next one. A device that was seen has last_seen, too.
+//
+//	$ curl http://127.0.0.1:9091/v1/strangers
+//	200 {"strangers":[{"at":"2026-11-22T11:00:00Z","first_at":"2026-11-22T10:58:00Z","count":3,
+//	     "address":"198.51.100.9:40312","door":"http","cause":"on_http_port",
+//	     "text":"a tracker on a port for HTTP: …","first":"000f333536333037303432343431303136",
+//	     "imei":"356307042441016","imei_as":"login","instance":"one"}]}
+//
+// door is tcp, tls, udp, http or admin; protocol what the first bytes look like, such as MQTT; first up to 64 of them,
+// in hex; imei_as as what the IMEI stands there: login, text, hex_text, bcd, number, http_path, mqtt_client_id. The
+// causes:
+//
+//	silent, login_cut_off, malformed_login, frame_first, no_datagram, plain_on_tls, tls_on_plain, tls_handshake,
+//	on_http_port, udp_on_tcp, tcp_on_udp, proxy_untrusted, proxy_missing, proxy_malformed, hex_text,
+//	foreign_protocol, limit, crowded_out, rate_limited
 //
 // # Last records, dead letters
 //

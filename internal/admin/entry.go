@@ -3,6 +3,7 @@ package admin
 import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 )
 
 // Time is a moment as the API writes it: RFC 3339, UTC, with milliseconds.
@@ -66,5 +67,6 @@ func entryOf(e *command.Entry) *Entry {
 // Device is what is known of a device.
 type Device struct {
 	device.Presence
-	Incomplete string `json:"incomplete,omitempty"` // why what other instances know is missing, if it is
+	Verdict    *verdict.Verdict `json:"verdict,omitempty"`
+	Incomplete string           `json:"incomplete,omitempty"` // why what other instances know is missing, if it is
 }

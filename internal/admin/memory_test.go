@@ -16,6 +16,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -219,6 +220,9 @@ func start(t *testing.T, o Options) *running {
 	o.Commands, o.Logger = r.memory, slog.New(slog.NewTextHandler(r.log, nil))
 	if o.Devices == nil {
 		o.Devices = fleet{known: []device.Presence{connected(present), gone("356307042441015")}}
+	}
+	if o.Strangers == nil {
+		o.Strangers = knockers{all: []stranger.Stranger{lost("356307042441016")}}
 	}
 	if o.Overview == nil {
 		o.Overview = calm{}

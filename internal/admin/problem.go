@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 )
 
 // Problem is an answer other than success. It is the body of the answer, and what the client returns as an error.
@@ -22,6 +23,8 @@ type Problem struct {
 	Reason command.Refusal   `json:"reason,omitempty"`
 	ID     string            `json:"id,omitempty"`    // of a command that may have been accepted
 	Entry  *Entry            `json:"entry,omitempty"` // as it is instead
+
+	Verdict *verdict.Verdict `json:"verdict,omitempty"` // on a device that was never seen
 
 	retryAfter time.Duration
 }

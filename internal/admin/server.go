@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin/page"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
@@ -44,6 +45,8 @@ type Overview interface {
 type Options struct {
 	Commands    Commands
 	Devices     Devices
+	Strangers   Strangers              // nil: nobody knocks
+	Service     func() verdict.Service // what verdicts rest on; nil: nothing is wrong with it
 	Overview    Overview
 	Records     Records     // nil if the engine cannot
 	DeadLetters DeadLetters // nil if the engine cannot
@@ -110,6 +113,8 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodGet: s.listCommands, http.MethodPost: s.submit})
 	mux.Handle("/v1/devices/{imei}/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
 	mux.Handle("/v1/devices/{imei}/records", methods{http.MethodGet: s.lastRecords})
+	mux.Handle("/v1/problems", methods{http.MethodGet: s.listProblems})
+	mux.Handle("/v1/strangers", methods{http.MethodGet: s.listStrangers})
 	mux.Handle("/v1/deadletters", methods{http.MethodGet: s.onDeadLetters(s.listDeadLetters)})
 	mux.Handle("/v1/deadletters/{ref}", methods{
 		http.MethodGet: s.onDeadLetters(s.showDeadLetter), http.MethodDelete: s.onDeadLetters(s.deleteDeadLetter),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
@@ -35,6 +36,7 @@ const (
 	saveRetry = 30 * time.Second
 	callTime  = 5 * time.Second
 	lastSave  = 2 * time.Second
+	askEvery  = time.Second // of the others: a page with many devices asks for each
 )
 
 // Sharing is a ring with the strangers of other instances, or of earlier processes.
@@ -43,6 +45,10 @@ type Sharing struct {
 	store  Store
 	logger *slog.Logger
 	health health.Health
+
+	asked  sync.Mutex // whoever asks for the others waits for whoever asks already
+	others []Stranger // as they were at lastAt
+	lastAt time.Time
 }
 
 // Share has the ring kept in a store.
@@ -112,7 +118,7 @@ func (s *Sharing) Strangers(ctx context.Context) ([]Stranger, error) {
 	if !s.store.Shared() {
 		return all, nil
 	}
-	others, err := s.load(ctx)
+	others, err := s.ask(ctx)
 	here := make(map[string]bool, len(all))
 	for i := range all {
 		here[s.id(&all[i])] = true
@@ -124,6 +130,21 @@ func (s *Sharing) Strangers(ctx context.Context) ([]Stranger, error) {
 	}
 	sortLast(all)
 	return all[:min(len(all), Size)], err
+}
+
+// ask loads those of all instances, unless that was done a moment ago.
+func (s *Sharing) ask(ctx context.Context) (_ []Stranger, err error) {
+	s.asked.Lock()
+	defer s.asked.Unlock()
+	if time.Since(s.lastAt) < askEvery {
+		return s.others, nil
+	}
+	all, err := s.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.others, s.lastAt = all, time.Now()
+	return all, nil
 }
 
 // id is the stranger's in the store: where it is shared each instance has its own.

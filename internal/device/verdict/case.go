@@ -63,15 +63,12 @@ func (c *caseOf) newest(who *stranger.Stranger) *stranger.Stranger {
 	return who
 }
 
-// lastTry is when the device last got in, or was refused.
+// lastTry is when the device was last heard, or refused. Its connection may end later, by a timeout.
 func (c *caseOf) lastTry() time.Time {
-	last := c.p.LastSeen.Time
-	for _, t := range []time.Time{c.p.Login.At.Time, c.p.ClosedAt.Time} {
-		if t.After(last) {
-			last = t
-		}
+	if c.p.Login.At.After(c.p.LastSeen.Time) {
+		return c.p.Login.At.Time
 	}
-	return last
+	return c.p.LastSeen.Time
 }
 
 // here reports whether the device is connected to the instance that is asked.
@@ -104,7 +101,7 @@ func failed(causes ...string) func(*caseOf) bool {
 
 // nothingSinceLogin reports whether no frame has come on the connection.
 func (c *caseOf) nothingSinceLogin() bool {
-	return c.p.Connected && !c.p.LastSeen.After(c.p.ConnectedAt.Time)
+	return c.p.Connected && c.p.Frames == 0 && !c.p.LastSeen.After(c.p.ConnectedAt.Time)
 }
 
 // failedLately is failed of what passes by itself: of a device that left long ago it says nothing.

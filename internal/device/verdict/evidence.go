@@ -28,10 +28,13 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
 
-// always is what every verdict on a device that was seen ends with.
+// always is what every verdict ends with.
 func (c *caseOf) always() (lines []string) {
+	if c.Missing != "" {
+		lines = append(lines, "what other instances know is missing: "+c.Missing)
+	}
 	if !c.seen {
-		return nil
+		return lines
 	}
 	p := &c.p
 	switch {

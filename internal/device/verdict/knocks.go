@@ -47,12 +47,17 @@ func (k *Knocks) Named() []string {
 	return all
 }
 
+// devices are the causes for which a device knocks, most likely.
+var devices = []stranger.Cause{
+	stranger.CausePlainOnTLS, stranger.CauseTLSOnPlain, stranger.CauseTLS, stranger.CauseOnHTTP, stranger.CauseUDPOnTCP,
+	stranger.CauseTCPOnUDP, stranger.CauseProxyUntrusted, stranger.CauseHexText, stranger.CauseFrameFirst,
+	stranger.CauseCutOff, stranger.CauseLimit, stranger.CauseCrowdedOut, stranger.CauseRateLimited,
+}
+
 // tellsByAddress reports whether the stranger is a device, most likely, and not a scanner behind the same address.
 func tellsByAddress(s *stranger.Stranger) bool {
-	return slices.Contains([]stranger.Cause{stranger.CausePlainOnTLS, stranger.CauseTLSOnPlain, stranger.CauseTLS,
-		stranger.CauseOnHTTP, stranger.CauseUDPOnTCP, stranger.CauseTCPOnUDP, stranger.CauseProxyUntrusted,
-		stranger.CauseHexText, stranger.CauseFrameFirst, stranger.CauseCutOff, stranger.CauseLimit,
-		stranger.CauseCrowdedOut, stranger.CauseRateLimited}, s.Cause)
+	trackers := slices.Contains([]string{"MQTT", "EGTS", "JSON", "DualCam", "AT2000"}, s.Protocol)
+	return trackers || slices.Contains(devices, s.Cause)
 }
 
 // isCandidate reports whether the stranger may be a device whose bytes do not say which.

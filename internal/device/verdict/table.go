@@ -112,6 +112,11 @@ var table = []row{
 		"each " +
 		"other again and again.", (*caseOf).takeOverLines,
 		"Look who is at the addresses: a cloned or copied device, or a simulator; each has to have its own IMEI."},
+	{"login_delayed", Problem, func(c *caseOf) bool {
+		return c.p.Login.Answer == device.LoginDelayed && c.nothingSinceLogin()
+	}, "Its logins are answered late, because its connections were closed or refused again and again.",
+		func(c *caseOf) []string { return append(c.loginLine(), c.errorLine()...) },
+		"See what was wrong before; an acknowledged frame ends the delay, which is 2 s at most."},
 	{"unknown_codec", Problem, failed("unknown_codec"), "It sends a codec that is not decoded.", (*caseOf).errorAndSince,
 		"Set its data protocol (parameter 113) to Codec 8 or 8 Extended; the frame is kept: tcp-ingestion deadletters list."},
 	{"wrong_crc", Problem, failed("crc"), "Its frames have a wrong CRC, and are not acknowledged.",
@@ -144,11 +149,6 @@ var table = []row{
 	{"zero_records", Problem, func(c *caseOf) bool { return c.p.Since.EmptyFrames >= repeatedly },
 		"It sends only frames without a record.", (*caseOf).sinceLine,
 		"Look at its data acquisition settings: it has nothing to send. tcp-ingestion send IMEI getinfo asks it."},
-	{"login_delayed", Problem, func(c *caseOf) bool {
-		return c.p.Connected && c.p.Login.Answer == device.LoginDelayed && c.p.LastStored.Before(c.p.ConnectedAt.Time)
-	}, "Its logins are answered late, because its connections were closed or refused again and again.",
-		func(c *caseOf) []string { return append(c.loginLine(), c.errorLine()...) },
-		"See what was wrong before; an acknowledged frame ends the delay, which is 2 s at most."},
 	{"silent", Problem, func(c *caseOf) bool { return c.nothingSinceLogin() && c.ago(c.p.ConnectedAt) >= silentAfter },
 		"It is connected, and has sent nothing since its login.", (*caseOf).errorIfLast,
 		"Ask it: tcp-ingestion send IMEI getinfo. If it answers, look at its data acquisition settings; if not, the way " +

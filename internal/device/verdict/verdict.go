@@ -48,6 +48,7 @@ type Known struct {
 	Presence *device.Presence // nil: the device was never seen
 	Knocks   *Knocks          // of strangers; nil for none
 	Service  Service
+	Missing  string // why what other instances know is missing; empty if it is not
 	Now      time.Time
 }
 

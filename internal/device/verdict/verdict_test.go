@@ -143,7 +143,7 @@ var situations = []struct {
 	{"zero records", stored(func(p *device.Presence) { p.Since.EmptyFrames = 3 }), nil, Service{}, "zero_records",
 		"3 frames without a record"},
 	{"login delayed", stored(login(device.LoginDelayed, device.LoginBackoff), func(p *device.Presence) {
-		p.LastStored, p.Login.DelayMS = before(2*time.Hour), 2000
+		p.ConnectedAt, p.LastSeen, p.Login.DelayMS = before(time.Second), before(time.Second), 2000
 	}), nil, Service{}, "login_delayed", "delayed, backoff, after 2s"},
 	{"silent", stored(func(p *device.Presence) { p.ConnectedAt, p.LastSeen = before(time.Minute), before(time.Minute) }),
 		nil, Service{}, "silent", ""},
@@ -172,6 +172,11 @@ var situations = []struct {
 		"by UDP"},
 	{"plain on tls, from its last address", stored(left("peer_closed", time.Hour)),
 		strangers(knocker(stranger.CausePlainOnTLS, "", "192.0.2.1:4001")), Service{}, "plain_on_tls", "is the one that"},
+	{"mqtt, from its last address", stored(left("peer_closed", time.Hour)), strangers(func() stranger.Stranger {
+		s := knocker(stranger.CauseForeign, "", "192.0.2.1:4001")
+		s.Protocol = "MQTT"
+		return s
+	}()), Service{}, "foreign_protocol", "is the one that"},
 	{"a scanner at its last address", stored(left("peer_closed", time.Hour)),
 		strangers(knocker(stranger.CauseForeign, "", "192.0.2.1:4001")), Service{}, "left", ""},
 	{"not listed, and now at the wrong door", stored(left("rejected", time.Hour), login(device.LoginRejected,
@@ -186,6 +191,10 @@ func TestSituations(t *testing.T) {
 		k.IMEI, k.Now = imei, now
 		k.Service.Instance = "a"
 		v := Of(k)
+		k.Missing = "it is away"
+		if v := Of(k); !slices.Contains(v.Evidence, "what other instances know is missing: it is away") {
+			t.Errorf("%s: %q does not say what is missing", name, v.Evidence)
+		}
 		if rank, severity := RankOf(k); rank != v.Rank || severity != v.Severity {
 			t.Errorf("%s: rank %d, %s", name, rank, severity)
 		}
