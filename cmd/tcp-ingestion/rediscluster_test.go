@@ -75,16 +75,7 @@ var redisClusterFaults = []struct {
 		time.Sleep(2 * time.Second) // for which it is frozen beside a new one
 		old.Thaw()
 	}},
-	{"CLUSTER FAILOVER", func(_ *testing.T, c *testkit.RedisCluster, key string) {
-		old := c.Master(key)
-		c.Replica(old).Do("CLUSTER", "FAILOVER")
-		c.AwaitMasterOtherThan(key, old)
-	}},
-	{"CLUSTER FAILOVER TAKEOVER", func(_ *testing.T, c *testkit.RedisCluster, key string) {
-		old := c.Master(key)
-		c.Replica(old).Do("CLUSTER", "FAILOVER", "TAKEOVER")
-		c.AwaitMasterOtherThan(key, old)
-	}},
+	{"CLUSTER FAILOVER", func(_ *testing.T, c *testkit.RedisCluster, key string) { c.Failover(key) }},
 	{"kill -9 of a replica", func(_ *testing.T, c *testkit.RedisCluster, key string) {
 		r := c.Replica(c.Master(key))
 		r.Kill()

@@ -220,6 +220,23 @@ func (c *RedisCluster) Move(key string, to *Redis, half func()) {
 	c.AwaitMasterOtherThan(key, from)
 }
 
+// Failover has a replica of a key's master take over, as an operator does. Masters vote for one of the same master's
+// replicas only once in a while, so it may take several attempts.
+func (c *RedisCluster) Failover(key string) {
+	c.tb.Helper()
+	old := c.Master(key)
+	replica := c.Replica(old)
+	var asked time.Time
+	EventuallyIn(c.tb, "a replica takes over", 60*time.Second, func() bool {
+		if time.Since(asked) > 6*time.Second { // an attempt is given up after 5 s
+			asked = time.Now()
+			replica.Do("CLUSTER", "FAILOVER")
+		}
+		promoted := c.Master(key)
+		return promoted != nil && promoted != old
+	})
+}
+
 // Replica is one that follows a master.
 func (c *RedisCluster) Replica(of *Redis) *Redis {
 	c.tb.Helper()
