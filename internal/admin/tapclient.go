@@ -55,18 +55,14 @@ func (c *Client) Tap(ctx context.Context, v *TapView) iter.Seq2[TapEvent, error]
 		lines := bufio.NewScanner(response.Body)
 		lines.Buffer(nil, maxEvent)
 		err = eachEvent(lines, func() { silence.Reset(tapSilence) }, func(e TapEvent) bool { return yield(e, nil) })
-		if late := (*noAnswer)(nil); err != nil && asCause(ctx, &late) {
+		if err == nil {
+			return
+		}
+		if late, silent := context.Cause(ctx).(*noAnswer); silent {
 			err = late
 		}
-		if err != nil {
-			yield(TapEvent{}, err)
-		}
+		yield(TapEvent{}, err)
 	}
-}
-
-func asCause(ctx context.Context, late **noAnswer) (ok bool) {
-	*late, ok = context.Cause(ctx).(*noAnswer)
-	return ok
 }
 
 // eachEvent reads events until fn has enough, which is no error, or the stream ends.

@@ -16,10 +16,10 @@ type fate struct {
 
 // stopped takes down at which step the packet has stopped. What the books say of it later counts more.
 func (f *fate) stopped(d *disposition) {
-	switch d.result {
-	case "crc_fail":
+	switch {
+	case d.result == "crc_fail":
 		f.outcome = tap.WrongCRC
-	case "malformed", "unknown_codec":
+	case d.refused == "" && d.result != "overflow": // too many large frames
 		f.outcome = tap.Malformed
 	default:
 		f.outcome = tap.Refused
