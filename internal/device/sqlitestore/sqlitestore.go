@@ -7,6 +7,7 @@ package sqlitestore
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,31 +25,34 @@ const FileName = "devices.db"
 
 // steps make the file of version n one of version n+1; columns are only ever added. saved_at is in ms since 1970 UTC,
 // and for people; kept_since is in ms by the file's own clock, see package retention. seq is greater the later a device
-// was saved. presence is JSON, state connected or gone; both are empty if nothing is known. proven is 0 for a device
-// that has only logged in. heard_at is when a process last said that it lives, in ms since 1970 UTC.
+// was saved. proven is 0 for a device that has only logged in. presence is JSON, state connected or gone; a row of both
+// is too long for a table without a rowid. heard_at is when a process last said that it lives, in ms since 1970 UTC.
 var steps = []string{retention.Schema + `
 CREATE TABLE devices (
 	imei TEXT PRIMARY KEY, evidence BLOB NOT NULL, model TEXT NOT NULL, firmware TEXT NOT NULL, asked INTEGER NOT NULL,
 	saved_at INTEGER NOT NULL, kept_since INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX devices_seq ON devices (seq);`, strangersSchema, `
-ALTER TABLE devices ADD COLUMN presence TEXT NOT NULL DEFAULT '';
-ALTER TABLE devices ADD COLUMN state TEXT NOT NULL DEFAULT '';
 ALTER TABLE devices ADD COLUMN proven INTEGER NOT NULL DEFAULT 1;
-CREATE INDEX devices_state ON devices (state, imei);
 CREATE INDEX devices_proven ON devices (proven, seq);
+CREATE TABLE presences (imei TEXT PRIMARY KEY, state TEXT NOT NULL, presence TEXT NOT NULL);
+CREATE INDEX presences_state ON presences (state, imei);
+CREATE TRIGGER devices_removed AFTER DELETE ON devices BEGIN DELETE FROM presences WHERE imei = OLD.imei; END;
 CREATE TABLE runs (run TEXT PRIMARY KEY, heard_at INTEGER NOT NULL) WITHOUT ROWID;`}
 
 const (
-	columns       = `SELECT imei, evidence, model, firmware, asked, presence FROM devices `
-	selectDevices = columns + `WHERE imei IN (SELECT value FROM json_each(?))`
-	listAll       = columns + `WHERE imei > ?2 AND state != '' AND ?1 != '' ORDER BY imei LIMIT ?3`
-	listState     = columns + `WHERE state = ?1 AND imei > ?2 ORDER BY imei LIMIT ?3`
-	upsertDevice  = `INSERT INTO devices (imei, evidence, model, firmware, asked, presence, state, proven, saved_at,
-			kept_since, seq)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT ifnull(max(seq), 0) + 1 FROM devices))
+	columns       = `SELECT d.imei, evidence, model, firmware, asked, presence `
+	selectDevices = columns + `FROM devices d LEFT JOIN presences p ON p.imei = d.imei
+		WHERE d.imei IN (SELECT value FROM json_each(?))`
+	fromPresences = columns + `FROM presences p JOIN devices d ON d.imei = p.imei `
+	listAll       = fromPresences + `WHERE p.imei > ?2 AND ?1 != '' ORDER BY p.imei LIMIT ?3`
+	listState     = fromPresences + `WHERE state = ?1 AND p.imei > ?2 ORDER BY p.imei LIMIT ?3`
+	upsertDevice  = `INSERT INTO devices (imei, evidence, model, firmware, asked, proven, saved_at, kept_since, seq)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT ifnull(max(seq), 0) + 1 FROM devices))
 		ON CONFLICT (imei) DO UPDATE SET evidence = excluded.evidence, model = excluded.model,
-			firmware = excluded.firmware, asked = excluded.asked, presence = excluded.presence, state = excluded.state,
-			proven = excluded.proven, saved_at = excluded.saved_at, kept_since = excluded.kept_since, seq = excluded.seq`
+			firmware = excluded.firmware, asked = excluded.asked, proven = excluded.proven, saved_at = excluded.saved_at,
+			kept_since = excluded.kept_since, seq = excluded.seq`
+	upsertPresence = `INSERT INTO presences VALUES (?, ?, ?)
+		ON CONFLICT (imei) DO UPDATE SET state = excluded.state, presence = excluded.presence`
 	// What is saved later has been kept since later, so those to be removed are the first ones.
 	removeOld = `DELETE FROM devices WHERE imei IN (SELECT imei FROM
 		(SELECT imei, kept_since FROM devices WHERE proven = ? ORDER BY seq LIMIT ?) WHERE kept_since <= ?)`
@@ -134,11 +138,11 @@ func (s *Store) selectDevices(ctx context.Context, query string, args ...any) ([
 		defer rows.Close()
 		for rows.Next() {
 			var k device.Kept
-			var presence string
+			var presence sql.NullString
 			if err := rows.Scan(&k.IMEI, &k.Evidence, &k.Model, &k.Firmware, &k.Asked, &presence); err != nil {
 				return nil, err
 			}
-			k.Presence = device.DecodePresence(presence)
+			k.Presence = device.DecodePresence(presence.String)
 			all = append(all, k)
 		}
 		return all, rows.Err()
@@ -195,22 +199,8 @@ func (s *Store) Save(ctx context.Context, devices []device.Kept) error {
 		if err := tx.QueryRow(retention.Advance, boot, uptime.Milliseconds()).Scan(&now); err != nil {
 			return none, err
 		}
-		insert, err := tx.Prepare(upsertDevice)
-		if err != nil {
+		if err := insert(tx, devices, now); err != nil {
 			return none, err
-		}
-		defer insert.Close()
-		savedAt := time.Now().UnixMilli()
-		for i := range devices {
-			k := &devices[i]
-			presence, err := device.EncodePresence(k.Presence)
-			if err != nil {
-				return none, err
-			}
-			if _, err := insert.Exec(k.IMEI, blob(k.Evidence), k.Model, k.Firmware, k.Asked, presence, string(k.State()),
-				k.Proven(), savedAt, now); err != nil {
-				return none, err
-			}
 		}
 		return none, errors.Join(
 			tx.Do(removeOld, true, cleanPage, now-device.MaxKeep.Milliseconds()),
@@ -218,6 +208,39 @@ func (s *Store) Save(ctx context.Context, devices []device.Kept) error {
 			tx.Do(removeMost, cleanPage, s.most))
 	})
 	return err
+}
+
+// insert keeps the devices as they are now.
+func insert(tx *sqlitefile.Tx, devices []device.Kept, now int64) error {
+	known, err := tx.Prepare(upsertDevice)
+	if err != nil {
+		return err
+	}
+	defer known.Close()
+	present, err := tx.Prepare(upsertPresence)
+	if err != nil {
+		return err
+	}
+	defer present.Close()
+	savedAt := time.Now().UnixMilli()
+	for i := range devices {
+		k := &devices[i]
+		_, err := known.Exec(k.IMEI, blob(k.Evidence), k.Model, k.Firmware, k.Asked, k.Proven(), savedAt, now)
+		if err != nil {
+			return err
+		}
+		if k.Presence == nil {
+			continue
+		}
+		presence, err := device.EncodePresence(k.Presence)
+		if err != nil {
+			return err
+		}
+		if _, err := present.Exec(k.IMEI, string(k.State()), presence); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // blob is b, which must not be NULL.
