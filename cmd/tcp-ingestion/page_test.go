@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -71,8 +72,19 @@ func (v *tour) signIn() {
 // seeDeviceAppear has a device log in while the list is open, filters, and looks at the device.
 func (v *tour) seeDeviceAppear() *testkit.Tracker {
 	v.t.Helper()
+	v.click(`nav a[href="#/devices"]`)
+	v.waitText("section", "no such device")
 	d := v.server.connect(shownDevice)
-	v.open(v.origin + "#/devices/" + shownDevice)
+	startFleet(v.t, v.server.devices, 12, func(o *simulate.Options) { o.Rate = 12 })
+	v.waitText("td", shownDevice)
+	v.waitTrue("13 devices", `document.querySelectorAll("tbody tr").length === 13`)
+	v.picture("devices")
+	v.fill("#filter", "999")
+	v.waitText("section", "no such device")
+	v.do("clear the filter", chromedp.Clear(chromedp.CSS("#filter")))
+	v.fill("#filter", shownDevice[:9])
+	v.waitTrue("one device", `document.querySelectorAll("tbody tr").length === 1`)
+	v.click("#d-" + shownDevice)
 	v.waitText("h1", shownDevice)
 	now := uint64(time.Now().UnixMilli())
 	for i := range uint64(8) {

@@ -31,6 +31,7 @@ export function device(root, signal, imei) {
       known.device = await get(path, signal);
     } catch (error) {
       if (error.status !== 404) throw error;
+      redraw(verdict, error.body.verdict && judged(error.body.verdict));
       redraw(presence, section("Presence", el("p", {}, error.message)));
       return;
     }

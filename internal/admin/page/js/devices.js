@@ -58,24 +58,44 @@ export function devices(root, signal, parameters) {
     list,
     more,
   );
-  const query = new URLSearchParams({ state, limit: pageSize });
+  const show = (page, rows, next) => {
+    redraw(
+      list,
+      page.incomplete && el("p", { class: "warn" }, page.incomplete),
+      el(
+        "section",
+        {},
+        table(columns, rows.map(row), state === "problem" ? "no device has a problem" : "no such device"),
+      ),
+    );
+    redraw(
+      more,
+      cursor && el("button", { id: "first", type: "button", onclick: () => to({ cursor: "" }) }, "To the first page"),
+      " ",
+      next && el("button", { id: "next", type: "button", onclick: () => to({ cursor: next }) }, "Next page"),
+    );
+  };
+  const query = new URLSearchParams({ limit: pageSize });
+  if (state === "problem") {
+    if (cursor) query.set("cursor", cursor);
+    poll(30000, signal, async () => {
+      const page = await get(`/v1/problems?${query}`, signal);
+      show(page, beginning(page.problems, imei), page.next); // the worst first
+    });
+    return;
+  }
+  query.set("state", state);
   // A page begins behind its cursor, and all that begin like this come right behind it.
   if (cursor || (imei && !whole(imei))) query.set("cursor", cursor || imei);
   else if (imei) query.set("imei", imei);
   poll(3000, signal, async () => {
     const page = await get(`/v1/devices?${query}`, signal);
-    const found = page.devices.filter((device) => device.imei.startsWith(imei));
-    redraw(list, el("section", {}, table(columns, found.map(row), "no such device")));
-    redraw(
-      more,
-      cursor && el("button", { id: "first", type: "button", onclick: () => to({ cursor: "" }) }, "To the first page"),
-      " ",
-      page.next &&
-        found.length === page.devices.length &&
-        el("button", { id: "next", type: "button", onclick: () => to({ cursor: page.next }) }, "Next page"),
-    );
+    const found = beginning(page.devices, imei);
+    show(page, found, found.length === page.devices.length && page.next);
   });
 }
+
+const beginning = (devices, imei) => devices.filter((device) => device.imei.startsWith(imei));
 
 // whole reports whether it is all of an IMEI.
 const whole = (imei) => imei.length >= 15;
@@ -92,8 +112,15 @@ const columns = [
 ];
 
 const row = (device) => [
-  el("a", { id: `d-${device.imei}`, href: `#/devices/${encodeURIComponent(device.imei)}` }, device.imei),
-  stateOf(device),
+  [
+    el(
+      "a",
+      { id: `d-${device.imei}${device.claimed ? "-udp" : ""}`, href: `#/devices/${encodeURIComponent(device.imei)}` },
+      device.imei,
+    ),
+    device.claimed && " by datagrams, nobody vouches for it",
+  ],
+  device.connected == null ? "" : stateOf(device),
   verdictOf(device.verdict),
   device.model ?? "",
   device.transport ?? "",
