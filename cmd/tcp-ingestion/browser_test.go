@@ -23,7 +23,7 @@ import (
 
 // browser is a real one with a single tab, which remembers what it asked for and what it complained about.
 type browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu         sync.Mutex
@@ -32,14 +32,14 @@ type browser struct {
 }
 
 // openBrowser starts Debian's chromium without a window.
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t testing.TB) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal("the operator's page is tested in chromium: make tools installs it")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.WindowSize(1100, 760), chromedp.UserDataDir(t.TempDir()))
+		chromedp.WindowSize(1100, 1000), chromedp.UserDataDir(t.TempDir()))
 	allocated, endAll := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, end := chromedp.NewContext(allocated)
 	b := &browser{t: t, ctx: ctx}

@@ -78,7 +78,6 @@ func (v *tour) seeDeviceAppear() *testkit.Tracker {
 	startFleet(v.t, v.server.devices, 12, func(o *simulate.Options) { o.Rate = 12 })
 	v.waitText("td", shownDevice)
 	v.waitTrue("13 devices", `document.querySelectorAll("tbody tr").length === 13`)
-	v.picture("devices")
 	v.fill("#filter", "999")
 	v.waitText("section", "no such device")
 	v.do("clear the filter", chromedp.Clear(chromedp.CSS("#filter")))
@@ -139,7 +138,6 @@ func (v *tour) tap(d *testkit.Tracker) {
 	v.waitText("summary", "malformed")
 	v.waitTrue("they can be opened", `[...document.querySelectorAll("details")].every((d) => d.open = true)`)
 	v.waitText("pre", "onerror=alert(1)")
-	v.picture("traffic")
 	v.click("#tap")
 	v.waitText("[role=status]", "Stopped")
 }
@@ -165,7 +163,6 @@ func (v *tour) doors() {
 	v.waitText("td", hostile)
 	v.click("#show-1")
 	v.waitText("pre", "Codec 8")
-	v.picture("doors")
 	v.click("#replay-2")
 	v.waitText("p", "it stays")
 	v.click("#replay-1")
@@ -184,6 +181,7 @@ func (v *tour) themes() {
 	v.click(`nav a[href="#/now"]`)
 	v.waitText("section", "Ready")
 	grounds := map[string]bool{}
+	v.picture("now")
 	for _, theme := range []string{"light", "dark"} {
 		v.click("#theme")
 		v.waitText("#theme", theme)
@@ -192,13 +190,11 @@ func (v *tour) themes() {
 			v.t.Fatal(err)
 		}
 		grounds[ground] = true
-		v.picture("now-" + theme)
 	}
 	if len(grounds) != 2 {
 		v.t.Errorf("the grounds are %v", grounds)
 	}
 	v.do("as a phone", chromedp.EmulateViewport(390, 780, chromedp.EmulateMobile))
 	v.waitTrue("the page is as wide as a phone", `document.documentElement.scrollWidth <= innerWidth`)
-	v.picture("phone")
 	v.do("not as a phone", chromedp.EmulateReset())
 }
