@@ -4,26 +4,26 @@ import { get, poll, stream } from "./api.js";
 import { commands } from "./commands.js";
 import { severity, stateOf } from "./devices.js";
 import { el, moment, number, pairs, redraw, section, table } from "./dom.js";
-import { graticule } from "./graticule.js";
 import { PacketList } from "./packets.js";
+import { lastRecords } from "./records.js";
 
 export function device(root, signal, imei) {
   const path = `/v1/devices/${encodeURIComponent(imei)}`;
   const verdict = el("div");
   const presence = el("div");
-  const records = el("div");
+  const records = lastRecords(path, signal);
   const timeline = el("div");
   const known = { device: null, commands: [] };
   const draw = () => redraw(timeline, section("Timeline", table(["when", "what"], events(known), "nothing is known")));
   root.replaceChildren(
     el("h1", {}, imei),
     verdict,
-    el("div", { class: "cards" }, presence, timeline),
+    el("div", { class: "cards" }, presence, timeline, records.place),
     commands(path, signal, (all) => {
       known.commands = all;
       draw();
     }),
-    records,
+    records.table,
     frames(imei, signal),
   );
   poll(3000, signal, async () => {
@@ -39,7 +39,6 @@ export function device(root, signal, imei) {
     redraw(presence, section("Presence", facts(known.device)));
     draw();
   });
-  poll(5000, signal, async () => redraw(records, await lastRecords(path, signal)));
 }
 
 const judged = (verdict) =>
@@ -119,43 +118,6 @@ function events({ device: d, commands: asked }) {
   all.sort(([a], [b]) => new Date(b) - new Date(a));
   return all.slice(0, 50).map(([time, what]) => [moment(time), what]);
 }
-
-async function lastRecords(path, signal) {
-  let list;
-  try {
-    list = await get(`${path}/records?limit=50`, signal);
-  } catch (error) {
-    if (error.status !== 501) throw error;
-    return section("Last records", el("p", { class: "quiet" }, `Not from here: ${error.message}.`));
-  }
-  return section(
-    "Last records",
-    !list.whole &&
-      el("p", { class: "quiet" }, "Only the newest records of all devices were looked at; there may be more."),
-    graticule(list.records),
-    table(
-      ["time", "fix", { name: "position", minor: true }, { name: "km/h", number: true }, "what it says"],
-      list.records.map((record) => [
-        el("time", { datetime: record.timestamp }, record.timestamp, record.clock && ` (clock ${record.clock})`),
-        record.fix,
-        record.latitude == null ? "" : `${record.latitude} ${record.longitude}`,
-        record.speed,
-        signals(record, list.units),
-      ]),
-    ),
-  );
-}
-
-function signals(record, units) {
-  const said = Object.entries(record.signals ?? {}).map(([name, value]) =>
-    `${name} ${shown(value)} ${units[name] ?? ""}`.trim(),
-  );
-  const faults = Object.entries(record.faults ?? {}).map(([name, why]) => `FAULT ${name} ${shown(why)}`);
-  const all = [...said, ...faults];
-  return all.length > 0 ? all.join(", ") : `${Object.keys(record.attributes ?? {}).length} elements without a name`;
-}
-
-const shown = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
 
 /** frames shows what comes and goes while somebody looks; nothing of it is kept. */
 function frames(imei, signal) {

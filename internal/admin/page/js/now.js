@@ -60,7 +60,7 @@ function records(flows) {
     "Records",
     el("p", { class: "big" }, `${number(flows.received.per_second)}/s`),
     table(
-      ["", { name: "per second", number: true }, { name: "since the start", number: true }],
+      ["", { name: "/s", number: true }, { name: "in all", number: true }],
       fates.map(([name, flow]) => [name, number(flow.per_second), number(flow.total)]),
     ),
   );
