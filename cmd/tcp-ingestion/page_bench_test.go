@@ -67,7 +67,7 @@ func BenchmarkDevicesOnThePage(b *testing.B) {
 				b.Run(name, func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
-						ask(b, origin+"v1/devices?limit=200"+parameters)
+						fetch(b, origin+"v1/devices?limit=200"+parameters)
 					}
 				})
 			}
@@ -84,7 +84,7 @@ func BenchmarkDevicesOnThePage(b *testing.B) {
 	}
 }
 
-func ask(b *testing.B, url string) {
+func fetch(b *testing.B, url string) {
 	b.Helper()
 	response, err := http.Get(url)
 	if err != nil {

@@ -41,7 +41,7 @@ func TestOperatorsPage(t *testing.T) {
 	v.tap(d)
 	v.doors()
 	v.themes()
-	v.wantNoComplaint(v.origin, "/v1/strangers", "401 (Unauthorized) "+v.origin+"v1/status", "/v1/devices/"+otherDevice,
+	v.wantNoComplaint(v.origin, "401 (Unauthorized) "+v.origin+"v1/status", "/v1/devices/"+otherDevice,
 		"/v1/deadletters/2/replay")
 	v.wantReadOnlyWithoutToken()
 }
@@ -110,6 +110,7 @@ func (v *tour) command(d *testkit.Tracker) {
 	v.fill("#command", "getver")
 	d.Answer(d.ExpectCommand("getver"), "Ver:03.27.07_00 GPS:AXN_5.10_3333 Hw:FMB120 Mod:15 IMEI:"+shownDevice)
 	v.waitText("dd", "FMB120")
+	v.waitText("h2", "Why")
 	v.picture("device")
 	v.open(v.origin + "#/devices/" + otherDevice)
 	v.waitText("h1", otherDevice)
@@ -160,6 +161,8 @@ func (v *tour) knock(text string) {
 func (v *tour) doors() {
 	v.t.Helper()
 	v.click(`nav a[href="#/doors"]`)
+	v.waitText("td", "malformed login")
+	v.waitText("td", "127.0.0.1")
 	v.waitText("td", hostile)
 	v.click("#show-1")
 	v.waitText("pre", "Codec 8")

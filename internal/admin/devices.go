@@ -41,7 +41,7 @@ func readListQuery(q url.Values) (list device.Query, paged bool, err error) {
 
 // listDevices writes the devices one by one, so that a fleet's list is never in memory as a text.
 func (s *Server) listDevices(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "imei", "state", "cursor", "limit")
+	q, err := query(r, "imei", "state", "cursor", "limit", "verdict")
 	if err != nil {
 		return err
 	}
@@ -49,13 +49,21 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	wrong := make(map[string]string)
+	judged := isTrue(q, "verdict", wrong)
+	if len(wrong) > 0 {
+		return wrongFields(wrong)
+	}
 	done, err := s.mayList()
 	if err != nil {
 		return err
 	}
 	defer done()
 	setJSON(w.Header())
-	l := deviceList{out: bufio.NewWriterSize(w, 32<<10)}
+	l := deviceList{out: bufio.NewWriterSize(w, 32<<10), judge: func(*device.Presence) *verdict.Verdict { return nil }}
+	if judged {
+		l.judge = s.inShort(r.Context())
+	}
 	l.begin()
 	if q.Has("imei") {
 		l.add(s.findDevice(r.Context(), q.Get("imei"), list.State))
@@ -97,6 +105,8 @@ type deviceList struct {
 	count      int
 	next       string // the cursor of what follows, if only a page is written
 	incomplete error
+
+	judge func(*device.Presence) *verdict.Verdict
 }
 
 func (l *deviceList) begin() { l.out.WriteString(`{"devices":[`) }
@@ -112,7 +122,7 @@ func (l *deviceList) add(page []device.Presence, next string, err error) {
 		if l.count > 0 {
 			l.out.WriteByte(',')
 		}
-		if l.count++; encoder.Encode(&page[i]) != nil {
+		if l.count++; encoder.Encode(&Device{Presence: page[i], Verdict: l.judge(&page[i])}) != nil {
 			return
 		}
 	}

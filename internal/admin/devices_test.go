@@ -61,7 +61,10 @@ func TestDevices(t *testing.T) {
 	for path, want := range map[string]string{ // with their verdicts
 		"/" + present: strings.TrimSuffix(row(connected(present)), "}\n") + `,"verdict":{`,
 		"/20":         strings.TrimSuffix(row(gone("20")), "}\n") + `,"verdict":{`,
-		"/8":          `{"error":"the device was never seen","verdict":{`,
+		"?imei=20&state=all&verdict=true": `{"devices":[` + strings.TrimSuffix(row(gone("20")), "}\n") +
+			`,"verdict":{"code":`,
+		"?verdict=yes": `{"error":"invalid fields: verdict"`,
+		"/8":           `{"error":"the device was never seen","verdict":{`,
 	} {
 		if got := s.ask("GET", "/v1/devices"+path, ""); !strings.HasPrefix(string(got.body), want) {
 			t.Errorf("%s:\n got %s\nwant %s", path, got.body, want)

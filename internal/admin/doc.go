@@ -115,7 +115,8 @@
 //	GET /v1/devices/{imei}   one of them, also if it has left long ago; 404 if it was never seen
 //
 // Where there is a control Redis they are those of all instances. With ?limit=, 1000 at most, a list is a page: next is
-// the cursor of the next one, ?cursor=, and missing on the last. A page may have less devices than asked for.
+// the cursor of the next one, ?cursor=, and missing on the last. A page may have less devices than asked for. With
+// ?verdict=true each has a verdict, without its evidence and what to do.
 //
 //	$ curl 'http://127.0.0.1:9091/v1/devices?state=all&limit=1'
 //	200 {"devices":[{"imei":"356307042441013","connected":true,"instance":"one",

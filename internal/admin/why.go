@@ -86,6 +86,16 @@ func (b *basis) of(imei string, p *device.Presence) verdict.Known {
 		Now: b.now}
 }
 
+// inShort judges devices by what is known now, without evidence.
+func (s *Server) inShort(ctx context.Context) func(*device.Presence) *verdict.Verdict {
+	b := s.basis(ctx)
+	return func(p *device.Presence) *verdict.Verdict {
+		v := verdict.Of(b.of(p.IMEI, p))
+		v.Evidence, v.Next = nil, ""
+		return &v
+	}
+}
+
 // finding is what is known of a device, and the verdict on it.
 type finding struct {
 	presence device.Presence

@@ -62,6 +62,7 @@ function facts(d) {
     ["firmware", d.firmware],
     ["family", d.family],
     ["instance", d.instance],
+    ["that instance", d.instance_lost && ["not heard of for ", moment(d.instance_lost)]],
     ["by", d.transport],
     ["address", d.remote],
     ["codec", d.codec],
@@ -85,6 +86,7 @@ const counts = (c) =>
     [c.refused_reason ? `refused (${c.refused_reason})` : "refused", c.refused],
     ["messages", c.messages],
     ["empty frames", c.empty_frames],
+    ["repeated frames", c.repeated_frames],
     ["wrong CRCs", c.wrong_crc],
   ]
     .filter(([, n]) => n > 0)

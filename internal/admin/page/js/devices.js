@@ -85,6 +85,7 @@ export function devices(root, signal, parameters) {
     return;
   }
   query.set("state", state);
+  query.set("verdict", "true");
   // A page begins behind its cursor, and all that begin like this come right behind it.
   if (cursor || (imei && !whole(imei))) query.set("cursor", cursor || imei);
   else if (imei) query.set("imei", imei);
