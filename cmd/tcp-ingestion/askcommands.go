@@ -41,7 +41,7 @@ func commandsCommand() *cli.Command {
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {
-				return cli.Exit(fmt.Sprintf("unknown command %q; see tcp-ingestion commands --help", name), exitUsage)
+				return unknownCommand(cmd, name)
 			}
 			cli.ShowSubcommandHelp(cmd)
 			return cli.Exit("", exitUsage)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -48,6 +49,9 @@ func check(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(err.Error(), exitSettings)
 	}
 	fmt.Fprintln(out, "settings:   valid")
+	for name, meant := range misspeltSettings(os.Environ()) {
+		fmt.Fprintf(out, "warning:    %s is no setting, did you mean %s?\n", name, meant)
+	}
 	certificateErr := checkCertificate(c, out)
 	if _, err := logLevel(c); err != nil {
 		fmt.Fprintf(out, "warning:    %v; LOG_LEVEL is in force\n", err)

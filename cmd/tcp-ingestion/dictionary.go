@@ -37,7 +37,7 @@ func dictionaryCommand() *cli.Command {
 // printDictionary prints the rows that the flags choose.
 func printDictionary(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
-		return cli.Exit(fmt.Sprintf("unknown command %q; see tcp-ingestion dictionary --help", name), exitUsage)
+		return unknownCommand(cmd, name)
 	}
 	if cmd.Bool("json") && cmd.Bool("sql") {
 		return wrongFlag(cmd, "--json and --sql: use one of them")

@@ -50,6 +50,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return coded.ExitCode()
 }
 
+// categories are under which heading the help has each command.
+var categories = map[string]string{
+	"serve": "The service", "check": "The service", "demo": "The service", "healthcheck": "The service",
+	"version": "The service",
+	"devices": "Devices", "why": "Devices", "send": "Devices", "commands": "Devices", "tap": "Devices",
+	"tail": "What is stored", "forward": "What is stored", "deadletters": "What is stored", "redecode": "What is stored",
+	"migrate": "What is stored",
+	"decode":  "Packets and elements", "dictionary": "Packets and elements", "simulate": "Packets and elements",
+}
+
 func rootCommand() *cli.Command {
 	root := &cli.Command{
 		Name:    "tcp-ingestion",
@@ -62,15 +72,20 @@ func rootCommand() *cli.Command {
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {
-				return cli.Exit(fmt.Sprintf("unknown command %q; see tcp-ingestion --help", name), exitUsage)
+				return unknownCommand(cmd, name)
 			}
 			cli.ShowRootCommandHelp(cmd)
 			return cli.Exit("", exitUsage)
+		},
+		EnableShellCompletion: true,
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden, c.Category, c.Usage = false, categories["check"], "print what a shell completes commands with"
 		},
 		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // run does it
 		OnUsageError:   usageError,
 	}
 	for _, c := range root.Commands {
+		c.Category = categories[c.Name]
 		if c.OnUsageError == nil {
 			c.OnUsageError = usageError
 		}

@@ -79,6 +79,9 @@ func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
 	if err != nil {
 		return nil, cli.Exit(err.Error(), buildExitCode(err))
 	}
+	for name, meant := range misspeltSettings(os.Environ()) {
+		logger.Warn("environment variable is no setting", "variable", name, "meant", meant)
+	}
 	logger.Info("starting", "version", version(), "commit", commit(), "engine", c.Engine, "commands", controlOf(c).where)
 	if err := s.start(ctx); err != nil {
 		return nil, cli.Exit(err.Error(), startExitCode(err))

@@ -23,13 +23,16 @@ func settingFlagsWith(overrides map[string]string, only ...string) []cli.Flag {
 		if len(only) > 0 && !slices.Contains(only, s.Name) {
 			continue
 		}
-		usage := s.Help + " [$" + s.Name + "]"
+		usage, group := s.Help+" [$"+s.Name+"]", "Settings"
+		if len(only) == 0 {
+			group = s.Group()
+		}
 		if s.Bool {
-			flags = append(flags, &cli.BoolFlag{Name: s.Flag(), Usage: usage, HideDefault: true})
+			flags = append(flags, &cli.BoolFlag{Name: s.Flag(), Usage: usage, HideDefault: true, Category: group})
 		} else {
 			standard := cmp.Or(overrides[s.Name], s.Default)
 			flags = append(flags, &cli.StringFlag{
-				Name: s.Flag(), Usage: usage, DefaultText: standard, HideDefault: standard == "",
+				Name: s.Flag(), Usage: usage, DefaultText: standard, HideDefault: standard == "", Category: group,
 			})
 		}
 	}

@@ -18,7 +18,11 @@ const exitHelp = 3
 
 // usageError says what is wrong with the command line, and where to look.
 func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	return cli.Exit(fmt.Sprintf("%s; see %s --help", usageText(err), cmd.FullName()), exitUsage)
+	text := usageText(err)
+	if flag, unknown := strings.CutPrefix(text, "unknown flag -"); unknown {
+		text += didYouMean(strings.TrimLeft(flag, "-"), flagNames(cmd), "--")
+	}
+	return cli.Exit(fmt.Sprintf("%s; see %s --help", text, cmd.FullName()), exitUsage)
 }
 
 // invalidValue is how the library puts a flag's value that cannot be read.

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestEdits(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"serve", "serve", 0}, {"sevre", "serve", 1}, {"serv", "serve", 1}, {"", "tail", 4},
+		{"tial", "tail", 1}, {"sned", "serve", 4}, {strings.Repeat("x", 100_000), "serve", 64},
+	} {
+		if got := edits(c.a, c.b); got != c.want {
+			t.Errorf("%.10q and %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+// TestCompletion: shells take the scripts, and what they ask for is there.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		code, script, errOut := execute(t, nil, "", "completion", shell)
+		if code != 0 || !strings.Contains(script, "tcp-ingestion") {
+			t.Fatalf("%s: exit code %d: %s%s", shell, code, script, errOut)
+		}
+		if shell != "bash" {
+			continue
+		}
+		check := exec.Command(shell, "-n")
+		check.Stdin = strings.NewReader(script)
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+	for want, args := range map[string][]string{
+		"serve": nil, "replay": {"deadletters"}, "--from-start": {"tail", "--"},
+	} {
+		_, out, _ := execute(t, nil, "", append(args, "--generate-shell-completion")...)
+		names := strings.FieldsFunc(out, func(c rune) bool { return c == '\n' || c == ':' })
+		if !slices.Contains(names, want) {
+			t.Errorf("%v: no %s in %s", args, want, out)
+		}
+	}
+}
