@@ -80,6 +80,7 @@ func TestTap(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir()})
 	all, strangers := s.tap(t), s.tap(t, "--strangers")
+	answers := s.tap(t, "--positions", "--outcome", "command_answer")
 	d := testkit.Dial(t, s.devices)
 	d.MustLogin(oneIMEI)
 	all.await("in login "+oneIMEI+" 127.0.0.1:", "tcp: accepted, answered 01 after")
@@ -106,7 +107,8 @@ func TestTap(t *testing.T) {
 	if strings.Contains(all.String(), "25.256") || strings.Contains(all.String(), "54.667") {
 		t.Errorf("a position is shown: %s", all)
 	}
-	wantHarmless(t, "tap", all.String()+strangers.String())
+	answers.await(`payload = "DOUT1:1 Timeout:0\rDOUT1:0`)
+	wantHarmless(t, "tap", all.String()+strangers.String()+answers.String())
 	all.cmd.Process.Signal(os.Interrupt)
 	all.exits(0)
 	if !s.logged("tap opened") {

@@ -218,7 +218,7 @@ func TestTapEnds(t *testing.T) {
 	if data := s.expect(eventEnd); data != `{"reason":"stopping"}` {
 		t.Errorf("end: %s", data)
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the end took %v", took)
 	}
 }
@@ -235,15 +235,16 @@ func TestExplainingHasItsShare(t *testing.T) {
 	hub := tap.NewHub(nil)
 	s := start(t, Options{Tap: hub}).tapWith("explain=both")
 	s.expect(eventOpen)
-	for range 100 {
+	const packets = 30
+	for range packets {
 		hub.Offer(p)
 	}
 	began := time.Now()
-	for range 100 {
+	for range packets {
 		s.packet()
 	}
-	if took, least := time.Since(began), (100-1)*(explainShare-1)*least; took < least {
-		t.Errorf("100 packets came within %v, want %v at least", took, least)
+	if took, least := time.Since(began), (packets-1)*(explainShare-1)*least; took < least {
+		t.Errorf("%d packets came within %v, want %v at least", packets, took, least)
 	}
 }
 
@@ -290,7 +291,7 @@ func TestTapsThatDoNotRead(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r.Close(ctx)
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 	if hub.Watched() {

@@ -26,7 +26,7 @@ export class PacketList {
   }
 }
 
-const bad = ["rejected", "malformed", "cut_off", "refused", "wrong_crc", "command_failed"];
+const bad = ["rejected", "malformed", "cut_off", "turned_away", "refused", "wrong_crc", "command_failed"];
 const doubtful = ["duplicate", "dead_lettered", "pending", "empty"];
 
 function packet(p) {
