@@ -161,8 +161,9 @@ func TestResendIsKnownElsewhere(t *testing.T) {
 	}
 }
 
-// TestFrozenInstanceStoresNothingTwice has an instance be frozen with a device's frame in its socket, which the device
-// sends again elsewhere meanwhile, with later ones.
+// TestFrozenInstanceStoresNothingTwice has an instance be frozen with two devices' frames in its sockets, which they send
+// again elsewhere meanwhile, with later ones. For one it is the first frame of its connection, as for a device that has
+// just come. That one comes back afterwards.
 func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
 	t.Parallel()
 	store := redisStore(t)
@@ -174,6 +175,8 @@ func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
 	a, b := start("a"), start("b")
 	older := testkit.Dial(t, a.devices)
 	older.MustLogin(first)
+	fresh := testkit.Dial(t, a.devices)
+	fresh.MustLogin(second)
 	const known = 10
 	for f := range known {
 		older.Send(numberedFrame(t, f, 2))
@@ -181,22 +184,42 @@ func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
 	}
 	a.cmd.Process.Signal(syscall.SIGSTOP)
 	older.Send(numberedFrame(t, known, 2))
-	newer := testkit.Dial(t, b.devices)
-	newer.MustLogin(first)
-	for f := range 3 {
-		newer.Send(numberedFrame(t, known+f, 2))
-		newer.ExpectACK(2)
+	fresh.Send(numberedFrame(t, 0, 2))
+	const later = 8 // more than a mark has
+	for _, imei := range []string{first, second} {
+		newer := testkit.Dial(t, b.devices)
+		newer.MustLogin(imei)
+		for f := range later {
+			if imei == first {
+				f += known
+			}
+			newer.Send(numberedFrame(t, f, 2))
+			newer.ExpectACK(2)
+		}
 	}
 	time.Sleep(3 * time.Second) // for as long it has to be frozen to notice it
 	a.cmd.Process.Signal(syscall.SIGCONT)
-	older.Conn.SetReadDeadline(time.Now().Add(patience))
-	if _, err := io.ReadAll(older.Conn); os.IsTimeout(err) { // it may acknowledge what is stored
-		t.Error("the older connection stays open")
+	for _, left := range []*testkit.Tracker{older, fresh} {
+		left.Conn.SetReadDeadline(time.Now().Add(patience))
+		if answer, err := io.ReadAll(left.Conn); os.IsTimeout(err) || len(answer) > 0 {
+			t.Errorf("the older connection stays open, or acknowledges %x", answer)
+		}
+	}
+	for attempt := range 2 { // the first one may be refused, because it may have been left behind
+		if err := deliver(a.devices, second, numberedFrame(t, later, 2)); err == nil {
+			break
+		} else if attempt > 0 {
+			t.Error(err)
+		}
 	}
 	testkit.EventuallyIn(t, "no frame in hand", patience, func() bool {
 		return a.metric("teltonika_publish_queue_depth") == 0
 	})
-	for id, n := range store.stored(t) {
+	stored := store.stored(t)
+	if want := 2 * (known + later + later + 1); len(stored) != want {
+		t.Errorf("%d records stored, want %d", len(stored), want)
+	}
+	for id, n := range stored {
 		if n != 1 {
 			t.Errorf("%s stored %d times", id, n)
 		}

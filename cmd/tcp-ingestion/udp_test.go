@@ -64,13 +64,19 @@ func TestUDPStorm(t *testing.T) {
 
 // TestKillServerUnderDatagrams is TestKillServer over UDP, where nothing tells the devices that the server has gone.
 func TestKillServerUnderDatagrams(t *testing.T) {
-	t.Parallel()
-	store := embeddedStore(t)
-	settings := withUDP(t, store.settings)
-	s := startServer(t, settings)
-	f := startFleet(t, s.devices, 80, stormy)
-	f.amidKills(t, s, settings, crashTime(t)/2)
-	store.wantAll(t, f.acknowledged(), false)
+	for _, open := range []func(testing.TB) store{
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore,
+	} {
+		store := open(t)
+		t.Run(store.name, func(t *testing.T) {
+			t.Parallel()
+			settings := withUDP(t, store.settings)
+			s := startServer(t, settings)
+			f := startFleet(t, s.devices, 80, stormy)
+			f.amidKills(t, s, settings, crashTime(t)/2)
+			store.wantAll(t, f.acknowledged(), false)
+		})
+	}
 }
 
 // wantBalanceOf is wantBalance for one transport.

@@ -145,7 +145,7 @@ type Doubt uint8
 
 // The reasons, of which a record may have several.
 const (
-	// Arrived: the device has come lately, and may have had the record stored where it was before.
+	// Arrived: the device has come lately, or has no connection, and may have had the record stored where it was before.
 	Arrived Doubt = 1 << iota
 	// Repeated: the caller leaves out other records of the frame, because it remembers that this lane has stored them.
 	Repeated

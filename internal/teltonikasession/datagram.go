@@ -153,5 +153,6 @@ func (a *Adapter) submitItems(w *frameContext) (*publish.Frame, error) {
 	if u := &a.datagrams.unlisted; u.spendBulk(w, w.Received) > 0 || !u.spend(&w.source, w.items, w.Received) {
 		return nil, errUnlistedRate
 	}
+	w.packet.Recall = true // each one may have gone to another instance before
 	return a.submit(w)
 }

@@ -201,6 +201,45 @@ func frames(first, records, perFrame int) *engine.Batch {
 	return batch
 }
 
+// BenchmarkLogins compares storing with marks and without, in turns, where three in ten frames are the first ones of
+// their connections: 100 logins a second at 10,000 records a second, in frames of 10.
+func BenchmarkLogins(b *testing.B) {
+	const size, perFrame, rounds = 500, 10, 20
+	r := testkit.StartRedis(b)
+	store := func(o Options) func() error {
+		o.Lanes = 1
+		e := open(b, r, o)
+		b.Cleanup(func() { _ = e.Close() })
+		next := 0
+		return func() error {
+			batch := frames(0, size, perFrame)
+			for i := range batch.Records {
+				batch.Records[i].Timestamp += int64(next)
+				if i/perFrame%10 < 3 {
+					batch.Records[i].Doubt = engine.Arrived
+				}
+			}
+			next += size
+			return e.Store(context.Background(), 0, batch)
+		}
+	}
+	marked, plain := store(Options{Recall: true}), store(Options{})
+	making := func() error { frames(0, size, perFrame); return nil }
+	var with, without, encode usage
+	run(b, r, rounds, []func() error{marked})
+	run(b, r, rounds, []func() error{plain})
+	for b.Loop() {
+		with.add(run(b, r, rounds, []func() error{marked}))
+		without.add(run(b, r, rounds, []func() error{plain}))
+		encode.add(run(b, r, rounds, []func() error{making}))
+		r.Do("DEL", testStream)
+	}
+	b.ReportMetric(float64(with.redis)/float64(without.redis), "×redis-cpu")
+	b.ReportMetric(float64(with.self-encode.self)/float64(without.self-encode.self), "×self-cpu")
+	b.ReportMetric((without.wall-encode.wall).Seconds()/(with.wall-encode.wall).Seconds(), "×rate")
+	b.ReportMetric(0, "ns/op")
+}
+
 // BenchmarkFirstFrames compares batches of which all frames are the first ones of their connections with others: new
 // ones, of which the marks are read, and such that are sent again, which are looked for. Per frame of 10 records.
 func BenchmarkFirstFrames(b *testing.B) {
