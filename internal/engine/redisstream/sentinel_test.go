@@ -5,7 +5,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +149,71 @@ func TestSentinelsThatNameNobody(t *testing.T) {
 		_, err := e.Probe(limited(t))
 		wantFate(t, err, true, false, says)
 	}
+}
+
+// startSentinelOf starts a sentinel that names the server at the port, with settings and their values.
+func startSentinelOf(t *testing.T, port int, settings ...string) {
+	t.Helper()
+	config := fmt.Sprintf("bind 127.0.0.1\ndir %s\nsentinel monitor mymaster 127.0.0.1 %d 1\n", t.TempDir(), port)
+	for i := 0; i < len(settings); i += 2 {
+		config += strings.TrimPrefix(settings[i], "--") + " " + settings[i+1] + "\n"
+	}
+	file := filepath.Join(t.TempDir(), "sentinel.conf") // which the sentinel writes to
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	sentinel := exec.CommandContext(ctx, "redis-server", file, "--sentinel")
+	if err := sentinel.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		end()
+		_ = sentinel.Wait()
+	})
+}
+
+// Sentinels and the servers that they name are both asked over TLS.
+func TestSentinelOverTLS(t *testing.T) {
+	t.Parallel()
+	port, ask := testkit.FreePort(t), testkit.FreePort(t)
+	r := testkit.StartRedis(t, trusted.serverArgs(t, port)...)
+	startSentinelOf(t, port, append(trusted.serverArgs(t, ask), "port", "0", "tls-replication", "yes")...)
+	e := use(t, r, Options{URL: fmt.Sprintf("rediss+sentinel://127.0.0.1:%d/mymaster", ask)})
+	storeUntilStored(t, e, enginetest.NewBatch(device, 0, 10))
+	wantPayloads(t, r, enginetest.NewBatch(device, 0, 10))
+}
+
+// The answer is lost at any point after Redis has stored, also that to WAIT: each record is stored once.
+func TestSentinelAnswerLost(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	testkit.StartRedis(t, "--replicaof", fmt.Sprintf("127.0.0.1 %d", r.Port()))
+	var cuts atomic.Int64
+	p := startRelay(t, r, func(command []string) (string, bool) {
+		answered := isXADD(command, testStream) || command[0] == "WAIT" && command[2] == confirmMillis
+		return "", answered && cuts.Add(-1) == 0
+	})
+	_, port, err := net.SplitHostPort(p.l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	relayed, _ := strconv.Atoi(port)
+	ask := testkit.FreePort(t)
+	startSentinelOf(t, relayed, "port", fmt.Sprint(ask))
+	e := use(t, r, Options{
+		URL: fmt.Sprintf("redis+sentinel://127.0.0.1:%d/mymaster", ask), Durability: oneReplica, Recall: true,
+	})
+	stored := []*engine.Batch{enginetest.NewBatch(device, 0, 5)}
+	storeUntilStored(t, e, stored[0])
+	for n := range int64(6) { // after each of the records, and after WAIT
+		b := enginetest.NewBatch(device, len(stored)*5, 5)
+		cuts.Store(n + 1)
+		wantFate(t, e.Store(limited(t), 0, b), true, true, "")
+		storeUntilStored(t, e, b)
+		stored = append(stored, b)
+	}
+	wantPayloads(t, r, stored...)
 }
 
 func TestReadRole(t *testing.T) {
