@@ -161,9 +161,9 @@ func TestResendIsKnownElsewhere(t *testing.T) {
 	}
 }
 
-// TestFrozenInstanceStoresNothingTwice has an instance be frozen with two devices' frames in its sockets, which they send
-// again elsewhere meanwhile, with later ones. For one it is the first frame of its connection, as for a device that has
-// just come. That one comes back afterwards.
+// TestFrozenInstanceStoresNothingTwice has an instance be frozen with two devices' frames in its sockets, which they
+// send again elsewhere meanwhile, with later ones. For one it is the first frame of its connection, as for a device
+// that has just come. That one comes back afterwards.
 func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
 	t.Parallel()
 	store := redisStore(t)
