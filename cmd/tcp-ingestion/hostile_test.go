@@ -11,12 +11,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/terminal"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -67,6 +69,69 @@ func TestHostileAnswer(t *testing.T) {
 	_, out, _ = execute(t, settings, "", "devices")
 	wantHarmless(t, "devices", out)
 	wantHarmless(t, "the log", s.tail(1000))
+}
+
+// TestHostileEverywhere has a device and a stranger say it in everything they control, and looks at it by every command
+// that shows some of that.
+func TestHostileEverywhere(t *testing.T) {
+	const evil = "\x1b[2J\x1b]0;t\a\r\b\u202e\u009b2J\x9b"
+	settings := map[string]string{"DATA_DIR": t.TempDir(), "LOG_LEVEL": "debug", "UDP_PORT": "0"}
+	s := startServer(t, settings)
+	for _, first := range []string{
+		"GET /" + evil + "?id=" + aDevice(1) + " HTTP/1.1\r\n\r\n", "\x00\x21" + aDevice(2) + evil, evil,
+	} {
+		stranger := testkit.Dial(t, s.devices)
+		stranger.Send([]byte(first))
+		stranger.ExpectClosed()
+		http := testkit.Dial(t, s.http)
+		http.Send([]byte(evil))
+		http.Close()
+	}
+	d := s.connect(oneIMEI)
+	r := teltonika.Record{Timestamp: uint64(time.Now().UnixMilli()), Satellites: 5}
+	r.AddBytes(256, teltonika.GroupX, []byte(evil)) // the VIN
+	d.SendFrame(teltonika.Codec8E, r)
+	d.ExpectACK(1)
+	message := teltonika.Messages{Codec: teltonika.Codec12,
+		Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: []byte(evil)}}}
+	frame, err := message.AppendFrame(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Send(frame)
+	d.Send(teltonika.AppendFrame(nil, append([]byte{8, 1}, evil...))) // becomes a dead letter
+	d.ExpectACK(1)
+
+	asking := map[string]string{"ADMIN_ADDRESS": s.admin, "DATA_DIR": settings["DATA_DIR"]}
+	shown := func(wants string, args ...string) {
+		t.Helper()
+		_, out, errOut := execute(t, asking, "", args...)
+		wantHarmless(t, strings.Join(args, " "), out+errOut)
+		if !strings.Contains(out, wants) {
+			t.Errorf("%v does not show %q: %s%s", args, wants, out, errOut)
+		}
+	}
+	go func() { d.Answer(d.ReadCommand(), "Ver:03.25.14_00 Hw:FMB"+evil+" IMEI:"+oneIMEI) }()
+	shown("Ver:03.25.14_00", "send", "--id", "hostile", oneIMEI, "getver")
+	shown("Hw:FMB", "commands", "show", "hostile")
+	shown("hostile", "commands", "list")
+	for _, json := range [][]string{nil, {"--json"}} {
+		with := func(args ...string) []string { return append(args, json...) }
+		shown(oneIMEI, with("devices", "--all")...)
+		shown("dead_letters", with("why", oneIMEI)...)
+		shown("foreign_protocol", with("why", aDevice(1))...)
+		shown("malformed_login", with("why", aDevice(2))...)
+		shown(aDevice(2), with("why", "--all")...)
+		shown("malformed", with("deadletters", "list")...)
+	}
+	shown("malformed", "deadletters", "show", "1")
+	shown("vehicle.vin", "tail", "--from-start", "--count", "2")
+	shown("vehicle.vin", "tail", "--from-start", "--count", "2", "--names")
+	shown(hex.EncodeToString([]byte(evil)), "tail", "--from-start", "--count", "1", "--messages")
+	wantHarmless(t, "the log", s.tail(1000))
+	if !s.logged("no http on the http port") || !s.logged("login malformed") || !s.logged("frame cannot be decoded") {
+		t.Error("not all of it is in the log")
+	}
 }
 
 // TestHostilePacketsAreExplained has the same text in packets that people look at.

@@ -86,8 +86,8 @@ func rejected(reason string) func(*caseOf) bool {
 	}
 }
 
-// failed reports whether the last frame failed for one of the causes, or the connection ended for one: nothing was
-// stored after that.
+// failed reports whether a frame failed for one of the causes, or the connection ended for one, and nothing was stored
+// after that. Where duplicates came too it has to be the last frame: what was refused may have been stored late.
 func failed(causes ...string) func(*caseOf) bool {
 	return func(c *caseOf) bool {
 		if !c.p.Connected && slices.Contains(causes, c.p.CloseReason) {
@@ -95,7 +95,7 @@ func failed(causes ...string) func(*caseOf) bool {
 		}
 		e := c.p.LastError
 		return e != nil && slices.Contains(causes, e.Cause) && !e.At.Before(c.p.LastStored.Time) &&
-			(!e.At.Before(c.p.LastSeen.Time) || c.nothingSinceLogin())
+			(c.p.Since.Duplicate == 0 || !e.At.Before(c.p.LastSeen.Time) || c.nothingSinceLogin())
 	}
 }
 

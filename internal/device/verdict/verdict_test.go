@@ -128,6 +128,9 @@ var situations = []struct {
 	{"wrong crc before", stored(failing("crc"), func(p *device.Presence) {
 		p.LastSeen, p.LastStored = before(time.Second), before(time.Second)
 	}), nil, Service{}, "fine", ""},
+	{"refused, and stored late", stored(failing("timeout"), func(p *device.Presence) {
+		p.Since.Duplicate, p.LastSeen = 5, before(time.Second)
+	}), nil, Service{}, "fine", "5 duplicate records"},
 	{"cut off", stored(failing("cut_off"), left("peer_closed", 9*time.Second), func(p *device.Presence) {
 		p.LastSeen = before(10 * time.Second)
 	}), nil, Service{}, "cut_off", "cut_off: why"},
@@ -136,6 +139,9 @@ var situations = []struct {
 	{"unlisted", stored(failing("unlisted")), nil, Service{}, "unlisted_rate", ""},
 	{"dead letter limit", stored(failing("dead_letters")), nil, Service{}, "dead_letter_limit", ""},
 	{"dead letters", stored(failing("malformed")), nil, Service{}, "dead_letters", "5 records in dead letters"},
+	{"dead letters, and an answer to a command", stored(failing("malformed"), func(p *device.Presence) {
+		p.LastSeen = before(time.Second)
+	}), nil, Service{}, "dead_letters", ""},
 	{"duplicates", stored(func(p *device.Presence) { p.Since = device.Counts{Duplicate: 9, Repeated: 3} }), nil, Service{},
 		"duplicates", "9 duplicate records"},
 	{"one duplicate", stored(func(p *device.Presence) { p.Since = device.Counts{Duplicate: 9, Repeated: 1} }), nil,
