@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -31,6 +32,7 @@ type doors struct {
 	list             string // the file of known devices
 	known            []string
 	secure, udp      string
+	trusting         *tls.Config
 }
 
 // knownDevices is how many devices are on the list.
@@ -60,7 +62,7 @@ const theBalancer = "127.0.0.8"
 func startDoors(t *testing.T) *doors {
 	ca := newCertificateAuthority(t)
 	ca.renew(90)
-	d := &doors{T: t, records: testkit.StartRedis(t), control: testkit.StartRedis(t)}
+	d := &doors{T: t, records: testkit.StartRedis(t), control: testkit.StartRedis(t), trusting: ca.trusting()}
 	for n := range knownDevices {
 		d.known = append(d.known, aDevice(n))
 	}
@@ -219,6 +221,12 @@ func wrongDoors(d *doors) {
 	d.why(aDevice(8), "tls_on_plain", 1, "is the one that this device had last")
 	d.seen(8, "127.0.0.21").Close() // which is mended
 	d.why(aDevice(8), "left", 0, "peer_closed")
+	conn := tls.Client(d.dial("127.0.0.21", d.secure).Conn, d.trusting)
+	if err := conn.Handshake(); err != nil {
+		d.Fatal(err)
+	}
+	conn.Close()
+	d.why(aDevice(8), "tls_unused", 1, "does not trust the certificate")
 }
 
 // foreignProtocols are devices that speak another language at the right door.

@@ -200,7 +200,7 @@
 // causes:
 //
 //	silent, login_cut_off, malformed_login, frame_first, no_datagram, plain_on_tls, tls_on_plain, tls_handshake,
-//	on_http_port, udp_on_tcp, tcp_on_udp, proxy_untrusted, proxy_missing, proxy_malformed, hex_text,
+//	tls_unused, on_http_port, udp_on_tcp, tcp_on_udp, proxy_untrusted, proxy_missing, proxy_malformed, hex_text,
 //	foreign_protocol, limit, crowded_out, rate_limited
 //
 // # Last records, dead letters

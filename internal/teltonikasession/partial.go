@@ -68,7 +68,11 @@ func (s *session) cutShort(p *partial, err error) ingest.CloseReason {
 // logSilent leaves a line on a connection on which nothing came, if its address has not done that lately: a health
 // check of a plain connection looks like that every few seconds.
 func (s *session) logSilent(reason ingest.CloseReason) {
-	if who, news := s.knock(stranger.CauseSilent, nil, ""); news {
+	cause := stranger.CauseSilent
+	if s.conn.Transport() == transportTLS {
+		cause = stranger.CauseTLSUnused
+	}
+	if who, news := s.knock(cause, nil, ""); news {
 		s.Logger.Info("connection ended without a byte", "remote", who.Address, "transport", s.conn.Transport(),
 			"reason", string(reason), "cause", who.Text)
 	}

@@ -22,6 +22,8 @@ var texts = map[Cause]string{
 	CauseTCPOnUDP: "what belongs into a TCP connection, in a datagram: set the device's protocol (parameter 2006) " +
 		"to UDP, or send it to TELTONIKA_PORT by TCP",
 	CauseTLS: "TLS did not come about",
+	CauseTLSUnused: "the TLS handshake was done, and nothing followed: so leave devices that do not trust the " +
+		"certificate",
 	CauseOnHTTP: "a tracker on a port for HTTP: set the device's server port (parameter 2005) to TELTONIKA_PORT, " +
 		"5027 unless it is set",
 	CausePlainOnTLS: "a tracker without TLS on the TLS port: switch TLS on in the device, " +

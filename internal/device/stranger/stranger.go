@@ -30,6 +30,7 @@ const (
 	CausePlainOnTLS     Cause = "plain_on_tls"     // a device without TLS at a port that wants it
 	CauseTLSOnPlain     Cause = "tls_on_plain"     // the other way round
 	CauseTLS            Cause = "tls_handshake"    // TLS did not come about
+	CauseTLSUnused      Cause = "tls_unused"       // TLS came about, and nothing behind it
 	CauseOnHTTP         Cause = "on_http_port"     // a device at a port for HTTP
 	CauseUDPOnTCP       Cause = "udp_on_tcp"       // datagrams in a connection
 	CauseTCPOnUDP       Cause = "tcp_on_udp"       // a login or frame in a datagram
@@ -45,7 +46,8 @@ const (
 
 // Causes are all causes.
 var Causes = []Cause{CauseSilent, CauseCutOff, CauseMalformedLogin, CauseFrameFirst, CauseNoDatagram, CausePlainOnTLS,
-	CauseTLSOnPlain, CauseTLS, CauseOnHTTP, CauseUDPOnTCP, CauseTCPOnUDP, CauseProxyUntrusted, CauseProxyMissing,
+	CauseTLSOnPlain, CauseTLS, CauseTLSUnused, CauseOnHTTP, CauseUDPOnTCP, CauseTCPOnUDP, CauseProxyUntrusted,
+	CauseProxyMissing,
 	CauseProxyMalformed, CauseHexText, CauseForeign, CauseLimit, CauseCrowdedOut, CauseRateLimited}
 
 // MaxFirst is how many of the first bytes are kept.

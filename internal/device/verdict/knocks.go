@@ -49,7 +49,8 @@ func (k *Knocks) Named() []string {
 
 // devices are the causes for which a device knocks, most likely.
 var devices = []stranger.Cause{
-	stranger.CausePlainOnTLS, stranger.CauseTLSOnPlain, stranger.CauseTLS, stranger.CauseOnHTTP, stranger.CauseUDPOnTCP,
+	stranger.CausePlainOnTLS, stranger.CauseTLSOnPlain, stranger.CauseTLS, stranger.CauseTLSUnused,
+	stranger.CauseOnHTTP, stranger.CauseUDPOnTCP,
 	stranger.CauseTCPOnUDP, stranger.CauseProxyUntrusted, stranger.CauseHexText, stranger.CauseFrameFirst,
 	stranger.CauseCutOff, stranger.CauseLimit, stranger.CauseCrowdedOut, stranger.CauseRateLimited,
 }

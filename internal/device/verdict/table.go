@@ -61,6 +61,8 @@ var table = []row{
 			"(parameter 2020)."),
 	knock(stranger.CauseTLS, "It comes by TLS, and the handshake fails.",
 		"See docs/tls.md, what fails how; tcp-ingestion check tls HOST:PORT looks at the server as a device does."),
+	knock(stranger.CauseTLSUnused, "It comes by TLS, and says nothing once the handshake is done.",
+		"It does not trust the certificate, most likely: see docs/tls.md, what fails how; or data do not get through."),
 	knock(stranger.CauseOnHTTP, "It knocks at the wrong door: it comes to a port for HTTP, METRICS_PORT or ADMIN_ADDRESS.",
 		"Set its server port (parameter 2005) to TELTONIKA_PORT, 5027 unless it is set; and do not let devices reach the "+
 			"ports for HTTP."),
