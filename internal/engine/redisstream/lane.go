@@ -282,7 +282,7 @@ func (l *lane) refuse(answer refusal) error {
 
 // connect makes the connection, after the pause that failures before impose.
 func (l *lane) connect(ctx context.Context) error {
-	if !pause(ctx, l.retry.left()) {
+	if l.rest(ctx); ctx.Err() != nil {
 		return fmt.Errorf("waiting to connect to redis: %w", ctx.Err())
 	}
 	err := l.dial(ctx)
@@ -300,6 +300,21 @@ func (l *lane) connect(ctx context.Context) error {
 		p.moved = true
 	}
 	return nil
+}
+
+// rest is the pause that failures impose. Those of one master impose none on the next one.
+func (l *lane) rest(ctx context.Context) {
+	if l.term == nil {
+		pause(ctx, l.retry.left())
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.term.over, cancel)()
+	pause(ctx, l.retry.left())
+	if l.term.over.Err() != nil {
+		l.retry.reset()
+	}
 }
 
 // dial opens a connection to the present master, which is closed when its term ends.

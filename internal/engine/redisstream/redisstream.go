@@ -99,7 +99,8 @@ func New(opt Options) (*Engine, error) {
 	} else if opt.Shards > 1 {
 		return nil, errors.New("only a Redis Cluster has shards")
 	}
-	target.Named(opt.ClientName).Server.PoolSize = opt.Lanes + 8 // the lanes' rare questions, probes, trimming
+	// The lanes' rare questions, probes, trimming.
+	target.Named(opt.ClientName).Server.PoolSize = opt.Lanes/opt.Shards + 8
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{

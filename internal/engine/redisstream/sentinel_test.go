@@ -242,3 +242,19 @@ func TestReadRole(t *testing.T) {
 		}
 	}
 }
+
+// Failures of a master that is replaced hold nobody up who goes to the next one.
+func TestNextMasterIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	e := use(t, testkit.StartRedis(t), Options{})
+	l := e.lanes[0]
+	l.term = e.newTerm("127.0.0.1:1")
+	l.retry = backoff{delay: never, until: time.Now().Add(never)}
+	time.AfterFunc(10*time.Millisecond, func() { _ = l.term.close() })
+	l.rest(limited(t))
+	if l.retry != (backoff{}) {
+		t.Errorf("%v is left of the pause", l.retry.left())
+	}
+	l.term = nil
+	mustStore(t, e, 0, 1)
+}
