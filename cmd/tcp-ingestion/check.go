@@ -18,6 +18,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport/listen"
 )
@@ -61,7 +62,12 @@ func check(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(memoryErr.Error(), startExitCode(memoryErr))
 	}
 	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, logsText(cmd, c.LogFormat))
-	e, err := newEngine(withoutRetention(c), logger)
+	tried, removeTried, err := triable(c, sqlite.FileName)
+	if err != nil {
+		return cli.Exit(err.Error(), exitFailure)
+	}
+	defer removeTried()
+	e, err := newEngine(withoutRetention(tried), logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}
@@ -70,6 +76,9 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	defer cancel()
 	if err := checkAllowList(ctx, c, out); err != nil {
 		return cli.Exit(err.Error(), startExitCode(err))
+	}
+	if tried != c && c.Engine == config.EngineEmbedded {
+		fmt.Fprintf(out, "store:      no %s in DATA_DIR %s yet, the service makes it\n", sqlite.FileName, c.DataDir)
 	}
 	if err := checkEngine(ctx, c, e, out); err != nil {
 		return err

@@ -82,7 +82,12 @@ func proveRedisCommands(ctx context.Context, c *config.Config, logger *slog.Logg
 }
 
 func proveEmbeddedCommands(ctx context.Context, c *config.Config, logger *slog.Logger) error {
-	store, err := embeddedCommands(c, logger)
+	tried, removeTried, err := triable(c, sqlitestore.FileName)
+	if err != nil {
+		return notKept(err)
+	}
+	defer removeTried()
+	store, err := embeddedCommands(tried, logger)
 	if err != nil {
 		return cli.Exit(err.Error(), exitSettings)
 	}

@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
@@ -39,4 +45,44 @@ func (s *service) lockDataDir() error {
 	}
 	s.ends.add(func(context.Context) error { return lock.Close() })
 	return nil
+}
+
+// errNoStore is that nothing is kept where the service's files are looked for. An empty store would look like good
+// news, and belong to whoever asked.
+func errNoStore(c *config.Config) error {
+	return cli.Exit(fmt.Sprintf("no %s in DATA_DIR %s: are DATA_DIR and REDIS_URL those of the service, and has it been "+
+		"started?", sqlite.FileName, c.DataDir), exitFailure)
+}
+
+// hasStore reports whether the engine's store is there, as far as that is a file.
+func hasStore(c *config.Config) bool {
+	return c.Engine != config.EngineEmbedded || isKept(c, sqlite.FileName)
+}
+
+func isKept(c *config.Config, file string) bool {
+	_, err := os.Stat(filepath.Join(c.DataDir, file))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// triable is the settings as they are if the file is in DATA_DIR. If it is not, they have another DATA_DIR, which done
+// removes: a folder where the file would be made, so that it is tried and nothing is left behind.
+func triable(c *config.Config, file string) (_ *config.Config, done func(), err error) {
+	if isKept(c, file) {
+		return c, func() {}, nil
+	}
+	parent, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for info, err := os.Stat(parent); (err != nil || !info.IsDir()) && filepath.Dir(parent) != parent; {
+		parent = filepath.Dir(parent)
+		info, err = os.Stat(parent)
+	}
+	dir, err := os.MkdirTemp(parent, ".tcp-ingestion-check-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("DATA_DIR %s cannot be used: %w", c.DataDir, err)
+	}
+	tried := *c
+	tried.DataDir = dir
+	return &tried, func() { _ = os.RemoveAll(dir) }, nil
 }

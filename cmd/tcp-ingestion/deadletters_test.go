@@ -325,6 +325,7 @@ func TestDeadLettersOfFullRedis(t *testing.T) {
 
 func TestDeadLettersUsage(t *testing.T) {
 	s := embeddedStore(t)
+	makeFiles(t, s.settings)
 	for _, c := range []struct {
 		args string
 		code int

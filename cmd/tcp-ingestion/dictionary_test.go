@@ -157,6 +157,7 @@ func TestDictionaryExplainsWhatIsKept(t *testing.T) {
 	t.Parallel()
 	const imei = "356307042441013"
 	dir := t.TempDir()
+	makeFiles(t, map[string]string{"DATA_DIR": dir})
 	var evidence meaning.Evidence
 	evidence.Add(meaning.Embedded(), meaning.Element{ID: 72, Width: meaning.Width2})
 	b, err := evidence.MarshalBinary()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -147,7 +145,9 @@ func openEngine(cmd *cli.Command) (*config.Config, engine.Engine, *slog.Logger, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	warnOfNewStore(cmd, c)
+	if !hasStore(c) {
+		return nil, nil, nil, errNoStore(c)
+	}
 	logger, _ := newLogger(cmd, c)
 	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {
@@ -172,16 +172,6 @@ func inspect(e engine.Engine) func(context.Context) (engine.Durability, error) {
 	}
 	return func(context.Context) (engine.Durability, error) {
 		return engine.Durability{}, errors.New("the engine does not say what it promises")
-	}
-}
-
-// warnOfNewStore says that there is no database where the service's is looked for, because an empty one looks like
-// good news.
-func warnOfNewStore(cmd *cli.Command, c *config.Config) {
-	path := filepath.Join(c.DataDir, sqlite.FileName)
-	if _, err := os.Stat(path); c.Engine == config.EngineEmbedded && errors.Is(err, os.ErrNotExist) {
-		fmt.Fprintf(cmd.Root().ErrWriter,
-			"tcp-ingestion: there was no %s: are DATA_DIR and REDIS_URL those of the service?\n", path)
 	}
 }
 

@@ -31,7 +31,9 @@ func migrate(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	warnOfNewStore(cmd, c)
+	if !hasStore(c) {
+		return errNoStore(c)
+	}
 	logger, _ := newLogger(cmd, c)
 	e, err := newEngine(withoutRetention(c), logger)
 	if err != nil {

@@ -15,9 +15,7 @@ import (
 func makeUnindexedStore(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if code, _, errOut := execute(t, map[string]string{"DATA_DIR": dir}, "", "check"); code != 0 { // makes the file
-		t.Fatalf("check: exit code %d: %s", code, errOut)
-	}
+	makeFiles(t, map[string]string{"DATA_DIR": dir})
 	db := openStore(t, dir)
 	for _, text := range []string{
 		"DROP INDEX records_device_ts", "DROP VIEW signals", "ALTER TABLE records DROP COLUMN received_at",

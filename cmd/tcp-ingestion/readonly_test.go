@@ -38,9 +38,7 @@ func makeReadOnly(t *testing.T, path string) (heal func()) {
 // lets it be locked like any other.
 func TestDatabaseThatCannotBeWritten(t *testing.T) {
 	settings := map[string]string{"DATA_DIR": t.TempDir()}
-	if code, _, errOut := execute(t, settings, "", "check"); code != 0 { // makes the files
-		t.Fatalf("check: exit code %d: %s", code, errOut)
-	}
+	makeFiles(t, settings)
 	heal := makeReadOnly(t, filepath.Join(settings["DATA_DIR"], "telemetry.db"))
 	if code, out, errOut := execute(t, settings, "", "check"); code != 1 || !strings.Contains(errOut, "not writable") {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errOut)
@@ -61,9 +59,7 @@ func TestDatabaseThatCannotBeWritten(t *testing.T) {
 // TestCommandsThatCannotBeKept says that there will be no commands, which is no reason to keep devices away.
 func TestCommandsThatCannotBeKept(t *testing.T) {
 	settings := map[string]string{"DATA_DIR": t.TempDir()}
-	if code, _, errOut := execute(t, settings, "", "check"); code != 0 {
-		t.Fatalf("check: exit code %d: %s", code, errOut)
-	}
+	makeFiles(t, settings)
 	heal := makeReadOnly(t, filepath.Join(settings["DATA_DIR"], "commands.db"))
 	code, out, errOut := execute(t, settings, "", "check")
 	if code != 1 || !strings.Contains(errOut, "commands cannot be kept") || !strings.Contains(errOut, "not writable") {

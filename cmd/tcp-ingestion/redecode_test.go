@@ -105,9 +105,7 @@ func TestRedecodeWritesBesideTheService(t *testing.T) {
 // fillStore stores records without a meaning, each of a device of its own.
 func fillStore(t *testing.T, store store, count int) {
 	t.Helper()
-	if code, _, errOut := execute(t, store.settings, "", "check"); code != 0 { // makes the file
-		t.Fatalf("check: exit code %d: %s", code, errOut)
-	}
+	makeFiles(t, store.settings)
 	_, err := openStore(t, store.settings["DATA_DIR"]).ExecContext(t.Context(),
 		`INSERT INTO records (id, device_id, ts, codec, payload) WITH RECURSIVE n(i) AS
 			(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os/signal"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/format"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 )
@@ -24,8 +26,8 @@ func tailCommand() *cli.Command {
 		Name:  "tail",
 		Usage: "follow the published records, or the devices' messages, as JSON lines",
 		Description: "Needs the same engine settings as the server. Runs until Ctrl-C.\n" +
-			"Exit codes: 0 ended or enough, 1 the engine refuses to be read (one that is away is waited for),\n" +
-			"2 wrong usage, 78 wrong settings.",
+			"Exit codes: 0 ended or enough, 1 the engine cannot be reached at the start (later it is waited for)\n" +
+			"or refuses to be read, 2 wrong usage, 78 wrong settings.",
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "messages", Usage: "what devices send of their own accord beside their records"},
 			&cli.BoolFlag{Name: "from-start", Usage: "begin with the oldest one kept instead of the next one; so does --since"},
@@ -64,6 +66,9 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if err := reach(ctx, cmd, c, e); err != nil {
+		return err
+	}
 	shown, wanted := 0, cmd.Int("count")
 	show := func(line []byte) error {
 		if _, err := fmt.Fprintf(cmd.Root().Writer, "%s\n", line); err != nil {
@@ -98,6 +103,34 @@ func tail(ctx context.Context, cmd *cli.Command) error {
 		return nil
 	}
 	return cli.Exit(err.Error(), exitFailure)
+}
+
+// reachTimeout is how long the engine may take to answer at the start.
+const reachTimeout = 5 * time.Second
+
+// reach finds out whether the engine is there at all, and says if nothing is kept yet: the stream may be another one.
+// What else may be wrong with it, such as rights that a reader need not have, the tail itself finds out. The embedded
+// engine's file is there.
+func reach(ctx context.Context, cmd *cli.Command, c *config.Config, e engine.Engine) error {
+	if c.Engine == config.EngineEmbedded {
+		return nil
+	}
+	entry, err := engineOf(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	status, err := e.Probe(ctx)
+	var network net.Error
+	switch {
+	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
+		return cli.Exit(fmt.Sprintf("%s cannot be reached: %v", entry.where(c), err), exitFailure)
+	case err == nil && status.Length == 0:
+		fmt.Fprintf(cmd.Root().ErrWriter, "tcp-ingestion: nothing is stored yet, %s: waiting for the first record\n",
+			entry.where(c))
+	}
+	return nil
 }
 
 var formatNames = strings.Join(format.Names(), ", ")

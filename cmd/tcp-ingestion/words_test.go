@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
 
 // TestHelpShowsTheDefaultsInForce: no flag has two defaults, and a command that stands others in shows them.
@@ -148,9 +150,22 @@ func TestTimeoutsSayWhoDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestTailSaysThatItWaits: a tail of an engine that is not there goes on trying, but not without a word.
-func TestTailSaysThatItWaits(t *testing.T) {
-	cmd := program(t, map[string]string{"REDIS_URL": "redis://127.0.0.1:1", "LOG_FORMAT": "text"}, "tail")
+// TestTailOfAnEngineThatIsAway ends with an error, and soon. One that has nothing yet is waited for, not without a
+// word.
+func TestTailOfAnEngineThatIsAway(t *testing.T) {
+	hangs, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangs.Close()
+	for _, address := range []string{"127.0.0.1:1", hangs.Addr().String()} {
+		began := time.Now()
+		code, _, errOut := execute(t, map[string]string{"REDIS_URL": "redis://" + address}, "", "tail")
+		if code != 1 || !strings.Contains(errOut, "engine redis cannot be reached") || time.Since(began) > patience/2 {
+			t.Errorf("%s: exit code %d after %v: %s", address, code, time.Since(began), errOut)
+		}
+	}
+	cmd := program(t, map[string]string{"REDIS_URL": testkit.StartRedis(t).URL()}, "tail")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -161,8 +176,7 @@ func TestTailSaysThatItWaits(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	line, err := bufio.NewReader(stderr).ReadString('\n')
-	const message = "stored records cannot be read, trying again"
-	if err != nil || !strings.Contains(line, message) || !strings.Contains(line, "127.0.0.1:1") {
+	if err != nil || !strings.Contains(line, "nothing is stored yet, engine redis") {
 		t.Errorf("says %q, %v", line, err)
 	}
 }
