@@ -16,7 +16,7 @@ import (
 // newOverview makes what the operator's page shows first.
 func (s *service) newOverview(g prometheus.Gatherer) *overview.Overview {
 	return overview.New(overview.Options{
-		Gatherer: g, NotReady: s.notReady, Warnings: s.warnings, Durability: s.durable, Devices: s.byTransport,
+		Gatherer: g, NotReady: s.notReady, Warnings: s.warnings, Durability: s.durable, Devices: s.memory.ByTransport,
 	})
 }
 
@@ -41,15 +41,6 @@ func (s *service) showStored(o *admin.Options) {
 		replayer.Meaning = meaningIn(context.Background(), s.memory.Memory)
 	}
 	o.DeadLetters = &deadletter.Desk{Store: letters, Replayer: replayer}
-}
-
-// byTransport counts Devices.
-func (s *service) byTransport() map[string]int {
-	counts := make(map[string]int)
-	for d := range s.Devices() {
-		counts[d.Transport]++
-	}
-	return counts
 }
 
 // pageURL is where the operator's page is for a browser on this machine, empty without one. A socket that was handed

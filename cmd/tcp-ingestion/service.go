@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/authority"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -344,32 +342,6 @@ func (s *service) drainDevices(ctx context.Context) error {
 		packets <- s.packets.Drain(ctx)
 	}()
 	return errors.Join(s.server.Drain(ctx), <-packets)
-}
-
-// Devices are those that are connected, and those that sent datagrams lately.
-func (s *service) Devices() iter.Seq[command.Device] {
-	return func(yield func(command.Device) bool) {
-		for _, devices := range []iter.Seq[command.Device]{s.commands.dispatcher.Devices(), s.sessions.DatagramDevices()} {
-			for d := range devices {
-				if !yield(d) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// Device is the one of that IMEI.
-func (s *service) Device(imei string) (command.Device, bool) {
-	if d, ok := s.commands.dispatcher.Device(imei); ok {
-		return d, true
-	}
-	for d := range s.sessions.DatagramDevices() {
-		if d.IMEI == imei {
-			return d, true
-		}
-	}
-	return command.Device{}, false
 }
 
 // port is the number of a TCP address.

@@ -21,8 +21,6 @@ type tracker struct {
 	silent     bool
 }
 
-func (l *tracker) Describe() command.Device { return command.Device{IMEI: l.imei} }
-
 func (*tracker) TakenOver() {}
 
 func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {

@@ -191,8 +191,6 @@ func (d *device) disconnect() {
 	d.Disconnected(d.imei, l)
 }
 
-func (l *line) Describe() command.Device { return command.Device{IMEI: l.imei} }
-
 // TakenOver implements command.Sender: the connection ends.
 func (l *line) TakenOver() { l.disconnect() }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,25 +19,20 @@ type Sender interface {
 	// was: what the device said before is not the answer. When Send fails, also because ctx ended before that moment, the
 	// device cannot have got the whole frame.
 	Send(ctx context.Context, frame []byte) (time.Time, error)
-	// Describe tells what is known of the device, but for its model.
-	Describe() Device
 	// TakenOver closes the connection, because the device has a newer one at another instance.
 	TakenOver()
 }
 
-// Models keep what devices say of themselves. Its methods wait for nothing.
+// Models keep what devices say of themselves.
 type Models interface {
-	// Answered takes a device's answer to getver.
+	// Answered takes a device's answer to getver. It waits for nothing.
 	Answered(imei string, answer []byte)
-	// Model is the device's model, empty if it is not known.
-	Model(imei string) string
 }
 
 // noModels is for a dispatcher without Models.
 type noModels struct{}
 
 func (noModels) Answered(string, []byte) {}
-func (noModels) Model(string) string     { return "" }
 
 // Options are the dispatcher's settings. All fields but Models and ByDatagrams are needed.
 type Options struct {
@@ -186,40 +180,11 @@ func (d *Dispatcher) TakenOver(imei string, number uint64) {
 	c.sender.TakenOver()
 }
 
-// Devices are the devices that are connected here, in no order.
-func (d *Dispatcher) Devices() iter.Seq[Device] {
-	d.mu.Lock()
-	all := slices.Collect(maps.Values(d.connected))
-	d.mu.Unlock()
-	return func(yield func(Device) bool) {
-		for _, c := range all {
-			if !yield(d.describe(c.sender)) {
-				return
-			}
-		}
-	}
-}
-
-// Device is the one of that IMEI, if it is connected here.
-func (d *Dispatcher) Device(imei string) (Device, bool) {
-	s := d.sender(imei)
-	if s == nil {
-		return Device{}, false
-	}
-	return d.describe(s), true
-}
-
 // sender is the device's connection, or nil.
 func (d *Dispatcher) sender(imei string) Sender {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.connected[imei].sender
-}
-
-func (d *Dispatcher) describe(s Sender) Device {
-	device := s.Describe()
-	device.Model = d.Models.Model(device.IMEI)
-	return device
 }
 
 // Receive implements Receiver.

@@ -117,8 +117,7 @@ func (stuckSender) Send(ctx context.Context, _ []byte) (time.Time, error) {
 	return time.Time{}, ctx.Err()
 }
 
-func (stuckSender) Describe() command.Device { return command.Device{} }
-func (stuckSender) TakenOver()               {}
+func (stuckSender) TakenOver() {}
 
 func TestSameIDIsExecutedOnce(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
@@ -220,7 +219,7 @@ func (m *models) Answered(imei string, answer []byte) {
 	m.said[imei] = string(answer)
 }
 
-func (m *models) Model(imei string) string {
+func (m *models) model(imei string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.said[imei]
@@ -229,22 +228,17 @@ func (m *models) Model(imei string) string {
 // Whoever asks for getver, the answer is told of; other commands' answers are not.
 func TestModelIsLearned(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
-		d.Models = &models{said: map[string]string{}}
-		dev := d.newDevice(imei)
+		m := &models{said: map[string]string{}}
+		d.Models = m
+		d.newDevice(imei)
 		const said = "answer to getver"
 		for _, c := range []struct{ text, model string }{{"Hw:FMB130", ""}, {"getver", said}, {"getinfo", said}} {
 			command := newCommand(imei, c.text)
 			d.submit(command)
 			d.result(command.ID)
-			for info := range d.Devices() {
-				if info.Model != c.model {
-					d.Errorf("after %s: model %q", c.text, info.Model)
-				}
+			if got := m.model(imei); got != c.model {
+				d.Errorf("after %s: model %q", c.text, got)
 			}
-		}
-		dev.disconnect()
-		for info := range d.Devices() {
-			d.Errorf("%s is still connected", info.IMEI)
 		}
 	})
 }
@@ -276,7 +270,7 @@ func TestLoginsToldOutOfOrder(t *testing.T) {
 		if e := d.result("there"); e.State != command.Answered {
 			d.Errorf("%s", e.State)
 		}
-		if _, ok := d.Device(imei); !ok {
+		if !d.isConnected(imei) {
 			d.Error("the device is not connected")
 		}
 	})

@@ -116,7 +116,7 @@ func TestModelsAreFollowed(t *testing.T) {
 	s.run(f)
 	write(t, path, imei(1)+" spaceship\n")
 	testkit.Eventually(t, "said", func() bool { return s.log.Has("the last good ones stay", "line 1", "spaceship") })
-	if m := s.Model(imei(1)); m != "FMB640" {
+	if m := d.Meaning().Current().Model(); m != "FMB640" {
 		t.Errorf("it is %s with a broken file", m)
 	}
 	write(t, path, imei(1)+" FMC130\n")

@@ -93,6 +93,16 @@ func (d *Device) isIn(state State, now time.Time) bool {
 	return !t.presence.FirstSeen.IsZero() && (state == StateAll || t.open == (state == StateConnected))
 }
 
+// transport is how the device is connected here, empty if it is not.
+func (d *Device) transport(now time.Time) string {
+	d.track.mu.Lock()
+	defer d.track.mu.Unlock()
+	if d.expire(now); d.track.open {
+		return d.track.presence.Transport
+	}
+	return ""
+}
+
 // lastOnTop is a heap of keys: the first ones of those that were taken, and the last of them on top.
 type lastOnTop []string
 

@@ -160,13 +160,15 @@ func (m *Memory) Answered(imei string, answer []byte) {
 	}
 }
 
-// Model is the device's model, as the map or the device itself says; empty if neither does.
-func (m *Memory) Model(imei string) string {
-	if d := m.devices.find(imei); d != nil {
-		return d.meaning.Current().Model()
-	}
-	mapped, _ := meaning.ParseIdentity(m.models.Load().Of(imei))
-	return mapped.Model
+// ByTransport counts the devices that are connected here, and those that sent datagrams lately.
+func (m *Memory) ByTransport() map[string]int {
+	now, counts := time.Now(), make(map[string]int)
+	m.each(func(d *Device) {
+		if transport := d.transport(now); transport != "" {
+			counts[transport]++
+		}
+	})
+	return counts
 }
 
 // Len is how many devices are known.

@@ -32,6 +32,12 @@ type run struct {
 	crash func() // what it would save is lost; of startAs only
 }
 
+// Model is the device's model, as it is told.
+func (r *run) Model(imei string) string {
+	p, _ := r.Presence(imei)
+	return p.Model
+}
+
 func start(t *testing.T, store device.Store) *run { return startSized(t, store, 100_000) }
 
 func startSized(t *testing.T, store device.Store, devices int) *run {

@@ -123,7 +123,7 @@ func (s *session) leave(reason ingest.CloseReason) {
 	s.Commands.Disconnected(d.imei, d)
 	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
 		"duration", time.Since(d.loggedIn).Round(time.Millisecond),
-		"frames", d.stats.frames.Load(), "records", d.stats.records.Load())
+		"frames", d.frames, "records", d.records)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that

@@ -4,11 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -23,48 +21,41 @@ func spoofedAddress(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4(ip), 5000)
 }
 
-// expectDevices compares the list of devices.
-func (s *packetService) expectDevices(want ...command.Device) {
-	s.Helper()
-	got := slices.Collect(s.adapter.DatagramDevices())
-	if !slices.Equal(got, want) {
-		s.Errorf("devices %+v, want %+v", got, want)
-	}
-	s.expectMetric(float64(len(want)), "teltonika_udp_devices_active")
-}
-
+// Whoever has sent a datagram lately is counted, and logged once.
 func TestDevicesOfDatagrams(t *testing.T) {
 	servePackets(t, func(s *packetService) {
-		s.expectDevices()
-		first := time.Now()
+		expect := func(want float64) {
+			t.Helper()
+			s.expectMetric(want, "teltonika_udp_devices_active")
+		}
+		expect(0)
 		s.send(datagramOf(imei, 1, goodFrame(2)))
 		s.expect(answerTo(1, 2))
-		a := command.Device{IMEI: imei, Since: first, LastSeen: first, Remote: home.String(), Transport: "udp", Codec: "8",
-			Frames: 1, Records: 2}
-		s.expectDevices(a)
-
+		expect(1)
 		pass(time.Minute)
-		moved := spoofedAddress(1)
-		s.socket.Send(datagramOf(imei, 2, frameOf(teltonika.Codec8E, fresh(3)...)), moved)
+		s.socket.Send(datagramOf(imei, 2, frameOf(teltonika.Codec8E, fresh(3)...)), spoofedAddress(1))
 		pass(time.Second)
-		a.LastSeen, a.Remote, a.Codec, a.Frames, a.Records = first.Add(time.Minute), moved.String(), "8E", 2, 5
 		s.socket.Answers()
+		p := s.presence(imei)
+		if p.Address != spoofedAddress(1).String() || p.Codec != "8E" || p.Frames != 2 || p.Records != 5 {
+			t.Errorf("%+v", p)
+		}
 
 		// What is not acknowledged is a sign of life and no more.
 		s.send(datagramOf(spoofed(1), 1, bodyFrame(0x61, 1, 1)))
 		s.expect()
-		b := command.Device{IMEI: spoofed(1), Since: time.Now(), LastSeen: time.Now(), Remote: home.String(),
-			Transport: "udp"}
-		s.expectDevices(b, a)
-
+		expect(2)
+		if p := s.presence(spoofed(1)); !p.Connected || p.Codec != "" || p.Frames != 0 {
+			t.Errorf("%+v", p)
+		}
 		pass(idleTimeout - time.Second + 1)
-		s.expectDevices(b)
+		expect(1)
 		pass(time.Second)
-		s.expectDevices()
+		expect(0)
 		if n := s.log.Count("device seen by udp"); n != 2 {
 			t.Errorf("%d devices logged", n)
 		}
-	})
+	}, withDevices)
 }
 
 // The table does not grow with what is sent: it keeps the devices heard last.
@@ -72,7 +63,7 @@ func TestDevicesOfDatagramsAreBounded(t *testing.T) {
 	d := newDatagramDevices(time.Hour)
 	now := time.Unix(1_800_000_000, 0)
 	see := func(imei string) bool {
-		return d.see(&pendingDatagram{source: source{Origin: record.Origin{DeviceID: imei, Received: now}}}, 1)
+		return d.see(&source{Origin: record.Origin{DeviceID: imei, Received: now}})
 	}
 	see(imei)
 	for i := range 2 * maxDatagramDevices {
@@ -89,9 +80,9 @@ func TestDevicesOfDatagramsAreBounded(t *testing.T) {
 	}
 }
 
-// Datagrams come while devices are listed and the service stops; run with the race detector.
+// Datagrams come while a device is asked for and the service stops; run with the race detector.
 func TestDatagramsWhileDevicesAreListed(t *testing.T) {
-	s := newPacketService(t)
+	s := newPacketService(t, withDevices)
 	address := s.listenUDP()
 	done := make(chan struct{})
 	go func() {
@@ -99,10 +90,8 @@ func TestDatagramsWhileDevicesAreListed(t *testing.T) {
 		stormDevice(t, address, imei, 1, [][]byte{goodFrame(1), goodFrame(2), malformed(1), goodFrame(1)})
 	}()
 	for {
-		for d := range s.adapter.DatagramDevices() {
-			if d.IMEI != imei || d.Transport != "udp" || time.Since(d.LastSeen) < 0 {
-				t.Errorf("device %+v", d)
-			}
+		if p, seen := s.adapter.Devices.Presence(imei); seen && (p.IMEI != imei || p.Transport != "udp") {
+			t.Errorf("device %+v", p)
 		}
 		select {
 		case <-done:

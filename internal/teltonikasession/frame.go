@@ -41,7 +41,6 @@ func (s *session) takeFrame() ingest.CloseReason {
 	s.device.begin()
 	err := s.carry(w)
 	reason := s.dispose(w, err)
-	s.device.stats.add(w)
 	w.heard()
 	s.showFrame(w, err, reason)
 	s.device.end(w.acknowledged >= 0)
@@ -215,6 +214,8 @@ func (s *session) ack(w *frameContext, records int) error {
 		s.prove()
 	}
 	w.acknowledged = records
+	s.device.frames++
+	s.device.records += records
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (o *pendingDatagram) answer(records int) bool {
 func (o *pendingDatagram) see(acknowledged int) {
 	o.device.HeardFrom(o.packet.From.String(),
 		devices.Frame{Received: o.Received, Codec: o.Codec.String(), Acknowledged: acknowledged})
-	if o.datagrams.devices.see(o, acknowledged) {
+	if o.datagrams.devices.see(&o.source) {
 		o.Logger.Info("device seen by udp", "imei", o.DeviceID, "remote", o.packet.From.String(), "known", o.known)
 	}
 }

@@ -29,8 +29,8 @@ func TestSameLoginTwiceOnOneConnection(t *testing.T) {
 		if len(b.senders) != 1 || len(b.ended) != 0 {
 			t.Errorf("%d senders, %d ended, want the one sender", len(b.senders), len(b.ended))
 		}
-		if got := b.sender().Describe(); got.IMEI != imei || got.Frames != 2 {
-			t.Errorf("described as %+v", got)
+		if got := b.sender().(*device); got.imei != imei || got.frames != 2 {
+			t.Errorf("%d frames of %s", got.frames, got.imei)
 		}
 		s.expectMetric(3, "teltonika_handshake_total", "result=accepted", "known=known")
 		s.expectMetric(0, "teltonika_connections_closed_total")
@@ -80,8 +80,8 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 		if second == first || len(b.senders) != 3 || !slices.Contains(b.ended, first) {
 			t.Errorf("%d senders, %d ended", len(b.senders), len(b.ended))
 		}
-		if got := second.Describe(); got.IMEI != otherIMEI || got.Frames != 1 || got.Records != 3 {
-			t.Errorf("described as %+v", got)
+		if got := second.(*device); got.imei != otherIMEI || got.frames != 1 || got.records != 3 {
+			t.Errorf("%d frames of %s", got.frames, got.imei)
 		}
 		if _, err := first.Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
 			t.Errorf("a command for the first device: %v", err)

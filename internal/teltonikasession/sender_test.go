@@ -253,25 +253,3 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		s.expectReason(ReasonWriteTimeout)
 	})
 }
-
-func TestDescribe(t *testing.T) {
-	withCommands(t, func(s *service, b *switchboard) {
-		d := s.login()
-		since := time.Now()
-		if got := b.sender().Describe(); got.Codec != "" || got.Frames != 0 || !got.LastSeen.Equal(since) {
-			t.Errorf("before the first frame: %+v", got)
-		}
-		pass(time.Minute)
-		d.send(frameOf(teltonika.Codec8E, fresh(3)...))
-		d.expect(ack(3))
-		d.send(wrongCRC(goodFrame(1)))
-		d.send(malformed(2))
-		d.expect(ack(2))
-		got := b.sender().Describe()
-		want := command.Device{IMEI: imei, Since: since, Remote: got.Remote, Transport: "tcp", Codec: "8",
-			Frames: 2, Records: 5, LastSeen: since.Add(time.Minute)}
-		if got != want {
-			t.Errorf("%+v, want %+v", got, want)
-		}
-	})
-}
