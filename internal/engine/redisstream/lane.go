@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
@@ -150,7 +151,7 @@ func (l *lane) write(ctx context.Context, b *engine.Batch) error {
 	if interrupted || l.stale {
 		l.drop()
 	}
-	if l.marked {
+	if records, _, _ := b.ByKind(); slices.Contains(records, engine.Result{}) {
 		l.marker.placed = now
 	}
 	l.retry.reset()
