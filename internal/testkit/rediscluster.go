@@ -23,6 +23,8 @@ type RedisCluster struct {
 	Nodes []*Redis // the first ones were the masters at first
 	tb    testing.TB
 	ids   []string
+
+	masters int // at first
 }
 
 // StartRedisCluster starts a Redis Cluster of so many masters with an equal share of the slots each, and with so many
@@ -38,7 +40,7 @@ func StartRedisClusterOf(
 	tb testing.TB, program string, masters, replicas int, nodeTimeout time.Duration, args ...string,
 ) *RedisCluster {
 	tb.Helper()
-	c := &RedisCluster{tb: tb}
+	c := &RedisCluster{tb: tb, masters: masters}
 	args = append(args, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no",
 		"--cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10),
 		"--repl-diskless-sync-delay", "0")
@@ -47,12 +49,10 @@ func StartRedisClusterOf(
 		bus := strconv.Itoa(FreePort(tb)) // by default it is the port and 10000, which need not be a port
 		n := StartRedisOf(tb, program, append(slices.Clone(args), "--cluster-port", bus)...)
 		n.Do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
-		if i < masters {
-			n.Do("CLUSTER", "ADDSLOTSRANGE", i*slots/masters, (i+1)*slots/masters-1)
-		}
 		c.Nodes, buses = append(c.Nodes, n), append(buses, bus)
 		c.ids = append(c.ids, n.Do("CLUSTER", "MYID").(string))
 	}
+	c.Serve()
 	for i, n := range c.Nodes {
 		for j := range i { // everybody with everybody, which is faster than gossip
 			n.Do("CLUSTER", "MEET", "127.0.0.1", c.Nodes[j].port, buses[j])
@@ -191,6 +191,19 @@ func (c *RedisCluster) AwaitWhole(replicas int) {
 		}
 		return linked == len(c.Nodes)*replicas/(1+replicas)
 	})
+}
+
+// Unserve has all slots served by nobody, and Serve by the masters that had them first.
+func (c *RedisCluster) Unserve() { c.tb.Helper(); c.slots("DELSLOTSRANGE") }
+
+// Serve ends Unserve.
+func (c *RedisCluster) Serve() { c.tb.Helper(); c.slots("ADDSLOTSRANGE") }
+
+func (c *RedisCluster) slots(command string) {
+	c.tb.Helper()
+	for i := range c.masters {
+		c.Nodes[i].Do("CLUSTER", command, i*slots/c.masters, (i+1)*slots/c.masters-1)
+	}
 }
 
 // Move moves a key's slot, with all its keys, to another master, as redis-cli does. While half is called, the keys have
