@@ -40,6 +40,7 @@ type datagrams struct {
 	unlisted    unlisted
 	deadLetters *deadLetterQuota
 	devices     *datagramDevices
+	knocks      limit.Bucket // see datagramKnockRate
 }
 
 func newDatagrams(o *Options) *datagrams {
@@ -58,11 +59,7 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 	}
 	d, err := teltonika.ParseDatagram(p.Data)
 	if err != nil {
-		a.Metrics.udp.handshake("malformed", false)
-		who, _ := a.Strangers.Knock(stranger.Knock{Door: stranger.DoorUDP, Address: p.From.String(),
-			Cause: stranger.CauseNoDatagram, First: p.Data})
-		a.Logger.Warn("datagram malformed", "remote", who.Address, "first", firstBytes(who.First), "cause", who.Text,
-			"error", err)
+		a.malformed(&p, received, err)
 		return nil
 	}
 	if !d.LengthOK() {
@@ -109,6 +106,22 @@ func (a *Adapter) Take(p ingest.Packet) ingest.Pending {
 		o.see(notAcknowledged)
 	}
 	return nil
+}
+
+// datagramKnockRate is how many datagrams a second are looked at that are no device's: of a flood some are enough.
+var datagramKnockRate = limit.PerSecond(100, 100)
+
+// malformed takes down who has sent what is no datagram of a device.
+func (a *Adapter) malformed(p *ingest.Packet, received time.Time, err error) {
+	a.Metrics.udp.handshake("malformed", false)
+	if !a.datagrams.knocks.Take(1, received, datagramKnockRate) {
+		a.Logger.Warn("datagram malformed", "remote", p.From.String(), "error", err)
+		return
+	}
+	who, _ := a.Strangers.Knock(stranger.Knock{Door: stranger.DoorUDP, Address: p.From.String(),
+		Cause: stranger.CauseNoDatagram, First: p.Data})
+	a.Logger.Warn("datagram malformed", "remote", who.Address, "first", firstBytes(who.First), "cause", who.Text,
+		"error", err)
 }
 
 // skipped reports whether the datagram is nothing but keep-alives.

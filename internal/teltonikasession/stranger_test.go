@@ -79,5 +79,11 @@ func TestStrangersByUDP(t *testing.T) {
 		if !s.log.Has("datagram malformed", "first=000f", "cause=") {
 			s.Errorf("logged:\n%s", s.log)
 		}
+		for range 2 * datagramKnockRate.Burst { // of a flood some are enough
+			s.adapter.Take(ingest.Packet{Data: loginOf(imei), From: netip.MustParseAddrPort("192.0.2.1:4000")})
+		}
+		if n := ring.All()[0].Count; n != uint64(datagramKnockRate.Burst) {
+			s.Errorf("%d are taken down", n)
+		}
 	}, func(o *Options) { o.Strangers = ring })
 }

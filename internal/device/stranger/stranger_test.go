@@ -209,3 +209,21 @@ func FuzzKnock(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkKnock is what a stranger costs who comes back, and one of a flood from everywhere in a full ring.
+func BenchmarkKnock(b *testing.B) {
+	login := []byte("\x00\x11" + imei + "\r\n")
+	for name, addresses := range map[string]int{"again": 1, "flood": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			r := NewRing("a")
+			from := make([]string, addresses)
+			for i := range from {
+				from[i] = address(i)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				r.Knock(Knock{Door: DoorTCP, Address: from[i%addresses], Cause: CauseMalformedLogin, First: login})
+			}
+		})
+	}
+}
