@@ -92,6 +92,9 @@ func (n *sessions) nextBatch() []session {
 			n.written[imei] = max(n.written[imei], c.Number)
 		}
 	}
+	if len(n.noted) == 0 {
+		n.noted = map[string]session{} // without the memory that a wave of logins took
+	}
 	return batch
 }
 
