@@ -86,7 +86,7 @@ func newOneBox(t *testing.T) *oneBox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	interval, err := time.ParseDuration(from("FLEET_INTERVAL", "2s"))
+	interval, err := time.ParseDuration(from("FLEET_INTERVAL", "4s"))
 	if err != nil {
 		t.Fatal(err)
 	}
