@@ -247,3 +247,15 @@ func TestSimulateSignal(t *testing.T) {
 		}
 	}
 }
+
+// TestSimulateOnASmallMachine: what the machine does not allow is said before the first connection, with what to do.
+func TestSimulateOnASmallMachine(t *testing.T) {
+	code, out, errOut := execute(t, map[string]string{descriptorsVar: "100"}, "", "simulate", "--address", "127.0.0.1:1",
+		"--devices", "200", "--source-addresses", "203.0.113.7")
+	for _, says := range []string{"232 file descriptors", "may have 100", "ulimit -n 232",
+		"nothing can be sent from 203.0.113.7"} {
+		if code != 1 || !strings.Contains(errOut, says) {
+			t.Errorf("exit code %d, want 1 and %q:\n%s%s", code, says, out, errOut)
+		}
+	}
+}
