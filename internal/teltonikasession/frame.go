@@ -26,7 +26,10 @@ func (s *session) next() ingest.CloseReason {
 		s.rest(true)
 		return ""
 	case err != nil:
-		return s.cutShort(s.begunWith("frame"), err)
+		cut := s.begunWith("frame")
+		reason := s.cutShort(cut, err)
+		s.showCutOff(cut, reason)
+		return reason
 	case s.beginsNoFrame():
 		return s.loginAgain()
 	}

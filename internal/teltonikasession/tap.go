@@ -71,6 +71,15 @@ func (s *session) showFrame(w *frameContext, err error, reason ingest.CloseReaso
 	s.show(&p)
 }
 
+// showCutOff shows what has come of a frame's header.
+func (s *session) showCutOff(cut *partial, reason ingest.CloseReason) {
+	if !s.Tap.Watched() || cut.have == 0 {
+		return
+	}
+	s.show(&tap.Packet{Time: time.Now(), IMEI: s.device.imei, Kind: tap.Frame, Outcome: tap.CutOff,
+		Reason: string(reason), Bytes: cut.first, Size: cut.have, Err: &cutOff{cut, reason}})
+}
+
 // outcome is the packet's, when it is done with.
 func (w *frameContext) outcome() tap.Outcome {
 	if w.detached {

@@ -117,6 +117,12 @@ func TestWhatATapShows(t *testing.T) {
 			!strings.Contains(cut.Error, "cut off after 20 bytes") {
 			t.Errorf("%+v", cut)
 		}
+		d = s.login()
+		d.send(frame[:3])
+		d.conn.Close()
+		if p := w.expect("login accepted - 01", "frame cut_off peer_closed -")[1]; string(p.Bytes) != string(frame[:3]) {
+			t.Errorf("%+v", p)
+		}
 	}, tapped, func(o *Options) { o.Commands = b })
 }
 
