@@ -272,7 +272,7 @@
 //	open      {"instance":…,"positions":false,"until":…}: from now on packets are shown
 //	packet    see below
 //	dropped   {"dropped":12}: so many packets before the next one are not shown: the reader was too slow, they were
-//	          more than 500 a second, or more than could be explained, for which all taps have a tenth of a processor
+//	          more than 500 a second, or more than could be explained, for which all taps have a twentieth of a processor
 //	end       {"reason":"over"} after for_ms, or "stopping" with the server; what ends without it has broken off
 //
 // A packet:

@@ -228,7 +228,7 @@ func (t *tapStream) run(ctx context.Context) (reason string) {
 
 // explainShare is which part of one processor explaining may take, one in so many, for all taps together. So it costs
 // devices next to nothing, however many packets come and however large they are.
-const explainShare = 10
+const explainShare = 20
 
 // inTurn explains when it is this tap's turn. The next turn comes when the share allows it. It does nothing if ctx ends
 // before.
