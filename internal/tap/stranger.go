@@ -15,7 +15,7 @@ func (h *Hub) Knock(s stranger.Stranger) {
 		Reason: string(s.Cause), Error: s.Text, Stranger: true, Bytes: s.First, Size: len(s.First)}
 	p.Address, _ = netip.ParseAddrPort(s.Address) // what has none is shown without
 	switch s.Cause {
-	case stranger.CauseSilent, stranger.CauseCutOff:
+	case stranger.CauseSilent, stranger.CauseCutOff, stranger.CauseTLSUnused:
 		p.Outcome = CutOff
 	case stranger.CauseLimit, stranger.CauseCrowdedOut, stranger.CauseRateLimited:
 		p.Outcome = TurnedAway
