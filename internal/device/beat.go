@@ -24,10 +24,23 @@ func (k *keeper) beat(ctx context.Context) error {
 	if ctx.Err() == nil {
 		k.note(&k.beats, callBeat, err)
 	}
-	if err == nil {
-		k.beatAt = time.Now()
+	if err != nil {
+		return err
 	}
-	return err
+	if !k.beatAt.IsZero() && time.Since(k.beatAt) >= 3*beatEvery { // others have taken this process for dead
+		k.memory.each((*Device).saveAgain)
+	}
+	k.beatAt = time.Now()
+	return nil
+}
+
+// saveAgain has a device that is connected be saved soon.
+func (d *Device) saveAgain() {
+	d.track.mu.Lock()
+	defer d.track.mu.Unlock()
+	if d.track.open {
+		d.track.changed(true)
+	}
 }
 
 // sweep has the devices of dead processes be gone.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -157,7 +158,8 @@ func TestPresenceOfOtherInstances(t *testing.T) {
 	_, endThere := there.connect("2")
 	_, gone := there.connect("3")
 	gone("peer_closed")
-	here.HoldClaimed("1").HeardFrom("192.0.2.1:1", device.Frame{Received: time.Now(), Codec: "8", Acknowledged: 1})
+	here.HoldClaimed("1").HeardFrom(netip.MustParseAddrPort("192.0.2.1:1"),
+		device.Frame{Received: time.Now(), Codec: "8", Acknowledged: 1})
 	here.Rejected("0", device.Login{At: device.Time{Time: time.Now()}, Reason: device.LoginNotListed})
 	testkit.EventuallyIn(t, "the devices of the other one", 20*time.Second, func() bool {
 		return slices.Equal(here.list(device.StateAll, 2), []string{"0", "1", "1", "2", "3"})

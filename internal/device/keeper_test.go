@@ -12,7 +12,10 @@ import (
 )
 
 // countingStore keeps nothing, and counts what it is asked to keep.
-type countingStore struct{ devices, calls atomic.Int64 }
+type countingStore struct {
+	devices, calls atomic.Int64
+	away           atomic.Bool // takes no beat
+}
 
 func (*countingStore) Load(context.Context, []string) ([]device.Kept, error) { return nil, nil }
 
@@ -22,10 +25,16 @@ func (s *countingStore) Save(_ context.Context, d []device.Kept) error {
 	return nil
 }
 
+func (s *countingStore) Beat(context.Context, string) error {
+	if s.away.Load() {
+		return errAway
+	}
+	return nil
+}
+
 func (*countingStore) List(context.Context, device.State, string, int) ([]device.Kept, error) {
 	return nil, nil
 }
-func (*countingStore) Beat(context.Context, string) error                      { return nil }
 func (*countingStore) Heard(context.Context) (map[string]time.Duration, error) { return nil, nil }
 func (*countingStore) Forget(context.Context, []string) error                  { return nil }
 func (*countingStore) Shared() bool                                            { return true }
@@ -72,6 +81,35 @@ func TestSavesAreBounded(t *testing.T) {
 		m.stop()
 		if n := saved(0); n > fleet {
 			t.Errorf("%d saved at the end", n)
+		}
+	})
+}
+
+// Whoever could not say for long that he lives says again which devices are connected: others have taken them for gone.
+func TestDevicesAreSavedAgainAfterALongSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(countingStore)
+		m := startAs(t, "gate-1", store)
+		defer m.stop()
+		_, end := m.connect(one)
+		defer end("peer_closed")
+		_, gone := m.connect("2")
+		gone("peer_closed")
+		for _, c := range []struct {
+			silence time.Duration
+			saved   int64
+		}{{30 * time.Second, 2}, {2 * time.Minute, 1}} {
+			store.devices.Store(0)
+			time.Sleep(10 * time.Second)
+			store.away.Store(true)
+			time.Sleep(c.silence)
+			store.away.Store(false)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := store.devices.Load(); n != c.saved {
+				t.Errorf("%d saved around a silence of %v, want %d", n, c.silence, c.saved)
+			}
 		}
 	})
 }

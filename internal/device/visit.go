@@ -1,6 +1,7 @@
 package device
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -121,7 +122,7 @@ func (t *track) heard(f Frame) {
 }
 
 // HeardFrom notes a datagram, which comes from anywhere.
-func (d *Device) HeardFrom(address string, f Frame) {
+func (d *Device) HeardFrom(from netip.AddrPort, f Frame) {
 	if d == nil {
 		return
 	}
@@ -136,7 +137,11 @@ func (d *Device) HeardFrom(address string, f Frame) {
 		t.changed(true)
 	}
 	d.memory.sign(p)
-	t.open, p.Connected, p.Transport, p.Address = true, true, "udp", address
+	t.open, p.Connected, p.Transport = true, true, "udp"
+	var b [64]byte
+	if address := from.AppendTo(b[:0]); string(address) != p.Address { // which allocates nothing
+		p.Address = string(address)
+	}
 	t.heard(f)
 }
 

@@ -83,7 +83,7 @@ func (o *pendingDatagram) answer(records int) bool {
 
 // see lists the device.
 func (o *pendingDatagram) see(acknowledged int) {
-	o.device.HeardFrom(o.packet.From.String(),
+	o.device.HeardFrom(o.packet.From,
 		devices.Frame{Received: o.Received, Codec: o.Codec.String(), Acknowledged: acknowledged})
 	if o.datagrams.devices.see(&o.source) {
 		o.Logger.Info("device seen by udp", "imei", o.DeviceID, "remote", o.packet.From.String(), "known", o.known)
