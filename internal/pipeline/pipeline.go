@@ -5,6 +5,8 @@
 package pipeline
 
 import (
+	"time"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
@@ -19,8 +21,10 @@ const ReasonTimestamp = "timestamp"
 type Packet struct {
 	Raw bool // adds each record's bytes to its document
 
-	// Recall says that the records may be stored already by another process. Hold takes it back.
+	// Recall says that the records may be stored already by another process, and Came since when the device has been here;
+	// see publish.Frame. Hold takes both back.
 	Recall bool
+	Came   time.Time
 
 	// MayDeadLetter is asked before the packet becomes a dead letter: nil for one that DeadLetter asks for, else with the
 	// error of a record. Its error ends Encode.
@@ -47,7 +51,8 @@ type Packet struct {
 // has returned.
 func (p *Packet) Hold(o record.Origin, bytes, body []byte, offset int) {
 	p.origin, p.bytes, p.body, p.offset = o, bytes, body, offset
-	p.Records, p.Messages, p.DeadLetter, p.Lost, p.Recall = nil, nil, "", 0, false
+	p.Records, p.Messages, p.DeadLetter, p.Lost = nil, nil, "", 0
+	p.Recall, p.Came = false, time.Time{}
 }
 
 // Reset lets go of all memory.
@@ -98,7 +103,7 @@ func (p *Packet) Submit(to *publish.Publisher, quota *publish.Quota) (*publish.F
 	if err := p.Encode(f); err != nil {
 		return nil, err
 	}
-	encoded, f.Recall = true, p.Recall
+	encoded, f.Recall, f.Came = true, p.Recall, p.Came
 	if err := to.Submit(f); err != nil {
 		return nil, err
 	}

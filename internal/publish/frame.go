@@ -26,7 +26,10 @@ type Frame struct {
 	DeadLetters []engine.DeadLetter
 	Messages    []engine.Message
 	Buffer      []byte // for the bytes that the items refer to; reused
-	Recall      bool   // the records may be stored already by another process, see engine.Batch
+	Recall      bool   // the records may be stored already by another process, see engine.Doubt
+
+	// Came is since when the device has been here: what it sends comes later. Zero: that is not known.
+	Came time.Time
 
 	device    uint64 // hash of DeviceID, of this process only
 	number    uint64 // among its lane's frames with messages, from 1; 0 = not numbered
@@ -107,7 +110,7 @@ func (f *Frame) reset() {
 	if cap(f.Records) > maxKeptRecords {
 		f.Records = nil
 	}
-	f.number, f.doubted, f.Recall = 0, false, false
+	f.number, f.doubted, f.Recall, f.Came = 0, false, false, time.Time{}
 	f.DeviceID, f.quota, f.later, f.lane, f.next, f.settle = "", nil, nil, nil, nil, nil
 	f.err, f.outcome, f.bytes = nil, Outcome{}, 0
 	f.state.Store(pending)

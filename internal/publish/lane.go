@@ -37,9 +37,9 @@ type lane struct {
 	worked   atomic.Int64  // when one succeeded while the engine failed, ns since 1970
 
 	batch      engine.Batch
-	doubtful   bool     // an attempt at the batch has failed ambiguously
-	stoodStill bool     // the process has, shortly before the batch
-	members    []member // the frames of the batch
+	doubtful   bool      // an attempt at the batch has failed ambiguously
+	stoodStill time.Time // until when the process has, shortly before the batch; zero = it has not
+	members    []member  // the frames of the batch
 	bytes      int
 	items      [engine.Kinds][]item // beside the batch's items of each kind
 
@@ -162,7 +162,7 @@ func (l *lane) doubt(m *member, now time.Time) {
 	if m.known[engine.KindRecord] {
 		d |= engine.Repeated
 	}
-	if l.stoodStill || !f.Recall && now.Sub(f.submitted) > longWait {
+	if f.Came.Before(l.stoodStill) || !f.Recall && now.Sub(f.submitted) > longWait {
 		d |= engine.Waited
 	}
 	if d == 0 {

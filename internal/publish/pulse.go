@@ -40,9 +40,14 @@ func (p *pulse) beat(now int64) {
 	}
 }
 
-// stoodStill reports whether frames may be found that have arrived before a standstill.
-func (p *pulse) stoodStill(now time.Time) bool {
-	since := int64(now.Sub(p.began))
-	ended := p.ended.Load()
-	return since-p.last.Load() > int64(standstill) || ended > 0 && since-ended < int64(aftermath)
+// stoodStill is until when the process has stood still, if frames may be found that have arrived before that; else zero.
+func (p *pulse) stoodStill(now time.Time) time.Time {
+	since, ended := int64(now.Sub(p.began)), p.ended.Load()
+	switch {
+	case since-p.last.Load() > int64(standstill):
+		return now // as far as anybody knows
+	case ended > 0 && since-ended < int64(aftermath):
+		return p.began.Add(time.Duration(ended))
+	}
+	return time.Time{}
 }

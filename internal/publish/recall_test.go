@@ -44,6 +44,7 @@ func TestDoubt(t *testing.T) {
 		e, d := testkit.NewEngine(1), &doubts{}
 		e.Fail(d.note)
 		p := newPublisher(t, e, 1000)
+		var came time.Time
 		send := func(recall bool, numbers ...int) {
 			f, err := p.Admit(nil, "a", len(numbers))
 			if err != nil {
@@ -51,7 +52,7 @@ func TestDoubt(t *testing.T) {
 				return
 			}
 			fill(f, numbers...)
-			f.Recall = recall
+			f.Recall, f.Came = recall, came
 			if _, err := p.Publish(f); err != nil {
 				t.Error(err)
 			}
@@ -79,15 +80,18 @@ func TestDoubt(t *testing.T) {
 		p.pulse.ended.Store(int64(time.Since(p.pulse.began)))
 		send(false, 21)
 		send(true, 22)
+		came = time.Now()
+		send(true, 23) // of a connection that has begun since
+		came = time.Time{}
 		time.Sleep(2 * aftermath)
-		send(false, 23)
-		d.want(t, engine.Waited, engine.Arrived|engine.Waited, 0)
+		send(false, 24)
+		d.want(t, engine.Waited, engine.Arrived|engine.Waited, engine.Arrived, 0)
 	})
 }
 
 func TestStandstill(t *testing.T) {
 	p := pulse{began: time.Now()}
-	at := func(d time.Duration) bool { return p.stoodStill(p.began.Add(d)) }
+	at := func(d time.Duration) bool { return !p.stoodStill(p.began.Add(d)).IsZero() }
 	p.beat(int64(time.Second))
 	if at(time.Second) || at(2*time.Second) {
 		t.Error("a process that runs stood still")

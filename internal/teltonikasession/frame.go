@@ -142,7 +142,7 @@ const newInARow = 3
 
 // storeRecords has the first frames of a connection be looked for in the engine.
 func (s *session) storeRecords(w *frameContext) (publish.Outcome, error) {
-	w.packet.Recall = s.allNew < newInARow
+	w.packet.Recall, w.packet.Came = s.allNew < newInARow, s.device.loggedIn
 	outcome, err := s.store(w)
 	switch {
 	case err != nil:
