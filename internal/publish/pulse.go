@@ -40,7 +40,7 @@ func (p *pulse) beat(now int64) {
 	}
 }
 
-// stoodStill is until when the process has stood still, if frames may be found that have arrived before that; else zero.
+// stoodStill is until when the process has stood still, if frames may be found that have come before that; else zero.
 func (p *pulse) stoodStill(now time.Time) time.Time {
 	since, ended := int64(now.Sub(p.began)), p.ended.Load()
 	switch {
