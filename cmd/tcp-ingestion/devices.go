@@ -25,6 +25,7 @@ func devicesCommand() *cli.Command {
 			&cli.StringFlag{Name: "imei", Usage: "only this one"},
 			&cli.StringFlag{Name: "state", Usage: "connected, gone or all", Value: string(device.StateConnected)},
 			&cli.BoolFlag{Name: "all", Usage: "the same as --state all"},
+			&cli.BoolFlag{Name: "watch", Usage: "go on, and show each that connects, goes or moves, until Ctrl-C"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object each"},
 		}, settingFlags(adminSettings...)...),
 		Action: devices,
@@ -45,37 +46,78 @@ func devices(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	defer client.Close()
-	table := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)
-	show := func(p *device.Presence) error { return printDevice(table, p) }
-	if cmd.Bool("json") {
-		show = func(p *device.Presence) error { return printJSON(cmd.Root().Writer, p) }
-	} else {
-		fmt.Fprintln(table, "IMEI\tSTATE\tINSTANCE\tSINCE\tREMOTE\tTRANSPORT\tCODEC\tFRAMES\tRECORDS\tLAST SEEN\tMODEL")
+	list := deviceList{cmd: cmd, client: client, imei: imei, state: state}
+	if cmd.Bool("watch") {
+		return list.watch(ctx)
 	}
-	found := false
-	var incomplete admin.Incomplete
-	for p, err := range client.Devices(ctx, imei, state) {
-		switch {
-		case errors.As(err, &incomplete):
-			continue // it is the last one
-		case err != nil:
-			return askFailed(client, err)
-		}
-		if err := show(&p); err != nil {
-			return cli.Exit(err.Error(), exitFailure)
-		}
+	return list.show(ctx)
+}
+
+// deviceList is what is asked for, of whom.
+type deviceList struct {
+	cmd    *cli.Command
+	client *admin.Client
+	imei   string // empty: all
+	state  device.State
+}
+
+func (l *deviceList) show(ctx context.Context) error {
+	found, table := false, l.newTable(true)
+	incomplete, err := l.each(ctx, func(p *device.Presence) error {
 		found = true
+		return table.print(p)
+	})
+	if err == nil {
+		err = table.Flush()
 	}
-	if err := table.Flush(); err != nil {
-		return cli.Exit(err.Error(), exitFailure)
-	}
-	if incomplete != "" {
+	switch {
+	case err != nil:
+		return err
+	case incomplete != "":
 		return cli.Exit(terminal.Line(string(incomplete)), exitFailure)
-	}
-	if imei != "" && !found {
-		return cli.Exit(notInState(imei, state, client.URL()), exitFailure)
+	case l.imei != "" && !found:
+		return cli.Exit(notInState(l.imei, l.state, l.client.URL()), exitFailure)
 	}
 	return nil
+}
+
+// each calls fn with the devices. incomplete says why those of other instances are missing, if they are.
+func (l *deviceList) each(
+	ctx context.Context, fn func(*device.Presence) error,
+) (incomplete admin.Incomplete, err error) {
+	for p, err := range l.client.Devices(ctx, l.imei, l.state) {
+		switch {
+		case errors.As(err, &incomplete):
+			return incomplete, nil // it is the last one
+		case err != nil:
+			return "", askFailed(l.client, err)
+		}
+		if err := fn(&p); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// deviceTable shows devices: a line each or, with --json, an object.
+type deviceTable struct {
+	*tabwriter.Writer
+	cmd *cli.Command
+}
+
+func (l *deviceList) newTable(titled bool) deviceTable {
+	t := deviceTable{tabwriter.NewWriter(l.cmd.Root().Writer, 0, 0, 2, ' ', 0), l.cmd}
+	if titled && !l.cmd.Bool("json") {
+		fmt.Fprintln(t, "IMEI\tSTATE\tINSTANCE\tSINCE\tREMOTE\tTRANSPORT\tCODEC\tFRAMES\tRECORDS\tLAST SEEN\tMODEL")
+	}
+	return t
+}
+
+func (t deviceTable) print(p *device.Presence) error {
+	if t.cmd.Bool("json") {
+		return printJSON(t.cmd.Root().Writer, p)
+	}
+	return printDevice(t.Writer, p)
 }
 
 // stateOf is which devices are asked for.
