@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -133,6 +134,24 @@ func TestKillClusterMaster(t *testing.T) {
 	c.AwaitWhole(2)
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
+	store.wantMessages(t, f.messages())
+}
+
+// TestKillServerOnCluster is TestKillServer on a cluster: what devices send again is known by their marks.
+func TestKillServerOnCluster(t *testing.T) {
+	t.Parallel()
+	store, c := clusterStore(t)
+	s := startServer(t, store.settings)
+	settings := maps.Clone(store.settings)
+	_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
+	f := startFleet(t, s.devices, 40, chatty)
+	during := 3 * time.Second
+	if os.Getenv("CRASH_TIME") != "" {
+		during = crashTime(t)
+	}
+	f.amidKills(t, s, settings, during)
+	c.AwaitWhole(2)
+	store.wantAll(t, f.acknowledged(), false)
 	store.wantMessages(t, f.messages())
 }
 
