@@ -132,9 +132,6 @@ func printVerdict(cmd *cli.Command, d *admin.Diagnosis) error {
 func whyAll(ctx context.Context, cmd *cli.Command, client *admin.Client) error {
 	out, limit := cmd.Root().Writer, cmd.Int("limit")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if !cmd.Bool("json") {
-		fmt.Fprintln(table, "IMEI\tVERDICT\tLAST SEEN\tWHAT")
-	}
 	listed, total := 0, 0
 	for cursor := ""; limit == 0 || listed < limit; {
 		page := admin.MaxProblems
@@ -144,6 +141,9 @@ func whyAll(ctx context.Context, cmd *cli.Command, client *admin.Client) error {
 		list, err := client.Problems(ctx, cursor, page)
 		if err != nil {
 			return askFailed(client, err)
+		}
+		if !cmd.Bool("json") && cursor == "" && len(list.Problems) > 0 {
+			fmt.Fprintln(table, "IMEI\tVERDICT\tLAST SEEN\tWHAT")
 		}
 		for i := range list.Problems {
 			if err := printProblem(cmd, table, &list.Problems[i]); err != nil {
@@ -163,6 +163,9 @@ func whyAll(ctx context.Context, cmd *cli.Command, client *admin.Client) error {
 	}
 	if !cmd.Bool("json") && listed < total {
 		fmt.Fprintf(out, "and %d more: --limit 0 lists all\n", total-listed)
+	}
+	if total == 0 && !cmd.Bool("json") {
+		fmt.Fprintln(out, "no device has a problem")
 	}
 	if total == 0 {
 		return nil

@@ -184,7 +184,7 @@ func TestWhy(t *testing.T) {
 	}
 	t.Run("engine", func(t *testing.T) { own := *d; own.T = t; engineTroubles(&own) })
 	t.Run("all", func(t *testing.T) { own := *d; own.T = t; allProblems(&own) })
-	d.why(aDevice(0), "silent", 1, "send IMEI getinfo")
+	d.why(aDevice(0), "silent", 1, "send "+aDevice(0)+" getinfo")
 }
 
 // wrongDoors are devices that knock where nobody can let them in.

@@ -3,6 +3,7 @@
 package verdict
 
 import (
+	"regexp"
 	"slices"
 	"time"
 
@@ -57,13 +58,26 @@ func Of(k Known) Verdict {
 	c := newCase(&k)
 	i := c.row()
 	r := &table[i]
-	v := Verdict{Code: r.code, Severity: r.severity, Text: r.text, Next: r.next, Rank: i}
+	v := Verdict{Code: r.code, Severity: r.severity, Text: r.text, Next: commandsFor(k.IMEI, r.next), Rank: i}
 	if r.evidence != nil {
 		v.Evidence = r.evidence(c)
 	}
 	v.Evidence = append(v.Evidence, c.always()...)
 	return v
 }
+
+// inCommand is where a command of the table has the device's IMEI.
+var inCommand = regexp.MustCompile(`(send|--device|--imei) IMEI\b`)
+
+// commandsFor has the commands in a text be the device's, unless its name is one that none can have.
+func commandsFor(imei, text string) string {
+	if !isName.MatchString(imei) {
+		return text
+	}
+	return inCommand.ReplaceAllString(text, "$1 "+imei)
+}
+
+var isName = regexp.MustCompile(`^[0-9A-Za-z]{1,64}$`)
 
 // RankOf is the verdict's rank and severity alone, which costs much less.
 func RankOf(k Known) (rank int, severity Severity) {

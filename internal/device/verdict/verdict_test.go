@@ -246,6 +246,17 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// What is to be run names the device, and what is to be done does not.
+func TestCommandsNameTheDevice(t *testing.T) {
+	for imei, want := range map[string]string{
+		imei: "its IMEI; tcp-ingestion send " + imei + " getinfo", "a b": "its IMEI; tcp-ingestion send IMEI getinfo",
+	} {
+		if got := commandsFor(imei, "its IMEI; tcp-ingestion send IMEI getinfo"); got != want {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Hour: "0 s", 90 * time.Second: "90 s", 100 * time.Minute: "100 min", 30 * time.Hour: "30 h",
