@@ -93,6 +93,7 @@ func newOneBox(t *testing.T) *oneBox {
 	b := &oneBox{T: t, devices: devices, interval: interval, store: redisStore(t), kernel: socketMemory()}
 	if os.Getenv("FLEET_TRANSPORT") == "tls" {
 		b.ca = newCertificateAuthority(t)
+		b.ca.renew(30)
 	}
 	most := descriptorLimit() - max(descriptorLimit()/10, minReserve) // MAX_CONNECTIONS
 	servers := (devices + most - 1) / most
