@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
 func TestEdits(t *testing.T) {
@@ -17,6 +19,24 @@ func TestEdits(t *testing.T) {
 	} {
 		if got := edits(c.a, c.b); got != c.want {
 			t.Errorf("%.10q and %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+// TestMan: the page is one that man reads, and has all commands and settings.
+func TestMan(t *testing.T) {
+	code, page, errOut := execute(t, nil, "", "man")
+	if code != 0 || !strings.Contains(page, ".TH tcp-ingestion 1") {
+		t.Fatalf("exit code %d: %.200s%s", code, page, errOut)
+	}
+	for _, c := range rootCommand().Commands {
+		if !strings.Contains(page, "\n.SH "+c.Name) {
+			t.Errorf("%s is not in it", c.Name)
+		}
+	}
+	for _, s := range config.Settings {
+		if !strings.Contains(strings.ReplaceAll(page, `\-`, "-"), "--"+s.Flag()) {
+			t.Errorf("%s is not in it", s.Name)
 		}
 	}
 }
