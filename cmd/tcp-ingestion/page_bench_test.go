@@ -67,7 +67,7 @@ func BenchmarkDevicesOnThePage(b *testing.B) {
 				b.Run(name, func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
-						fetch(b, origin+"v1/devices?limit=200"+parameters)
+						fetch(b, origin+"v1/devices?limit=200&verdict=true"+parameters)
 					}
 				})
 			}
