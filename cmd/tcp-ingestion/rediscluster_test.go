@@ -257,6 +257,7 @@ func TestClusterReplicasMissing(t *testing.T) {
 	if says := "set REDIS_SHARDS to that number"; code != 1 || !strings.Contains(out+errOut, says) {
 		t.Errorf("check with another number of shards: exit code %d, want 1 and %q:\n%s%s", code, says, out, errOut)
 	}
+	settings["DATA_DIR"] = t.TempDir()
 	other := startServer(t, settings)
 	testkit.EventuallyIn(t, "not ready, with the reason", patience, func() bool {
 		status, body := other.get("/readyz")
