@@ -39,9 +39,9 @@ func (s *sending) end() { signal.Stop(s.signals) }
 // run returns the command as it is after the wait, or when it has ended.
 func (s *sending) run(ctx context.Context) (admin.Entry, error) {
 	e, err := s.ask(ctx, func(context.Context) (admin.Entry, error) { return s.client.Submit(ctx, s.imei, s.request) })
+	accepted := e
 	if err == nil && !s.interrupted && !e.State.Final() {
 		s.tell(&e)
-		accepted := e
 		e, err = s.ask(ctx, func(untilSignal context.Context) (admin.Entry, error) {
 			return s.client.Await(untilSignal, accepted, s.wait)
 		})
@@ -51,6 +51,8 @@ func (s *sending) run(ctx context.Context) (admin.Entry, error) {
 		return e, s.left()
 	case s.interrupted && (err == nil || errors.Is(err, context.Canceled)) && !e.State.Final():
 		return s.takeBack(ctx)
+	case err != nil && accepted.ID != "":
+		return e, s.alive(askFailed(s.client, err).Error(), exitNoServer)
 	case err != nil:
 		return e, sendFailed(s.client, err, *s.request.ID)
 	}

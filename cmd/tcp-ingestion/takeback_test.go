@@ -148,7 +148,7 @@ func TestServerGoneWhileSending(t *testing.T) {
 	send.wantTold("orphan is queued")
 	s.kill()
 	send.wantExit(exitNoServer)
-	if !send.told.Has("--id orphan finds it") {
+	if !send.told.Has("orphan was not taken back and may be executed") {
 		t.Errorf("says %s", send.told.String())
 	}
 }
