@@ -34,6 +34,7 @@ type Device struct {
 	asked    int       // how often the service has asked for the model
 	revision uint64    // another one whenever said or asked has changed
 	loading  bool      // the store is yet to say what it knows
+	waits    bool      // the keeper has yet to ask it
 	loadedAt time.Time // when it was last asked for that; zero if it never was
 	looked   version   // nothing of this version is to be saved
 	kept     uint64    // a hash of what the store has; 0 if it has nothing
@@ -110,10 +111,10 @@ func (d *Device) knowsModel() bool { return d.meaning.Current().Model() != "" }
 func (d *Device) dueForLoad(now time.Time, shared bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.loadedAt.IsZero() && (!shared || now.Sub(d.loadedAt) < loadAgain) {
+	if d.waits || !d.loadedAt.IsZero() && (!shared || now.Sub(d.loadedAt) < loadAgain) {
 		return false
 	}
-	d.loadedAt = now
+	d.waits, d.loadedAt = true, now
 	return true
 }
 
@@ -121,7 +122,7 @@ func (d *Device) dueForLoad(now time.Time, shared bool) bool {
 func (d *Device) notLoaded() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.loading, d.loadedAt = false, time.Time{}
+	d.loading, d.waits, d.loadedAt = false, false, time.Time{}
 }
 
 // isLoading reports whether the store is yet to say what it knows.
@@ -135,7 +136,7 @@ func (d *Device) isLoading() bool {
 func (d *Device) restore(k *Kept) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.loading = false
+	d.loading, d.waits = false, false
 	if k == nil {
 		return
 	}

@@ -42,5 +42,12 @@ func InHand(m *Memory) (waiting map[*Device]bool, gone int) {
 	return waiting, len(m.keeper.gone)
 }
 
+// Queued is how often devices are to be loaded.
+func Queued(m *Memory) int {
+	m.keeper.mu.Lock()
+	defer m.keeper.mu.Unlock()
+	return len(m.keeper.waiting)
+}
+
 // LoadBatch is how many are loaded at once.
 const LoadBatch = loadBatch

@@ -3,10 +3,13 @@ package device_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 )
@@ -110,6 +113,22 @@ func TestDevicesAreSavedAgainAfterALongSilence(t *testing.T) {
 			if n := store.devices.Load(); n != c.saved {
 				t.Errorf("%d saved around a silence of %v, want %d", n, c.silence, c.saved)
 			}
+		}
+	})
+}
+
+// While the store is away a device comes back again and again, and waits once to be loaded.
+func TestDevicesWaitOnceToBeLoaded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := device.New(device.Options{Store: new(countingStore), Instance: "gate-1",
+			Metrics: device.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler)})
+		for range 5 { // nobody loads: the memory does not run
+			m.Hold(one).Release()
+			time.Sleep(2 * time.Minute)
+		}
+		if n := device.Queued(m); n != 1 {
+			t.Errorf("the device waits %d times", n)
 		}
 	})
 }
