@@ -33,7 +33,10 @@ func newCase(k *Known) *caseOf {
 	if k.Presence != nil {
 		c.p, c.seen = *k.Presence, true
 		if d := c.p.Datagrams; d != nil && d.LastSeen.After(c.p.LastSeen.Time) {
-			c.p = *d
+			login := c.p.Login // which datagrams have none of, but they are rejected like one
+			if c.p = *d; login.Answer == device.LoginRejected && login.At.After(c.p.LastSeen.Time) {
+				c.p.Login = login
+			}
 		}
 	}
 	c.findKnock()

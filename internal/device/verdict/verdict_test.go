@@ -176,6 +176,15 @@ var situations = []struct {
 	{"by udp", &device.Presence{IMEI: imei, FirstSeen: before(50 * time.Hour), LastSeen: before(50 * time.Hour),
 		Datagrams: stored(func(p *device.Presence) { p.Claimed, p.Transport = true, "udp" })}, nil, Service{}, "fine",
 		"by UDP"},
+	{"by udp lately, and rejected since", stored(left("peer_closed", 50*time.Hour), login(device.LoginRejected,
+		device.LoginNotListed), func(p *device.Presence) {
+		p.Datagrams = stored(left("idle_timeout", 2*time.Hour))
+		p.Datagrams.Claimed, p.Datagrams.Login = true, device.Login{}
+	}), nil, Service{}, "not_listed", "rejected, not_listed"},
+	{"by udp since it was rejected", stored(left("peer_closed", 50*time.Hour), login(device.LoginRejected,
+		device.LoginNotListed), func(p *device.Presence) {
+		p.Datagrams = stored(func(p *device.Presence) { p.Claimed, p.Login, p.LastSeen = true, device.Login{}, before(0) })
+	}), nil, Service{}, "fine", "by UDP"},
 	{"plain on tls, from its last address", stored(left("peer_closed", time.Hour)),
 		strangers(knocker(stranger.CausePlainOnTLS, "", "192.0.2.1:4001")), Service{}, "plain_on_tls", "is the one that"},
 	{"mqtt, from its last address", stored(left("peer_closed", time.Hour)), strangers(func() stranger.Stranger {
