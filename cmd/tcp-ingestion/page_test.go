@@ -42,7 +42,7 @@ func TestOperatorsPage(t *testing.T) {
 	v.doors()
 	v.themes()
 	v.wantNoComplaint(v.origin, "401 (Unauthorized) "+v.origin+"v1/status", "/v1/devices/"+otherDevice,
-		"/v1/deadletters/2/replay")
+		"/v1/deadletters/2/replay", "/v1/devices/"+shownDevice+"/commands")
 	v.wantReadOnlyWithoutToken()
 }
 
@@ -112,6 +112,10 @@ func (v *tour) command(d *testkit.Tracker) {
 	v.waitText("dd", "FMB120")
 	v.waitText("h2", "Why")
 	v.picture("device")
+	v.fill("#command", "defaultcfg")
+	v.waitText("#confirm", "Send all the same")
+	v.do("change what was refused", chromedp.SendKeys(chromedp.CSS("#command"), " "))
+	v.waitGone("#confirm") // for what is confirmed is what was refused
 	v.open(v.origin + "#/devices/" + otherDevice)
 	v.waitText("h1", otherDevice)
 	v.fill("#command", "getver")

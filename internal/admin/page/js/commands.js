@@ -54,22 +54,24 @@ function sendForm(path, say, load) {
     placeholder: "getinfo",
     autocomplete: "off",
     spellcheck: "false",
+    oninput: () => confirming.replaceChildren(),
   });
   const confirming = el("span");
-  const send = async (confirm) => {
+  // What is confirmed is the command that was refused, and no longer than it stands in the field.
+  const send = async (command, confirm) => {
     confirming.replaceChildren();
     say.textContent = "";
     // An id of our own: a request whose answer is lost may be sent again, and is carried out once.
-    const body = { id: `page-${random()}`, command: input.value, wait_ms: 0, confirm };
+    const body = { id: `page-${random()}`, command, wait_ms: 0, confirm };
     try {
       const entry = await post(`${path}/commands`, body);
       say.textContent =
         entry.state === "queued" ? "Accepted: it is sent when the device is there, unless it expires before." : "";
-      input.value = "";
+      if (input.value === command) input.value = "";
     } catch (error) {
       say.textContent = error.message;
-      if (error.status === 428) {
-        confirming.append(twice("Send all the same", "Really?", { id: "confirm" }, () => send(true)));
+      if (error.status === 428 && input.value === command) {
+        confirming.append(twice("Send all the same", "Really?", { id: "confirm" }, () => send(command, true)));
       }
     }
     await load();
@@ -79,7 +81,7 @@ function sendForm(path, say, load) {
     {
       onsubmit: (event) => {
         event.preventDefault();
-        send(false);
+        send(input.value, false);
       },
     },
     el("label", {}, "Ask the device", input),
