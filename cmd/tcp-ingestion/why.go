@@ -181,6 +181,6 @@ func printProblem(cmd *cli.Command, table io.Writer, d *admin.Diagnosis) error {
 	if !d.LastSeen.IsZero() {
 		seen = d.LastSeen.Format("2006-01-02T15:04:05Z07:00")
 	}
-	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", d.IMEI, d.Verdict.Code, seen, d.Verdict.Text)
+	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", terminal.Line(d.IMEI), d.Verdict.Code, seen, d.Verdict.Text)
 	return err
 }
