@@ -134,7 +134,7 @@ type Record struct {
 	Hash      uint64 // xxHash64 of the AVL record's bytes as sent
 	Time      []byte // Timestamp as ISO 8601 with milliseconds and Z
 	ID        []byte // <imei>-<timestamp ms>-<Hash as 16 hex digits>: the same for a resent record
-	Payload   []byte // the JSON document
+	Payload   []byte // the JSON document, which has ID in it
 	Doubt     Doubt  // whether another process may have it stored already
 }
 

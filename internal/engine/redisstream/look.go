@@ -3,6 +3,7 @@ package redisstream
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,14 +21,33 @@ const (
 // entryKey is what the fields of an entry and a record have in common, but for the document, which says when it came.
 type entryKey struct{ device, time, codec string }
 
-// sought are records of one device and time. Which of them an entry is cannot be told, so they are found if there are
-// as many entries as the mark has records of that time: better one twice than one that is missing.
+// sought are records of one device and time. An entry is the one whose id is in its payload: another one of that time
+// may be there twice, so that their number says nothing.
 type sought struct {
 	after   streamID // the entries' place
-	need    int      // entries
-	found   int
-	read    int // entries behind the place so far
-	records []int
+	read    int      // entries behind the place so far
+	records []soughtRecord
+}
+
+// soughtRecord refers to nothing of the batch, which is not kept when nobody waits for the search any more.
+type soughtRecord struct {
+	index int // in the batch
+	id    string
+	found bool
+}
+
+// done says whether there is nothing to read for it any more.
+func (s *sought) done() bool {
+	missing := func(r soughtRecord) bool { return !r.found }
+	return s.read >= lookReach || !slices.ContainsFunc(s.records, missing)
+}
+
+// is notes an entry.
+func (s *sought) is(payload string) {
+	for i := range s.records {
+		r := &s.records[i]
+		r.found = r.found || strings.Contains(payload, r.id)
+	}
 }
 
 // look reports those records as duplicates that are in the stream. One look at a time is enough for Redis.
@@ -46,11 +66,8 @@ func (l *lane) look(
 		return err
 	}
 	for _, s := range all {
-		if s.found < s.need {
-			continue
-		}
-		for _, i := range s.records {
-			results[i].Duplicate = true
+		for _, r := range s.records {
+			results[r.index].Duplicate = r.found
 		}
 	}
 	return nil
@@ -65,7 +82,7 @@ func (l *lane) search(ctx context.Context, all map[entryKey]*sought) error {
 	var at streamID
 	begun, size := time.Now(), min(firstPage, l.shard.lookPage)
 	for {
-		open = slices.DeleteFunc(open, func(s *sought) bool { return s.found >= s.need || s.read >= lookReach })
+		open = slices.DeleteFunc(open, (*sought).done)
 		if len(open) == 0 || time.Since(begun) > lookTime {
 			return nil
 		}
@@ -98,7 +115,7 @@ func next(open []*sought, at streamID) streamID {
 	return lowest
 }
 
-// count counts the entries that are sought and returns the last one's id.
+// count notes the entries that are sought and returns the last one's id.
 func count(page []redis.XMessage, all map[entryKey]*sought, open []*sought) (last streamID, err error) {
 	text := func(entry redis.XMessage, field string) string { s, _ := entry.Values[field].(string); return s }
 	for _, entry := range page {
@@ -107,7 +124,7 @@ func count(page []redis.XMessage, all map[entryKey]*sought, open []*sought) (las
 		}
 		s := all[entryKey{text(entry, "device_id"), text(entry, "ts"), text(entry, "codec")}]
 		if s != nil && s.after != last && lower(s.after, last) == s.after {
-			s.found++
+			s.is(text(entry, "payload"))
 		}
 	}
 	for _, s := range open {

@@ -107,29 +107,14 @@ func parseFrame(b []byte) (f markedFrame, rest []byte, err error) {
 	return f, rest, nil
 }
 
-// has reports whether the record is in the mark.
-func (m *mark) has(r *engine.Record) bool {
-	return slices.ContainsFunc(m.frames, func(f markedFrame) bool {
-		return slices.Contains(f.records, markedRecord{r.Timestamp, r.Hash})
-	})
-}
-
-// at is how many records the mark has of that time, and behind which entry all of them are.
-func (m *mark) at(timestamp int64) (n int, after streamID) {
-	var hashes []uint64
+// place is behind which entry the record was written last, if it is in the mark.
+func (m *mark) place(r *engine.Record) (after streamID, known bool) {
 	for i := range m.frames {
-		f := &m.frames[i]
-		for _, r := range f.records {
-			if r.timestamp != timestamp || slices.Contains(hashes, r.hash) {
-				continue // or written again, because it was gone
-			}
-			if hashes = append(hashes, r.hash); len(hashes) == 1 {
-				after = f.after
-			}
-			after = lower(after, f.after)
+		if slices.Contains(m.frames[i].records, markedRecord{r.Timestamp, r.Hash}) {
+			return m.frames[i].after, true
 		}
 	}
-	return len(hashes), after
+	return after, false
 }
 
 // appendCarried appends the frames that stay in the mark behind n records that are new: the latest ones only, unless

@@ -118,16 +118,19 @@ func (m *marker) sought(b *engine.Batch, again bool) map[entryKey]*sought {
 		if b.Results[i].Duplicate || r.Doubt == 0 && !again {
 			continue
 		}
-		if known, marked := m.read[r.DeviceID]; marked && known.has(r) {
-			k := entryKey{r.DeviceID, string(r.Time), r.Codec}
-			s := all[k]
-			if s == nil {
-				s = &sought{}
-				s.need, s.after = known.at(r.Timestamp)
-				all[k] = s
-			}
-			s.records = append(s.records, i)
+		known := m.read[r.DeviceID]
+		after, marked := known.place(r)
+		if !marked {
+			continue
 		}
+		k := entryKey{r.DeviceID, string(r.Time), r.Codec}
+		s := all[k]
+		if s == nil {
+			s = &sought{after: after}
+			all[k] = s
+		}
+		s.after = lower(s.after, after)
+		s.records = append(s.records, soughtRecord{index: i, id: string(r.ID)})
 	}
 	return all
 }
