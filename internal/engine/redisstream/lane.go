@@ -34,6 +34,7 @@ type lane struct {
 	records, deadLetters, messages position
 	marker                         marker
 	marked                         bool               // the batch is written with marks
+	onlyMarked                     bool               // and nothing else is
 	checks                         [engine.Kinds]bool // which streams this batch asks for, see witness
 }
 
@@ -175,7 +176,8 @@ func (l *lane) encode(b *engine.Batch, now time.Time) (writes bool) {
 	out, n2 := appendNew(out, b.DeadLetters, deadLetters, w.appendDeadLetter)
 	out, n3 := appendNew(out, b.Messages, messages, w.appendMessage)
 	written := [engine.Kinds]bool{n1 > 0, n2 > 0, n3 > 0}
-	if l.marked = marked; marked || n1+n2+n3 > 0 {
+	l.marked, l.onlyMarked = marked, marked && n1+n2+n3 == 0
+	if marked || n1+n2+n3 > 0 {
 		out = append(out, l.confirm.command...)
 	}
 	for k, p := range l.positions() {
@@ -233,7 +235,8 @@ func (l *lane) readResults(b *engine.Batch, writes bool) error {
 	return nil
 }
 
-// readMarked reads the answer to the marks. Records are stored without them just as well.
+// readMarked reads the answer to the marks. Records are stored without them just as well. But where a mark is all that
+// is written, WAIT and WAITAOF wait for nothing without it, see confirmFound: then the batch comes again.
 func (l *lane) readMarked() error {
 	if !l.marked {
 		return nil
@@ -245,6 +248,9 @@ func (l *lane) readMarked() error {
 	refused := refusal(answer.text)
 	if l.moved = l.term.elsewhere(refused); l.moved == nil && !refused.transient() {
 		l.shard.noteUnmarked(refused) // else Redis is full, or loads its data, which the records' answers say
+	}
+	if l.moved == nil && l.onlyMarked && l.confirm.waits {
+		return &engine.Error{Transient: true, Err: l.e.withoutPassword(refused)}
 	}
 	return nil
 }

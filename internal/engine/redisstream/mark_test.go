@@ -231,6 +231,38 @@ func TestFoundBatchIsConfirmedByAMark(t *testing.T) {
 	wantEntries(t, replica, 10)
 }
 
+// TestFoundBatchWhoseMarkIsRefused comes again: behind nothing that was written, nothing is confirmed.
+func TestFoundBatchWhoseMarkIsRefused(t *testing.T) {
+	r := testkit.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	replica := testkit.StartRedis(t, "--replicaof", "127.0.0.1", fmt.Sprint(r.Port()))
+	var refusal atomic.Value
+	refusal.Store("")
+	p := startRelay(t, r, func(command []string) (string, bool) {
+		if isMark(command) {
+			return refusal.Load().(string), false
+		}
+		return "", false
+	})
+	replicated := func() bool {
+		replicas := r.Do("ROLE").([]any)[2].([]any)
+		return len(replicas) == 1 && replicas[0].([]any)[2] == fmt.Sprint(r.Do("ROLE").([]any)[1])
+	}
+	testkit.Eventually(t, "the replica is connected", replicated)
+	a, b := recalling(t, r, Options{}), recalling(t, r, Options{URL: p.url(), Durability: Durability{Replicas: 1}})
+	wantKnown(t, b, frame(0, 10, 20), 0)
+	testkit.Eventually(t, "the replica has all", replicated)
+	replica.Freeze()
+	wantKnown(t, a, frame(0, 0, 10), 0)
+	again := frame(engine.Arrived, 0, 10)
+	refusal.Store("-OOM command not allowed when used memory > 'maxmemory'.\r\n")
+	wantFate(t, b.Store(limited(t), 0, again), true, true, "OOM")
+	replica.Thaw()
+	wantFate(t, b.Store(limited(t), 0, again), true, true, "OOM")
+	refusal.Store("")
+	wantKnown(t, b, again, 10)
+	wantEntries(t, replica, 20)
+}
+
 // TestMarksAreRotated when they are many, or large, once, however many instances find so. Both generations are read.
 func TestMarksAreRotated(t *testing.T) {
 	r := testkit.StartRedis(t)
