@@ -99,6 +99,29 @@ func TestTrimsWithoutALease(t *testing.T) {
 	})
 }
 
+// TestLeaseOfOneThatCannotTrim is not kept: another instance may have the right to.
+func TestLeaseOfOneThatCannotTrim(t *testing.T) {
+	r := testkit.StartRedis(t)
+	r.Do("ACL", "SETUSER", "plain", "on", ">secret", "~*", "+@all", "-xtrim")
+	a := trimmerOf(t, r, 100, strings.Replace(r.URL(), "://", "://plain:secret@", 1))
+	b := trimmerOf(t, r, 100, "")
+	lengthen(r, 500)
+	if err := a.round(limited(t)); err == nil {
+		t.Error("trims without the right to")
+	}
+	r.Do("PEXPIRE", leaseKey(testStream), 500)
+	if err := a.round(limited(t)); err == nil {
+		t.Error("trims without the right to")
+	}
+	if left := r.Do("PTTL", leaseKey(testStream)).(int64); left > 500 {
+		t.Errorf("the lease is kept for %d ms", left)
+	}
+	testkit.Eventually(t, "the lease expires", func() bool {
+		return r.Do("EXISTS", leaseKey(testStream)).(int64) == 0
+	})
+	b.wantRound(t, r, true)
+}
+
 // TestTwoHoldTheLease has two instances trim at the same time: they remove nothing that a group needs.
 func TestTwoHoldTheLease(t *testing.T) {
 	r := testkit.StartRedis(t)

@@ -69,7 +69,10 @@ func (t *trimmer) round(ctx context.Context) error {
 	for _, s := range t.streams {
 		err = errors.Join(err, s.trim(ctx))
 	}
-	return errors.Join(err, t.lease.renew(ctx))
+	if err != nil {
+		return err // another instance may be able to: its user or its way to Redis may be another one
+	}
+	return t.lease.renew(ctx)
 }
 
 // mostDead is about how many dead letters are kept.
