@@ -61,6 +61,9 @@ type Presence struct {
 // Run names the process that the device is or was connected to.
 func (p *Presence) Run() string { return runName(p.Instance, p.InstanceRun) }
 
+// WasTakenOver reports whether the connection ended because the device has a newer one.
+func (p *Presence) WasTakenOver() bool { return !p.Connected && p.CloseReason == closeTakenOver }
+
 // instanceOf is the instance of a run's name.
 func instanceOf(run string) string { return run[:max(0, strings.LastIndexByte(run, '@'))] }
 
@@ -96,7 +99,7 @@ type Login struct {
 type TakeOver struct {
 	At       Time   `json:"at"`
 	From     string `json:"from"`         // address and port of the connection that ended
-	By       string `json:"by,omitempty"` // of the newer one; empty if that is at another instance
+	By       string `json:"by,omitempty"` // of the newer one; empty if it is not known, such as at another instance
 	Instance string `json:"instance"`     // of the connection that ended
 }
 

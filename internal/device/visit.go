@@ -160,6 +160,9 @@ func (d *Device) expire(now time.Time) {
 // closeSilent is why a device that sends datagrams counts as gone.
 const closeSilent = "idle_timeout"
 
+// closeTakenOver is why the connection of a device ended that has a newer one.
+const closeTakenOver = "taken_over"
+
 // sign says at which instance the device is: at this one.
 func (m *Memory) sign(p *Presence) {
 	p.Instance, p.InstanceRun, p.InstanceLost = m.Instance, m.run, Time{}

@@ -209,7 +209,11 @@ func (s *subject) elsewhere() {
 	s.save(device.Kept{IMEI: imei, Presence: here, Model: "FMB641"})
 	s.want([]string{imei}, device.Kept{IMEI: imei, Presence: there, Evidence: []byte{}, Model: "FMB641"})
 	s.wantList(device.StateConnected, imei)
-	here.ConnectedAt = device.Time{Time: there.ConnectedAt.Add(time.Second)} // it has come back meanwhile, and left
+	here.ConnectedAt = device.Time{Time: there.ConnectedAt.Add(time.Second)}
+	here.CloseReason = "taken_over" // by that one: the clock here is wrong, or there
+	s.save(device.Kept{IMEI: imei, Presence: here})
+	s.wantList(device.StateConnected, imei)
+	here.CloseReason = "peer_closed" // it has come back meanwhile, and left
 	s.save(device.Kept{IMEI: imei, Presence: here})
 	s.wantList(device.StateGone, imei)
 	there.Connected = false // there, too

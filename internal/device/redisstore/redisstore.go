@@ -140,7 +140,10 @@ func saveArgs(k *device.Kept) (args [argsOfDevice]any, err error) {
 		proven = "1"
 	}
 	if p := k.Presence; p != nil {
-		run, since = p.Run(), p.ConnectedAt.UnixMilli()
+		run = p.Run()
+		if !p.WasTakenOver() { // the newer connection began later, whatever the clocks of two instances say
+			since = p.ConnectedAt.UnixMilli()
+		}
 	}
 	return [argsOfDevice]any{
 		k.IMEI, base64.StdEncoding.EncodeToString(k.Evidence), k.Model, k.Firmware, k.Asked, presence, string(k.State()),

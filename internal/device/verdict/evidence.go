@@ -169,7 +169,7 @@ func (c *caseOf) takeOverLines() (lines []string) {
 	for _, t := range c.p.TakeOvers {
 		by := t.By
 		if by == "" {
-			by = "a connection at another instance"
+			by = "a newer connection"
 		}
 		lines = append(lines, fmt.Sprintf("%s: %s took over from %s", c.at(t.At.Time), by, t.From))
 	}
