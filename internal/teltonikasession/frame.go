@@ -148,7 +148,7 @@ func (s *session) storeRecords(w *frameContext) (publish.Outcome, error) {
 	case err != nil:
 	case outcome.Duplicates > 0:
 		s.allNew = 0
-	case w.packet.Recall:
+	case w.packet.Recall && outcome.Published > 0: // a frame without records says nothing
 		s.allNew++
 	}
 	return outcome, err

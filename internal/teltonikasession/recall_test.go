@@ -31,6 +31,10 @@ func TestFirstFramesAreLookedFor(t *testing.T) {
 		}
 		d = s.login()
 		for range newInARow + 1 {
+			d.send(goodFrame(0))
+			d.expect(ack(0))
+		}
+		for range newInARow + 1 {
 			send(d, goodFrame(1))
 		}
 		want := []bool{true, true, true, true, true, false, false, true, true, true, false}
