@@ -104,14 +104,14 @@ func (v *tour) seeDeviceAppear() *testkit.Tracker {
 // command sends commands, one of which is taken back.
 func (v *tour) command(d *testkit.Tracker) {
 	v.t.Helper()
-	v.fill("#command", "getinfo")
-	d.Answer(d.ExpectCommand("getinfo"), hostile)
-	v.waitText("td", hostile)
 	v.fill("#command", "getver")
 	d.Answer(d.ExpectCommand("getver"), "Ver:03.27.07_00 GPS:AXN_5.10_3333 Hw:FMB120 Mod:15 IMEI:"+shownDevice)
 	v.waitText("dd", "FMB120")
 	v.waitText("h2", "Why")
 	v.picture("device")
+	v.fill("#command", "getinfo")
+	d.Answer(d.ExpectCommand("getinfo"), hostile)
+	v.waitText("td", hostile)
 	v.fill("#command", "defaultcfg")
 	v.waitText("#confirm", "Send all the same")
 	v.do("change what was refused", chromedp.SendKeys(chromedp.CSS("#command"), " "))

@@ -66,22 +66,21 @@ export async function stream(path, signal, onEvent) {
   }
 }
 
-/**
- * poll runs something now and every so many ms until the signal aborts, but not while nobody looks. What goes wrong is
- * said at the top of the page until it works again.
- */
+/** poll attempts something now and every so many ms until the signal aborts, but not while nobody looks. */
 export async function poll(every, signal, run) {
   while (!signal.aborted) {
-    if (!document.hidden) {
-      try {
-        await run(signal);
-        trouble("");
-      } catch (error) {
-        if (signal.aborted) return;
-        trouble(error.message);
-      }
-    }
+    if (!document.hidden) await attempt(signal, run);
     await pause(every, signal);
+  }
+}
+
+/** attempt runs something. What goes wrong is said at the top of the page until it works again. */
+export async function attempt(signal, run) {
+  try {
+    await run(signal);
+    trouble("");
+  } catch (error) {
+    if (!signal.aborted) trouble(error.message);
   }
 }
 

@@ -1,12 +1,13 @@
 // What a device is asked, and what became of it.
 
-import { get, poll, post, readOnly, remove } from "./api.js";
+import { attempt, get, poll, post, readOnly, remove } from "./api.js";
 import { el, moment, redraw, section, table, twice } from "./dom.js";
 
 /** commands shows a device's commands, and tells those that it knows. */
 export function commands(path, signal, onKnown) {
   const list = el("div");
   const say = el("p", { role: "status" });
+  const again = () => attempt(signal, load);
   const load = async () => {
     const all = (await get(`${path}/commands`, signal)).commands;
     onKnown(all);
@@ -14,16 +15,16 @@ export function commands(path, signal, onKnown) {
       list,
       table(
         ["command", "state", { name: "asked", minor: true }, "answer", ""],
-        all.map((c) => row(c, path, say, load)),
+        all.map((c) => row(c, path, say, again)),
         "none",
       ),
     );
   };
   poll(2000, signal, load);
-  return section("Commands", readOnly ? null : sendForm(path, say, load), say, list);
+  return section("Commands", readOnly ? null : sendForm(path, say, again), say, list);
 }
 
-function row(c, path, say, load) {
+function row(c, path, say, again) {
   const cancel = async () => {
     try {
       await remove(`${path}/commands/${encodeURIComponent(c.id)}`);
@@ -31,7 +32,7 @@ function row(c, path, say, load) {
     } catch (error) {
       say.textContent = error.message;
     }
-    await load();
+    await again();
   };
   const state = { answered: "good", queued: "quiet", sent: "quiet" }[c.state] ?? "warn";
   return [
@@ -45,7 +46,7 @@ function row(c, path, say, load) {
   ];
 }
 
-function sendForm(path, say, load) {
+function sendForm(path, say, again) {
   const input = el("input", {
     id: "command",
     class: "grow code",
@@ -74,7 +75,7 @@ function sendForm(path, say, load) {
         confirming.append(twice("Send all the same", "Really?", { id: "confirm" }, () => send(command, true)));
       }
     }
-    await load();
+    await again();
   };
   return el(
     "form",

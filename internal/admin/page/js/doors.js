@@ -1,6 +1,6 @@
 // Doors: who knocked and never got in, and what was let in and cannot be read.
 
-import { get, poll, post, readOnly, remove } from "./api.js";
+import { attempt, get, poll, post, readOnly, remove } from "./api.js";
 import { el, moment, number, redraw, section, table, twice } from "./dom.js";
 
 export function doors(root, signal) {
@@ -54,9 +54,7 @@ function deadLetters(signal) {
   let after = "";
   const to = (ref) => {
     after = ref;
-    load().catch((error) => {
-      say.textContent = error.message;
-    });
+    attempt(signal, load);
   };
   const load = async () => {
     let page;
@@ -100,16 +98,17 @@ function deadLetters(signal) {
       say.textContent = error.message;
     }
     shown.replaceChildren();
-    await load();
+    await attempt(signal, load);
   };
-  const show = async (letter) => {
-    const whole = await get(path(letter), signal);
-    shown.replaceChildren(
-      el("h2", {}, `Dead letter ${letter.ref} of ${letter.device_id}`),
-      el("pre", { class: "columns" }, whole.explained),
-    );
-    shown.scrollIntoView({ block: "nearest" });
-  };
+  const show = (letter) =>
+    attempt(signal, async () => {
+      const whole = await get(path(letter), signal);
+      shown.replaceChildren(
+        el("h2", {}, `Dead letter ${letter.ref} of ${letter.device_id}`),
+        el("pre", { class: "columns" }, whole.explained),
+      );
+      shown.scrollIntoView({ block: "nearest" });
+    });
   poll(5000, signal, load);
   return section(
     "Dead letters",
