@@ -81,6 +81,10 @@ func (v *tour) seeDeviceAppear() *testkit.Tracker {
 	v.fill("#filter", "999")
 	v.waitText("section", "no such device")
 	v.do("clear the filter", chromedp.Clear(chromedp.CSS("#filter")))
+	v.server.connect("T7")
+	v.fill("#filter", "T7") // all of a name that is no IMEI
+	v.waitText("td", "T7")
+	v.do("clear the filter again", chromedp.Clear(chromedp.CSS("#filter")))
 	v.fill("#filter", shownDevice[:9])
 	v.waitTrue("one device", `document.querySelectorAll("tbody tr").length === 1`)
 	v.click("#d-" + shownDevice)

@@ -86,8 +86,8 @@ export function devices(root, signal, parameters) {
   }
   query.set("state", state);
   query.set("verdict", "true");
-  // A page begins behind its cursor, and all that begin like this come right behind it.
-  if (cursor || (imei && !whole(imei))) query.set("cursor", cursor || imei);
+  // A page begins behind its cursor, and all that begin like this, or are it, come right behind what is before it.
+  if (cursor || (imei && !whole(imei))) query.set("cursor", cursor || before(imei));
   else if (imei) query.set("imei", imei);
   poll(3000, signal, async () => {
     const page = await get(`/v1/devices?${query}`, signal);
@@ -97,6 +97,9 @@ export function devices(root, signal, parameters) {
 }
 
 const beginning = (devices, imei) => devices.filter((device) => device.imei.startsWith(imei));
+
+// before is behind all names, which are letters and digits, that come before this one, and before it.
+const before = (name) => name.slice(0, -1) + String.fromCharCode(name.charCodeAt(name.length - 1) - 1) + "~";
 
 // whole reports whether it is all of an IMEI.
 const whole = (imei) => imei.length >= 15;
