@@ -28,7 +28,9 @@ func settingFlagsWith(overrides map[string]string, only ...string) []cli.Flag {
 			group = s.Group()
 		}
 		if s.Bool {
-			flags = append(flags, &cli.BoolFlag{Name: s.Flag(), Usage: usage, HideDefault: true, Category: group})
+			flags = append(flags, &cli.BoolFlag{
+				Name: s.Flag(), Usage: usage, DefaultText: s.Default, HideDefault: s.Default != "true", Category: group,
+			})
 		} else {
 			standard := cmp.Or(overrides[s.Name], s.Default)
 			flags = append(flags, &cli.StringFlag{

@@ -39,5 +39,8 @@ func (f *fleet) progress(w io.Writer, before int64) int64 {
 	fmt.Fprintf(w, "%4.0fs  connected %d  records sent %d, acknowledged %d (%d/s), sent again %d  p50 %v, p99 %v\n",
 		f.now().Seconds(), m.sum(connected), m.sum(recordsSent), acknowledged, acknowledged-before, m.sum(recordsResent),
 		latency.quantile(0.5).Round(10*time.Microsecond), latency.quantile(0.99).Round(10*time.Microsecond))
+	if why := f.lastFailure(); why != "" && m.sum(connected) == 0 {
+		fmt.Fprintf(w, "       nobody is connected: %s\n", why)
+	}
 	return acknowledged
 }

@@ -245,3 +245,16 @@ func TestProgress(t *testing.T) {
 		}
 	})
 }
+
+// TestProgressWithoutServer expects whoever starts a fleet before its server to be told why nothing happens.
+func TestProgressWithoutServer(t *testing.T) {
+	var lines strings.Builder
+	o := small("", 5, 0)
+	o.Rate, o.Duration, o.Progress = 100, 2500*time.Millisecond, &lines
+	o.Dial = func(context.Context, int) (net.Conn, error) { return nil, errors.New("nobody listens") }
+	inVirtualTime(t, new(server), o, func(t *testing.T, _ Ledger) {
+		if n := strings.Count(lines.String(), "  nobody is connected: nobody listens\n"); n < 2 {
+			t.Errorf("expected the reason each second:\n%s", lines.String())
+		}
+	})
+}

@@ -186,7 +186,7 @@ var table = []row{
 	{"waiting", Fine, (*caseOf).nothingSinceLogin, "It has just connected, and has not sent anything yet.", nil,
 		"Ask again in a moment."},
 	{"elsewhere", Fine, func(c *caseOf) bool { return !c.here() }, "It is connected to another instance, and is stored.",
-		(*caseOf).recordIfAny, "Ask that instance for more: the registry says which it is."},
+		(*caseOf).recordIfAny, "Ask that instance for more: a tap shows only what comes to its own instance."},
 	{"fine", Fine, func(*caseOf) bool { return true }, "It is connected, and what it sends is stored.",
 		(*caseOf).recordIfAny, "Look for it in what reads the records: tcp-ingestion tail --imei IMEI shows them as they " +
 			"are stored."},
