@@ -7,6 +7,7 @@ import (
 
 	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -78,10 +79,12 @@ func TestPresenceOfTheLastRecord(t *testing.T) {
 
 // The last error says what was wrong, with the first bytes.
 func TestPresenceOfTheLastError(t *testing.T) {
-	frame := goodFrame(3)
+	frame, future := goodFrame(3), fresh(1)
+	future[0].Timestamp = record.MaxTimestamp + 1
 	for cause, bytes := range map[string][]byte{
 		devices.CauseCRC:    wrongCRC(frame),
 		"malformed":         malformed(2),
+		"timestamp":         frameOf(teltonika.Codec8E, future...),
 		"unknown_codec":     bodyFrame(0x55, 1, 2, 3),
 		"bad_frame":         append([]byte{1}, frame...),
 		devices.CauseCutOff: frame[:20],

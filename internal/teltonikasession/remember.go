@@ -5,6 +5,7 @@ import (
 	"time"
 
 	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/record"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -22,6 +23,9 @@ func (o *source) remember(outcome publish.Outcome) {
 		r.Lost = o.items
 	}
 	o.device.Stored(r)
+	if o.deadLetter == "" && o.lost > 0 { // no step of the packet has failed
+		noteError(o.device, pipeline.ReasonTimestamp, record.ErrTimestamp, o.first)
+	}
 }
 
 // heard notes a packet that was read to its end.
