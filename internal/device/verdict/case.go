@@ -102,9 +102,10 @@ func failed(causes ...string) func(*caseOf) bool {
 	}
 }
 
-// nothingSinceLogin reports whether no frame has come on the connection.
+// nothingSinceLogin reports whether no frame has come on the connection. By UDP there is no login, and a datagram has
+// come.
 func (c *caseOf) nothingSinceLogin() bool {
-	return c.p.Connected && c.p.Frames == 0 && !c.p.LastSeen.After(c.p.ConnectedAt.Time)
+	return c.p.Connected && !c.p.Claimed && c.p.Frames == 0 && !c.p.LastSeen.After(c.p.ConnectedAt.Time)
 }
 
 // failedLately is failed of what passes by itself: of a device that left long ago it says nothing.

@@ -176,6 +176,9 @@ var situations = []struct {
 	{"by udp", &device.Presence{IMEI: imei, FirstSeen: before(50 * time.Hour), LastSeen: before(50 * time.Hour),
 		Datagrams: stored(func(p *device.Presence) { p.Claimed, p.Transport = true, "udp" })}, nil, Service{}, "fine",
 		"by UDP"},
+	{"by udp, one datagram with a message", stored(func(p *device.Presence) {
+		p.Claimed, p.Transport, p.Login, p.ConnectedAt = true, "udp", device.Login{}, p.LastSeen
+	}), nil, Service{}, "fine", "by UDP"},
 	{"by udp lately, and rejected since", stored(left("peer_closed", 50*time.Hour), login(device.LoginRejected,
 		device.LoginNotListed), func(p *device.Presence) {
 		p.Datagrams = stored(left("idle_timeout", 2*time.Hour))
