@@ -134,7 +134,7 @@ func (v *tour) tap(d *testkit.Tracker) {
 	v.click(`nav a[href="#/traffic"]`)
 	v.click("#positions")
 	v.click("#tap")
-	v.waitText("[role=status]", "Waiting")
+	v.waitTrue("the tap is open", `/^(Waiting|The newest)/.test(document.querySelector("[role=status]")?.textContent)`)
 	message := teltonika.Messages{Codec: teltonika.Codec12,
 		Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: []byte(hostile)}}}
 	frame, err := message.AppendFrame(nil)
