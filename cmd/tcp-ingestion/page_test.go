@@ -134,7 +134,8 @@ func (v *tour) tap(d *testkit.Tracker) {
 	v.click(`nav a[href="#/traffic"]`)
 	v.click("#positions")
 	v.click("#tap")
-	v.waitTrue("the tap is open", `/^(Waiting|The newest)/.test(document.querySelector("[role=status]")?.textContent)`)
+	v.waitTrue("the tap is open",
+		`[...document.querySelectorAll("[role=status]")].some((say) => /^(Waiting|The newest)/.test(say.textContent))`)
 	message := teltonika.Messages{Codec: teltonika.Codec12,
 		Messages: []teltonika.Message{{Type: teltonika.TypeResponse, Payload: []byte(hostile)}}}
 	frame, err := message.AppendFrame(nil)
