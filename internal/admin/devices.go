@@ -9,7 +9,6 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
-	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
 // Devices are what is known of devices, at all instances; a [device.Memory] is one. An error says that the answer is of
@@ -35,9 +34,6 @@ func readListQuery(q url.Values) (list device.Query, paged bool, err error) {
 	case device.StateAll, device.StateConnected, device.StateGone:
 	default:
 		return list, false, wrongFields(map[string]string{"state": "must be connected, gone or all"})
-	}
-	if list.After != "" && !teltonika.ValidIdentifier(list.After) {
-		return list, false, wrongFields(map[string]string{"cursor": "must be the next of a page"})
 	}
 	list.Limit, err = limitParameter(q, inMemory, maxPage)
 	return list, q.Has("limit"), err

@@ -43,7 +43,6 @@ func TestDevices(t *testing.T) {
 		"?state=all":         list("", known...),
 		"?state=all&limit=2": list(`,"next":"20"`, known[:2]...),
 		"?limit=1":           list(`,"next":"10"`, known[0]),
-		"?cursor=20":         list("", known[2:]...),
 		"?imei=9":            list("", silent),
 		"?imei=20":           list(""),
 		"?imei=20&state=all": list("", gone("20")),
@@ -51,8 +50,6 @@ func TestDevices(t *testing.T) {
 		"?imie=9":            `{"error":"invalid fields: imie","fields":{"imie":"is unknown"}}` + "\n",
 		"?imei=9&imei=10":    `{"error":"invalid fields: imei","fields":{"imei":"must be given once"}}` + "\n",
 		"?limit=0":           `{"error":"invalid fields: limit","fields":{"limit":"must be 1 to 1000"}}` + "\n",
-		"?cursor=%00":        `{"error":"invalid fields: cursor","fields":{"cursor":"must be the next of a page"}}` + "\n",
-		"?cursor=1-2":        `{"error":"invalid fields: cursor","fields":{"cursor":"must be the next of a page"}}` + "\n",
 		"?state=x":           `{"error":"invalid fields: state","fields":{"state":"must be connected, gone or all"}}` + "\n",
 		"/" + present + "?x": `{"error":"invalid fields: x","fields":{"x":"is unknown"}}` + "\n",
 	} {
