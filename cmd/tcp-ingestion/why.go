@@ -132,7 +132,7 @@ func printVerdict(cmd *cli.Command, d *admin.Diagnosis) error {
 func whyAll(ctx context.Context, cmd *cli.Command, client *admin.Client) error {
 	out, limit := cmd.Root().Writer, cmd.Int("limit")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	listed, total := 0, 0
+	listed, total, incomplete := 0, 0, false
 	for cursor := ""; limit == 0 || listed < limit; {
 		page := admin.MaxProblems
 		if limit > 0 {
@@ -150,6 +150,7 @@ func whyAll(ctx context.Context, cmd *cli.Command, client *admin.Client) error {
 				return cli.Exit(err.Error(), exitNoVerdict)
 			}
 		}
+		incomplete = incomplete || list.Incomplete != ""
 		if list.Incomplete != "" && cursor == "" {
 			fmt.Fprintln(cmd.Root().ErrWriter, terminal.Line(list.Incomplete))
 		}
@@ -163,6 +164,9 @@ func whyAll(ctx context.Context, cmd *cli.Command, client *admin.Client) error {
 	}
 	if !cmd.Bool("json") && listed < total {
 		fmt.Fprintf(out, "and %d more: --limit 0 lists all\n", total-listed)
+	}
+	if total == 0 && incomplete {
+		return cli.Exit("no problem is known, but not all devices could be looked at", exitNoVerdict)
 	}
 	if total == 0 && !cmd.Bool("json") {
 		fmt.Fprintln(out, "no device has a problem")
