@@ -52,14 +52,14 @@ func TestLinks(t *testing.T) {
 		t.Errorf("without a page: %s", body)
 	}
 	page = "http://127.0.0.1:9091/"
-	status, body := get("/")
+	_, body := get("/")
 	for _, link := range []string{"/metrics", "/readyz", "/healthz", page} {
 		if !strings.Contains(body, `<a href="`+link+`">`) {
 			t.Errorf("no link to %s: %s", link, body)
 		}
 	}
 	for path, want := range map[string]int{"/": 200, "/metrics": 200, "/readyz": 200, "/healthz": 200, "/nothing": 404} {
-		if status, _ = get(path); status != want {
+		if status, _ := get(path); status != want {
 			t.Errorf("%s: %d", path, status)
 		}
 	}

@@ -124,7 +124,7 @@ func (c *RedisCluster) Master(key string) *Redis {
 	for _, n := range c.Nodes {
 		c.ask(n, func(ctx context.Context, client *redis.Client) {
 			slot, _ := client.ClusterKeySlot(ctx, key).Result()
-			all, _ := client.ClusterSlots(ctx).Result()
+			all, _ := slotsOf(ctx, client)
 			for _, s := range all {
 				if int64(s.Start) <= slot && slot <= int64(s.End) && len(s.Nodes) > 0 {
 					votes[s.Nodes[0].ID]++
@@ -140,6 +140,12 @@ func (c *RedisCluster) Master(key string) *Redis {
 	return nil
 }
 
+// slotsOf is who serves the slots. CLUSTER SHARDS has masters that have failed, too.
+func slotsOf(ctx context.Context, client *redis.Client) ([]redis.ClusterSlot, error) {
+	//lint:ignore SA1019 see above
+	return client.ClusterSlots(ctx).Result()
+}
+
 // AwaitReplaced waits until no node takes a killed one for the master of any slot. One that comes back earlier would
 // come back without what it has not on its disk, and its replicas would throw that away too.
 func (c *RedisCluster) AwaitReplaced(n *Redis) {
@@ -149,7 +155,7 @@ func (c *RedisCluster) AwaitReplaced(n *Redis) {
 		replaced := true
 		for _, other := range c.Nodes {
 			c.ask(other, func(ctx context.Context, client *redis.Client) {
-				all, err := client.ClusterSlots(ctx).Result()
+				all, err := slotsOf(ctx, client)
 				replaced = replaced && err == nil && !slices.ContainsFunc(all, func(s redis.ClusterSlot) bool {
 					return len(s.Nodes) > 0 && s.Nodes[0].ID == id
 				})

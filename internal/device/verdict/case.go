@@ -119,12 +119,6 @@ func closed(reasons ...string) func(*caseOf) bool {
 	return func(c *caseOf) bool { return c.seen && !c.p.Connected && slices.Contains(reasons, c.p.CloseReason) }
 }
 
-func anyOf(rows ...func(*caseOf) bool) func(*caseOf) bool {
-	return func(c *caseOf) bool {
-		return slices.ContainsFunc(rows, func(applies func(*caseOf) bool) bool { return applies(c) })
-	}
-}
-
 // pingPong reports whether two devices take over from each other: lately again and again, from two places in turn, or
 // so often that one alone does not.
 func pingPong(c *caseOf) bool {
