@@ -33,9 +33,3 @@ func (c *Client) Problems(ctx context.Context, cursor string, limit int) (list P
 	err = c.do(ctx, http.MethodGet, "/v1/problems?"+q.Encode(), nil, problemTimeout, &list)
 	return list, err
 }
-
-// Strangers asks who knocked and never logged in, the last one first.
-func (c *Client) Strangers(ctx context.Context) (list StrangerList, err error) {
-	err = c.do(ctx, http.MethodGet, "/v1/strangers", nil, 0, &list)
-	return list, err
-}

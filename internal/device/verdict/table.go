@@ -84,14 +84,12 @@ var table = []row{
 		"Whatever sends them, a gateway or a script, has to send bytes: the digits 000F are two bytes."),
 	knock(stranger.CauseFrameFirst, "It sends a frame before its login is answered.",
 		"See that nothing between device and server keeps the login back; a device that does so by itself has a wrong "+
-			"protocol "+
-			"(parameter 2006)."),
+			"protocol (parameter 2006)."),
 	knock(stranger.CauseForeign, "It speaks another protocol.",
 		"The evidence names it and what to set; a device of another make needs another server."),
 	knock(stranger.CauseMalformedLogin, "Its login is malformed.",
 		"It has to be two bytes of length and the IMEI in ASCII: look at the bytes with tcp-ingestion decode HEX, and at "+
-			"what "+
-			"changes them on the way."),
+			"what changes them on the way."),
 	knock(stranger.CauseCutOff, "Its login is cut off: it begins and does not come to its end.",
 		"Look at the link: if it is always the same byte, large packets get lost, and a lower MTU helps."),
 	{"silent_connection", Problem, knocked(stranger.CauseSilent), "It connects and sends nothing, not even its login.",
