@@ -236,6 +236,7 @@ func TestModelIsLearned(t *testing.T) {
 			command := newCommand(imei, c.text)
 			d.submit(command)
 			d.result(command.ID)
+			synctest.Wait() // the store knows the result before the dispatcher has learned from it
 			if got := m.model(imei); got != c.model {
 				d.Errorf("after %s: model %q", c.text, got)
 			}

@@ -132,13 +132,13 @@ func (d *Dispatcher) commandLog(c *Command) *slog.Logger {
 	return log
 }
 
-// finished counts and logs a final state, once for each command, and wakes whoever waits for it.
+// finished learns from, counts and logs a final state, once for each command, and wakes whoever waits for it.
 func (d *Dispatcher) finished(e *Entry) {
-	d.watchers.tell(*e)
-	d.Metrics.finished(e)
 	if e.State == Answered {
 		d.learn(e, e.Response)
 	}
+	d.watchers.tell(*e)
+	d.Metrics.finished(e)
 	d.commandLog(&e.Command).Info("command finished",
 		"state", string(e.State), "reason", e.Reason, "attempts", e.Attempts,
 		"took", e.FinishedAt.Sub(e.Created).Round(time.Millisecond))
