@@ -13,7 +13,7 @@ import (
 // Engine is what every store does. Its methods may be called by many goroutines at once, except that Store is never
 // called twice at the same time for the same lane. What only some stores can do are interfaces of their own, which
 // callers ask for by type: Recogniser, Inspector, Tailer,
-// DeadLetterStore, RecordReader, RecordReplacer, Migrator.
+// DeadLetterStore, RecordReader, RecordReplacer, Migrator, Consumable.
 //
 // An engine that cannot be reached is not an error at construction: the process stays up, refuses to acknowledge, and
 // the engine connects when it can.

@@ -74,6 +74,7 @@ var allowed = map[string][]string{
 	"internal/terminal":   {},
 	"internal/simulate":   {"internal/deadline", "teltonika"},
 	"internal/explain":    {"internal/terminal", "meaning", "teltonika"},
+	"internal/forward":    {"internal/engine"},
 	"internal/dictionary": {"internal/explain", "internal/stored", "meaning", "teltonika"},
 
 	// For tests only.

@@ -33,7 +33,7 @@ type Harness struct {
 	Lose func(t *testing.T)
 
 	// What the engine can beside engine.Engine, each the interface of that name.
-	Recogniser, Inspector, Tailer, DeadLetterStore, RecordReader, DeviceReader bool
+	Recogniser, Inspector, Tailer, DeadLetterStore, RecordReader, DeviceReader, Consumable bool
 }
 
 // Stored is one published record as an independent client finds it.
@@ -73,6 +73,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"tail messages", func(h Harness) bool { return h.Tailer }, messageTailCases},
 		{"each record", func(h Harness) bool { return h.RecordReader }, eachRecordCases},
 		{"last records", func(h Harness) bool { return h.DeviceReader }, lastRecordCases},
+		{"consumer", func(h Harness) bool { return h.Consumable }, consumerCases},
 		{"inspect", func(h Harness) bool { return h.Inspector }, inspectCases},
 		{"lifecycle", always, lifecycleCases},
 	}
