@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsclient"
 )
 
 // TLS says how the connections are encrypted.
@@ -84,28 +85,7 @@ func (t TLS) Check() error {
 }
 
 func (t TLS) config() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate in PEM", t.CAFile)
-		}
-	}
-	if t.CertFile != "" || t.KeyFile != "" {
-		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
-			return nil, err
-		}
-		// Read for each connection, so that a renewed one is used without a restart.
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-			return &c, err
-		}
-	}
-	return config, nil
+	return tlsclient.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile}.Config()
 }
 
 // mechanism is nil if there is none.
