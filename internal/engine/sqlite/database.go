@@ -44,6 +44,7 @@ type database struct {
 	insertMessage, sinceMessages *statement
 	messageBytes, removeMessage  *statement
 	newestMessage, messagePage   *statement
+	consume, consumedID          *statement
 	statements                   []*statement
 }
 
@@ -112,6 +113,8 @@ func (d *database) prepareAll() error {
 		{&d.newestMessage, "SELECT max(seq) FROM messages"},
 		{&d.messagePage, `SELECT seq, ts, device_id, codec, type, sent, payload FROM messages
 			WHERE seq > ? ORDER BY seq LIMIT ?`},
+		{&d.consume, consumerRecords},
+		{&d.consumedID, consumerAt},
 		{&d.dataVersion, "PRAGMA data_version"},
 		{&d.touch, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)},
 	} {

@@ -40,6 +40,7 @@ func TestEngine(t *testing.T) {
 			Resume:      lock.release,
 			Lose:        func(t *testing.T) { loseAll(t, path) },
 			Recogniser:  true, Inspector: true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
+			Consumable: true,
 		}
 	})
 }

@@ -60,6 +60,7 @@ var _ interface {
 	engine.Migrator
 	engine.RecordReader
 	engine.RecordReplacer
+	engine.Consumable
 } = (*Engine)(nil)
 
 // New returns an engine on the directory's database. It fails only on options that cannot work:
