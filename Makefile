@@ -40,6 +40,9 @@ tools:
 	@command -v redis-server >/dev/null || { apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools; }
 	@command -v promtool >/dev/null || { apt-get update && apt-get install -y --no-install-recommends prometheus && { systemctl disable --now prometheus 2>/dev/null || true; }; } # for promtool; its service is not wanted
 	@command -v systemd-analyze >/dev/null || { apt-get update && apt-get install -y --no-install-recommends systemd; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends postgresql-common && \
+		sed -ri 's/^#?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && \
+		apt-get install -y --no-install-recommends postgresql; } # tests run their own servers, as the user postgres
 	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { apt-get update && apt-get install -y --no-install-recommends haproxy && { systemctl disable --now haproxy 2>/dev/null || true; }; } # tests run their own
 	@tool="$(TOOLS)/nats-server-$(lastword $(subst @, ,$(NATS_SERVER)))"; test -x "$$tool" || { \
 		GOBIN="$(TOOLS)" $(GO) install -trimpath $(NATS_SERVER) && mv "$(TOOLS)/nats-server" "$$tool"; }

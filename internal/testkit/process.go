@@ -40,20 +40,27 @@ func (o *output) String() string {
 
 // startProcess runs a program, which is killed if the test's process dies.
 func startProcess(name string, args ...string) (*process, error) {
-	p := &process{name: name, exited: make(chan struct{})}
+	return startCommand(exec.Command(name, args...))
+}
+
+// startCommand is startProcess for a command with a directory or a user of its own.
+func startCommand(cmd *exec.Cmd) (*process, error) {
+	p := &process{name: cmd.Args[0], exited: make(chan struct{})}
 	started := make(chan error)
-	go p.live(args, started)
+	go p.live(cmd, started)
 	return p, <-started
 }
 
 // live runs the program from start to end on one thread, because the death signal is sent when the
 // thread that started the process ends, not when the test's process does.
-func (p *process) live(args []string, started chan<- error) {
+func (p *process) live(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command(p.name, args...)
 	cmd.Stdout, cmd.Stderr = &p.out, &p.out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := cmd.Start(); err != nil {
 		started <- err
 		return
