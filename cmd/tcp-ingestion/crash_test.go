@@ -65,6 +65,31 @@ func TestKillServer(t *testing.T) {
 	}
 }
 
+// TestKillServerOnReplicas is TestKillServer where several servers keep the stream: what devices send again is known by
+// their marks, wherever these are by now.
+func TestKillServerOnReplicas(t *testing.T) {
+	for _, open := range []func(testing.TB) store{
+		func(t testing.TB) store { s, _ := sentinelStore(t); return s },
+		func(t testing.TB) store { s, _ := clusterStore(t); return s },
+	} {
+		store := open(t)
+		t.Run(store.name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, store.settings)
+			settings := maps.Clone(store.settings)
+			_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
+			f := startFleet(t, s.devices, 40, chatty)
+			during := 3 * time.Second
+			if os.Getenv("CRASH_TIME") != "" {
+				during = crashTime(t)
+			}
+			f.amidKills(t, s, settings, during)
+			store.wantAll(t, f.acknowledged(), false)
+			store.wantMessages(t, f.messages())
+		})
+	}
+}
+
 // amidKills kills the server under the fleet and starts it again with these settings, for so long, and ends both.
 func (f *fleet) amidKills(t *testing.T, s *server, settings map[string]string, during time.Duration) {
 	t.Helper()

@@ -24,12 +24,14 @@ type RedisCluster struct {
 	tb    testing.TB
 	ids   []string
 
-	masters int // at first
+	masters int   // at first
+	tls     []int // the nodes' ports of TLS, if they have any
 }
 
 // StartRedisCluster starts a Redis Cluster of so many masters with an equal share of the slots each, and with so many
 // replicas of each, and waits until every node knows the others. A node that is silent for longer than nodeTimeout is
-// down to the others. The arguments are those of all nodes.
+// down to the others. The arguments are those of all nodes. With those of a certificate the nodes speak TLS to one
+// another, and to clients at ports of its own; the test's own clients speak plain text.
 func StartRedisCluster(tb testing.TB, masters, replicas int, nodeTimeout time.Duration, args ...string) *RedisCluster {
 	tb.Helper()
 	return StartRedisClusterOf(tb, "redis-server", masters, replicas, nodeTimeout, args...)
@@ -47,7 +49,12 @@ func StartRedisClusterOf(
 	var buses []string
 	for i := range masters * (1 + replicas) {
 		bus := strconv.Itoa(FreePort(tb)) // by default it is the port and 10000, which need not be a port
-		n := StartRedisOf(tb, program, append(slices.Clone(args), "--cluster-port", bus)...)
+		own := append(slices.Clone(args), "--cluster-port", bus)
+		if slices.Contains(args, "--tls-cert-file") {
+			c.tls = append(c.tls, FreePort(tb))
+			own = append(own, "--tls-port", strconv.Itoa(c.tls[i]), "--tls-cluster", "yes", "--tls-replication", "yes")
+		}
+		n := StartRedisOf(tb, program, own...)
 		n.Do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
 		c.Nodes, buses = append(c.Nodes, n), append(buses, bus)
 		c.ids = append(c.ids, n.Do("CLUSTER", "MYID").(string))
@@ -71,6 +78,9 @@ func StartRedisClusterOf(
 
 // URL is where the service finds the cluster: two of its nodes.
 func (c *RedisCluster) URL() string {
+	if c.tls != nil {
+		return fmt.Sprintf("rediss+cluster://127.0.0.1:%d,127.0.0.1:%d", c.tls[0], c.tls[len(c.tls)-1])
+	}
 	return "redis+cluster://" + c.Nodes[0].Addr() + "," + c.Nodes[len(c.Nodes)-1].Addr()
 }
 
@@ -259,8 +269,12 @@ func (c *RedisCluster) Failover(key string) {
 // Replica is one that follows a master.
 func (c *RedisCluster) Replica(of *Redis) *Redis {
 	c.tb.Helper()
+	port := of.port
+	if c.tls != nil {
+		port = c.tls[slices.Index(c.Nodes, of)]
+	}
 	for _, n := range c.Nodes {
-		if c.info(n, "INFO", "replication")["master_port"] == fmt.Sprint(of.port) {
+		if c.info(n, "INFO", "replication")["master_port"] == strconv.Itoa(port) {
 			return n
 		}
 	}
