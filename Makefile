@@ -84,7 +84,7 @@ bench: tools ## all benchmarks, each with its ratio to a limit measured in the s
 
 .PHONY: crash
 crash: tools ## five minutes of each crash test: kill -9 of the server and of redis-server under load; faults of Kafka brokers
-	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze|TestHop' ./cmd/tcp-ingestion
+	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze|TestHop|TestAnswersLost' ./cmd/tcp-ingestion
 	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestBroker' ./internal/engine/kafka
 
 .PHONY: soak

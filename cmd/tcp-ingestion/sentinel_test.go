@@ -26,7 +26,7 @@ func sentinelStore(t testing.TB) (store, *testkit.Sentinel) {
 	}, n
 }
 
-// sentinelFaults end with another master, but for the last one. The first is part of every run of the tests, the others
+// sentinelFaults happen to the servers, mostly to the master. The first is part of every run of the tests, the others
 // are make crash's.
 var sentinelFaults = []struct {
 	name string
@@ -36,7 +36,7 @@ var sentinelFaults = []struct {
 		old := n.Master()
 		old.Kill()
 		n.AwaitMasterOtherThan(old)
-		old.Restart()
+		n.Restart(old)
 	}},
 	{"SENTINEL FAILOVER", func(n *testkit.Sentinel) {
 		old := n.Master()
@@ -56,10 +56,25 @@ var sentinelFaults = []struct {
 			if r != master {
 				r.Kill()
 				time.Sleep(3 * time.Second) // for which it is away
-				r.Restart()
+				n.Restart(r)
 				return
 			}
 		}
+	}},
+	{"every server restarted in turn, the master last", func(n *testkit.Sentinel) {
+		old := n.Master()
+		for _, r := range n.Servers {
+			if r != old {
+				r.Kill()
+				n.Restart(r)
+				n.AwaitReplicas(2)
+			}
+		}
+		n.Failover()
+		n.AwaitMasterOtherThan(old)
+		n.AwaitReplicas(2)
+		old.Kill()
+		n.Restart(old)
 	}},
 }
 

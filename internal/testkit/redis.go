@@ -219,6 +219,18 @@ func (r *Redis) ping() string {
 	return string(b[:n])
 }
 
+// startRelay starts a relay to the server, until the test ends, and returns its port as well.
+func (r *Redis) startRelay() (relay *Relay, port string) {
+	r.tb.Helper()
+	relay, err := NewRelay(r.Addr())
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	r.tb.Cleanup(relay.Close)
+	_, port, _ = net.SplitHostPort(relay.Addr())
+	return relay, port
+}
+
 // parseInfo reads the lines name:value of an answer for people.
 func parseInfo(text string) map[string]string {
 	info := map[string]string{}

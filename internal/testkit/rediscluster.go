@@ -84,6 +84,27 @@ func (c *RedisCluster) URL() string {
 	return "redis+cluster://" + c.Nodes[0].Addr() + "," + c.Nodes[len(c.Nodes)-1].Addr()
 }
 
+// Relays puts a relay in front of every node, in the order of Nodes, which is where clients are sent from then on.
+func (c *RedisCluster) Relays() (relays []*Relay) {
+	c.tb.Helper()
+	var ports []string
+	for _, n := range c.Nodes {
+		r, port := n.startRelay()
+		n.Do("CONFIG", "SET", "cluster-announce-port", port)
+		relays, ports = append(relays, r), append(ports, port)
+	}
+	EventuallyIn(c.tb, "all nodes name the relays", redisTimeout, func() bool {
+		for _, n := range c.Nodes {
+			named := fmt.Sprint(n.Do("CLUSTER", "SHARDS"))
+			if slices.ContainsFunc(ports, func(p string) bool { return !strings.Contains(named, "port "+p+" ") }) {
+				return false
+			}
+		}
+		return true
+	})
+	return relays
+}
+
 // Client is a client of the test's own.
 func (c *RedisCluster) Client() *redis.ClusterClient {
 	var all []string

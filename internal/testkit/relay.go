@@ -14,6 +14,7 @@ type Relay struct {
 	l       net.Listener // nil while it is cut
 	conns   map[net.Conn]bool
 	hanging chan struct{} // closed when answers flow again; nil while they do
+	held    int           // answers that were kept back
 	running sync.WaitGroup
 }
 
@@ -72,6 +73,13 @@ func (r *Relay) Hang() {
 	if r.hanging == nil {
 		r.hanging = make(chan struct{})
 	}
+}
+
+// Held is how many answers have been kept back.
+func (r *Relay) Held() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
 }
 
 // Resume lets the answers go on.
@@ -143,6 +151,9 @@ func (a answers) Read(b []byte) (int, error) {
 	n, err := a.from.Read(b)
 	a.r.mu.Lock()
 	hanging := a.r.hanging
+	if hanging != nil {
+		a.r.held++
+	}
 	a.r.mu.Unlock()
 	if hanging != nil {
 		<-hanging
