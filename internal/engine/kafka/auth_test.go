@@ -2,19 +2,9 @@ package kafka
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,71 +17,14 @@ import (
 
 const password = "hunter2-but-longer"
 
-// certificates are files of an authority, and of a server and a client whose certificates it has signed.
-type certificates struct{ dir, ca, server, cert, key string }
-
-func newCertificates(t *testing.T) certificates {
-	c := certificates{dir: t.TempDir()}
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caKey, caPEM := c.sign(t, ca, ca, nil)
-	leaf := func(name string) (key *ecdsa.PrivateKey, cert []byte) {
-		return c.sign(t, &x509.Certificate{
-			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		}, ca, caKey)
-	}
-	serverKey, server := leaf("broker")
-	clientKey, client := leaf("service")
-	c.ca = c.write(t, "ca.pem", caPEM)
-	c.server = c.write(t, "server.pem", append(keyPEM(t, serverKey), server...))
-	c.cert, c.key = c.write(t, "cert.pem", client), c.write(t, "key.pem", keyPEM(t, clientKey))
-	return c
-}
-
-func (c certificates) sign(
-	t *testing.T, what, by *x509.Certificate, byKey *ecdsa.PrivateKey,
-) (*ecdsa.PrivateKey, []byte) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if byKey == nil {
-		byKey = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, what, by, &key.PublicKey, byKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-}
-
-func keyPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
-
-func (c certificates) write(t *testing.T, name string, content []byte) string {
-	path := filepath.Join(c.dir, name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // guarded is a broker whose second listener speaks TLS, asks for a client's certificate, and lets in by SASL only.
-func guarded(t *testing.T, c certificates) *testkit.Kafka {
+func guarded(t *testing.T, c testkit.Certificates) *testkit.Kafka {
 	t.Helper()
 	module := "org.apache.kafka.common.security."
 	k, err := testkit.StartKafka(1,
 		"listener.security.protocol.map=DIRECT:PLAINTEXT,RELAY:SASL_SSL,CONTROLLER:PLAINTEXT",
-		"ssl.keystore.type=PEM", "ssl.keystore.location="+c.server,
-		"ssl.truststore.type=PEM", "ssl.truststore.location="+c.ca,
+		"ssl.keystore.type=PEM", "ssl.keystore.location="+c.Server,
+		"ssl.truststore.type=PEM", "ssl.truststore.location="+c.CA,
 		"ssl.client.auth=required",
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users=User:ANONYMOUS;User:svc",
@@ -126,11 +59,11 @@ func token(subject string) string {
 
 // TestTLSAndSASL lets the engine in by every mechanism, and says why it is not let in without showing the password.
 func TestTLSAndSASL(t *testing.T) {
-	c := newCertificates(t)
+	c := testkit.NewCertificates(t)
 	k := guarded(t, c)
 	topic := newTopics(t, k, 2, 1)
-	encrypted := TLS{On: true, CAFile: c.ca, CertFile: c.cert, KeyFile: c.key}
-	tokenFile := c.write(t, "token", []byte(token("svc")+"\n"))
+	encrypted := TLS{On: true, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key}
+	tokenFile := c.Write("token", []byte(token("svc")+"\n"))
 	for name, s := range map[string]SASL{
 		"PLAIN":         {Mechanism: "PLAIN", User: "svc", Password: password},
 		"SCRAM-SHA-256": {Mechanism: "SCRAM-SHA-256", User: "svc", Password: password},
@@ -150,7 +83,7 @@ func TestTLSAndSASL(t *testing.T) {
 		"wrong password": func(o *Options) {
 			o.TLS, o.SASL = encrypted, SASL{Mechanism: "SCRAM-SHA-512", User: "svc", Password: password + "3"}
 		},
-		"no certificate of ours":       func(o *Options) { o.TLS, o.SASL = TLS{On: true, CAFile: c.ca}, SASL{} },
+		"no certificate of ours":       func(o *Options) { o.TLS, o.SASL = TLS{On: true, CAFile: c.CA}, SASL{} },
 		"certificate of somebody else": func(o *Options) { o.TLS = TLS{On: true} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,11 +144,11 @@ func missPermissions(t *testing.T, k *testkit.Kafka, encrypted TLS) {
 
 // TestFilesOfTLS: what is wrong with one of them is said at the start.
 func TestFilesOfTLS(t *testing.T) {
-	c := newCertificates(t)
+	c := testkit.NewCertificates(t)
 	for name, wrong := range map[string]TLS{
-		"no such CA": {On: true, CAFile: "/nowhere"}, "no CA": {On: true, CAFile: c.key},
-		"no such key": {On: true, CertFile: c.cert, KeyFile: "/nowhere"},
-		"another key": {On: true, CertFile: c.ca, KeyFile: c.key},
+		"no such CA": {On: true, CAFile: "/nowhere"}, "no CA": {On: true, CAFile: c.Key},
+		"no such key": {On: true, CertFile: c.Cert, KeyFile: "/nowhere"},
+		"another key": {On: true, CertFile: c.CA, KeyFile: c.Key},
 	} {
 		if err := wrong.Check(); err == nil {
 			t.Errorf("%s: nothing is wrong", name)
@@ -224,7 +157,7 @@ func TestFilesOfTLS(t *testing.T) {
 			t.Errorf("%s: an engine is made", name)
 		}
 	}
-	if err := (TLS{On: true, CAFile: c.ca, CertFile: c.cert, KeyFile: c.key}).Check(); err != nil {
+	if err := (TLS{On: true, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key}).Check(); err != nil {
 		t.Error(err)
 	}
 }
