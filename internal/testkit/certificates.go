@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// Certificates are PEM files of an authority, and of a server at 127.0.0.1 and a client whose certificates it has signed.
+// Certificates are PEM files of an authority, and of a server at 127.0.0.1 and a client whose certificates it has
+// signed.
 type Certificates struct {
 	CA        string
 	Server    string // key and certificate

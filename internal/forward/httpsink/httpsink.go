@@ -1,0 +1,162 @@
+// Package httpsink delivers records to a server by HTTP: each batch is a POST of a JSON array.
+//
+//	POST /path HTTP/1.1
+//	Content-Type: application/json
+//	Content-Encoding: gzip
+//	Authorization: Bearer …
+//	Webhook-Id: batch_…        the same whenever the same batch is sent again
+//	Webhook-Timestamp: …       seconds since 1970, of this attempt
+//	Webhook-Signature: v1,…    base64(HMAC-SHA256(key, id "." timestamp "." body as sent))
+//
+// The headers and the signature are those of Standard Webhooks. A status of 2xx says that the server has all of the
+// batch.
+package httpsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
+)
+
+// Limits of a connection. Those of a request are in Options.
+const (
+	dialTimeout      = 10 * time.Second
+	idleTimeout      = 90 * time.Second
+	maxAnswerHeaders = 64 << 10
+)
+
+// maxSplits is how often a batch is split to find what of it the server refuses. What is refused then is put aside as
+// it is, so that a server that refuses everything is not asked for every record.
+const maxSplits = 64
+
+// Sink is a forward.Sink.
+type Sink struct {
+	options Options
+	client  *http.Client
+	refuse  forward.Refuse
+
+	most int // items that the server takes at once, as far as it has said
+	resume
+}
+
+// resume is what is done of the batch that is tried again.
+type resume struct {
+	batch  string // which one it is
+	done   int    // items of it that are delivered or put aside
+	splits int
+}
+
+// New makes a sink. What the server refuses for good goes to refuse. The error says what is wrong with the options.
+func New(o Options, refuse forward.Refuse) (*Sink, error) {
+	tls, err := o.TLS.Config()
+	if err := errors.Join(o.check(), err); err != nil {
+		return nil, err
+	}
+	return &Sink{options: o, refuse: refuse, most: math.MaxInt, client: &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls, ForceAttemptHTTP2: true,
+			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: idleTimeout, MaxIdleConnsPerHost: 1,
+			MaxResponseHeaderBytes: maxAnswerHeaders, DisableCompression: true, // no answer unfolds
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Close implements forward.Sink.
+func (s *Sink) Close() error {
+	s.client.CloseIdleConnections()
+	return nil
+}
+
+// Deliver implements forward.Sink.
+func (s *Sink) Deliver(ctx context.Context, batch []forward.Item) error {
+	if which := identity(batch); which != s.batch {
+		s.resume = resume{batch: which}
+	}
+	for s.done < len(batch) {
+		rest := batch[s.done:]
+		if err := s.send(ctx, rest[:min(len(rest), s.most)]); err != nil {
+			return err
+		}
+	}
+	s.resume = resume{}
+	return nil
+}
+
+// identity tells batches apart.
+func identity(batch []forward.Item) string {
+	return fmt.Sprint(len(batch), " ", batch[0].ID, " ", batch[len(batch)-1].ID)
+}
+
+// send delivers the part that begins behind what is done. One that the server refuses is sent in halves, the older one
+// first.
+func (s *Sink) send(ctx context.Context, part []forward.Item) error {
+	a, err := s.post(ctx, part)
+	switch {
+	case err != nil:
+		return err
+	case a.accepted():
+		if s.done += len(part); len(part) == s.most {
+			s.most++
+		}
+		return nil
+	case len(part) > 1 && a.tooLarge():
+		s.most = len(part) / 2
+		return s.sendHalves(ctx, part)
+	case len(part) > 1 && s.splits < maxSplits:
+		s.splits++
+		return s.sendHalves(ctx, part)
+	}
+	if err := s.refuse(a.String(), part...); err != nil {
+		return err
+	}
+	s.done += len(part)
+	return nil
+}
+
+func (s *Sink) sendHalves(ctx context.Context, part []forward.Item) error {
+	half := (len(part) + 1) / 2
+	if err := s.send(ctx, part[:half]); err != nil {
+		return err
+	}
+	return s.send(ctx, part[half:])
+}
+
+// post asks once. The error is for what may go well later.
+func (s *Sink) post(ctx context.Context, part []forward.Item) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	request, out, err := s.request(ctx, part)
+	if err != nil {
+		return answer{}, err
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return answer{}, withoutURL(err)
+	}
+	defer response.Body.Close()
+	a := readAnswer(response, cancel)
+	switch {
+	case a.later():
+		return a, failure(a, response.Header)
+	case a.accepted() && !out.complete():
+		return a, fmt.Errorf("HTTP %d came before the server had all of the batch", a.status)
+	}
+	return a, nil
+}
+
+// withoutURL is the error without the address, which may have a token in it.
+func withoutURL(err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package httpsink
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsclient"
+)
+
+// Options say where records go, and how.
+type Options struct {
+	URL     string // http or https, without a user
+	Gzip    bool
+	Timeout time.Duration // of one request, from connecting to the end of its answer
+
+	Key    Secret // signs each request; see the package's documentation
+	Token  Secret // of the header Authorization: Bearer
+	Header string // one more header, as "Name: value"; empty: none
+
+	TLS tlsclient.Files
+}
+
+// Secret is a text, or the first line of a file, which is read again for each request. Neither: there is none. Never log
+// it.
+type Secret struct{ Value, File string }
+
+func (s Secret) read() (string, error) {
+	if s.File == "" {
+		return s.Value, nil
+	}
+	content, err := os.ReadFile(s.File)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(content), "\n")
+	if line = strings.TrimSpace(line); line == "" {
+		return "", fmt.Errorf("%s has nothing in its first line", s.File)
+	}
+	return line, nil
+}
+
+// keyPrefix marks a key that stands in base64, as Standard Webhooks writes it.
+const keyPrefix = "whsec_"
+
+// key is nil if nothing is signed.
+func (o *Options) key() ([]byte, error) {
+	text, err := o.Key.read()
+	if encoded, ok := strings.CutPrefix(text, keyPrefix); ok && err == nil {
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(key) == 0 {
+			return nil, errors.New("the key begins with " + keyPrefix + " and goes on with no base64")
+		}
+		return key, nil
+	}
+	return []byte(text), err
+}
+
+// header is the additional header, two empty texts if there is none.
+func (o *Options) header() (name, value string, err error) {
+	if o.Header == "" {
+		return "", "", nil
+	}
+	name, value, ok := strings.Cut(o.Header, ":")
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	if !ok || name == "" || strings.ContainsFunc(name, notInName) || strings.ContainsFunc(value, notInValue) {
+		return "", "", errors.New("the additional header is not as in Name: value") // which may be secret
+	}
+	return name, value, nil
+}
+
+func notInName(r rune) bool {
+	alphanumeric := '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
+	return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+func notInValue(r rune) bool { return r < ' ' && r != '\t' || r > '~' }
+
+// check says what is wrong with what can be known before the first request.
+func (o *Options) check() error {
+	var urlErr error
+	u, err := url.Parse(o.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		urlErr = errors.New("the address is not as in https://host/path") // which may have a token in it
+	}
+	_, keyErr := o.key()
+	token, tokenErr := o.Token.read()
+	if strings.ContainsFunc(token, notInValue) {
+		tokenErr = errors.New("the token has characters that no header takes")
+	}
+	_, _, headerErr := o.header()
+	return errors.Join(urlErr, keyErr, tokenErr, headerErr)
+}
