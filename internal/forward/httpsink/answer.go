@@ -40,13 +40,13 @@ func (a answer) accepted() bool { return a.status/100 == 2 }
 
 func (a answer) tooLarge() bool { return a.status == http.StatusRequestEntityTooLarge }
 
-// later reports whether the same request may go well at another time. What says that the sender may not, or that there
-// is nothing at the address, would be said of any record: it waits until somebody mends that. The other 4xx are about
-// what was sent.
+// later reports whether the same request may go well at another time. What is about the sender, the address or the way
+// of sending would be said of any record: it waits until somebody mends that. The other 4xx are about the records.
 func (a answer) later() bool {
 	switch a.status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, // who we are
 		http.StatusNotFound, http.StatusMethodNotAllowed, // where we ask
+		http.StatusUnsupportedMediaType, // how, as gzip
 		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests: // when we ask
 		return true
 	}

@@ -25,8 +25,8 @@ type Options struct {
 	TLS tlsclient.Files
 }
 
-// Secret is a text, or the first line of a file, which is read again for each request. Neither: there is none. Never log
-// it.
+// Secret is a text, or the first line of a file, which is read again for each request. Neither: there is none. Never
+// log it.
 type Secret struct{ Value, File string }
 
 func (s Secret) read() (string, error) {
