@@ -66,7 +66,7 @@ func TestDelivers(t *testing.T) {
 func TestFailuresPass(t *testing.T) {
 	r := newReceiver(t)
 	s, aside := newSink(t, Options{URL: r.URL})
-	statuses := []int{500, 502, 503, 504, 599, 408, 425, 429, 401, 403, 404, 405, 407, 304, 302, 200}
+	statuses := []int{500, 502, 503, 504, 599, 408, 425, 429, 401, 403, 404, 405, 407, 415, 304, 302, 200}
 	calls := 0
 	r.answers(func(w http.ResponseWriter, _ []string) {
 		w.Header().Set("Location", r.URL+"/elsewhere")
@@ -291,7 +291,8 @@ func TestWrongOptions(t *testing.T) {
 	if n := strings.Count(err.Error(), "\n") + 1; n != 5 || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%d lines: %v", n, err)
 	}
-	good := Options{URL: "http://host", Key: Secret{Value: "whsec_aHVudGVyMg=="}, Header: "X-A:b", Token: Secret{Value: "t"}}
+	good := Options{URL: "http://host", Key: Secret{Value: "whsec_aHVudGVyMg=="}, Header: "X-A:b",
+		Token: Secret{Value: "t"}}
 	if _, err := New(good, nil); err != nil {
 		t.Error(err)
 	}
