@@ -46,7 +46,7 @@ func (a answer) later() bool {
 	switch a.status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, // who we are
 		http.StatusNotFound, http.StatusMethodNotAllowed, // where we ask
-		http.StatusUnsupportedMediaType, // how, as gzip
+		http.StatusUnsupportedMediaType,                                            // how, as gzip
 		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests: // when we ask
 		return true
 	}
