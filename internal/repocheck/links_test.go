@@ -5,10 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
+
+// notOurs are directories of what is not of the repository's own.
+var notOurs = []string{".git", "testdata", "bin", "data", "node_modules", "packages"}
 
 // files are the repository's whose names end in one of these, without what is not of the repository's own.
 func files(t *testing.T, endings ...string) (all []string) {
@@ -17,7 +21,7 @@ func files(t *testing.T, endings ...string) (all []string) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == ".git" || d.Name() == "testdata" || path == "bin" || path == "data") {
+		if d.IsDir() && slices.Contains(notOurs, d.Name()) {
 			return filepath.SkipDir
 		}
 		for _, ending := range endings {

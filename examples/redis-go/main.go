@@ -1,0 +1,101 @@
+// Command redis-go is a consumer of the stream of records: each device's in their order, each handled once by its id.
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	stream   = "telemetry:teltonika"
+	group    = "example"
+	leaseKey = group + ":lease"
+	lease    = 3 * time.Second // so long after a reader's last sign of life another one takes its place
+)
+
+func main() {
+	options, err := redis.ParseURL(cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	options.MaxRetries = -1 // XREADGROUP sent again gives later entries: after an error, read begins anew
+	for db := redis.NewClient(options); ; time.Sleep(time.Second) {
+		log.Print(read(context.Background(), db))
+	}
+}
+
+// read waits until no other process of the group reads, and then handles entries until something fails. One reads at a
+// time: of two, the slower one would handle a device's earlier records after its later ones.
+func read(ctx context.Context, db *redis.Client) error {
+	err := db.XGroupCreateMkStream(ctx, stream, group, "0").Err()
+	if err != nil && !redis.HasErrorPrefix(err, "BUSYGROUP") {
+		return err
+	}
+	host, _ := os.Hostname()
+	token := rand.Text()
+	for taken := false; !taken; time.Sleep(lease / 20) {
+		if taken, err = db.SetNX(ctx, leaseKey, token, lease).Result(); err != nil {
+			return err
+		}
+	}
+	// What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
+	claim := &redis.XAutoClaimArgs{Stream: stream, Group: group, Consumer: host, Start: "0", Count: 100}
+	for claim.Start != "0-0" {
+		entries, start, err := db.XAutoClaim(ctx, claim).Result()
+		if err := cmp.Or(err, handle(ctx, db, token, entries)); err != nil {
+			return err
+		}
+		claim.Start = start
+	}
+	next := &redis.XReadGroupArgs{
+		Streams: []string{stream, ">"}, Group: group, Consumer: host, Count: 100, Block: lease / 5}
+	for {
+		streams, err := db.XReadGroup(ctx, next).Result()
+		if err == redis.Nil {
+			streams = []redis.XStream{{}} // nothing has come
+		} else if err != nil {
+			return err
+		}
+		if err := handle(ctx, db, token, streams[0].Messages); err != nil {
+			return err
+		}
+	}
+}
+
+// handle does the work for entries and acknowledges them, all in one step, which fails if others have the lease. The
+// work here is a hash for each device and day. In another database it is a transaction with a unique id, before XACK.
+func handle(ctx context.Context, db *redis.Client, token string, entries []redis.XMessage) error {
+	return db.Watch(ctx, func(tx *redis.Tx) error {
+		if holder := tx.Get(ctx, leaseKey); holder.Val() != token {
+			return fmt.Errorf("the lease is lost: %v", holder)
+		}
+		isNew := make([]*redis.BoolCmd, len(entries))
+		_, err := tx.TxPipelined(ctx, func(step redis.Pipeliner) error {
+			for i, e := range entries {
+				var r struct{ ID, Timestamp string }
+				if err := json.Unmarshal([]byte(e.Values["payload"].(string)), &r); err != nil {
+					return err
+				}
+				day := fmt.Sprintf("%s:%s:%.10s", group, e.Values["device_id"], r.Timestamp)
+				isNew[i] = step.HSetNX(ctx, day, r.ID, e.Values["payload"])
+				step.Expire(ctx, day, 7*24*time.Hour)
+				step.XAck(ctx, stream, group, e.ID)
+			}
+			return step.PExpire(ctx, leaseKey, lease).Err()
+		})
+		for i, e := range entries {
+			if err == nil && isNew[i].Val() {
+				fmt.Println(e.Values["payload"])
+			}
+		}
+		return err
+	}, leaseKey)
+}
