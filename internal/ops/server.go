@@ -78,6 +78,7 @@ var linksPage = template.Must(template.New("links").Parse(`<!doctype html>
 <li><a href="/healthz">/healthz</a>: whether the process serves
 {{- if .}}
 <li><a href="{{.}}">{{.}}</a>: the operator's page
+<li><a href="{{.}}openapi.json">{{.}}openapi.json</a>: its API, for programs
 {{- else}}
 <li>The operator's page is off: set ADMIN_ADDRESS.
 {{- end}}
