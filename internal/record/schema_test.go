@@ -36,7 +36,7 @@ func TestDocumentsAreAsTheSchemaSays(t *testing.T) {
 		}
 	}
 	for i, frame := range traffic(t) {
-		if i%20 == 0 && data.Decode(frame.Body()) == nil {
+		if i%100 == 0 && data.Decode(frame.Body()) == nil {
 			o := origin(data.Codec)
 			o.Received = o.Received.Add(time.Duration(i) * 11 * time.Second)
 			check(o, data.Records)
