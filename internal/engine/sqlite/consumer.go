@@ -89,7 +89,7 @@ func (c *consumer) accept(p *consumed) {
 	defer c.mu.Unlock()
 	if p.anew {
 		c.e.log.Warn("the database is another one than the consumer's position is of, reading it from its oldest record",
-			"group", filepath.Base(c.dir), "position", c.given.Seq)
+			"group", filepath.Base(c.dir))
 		c.committed = position{}
 	}
 	c.given, c.replace, c.expired = p.next, p.replace, c.expired+p.expired
