@@ -22,14 +22,10 @@ func openKafka(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
 	if err := encrypted.Check(); err != nil {
 		return nil, invalid("KAFKA_TLS", errors.New(fileProblem(err, "a PEM file")))
 	}
-	var groups []string
-	if k.Groups != "" {
-		groups = strings.Split(k.Groups, ",")
-	}
 	e, err := kafka.New(kafka.Options{
 		Brokers: strings.Split(k.Brokers, ","), Topic: k.Topic,
 		Durability: kafka.Durability(k.Durability), Compression: k.Compression,
-		CreateTopics: k.CreateTopics, Groups: groups, LargestFrame: c.MaxFrameBytes,
+		CreateTopics: k.CreateTopics, Groups: split(k.Groups), LargestFrame: c.MaxFrameBytes,
 		DeadMaxBytes: c.DeadLetterMaxBytes, MessageMaxBytes: c.MessageMaxBytes,
 		TLS: encrypted,
 		SASL: kafka.SASL{

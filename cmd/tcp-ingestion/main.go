@@ -67,8 +67,8 @@ func rootCommand() *cli.Command {
 		Version: version(),
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
-			deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), commandsCommand(), devicesCommand(),
-			whyCommand(), tapCommand(), demoCommand(), healthcheckCommand(), versionCommand(), manCommand(),
+			forwardCommand(), deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), commandsCommand(),
+			devicesCommand(), whyCommand(), tapCommand(), demoCommand(), healthcheckCommand(), versionCommand(), manCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"git.dev.trmtracking.org/trm/tcp-ingestion/api/apitest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
@@ -101,9 +100,7 @@ func (m *memory) Lookup(_ context.Context, id string) (command.Entry, error) {
 func (m *memory) List(_ context.Context, q command.Query) (p command.Page, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.query = q; m.broken {
-		panic("a bug")
-	}
+	m.query = q
 	ids := slices.Sorted(maps.Keys(m.kept))
 	for i := len(ids); i > 0; i-- {
 		switch e := m.kept[ids[i-1]]; {
@@ -277,7 +274,6 @@ func (r *running) ask(method, path, body string, header ...string) answer {
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
-	apitest.Strict().CheckAnswer(r.t, request, response, b)
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}

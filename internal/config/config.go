@@ -100,6 +100,8 @@ type Config struct {
 
 	Kafka Kafka
 
+	Forward Forward
+
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
 	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
 

@@ -27,7 +27,11 @@ func TestDefaults(t *testing.T) {
 		Engine: EngineEmbedded, DataDir: "./data",
 		EmbeddedRetention: 720 * time.Hour, RedisStream: "telemetry:teltonika", RedisMaxLen: 1000000, RedisRecall: true,
 		RedisDurability: "reply", RedisShards: 1,
-		Kafka:              Kafka{Topic: "telemetry.teltonika", Durability: "quorum", Compression: "zstd"},
+		Kafka: Kafka{Topic: "telemetry.teltonika", Durability: "quorum", Compression: "zstd"},
+		Forward: Forward{
+			Group: "forward", Format: "native", BatchRecords: 500, BatchBytes: 1 << 20, BatchWait: time.Second,
+			FileBytes: 64 << 20, FileAge: time.Hour,
+		},
 		DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
 		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
 		JetStreamShards: 8, JetStreamDurability: "quorum",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,7 +33,9 @@ const maxByteRate = 1_000_000_000
 const forever = time.Duration(1<<63 - 1)
 
 // Settings are all settings, in the order in which they are shown.
-var Settings = []Setting{
+var Settings = slices.Concat(serviceSettings, forwardSettings)
+
+var serviceSettings = []Setting{
 	{Name: "INSTANCE_ID", Help: "this process in logs, metrics and streams (default local- and 8 hex digits)",
 		set: func(c *Config, v string) error { return parseInstanceID(&c.InstanceID, v) }},
 	{Name: "LOG_LEVEL", Default: "info", Help: "fatal, error, warn, info or debug",

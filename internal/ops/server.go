@@ -30,8 +30,8 @@ type Options struct {
 	Gatherer       prometheus.Gatherer
 	NotReady       func() []string // why the process should get no new devices; none if it should
 	Warnings       func() []string // what does not work and is no such reason
-	Durability     fmt.Stringer    // what the engine promises, in words
-	Page           func() string   // the URL of the operator's page; empty without it
+	Durability     fmt.Stringer    // what the engine promises, in words; nil: nothing is said of it
+	Page           func() string   // the URL of the operator's page, empty without it; nil: there is none to be turned on
 	MaxConnections int
 	NotHTTP        func(remote net.Addr, first []byte)
 	Logger         *slog.Logger
@@ -53,7 +53,10 @@ func NewServer(o Options) *Server {
 }
 
 func (o *Options) ready(w http.ResponseWriter, _ *http.Request) {
-	answer := map[string]any{"ready": true, "durability": o.Durability.String()}
+	answer := map[string]any{"ready": true}
+	if o.Durability != nil {
+		answer["durability"] = o.Durability.String()
+	}
 	if w := o.Warnings(); len(w) > 0 {
 		answer["warnings"] = w
 	}
@@ -76,10 +79,9 @@ var linksPage = template.Must(template.New("links").Parse(`<!doctype html>
 <li><a href="/metrics">/metrics</a>: for Prometheus
 <li><a href="/readyz">/readyz</a>: whether new devices should come here, and why not
 <li><a href="/healthz">/healthz</a>: whether the process serves
-{{- if .}}
-<li><a href="{{.}}">{{.}}</a>: the operator's page
-<li><a href="{{.}}openapi.json">{{.}}openapi.json</a>: its API, for programs
-{{- else}}
+{{- if .URL}}
+<li><a href="{{.URL}}">{{.URL}}</a>: the operator's page
+{{- else if .Known}}
 <li>The operator's page is off: set ADMIN_ADDRESS.
 {{- end}}
 </ul>
@@ -89,7 +91,14 @@ func (o *Options) links(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_ = linksPage.Execute(w, o.Page()) // whoever asked may have left
+	page := struct {
+		Known bool
+		URL   string
+	}{Known: o.Page != nil}
+	if page.Known {
+		page.URL = o.Page()
+	}
+	_ = linksPage.Execute(w, page) // whoever asked may have left
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

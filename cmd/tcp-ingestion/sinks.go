@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
+)
+
+// sinkEntry is all that differs from sink to sink.
+type sinkEntry struct {
+	schemes  []string // of FORWARD_TO
+	settings []string // its own
+
+	// open makes the sink, which need not be reachable. Its error names the settings that are wrong.
+	open func(*sinkOptions) (forward.Sink, error)
+}
+
+// sinkOptions are what a sink is made of.
+type sinkOptions struct {
+	config   *config.Config
+	out      io.Writer // standard output
+	refuse   forward.Refuse
+	registry prometheus.Registerer
+	logger   *slog.Logger
+}
+
+// sinks are those that FORWARD_TO may name.
+var sinks = []sinkEntry{
+	{schemes: []string{"-"}, open: func(o *sinkOptions) (forward.Sink, error) { return &forward.Lines{To: o.out}, nil }},
+	{schemes: []string{"file"}, settings: []string{"FORWARD_FILE_BYTES", "FORWARD_FILE_AGE"}, open: openFiles},
+}
+
+// forwardSettings are those of the command forward, without the engine's.
+var forwardSettings = func() []string {
+	names := []string{
+		"INSTANCE_ID", "METRICS_PORT", "DRAIN_TIMEOUT_MS", "DEAD_LETTER_MAX_BYTES", "FORWARD_TO", "FORWARD_GROUP",
+		"FORWARD_FORMAT", "FORWARD_DEVICES", "FORWARD_FAMILIES", "FORWARD_SIGNALS", "FORWARD_BATCH_RECORDS",
+		"FORWARD_BATCH_BYTES", "FORWARD_BATCH_WAIT", "FORWARD_REFUSED_FILE",
+	}
+	for _, s := range sinks {
+		names = append(names, s.settings...)
+	}
+	return names
+}()
+
+// openSink makes the sink that FORWARD_TO names.
+func openSink(o *sinkOptions) (forward.Sink, error) {
+	if o.config.Forward.To == "" {
+		return nil, invalid("FORWARD_TO", fmt.Errorf("not set; set it to where records go, such as %s", sinkExamples))
+	}
+	var known []string
+	for _, s := range sinks {
+		for _, scheme := range s.schemes {
+			if scheme == o.config.Forward.Scheme() {
+				return s.open(o)
+			}
+			known = append(known, scheme)
+		}
+	}
+	return nil, invalid("FORWARD_TO", fmt.Errorf("nothing delivers to %q; use %s", o.config.Forward.Scheme(),
+		strings.Join(known, ", ")))
+}
+
+const sinkExamples = "file:/var/lib/records, or - for standard output"
+
+func openFiles(o *sinkOptions) (forward.Sink, error) {
+	f := &o.config.Forward
+	dir := strings.TrimPrefix(strings.TrimPrefix(f.To, "file:"), "//")
+	s, err := forward.NewFiles(forward.FilesOptions{
+		Dir: filepath.Clean(dir), Prefix: f.Group, MaxBytes: f.FileBytes, MaxAge: f.FileAge, Logger: o.logger,
+	})
+	if os.IsPermission(err) {
+		return nil, invalid("FORWARD_TO", fmt.Errorf("%w; give this user a directory that it may write", err))
+	}
+	if err != nil {
+		return nil, invalid("FORWARD_TO", err)
+	}
+	return s, nil
+}
