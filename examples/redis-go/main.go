@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	stream   = "telemetry:teltonika"
-	group    = "example"
-	leaseKey = group + ":lease"
-	lease    = 3 * time.Second // so long after a reader's last sign of life another one takes its place
+	stream, group = "telemetry:teltonika", "example"
+	consumer      = "reader" // of the group: one process at a time is it
+	leaseKey      = group + ":lease"
+	lease         = 3 * time.Second // so long after a reader's last sign of life another one takes its place
 )
 
 func main() {
@@ -39,7 +39,6 @@ func read(ctx context.Context, db *redis.Client) error {
 	if err != nil && !redis.HasErrorPrefix(err, "BUSYGROUP") {
 		return err
 	}
-	host, _ := os.Hostname()
 	token := rand.Text()
 	for taken := false; !taken; time.Sleep(lease / 20) {
 		if taken, err = db.SetNX(ctx, leaseKey, token, lease).Result(); err != nil {
@@ -47,7 +46,7 @@ func read(ctx context.Context, db *redis.Client) error {
 		}
 	}
 	// What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
-	claim := &redis.XAutoClaimArgs{Stream: stream, Group: group, Consumer: host, Start: "0", Count: 100}
+	claim := &redis.XAutoClaimArgs{Stream: stream, Group: group, Consumer: consumer, Start: "0", Count: 100}
 	for claim.Start != "0-0" {
 		entries, start, err := db.XAutoClaim(ctx, claim).Result()
 		if err := cmp.Or(err, handle(ctx, db, token, entries)); err != nil {
@@ -56,14 +55,13 @@ func read(ctx context.Context, db *redis.Client) error {
 		claim.Start = start
 	}
 	next := &redis.XReadGroupArgs{
-		Streams: []string{stream, ">"}, Group: group, Consumer: host, Count: 100, Block: lease / 5}
+		Streams: []string{stream, ">"}, Group: group, Consumer: consumer, Count: 100, Block: lease / 5}
 	for {
 		streams, err := db.XReadGroup(ctx, next).Result()
-		if err == redis.Nil {
-			streams = []redis.XStream{{}} // nothing has come
-		} else if err != nil {
+		if err != nil && err != redis.Nil {
 			return err
 		}
+		streams = append(streams, redis.XStream{}) // there is none if nothing has come
 		if err := handle(ctx, db, token, streams[0].Messages); err != nil {
 			return err
 		}

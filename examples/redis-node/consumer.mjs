@@ -1,12 +1,12 @@
 // A consumer of the stream of records: each device's in their order, each handled once by its id.
 
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
 
 const stream = "telemetry:teltonika";
 const group = "example";
+const consumer = "reader"; // of the group: one process at a time is it
 const leaseKey = `${group}:lease`;
 const lease = 3000; // ms: so long after a reader's last sign of life another one takes its place
 
@@ -24,13 +24,13 @@ async function read(db) {
   }
   // What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
   for (let start = "0"; start !== "0-0"; ) {
-    const { nextId, messages } = await db.xAutoClaim(stream, group, hostname(), 0, start, { COUNT: 100 });
+    const { nextId, messages } = await db.xAutoClaim(stream, group, consumer, 0, start, { COUNT: 100 });
     await handle(db, token, messages);
     start = nextId;
   }
   for (;;) {
     const next = { key: stream, id: ">" };
-    const streams = await db.xReadGroup(group, hostname(), next, { COUNT: 100, BLOCK: lease / 5 });
+    const streams = await db.xReadGroup(group, consumer, next, { COUNT: 100, BLOCK: lease / 5 });
     await handle(db, token, streams?.[0].messages ?? []);
   }
 }

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import sys
 import time
 
@@ -13,7 +12,7 @@ from redis.retry import Retry
 
 STREAM = "telemetry:teltonika"
 GROUP = "example"
-HOST = socket.gethostname()
+CONSUMER = "reader"  # of the group: one process at a time is it
 LEASE = GROUP + ":lease"
 LEASE_MS = 3000  # so long after a reader's last sign of life another one takes its place
 
@@ -34,10 +33,10 @@ def read(db):
     # What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
     start = "0"
     while start != "0-0":
-        start, entries, *_ = db.xautoclaim(STREAM, GROUP, HOST, min_idle_time=0, start_id=start, count=100)
+        start, entries, *_ = db.xautoclaim(STREAM, GROUP, CONSUMER, min_idle_time=0, start_id=start, count=100)
         handle(db, token, entries)
     while True:
-        answer = db.xreadgroup(GROUP, HOST, {STREAM: ">"}, count=100, block=LEASE_MS // 5)
+        answer = db.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=100, block=LEASE_MS // 5)
         handle(db, token, answer[0][1] if answer else [])
 
 

@@ -84,6 +84,7 @@ var allowed = map[string][]string{
 
 	// What newcomers copy.
 	"examples":          {},
+	"examples/kafka-go": {},
 	"examples/redis-go": {},
 
 	// For tests only.
