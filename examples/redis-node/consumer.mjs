@@ -22,16 +22,14 @@ async function read(db) {
   while (!(await db.set(leaseKey, token, { NX: true, PX: lease }))) {
     await sleep(lease / 20);
   }
-  // What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
-  for (let start = "0"; start !== "0-0"; ) {
-    const { nextId, messages } = await db.xAutoClaim(stream, group, consumer, 0, start, { COUNT: 100 });
-    await handle(db, token, messages);
-    start = nextId;
-  }
   for (;;) {
-    const next = { key: stream, id: ">" };
-    const streams = await db.xReadGroup(group, consumer, next, { COUNT: 100, BLOCK: lease / 5 });
-    await handle(db, token, streams?.[0].messages ?? []);
+    // What somebody was given and nobody has acknowledged comes first, in its order. It may be a dead reader's.
+    const { messages } = await db.xAutoClaim(stream, group, consumer, 0, "0", { COUNT: 100 });
+    await handle(db, token, messages);
+    if (messages.length === 0) {
+      // So be given new entries. The next claim has them, behind what another reader got meanwhile.
+      await db.xReadGroup(group, consumer, { key: stream, id: ">" }, { COUNT: 100, BLOCK: lease / 5 });
+    }
   }
 }
 

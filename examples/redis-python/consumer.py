@@ -30,14 +30,13 @@ def read(db):
     token = secrets.token_hex()
     while not db.set(LEASE, token, nx=True, px=LEASE_MS):
         time.sleep(LEASE_MS / 20_000)
-    # What a dead reader was given and has not acknowledged comes first: it is older than what nobody was given.
-    start = "0"
-    while start != "0-0":
-        start, entries, *_ = db.xautoclaim(STREAM, GROUP, CONSUMER, min_idle_time=0, start_id=start, count=100)
-        handle(db, token, entries)
     while True:
-        answer = db.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=100, block=LEASE_MS // 5)
-        handle(db, token, answer[0][1] if answer else [])
+        # What somebody was given and nobody has acknowledged comes first, in its order. It may be a dead reader's.
+        _, entries, *_ = db.xautoclaim(STREAM, GROUP, CONSUMER, min_idle_time=0, start_id="0", count=100)
+        handle(db, token, entries)
+        if not entries:
+            # So be given new entries. The next claim has them, behind what another reader got meanwhile.
+            db.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=100, block=LEASE_MS // 5)
 
 
 def handle(db, token, entries):
