@@ -66,7 +66,7 @@ func (s *Server) denies(crossOrigin *http.CrossOriginProtection, r *http.Request
 	case s.Token == "" && !isLoopback(r.Host):
 		return problem(http.StatusForbidden,
 			"without ADMIN_TOKEN only requests to localhost or a loopback address are answered")
-	case page.Serves(r.URL.Path):
+	case page.Serves(r.URL.Path), r.URL.Path == openAPIPath:
 		return nil // the same for everybody, and nothing secret in it
 	case s.Token != "" && !s.authorized(r):
 		return s.unauthorized(r)

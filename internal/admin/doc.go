@@ -1,5 +1,5 @@
 // Package admin is the HTTP API for commands to devices and for who is connected, its server and its client; and the
-// operator's page at /, which shows in a browser what the API says.
+// operator's page at /, which shows in a browser what the API says. GET /openapi.json is all of it for machines.
 //
 // # Send a command
 //
@@ -346,10 +346,10 @@
 // comes from another origin is refused. The operator's page may read, and change nothing: not even that page is given
 // what nobody has asked a token for.
 //
-// The page's own files are given to everybody who may reach the port: they are the same for all, and what they show
-// they ask the API for. The page keeps the token that it is given in its tab (sessionStorage) and sends it in a header
-// of its own requests, as any program does. There is no cookie, which a browser would also send to whatever else is
-// served on this host, at any port, and add to requests that other pages make.
+// The page's own files and /openapi.json are given to everybody who may reach the port: they are the same for all, and
+// what the page shows it asks the API for. The page keeps the token that it is given in its tab (sessionStorage) and
+// sends it in a header of its own requests, as any program does. There is no cookie, which a browser would also send to
+// whatever else is served on this host, at any port, and add to requests that other pages make.
 //
 // The API speaks plain HTTP. Between machines, put a proxy with TLS before it, or a tunnel.
 package admin

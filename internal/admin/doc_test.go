@@ -18,7 +18,8 @@ func TestExamples(t *testing.T) {
 	}
 	doc := strings.ReplaceAll(string(text), " \\\n//\t   ", "") // lines that go on
 	letters, _ := desk(t, buried(t, present, true), buried(t, present, false))
-	records := shelf{`{"device_id":"` + present + `","codec":"8E","signals":{"external.powersource.voltage":24.1}}`}
+	records := shelf{published(
+		`,"signals":{"external.powersource.voltage":24.1},"device":{"family":"fmb","by":"map"},"dict":"2026.11"`)}
 	s := start(t, Options{DeadLetters: letters, Records: records})
 	examples := example.FindAllStringSubmatch(doc, -1)
 	if n := strings.Count(doc, "\t$ curl "); len(examples) != n || n < 10 {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/api/apitest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
@@ -100,7 +101,9 @@ func (m *memory) Lookup(_ context.Context, id string) (command.Entry, error) {
 func (m *memory) List(_ context.Context, q command.Query) (p command.Page, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.query = q
+	if m.query = q; m.broken {
+		panic("a bug")
+	}
 	ids := slices.Sorted(maps.Keys(m.kept))
 	for i := len(ids); i > 0; i-- {
 		switch e := m.kept[ids[i-1]]; {
@@ -274,6 +277,7 @@ func (r *running) ask(method, path, body string, header ...string) answer {
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
+	apitest.Strict().CheckAnswer(r.t, request, response, b)
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}

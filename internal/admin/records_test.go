@@ -22,10 +22,17 @@ func (s shelf) LastRecords(_ context.Context, deviceID string, n int) (newest []
 	return newest, true, nil
 }
 
+// published is a record of the device, with more behind its id.
+func published(more string) string {
+	return `{"device_id":"` + present + `","timestamp":"2026-11-22T11:00:00.000Z","latitude":54.667425,` +
+		`"longitude":25.2560283,"altitude":172,"angle":248,"speed":0,"satellites":11,"priority":1,` +
+		`"attributes":{"66":24100},"event_id":66,"fix":"ok","codec":"8E","received_at":"2026-11-22T11:00:00.123Z",` +
+		`"id":"` + present + `-1795345200000-12b2e48e37022734"` + more + `}`
+}
+
 func TestLastRecords(t *testing.T) {
-	const second = `{"device_id":"` + present + `","codec":"8E",` +
-		`"signals":{"position.hdop":0.9,"external.powersource.voltage":24.1}}`
-	const first = `{"device_id":"` + present + `","codec":"8E"}`
+	second, first := published(`,"signals":{"position.hdop":0.9,"external.powersource.voltage":24.1},`+
+		`"device":{"family":"fmb","by":"elements"},"dict":"2026.11"`), published("")
 	s := start(t, Options{Records: shelf{second, "not ours", `{"a":"<b>"}`, first}})
 	for parameters, want := range map[string]string{
 		"":         `{"records":[` + second + `,` + first + `],"units":{"external.powersource.voltage":"V"},"whole":true}`,

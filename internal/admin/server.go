@@ -106,24 +106,34 @@ func NewServer(o Options) *Server {
 	return s
 }
 
+// paths are those of the API, with what may be done with each. The document in package api has the same ones.
+func (s *Server) paths() map[string]methods {
+	return map[string]methods{
+		"/v1/devices":                      {http.MethodGet: s.listDevices},
+		"/v1/devices/{imei}":               {http.MethodGet: s.showDevice},
+		"/v1/devices/{imei}/commands":      {http.MethodGet: s.listCommands, http.MethodPost: s.submit},
+		"/v1/devices/{imei}/commands/{id}": {http.MethodGet: s.follow, http.MethodDelete: s.cancel},
+		"/v1/devices/{imei}/records":       {http.MethodGet: s.lastRecords},
+		"/v1/problems":                     {http.MethodGet: s.listProblems},
+		"/v1/strangers":                    {http.MethodGet: s.listStrangers},
+		"/v1/deadletters":                  {http.MethodGet: s.onDeadLetters(s.listDeadLetters)},
+		"/v1/deadletters/{ref}": {
+			http.MethodGet: s.onDeadLetters(s.showDeadLetter), http.MethodDelete: s.onDeadLetters(s.deleteDeadLetter),
+		},
+		"/v1/deadletters/{ref}/replay": {http.MethodPost: s.onDeadLetters(s.replayDeadLetter)},
+		"/v1/commands":                 {http.MethodGet: s.listCommands},
+		"/v1/commands/{id}":            {http.MethodGet: s.follow, http.MethodDelete: s.cancel},
+		"/v1/status":                   {http.MethodGet: s.status},
+		"/v1/tap":                      {http.MethodGet: s.tap},
+		openAPIPath:                    {http.MethodGet: showOpenAPI},
+	}
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/devices", methods{http.MethodGet: s.listDevices})
-	mux.Handle("/v1/devices/{imei}", methods{http.MethodGet: s.showDevice})
-	mux.Handle("/v1/devices/{imei}/commands", methods{http.MethodGet: s.listCommands, http.MethodPost: s.submit})
-	mux.Handle("/v1/devices/{imei}/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
-	mux.Handle("/v1/devices/{imei}/records", methods{http.MethodGet: s.lastRecords})
-	mux.Handle("/v1/problems", methods{http.MethodGet: s.listProblems})
-	mux.Handle("/v1/strangers", methods{http.MethodGet: s.listStrangers})
-	mux.Handle("/v1/deadletters", methods{http.MethodGet: s.onDeadLetters(s.listDeadLetters)})
-	mux.Handle("/v1/deadletters/{ref}", methods{
-		http.MethodGet: s.onDeadLetters(s.showDeadLetter), http.MethodDelete: s.onDeadLetters(s.deleteDeadLetter),
-	})
-	mux.Handle("/v1/deadletters/{ref}/replay", methods{http.MethodPost: s.onDeadLetters(s.replayDeadLetter)})
-	mux.Handle("/v1/commands", methods{http.MethodGet: s.listCommands})
-	mux.Handle("/v1/commands/{id}", methods{http.MethodGet: s.follow, http.MethodDelete: s.cancel})
-	mux.Handle("/v1/status", methods{http.MethodGet: s.status})
-	mux.Handle("/v1/tap", methods{http.MethodGet: s.tap})
+	for path, may := range s.paths() {
+		mux.Handle(path, may)
+	}
 	shown := page.New(page.Options{ReadOnly: s.Token == ""})
 	mux.Handle("/{$}", shown)
 	mux.Handle(page.Prefix, shown)

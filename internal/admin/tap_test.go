@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/api/apitest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -63,6 +64,7 @@ func (s *stream) next() (e event) {
 			e.data = value
 		case "":
 			if e.name != "" {
+				apitest.Strict().CheckEvent(s.t, e.name, []byte(e.data))
 				return e
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/api/apitest"
 )
 
 const testdata = "../../teltonika/testdata/"
@@ -100,6 +102,7 @@ func object(t testing.TB, p *Packet) map[string]any {
 	if bytes.IndexByte(line.Bytes(), '\n') != line.Len()-1 {
 		t.Fatalf("not one line: %q", line.Bytes())
 	}
+	apitest.Strict().Check(t, decoded, line.Bytes())
 	var o map[string]any
 	if err := json.Unmarshal(line.Bytes(), &o); err != nil {
 		t.Fatal(err)

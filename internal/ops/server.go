@@ -81,6 +81,7 @@ var linksPage = template.Must(template.New("links").Parse(`<!doctype html>
 <li><a href="/healthz">/healthz</a>: whether the process serves
 {{- if .URL}}
 <li><a href="{{.URL}}">{{.URL}}</a>: the operator's page
+<li><a href="{{.URL}}openapi.json">{{.URL}}openapi.json</a>: its API, for programs
 {{- else if .Known}}
 <li>The operator's page is off: set ADMIN_ADDRESS.
 {{- end}}

@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"teltonika":                   {},
 	"meaning":                     {},
 	"format":                      {"meaning"},
+	"api":                         {},
 	"internal/record":             {"internal/engine", "meaning", "teltonika"},
 	"internal/engine":             {},
 	"internal/engine/redisstream": {"internal/deadline", "internal/engine", "internal/redisdial"},
@@ -50,7 +51,7 @@ var allowed = map[string][]string{
 	"internal/stored":     {"meaning", "teltonika"},
 	"internal/sqlitefile": {},
 	"internal/retention":  {},
-	"internal/admin": {"internal/admin/page", "internal/backoff", "internal/command", "internal/deadletter",
+	"internal/admin": {"api", "internal/admin/page", "internal/backoff", "internal/command", "internal/deadletter",
 		"internal/device", "internal/device/stranger", "internal/device/verdict", "internal/dictionary",
 		"internal/engine", "internal/explain", "internal/httpserver", "internal/limit", "internal/overview",
 		"internal/publish", "internal/stored", "internal/tap", "meaning", "teltonika"},
@@ -88,6 +89,7 @@ var allowed = map[string][]string{
 	"examples/redis-go": {},
 
 	// For tests only.
+	"api/apitest":                {"api"},
 	"internal/ingest/ingesttest": {},
 	"internal/testkit":           {"internal/engine", "teltonika"},
 	"internal/device": {"internal/backoff", "internal/health", "internal/identifier", "internal/logging",
