@@ -56,7 +56,9 @@ func store(t *testing.T, e engine.Engine) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 	defer cancel()
-	testkit.Succeeds(t, "store", testkit.Timeout, func() error { return e.Store(ctx, e.Lane(device), enginetest.Sized(b)) })
+	testkit.Succeeds(t, "store", testkit.Timeout, func() error {
+		return e.Store(ctx, e.Lane(device), enginetest.Sized(b))
+	})
 	for _, r := range b.Results {
 		if r.Err != nil {
 			t.Fatal(r.Err)
@@ -225,7 +227,9 @@ func TestJetStreamIsAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	store(t, e)
-	streams := map[string]string{"record": "TELEMETRY_0", "message": "TELEMETRY_MESSAGES_0", "deadLetter": "TELEMETRY_DEAD_0"}
+	streams := map[string]string{
+		"record": "TELEMETRY_0", "message": "TELEMETRY_MESSAGES_0", "deadLetter": "TELEMETRY_DEAD_0",
+	}
 	for _, c := range channels(t, "nats") {
 		subject := c.address(t, "{shard}", "0", "{device}", device)
 		consumer, err := n.JetStream().OrderedConsumer(t.Context(), streams[c.kind],

@@ -24,7 +24,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		"/v1/devices?state=all&verdict=true": `"verdict":{`, "/v1/devices/" + imei: `"last_record":{`,
 		"/v1/devices/1": "never seen", "/v1/devices/" + imei + "/commands": "[]", "/v1/commands": "[]",
 		"/v1/problems": `"total":`, "/v1/strangers": "[]", "/v1/deadletters": "[]", "/v1/deadletters/1": "no such",
-		"/v1/status": `"records":{`, "/openapi.json": "", "/": "<title>", "/page/style.css": "{", "/v1/nothing": "no such path",
+		"/v1/status": `"records":{`, "/openapi.json": "", "/": "<title>", "/page/style.css": "{",
+		"/v1/nothing": "no such path",
 	} {
 		if body := s.documented(path); !strings.Contains(string(body), holds) {
 			t.Errorf("%s: no %s in %.300s", path, holds, body)
