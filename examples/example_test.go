@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,15 +25,9 @@ type example struct {
 // newExample runs all commands but the last one. What needs no Go module is a copy: the commands leave files there.
 func newExample(t *testing.T, name string) *example {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(name, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, _ := strings.Cut(string(readme), "\n```sh\n")
-	block, _, found := strings.Cut(block, "\n```\n")
-	e := &example{t: t, dir: name, commands: strings.Split(block, "\n")}
-	if !found || len(e.commands) > 2 {
-		t.Fatalf("%s has no block of one or two commands: %q", name, e.commands)
+	e := &example{t: t, dir: name, commands: strings.Split(blocks(t, filepath.Join(name, "README.md"))[0], "\n")}
+	if len(e.commands) > 2 {
+		t.Fatalf("%s takes more than two commands: %q", name, e.commands)
 	}
 	if goFiles, _ := filepath.Glob(filepath.Join(name, "*.go")); len(goFiles) == 0 {
 		e.dir = t.TempDir()
@@ -46,6 +41,25 @@ func newExample(t *testing.T, name string) *example {
 		}
 	}
 	return e
+}
+
+// block is one of commands on a page.
+var block = regexp.MustCompile("(?ms)^```sh\n(.*?)\n```$")
+
+// blocks are the commands of a page.
+func blocks(t *testing.T, page string) (all []string) {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range block.FindAllStringSubmatch(string(b), -1) {
+		all = append(all, m[1])
+	}
+	if len(all) == 0 {
+		t.Fatalf("%s has no commands", page)
+	}
+	return all
 }
 
 // shell is a command line of the example, for which nothing comes from a network.

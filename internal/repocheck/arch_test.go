@@ -84,9 +84,10 @@ var allowed = map[string][]string{
 	"internal/dictionary":       {"internal/explain", "internal/stored", "meaning", "teltonika"},
 
 	// What newcomers copy.
-	"examples":          {},
-	"examples/kafka-go": {},
-	"examples/redis-go": {},
+	"examples":            {},
+	"examples/kafka-go":   {},
+	"examples/redis-go":   {},
+	"examples/tcp-server": {"teltonika"},
 
 	// For tests only.
 	"api/apitest":                {"api"},
