@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"api":                         {},
 	"internal/record":             {"internal/engine", "meaning", "teltonika"},
 	"internal/engine":             {},
-	"internal/engine/redisstream": {"internal/deadline", "internal/engine", "internal/redisdial"},
+	"internal/engine/redisstream": {"internal/deadline", "internal/engine", "internal/health", "internal/redisdial"},
 	"internal/engine/jetstream":   {"internal/backoff", "internal/engine", "internal/health"},
 	"internal/engine/kafka":       {"internal/backoff", "internal/engine", "internal/tlsclient"},
 	"internal/engine/sqlite": {"internal/atomicfile", "internal/backoff", "internal/engine", "internal/retention",

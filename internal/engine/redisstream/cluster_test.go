@@ -79,6 +79,7 @@ func clusterHarness(t *testing.T, c *testkit.RedisCluster, shards int) enginetes
 		Resume:      each((*testkit.Redis).Thaw),
 		Lose:        each(func(r *testkit.Redis) { r.Do("FLUSHALL") }),
 		Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
+		Consumable: true,
 	}
 }
 

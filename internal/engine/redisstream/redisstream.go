@@ -82,6 +82,7 @@ var _ interface {
 	engine.Tailer
 	engine.DeadLetterStore
 	engine.RecordReader
+	engine.Consumable
 } = (*Engine)(nil)
 
 // New returns an engine that connects when it is used. It fails only on settings that can never

@@ -31,6 +31,7 @@ func TestEngine(t *testing.T) {
 			Resume:      func(*testing.T) { r.Thaw() },
 			Lose:        func(*testing.T) { r.Do("FLUSHALL") },
 			Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
+			Consumable: true,
 		}
 	})
 }

@@ -43,6 +43,7 @@ func TestEngineOnSentinel(t *testing.T) {
 			Resume:      func(*testing.T) { r.Thaw() },
 			Lose:        func(*testing.T) { r.Do("FLUSHALL") },
 			Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true, DeviceReader: true,
+			Consumable: true,
 		}
 	})
 }

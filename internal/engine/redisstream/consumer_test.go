@@ -1,0 +1,123 @@
+package redisstream
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+const (
+	consumedDevice = "356307042441013"
+	turnKey        = testStream + ":turn:forward"
+)
+
+func member(t *testing.T, e *Engine) engine.Consumer {
+	t.Helper()
+	c, err := e.Consumer(t.Context(), "forward")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// wantNext reads n records and compares them, the records of the device from first on.
+func wantNext(t *testing.T, c engine.Consumer, first, n int) {
+	t.Helper()
+	got, err := c.Next(t.Context(), n, 5*time.Second)
+	if err != nil || len(got) != n {
+		t.Fatalf("%d records and %v are read, want %d", len(got), err, n)
+	}
+	for i := range n {
+		if want := enginetest.NewRecord(consumedDevice, first+i); string(got[i]) != string(want.Payload) {
+			t.Fatalf("record %d is %s", first+i, got[i])
+		}
+	}
+}
+
+func storeConsumed(t *testing.T, e *Engine, first, n int) {
+	t.Helper()
+	if err := e.Store(t.Context(), e.Lane(consumedDevice), enginetest.NewBatch(consumedDevice, first, n)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestConsumerThatWasFrozen loses its turn, and takes nothing from the one that reads instead.
+func TestConsumerThatWasFrozen(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 10)
+	frozen, next := member(t, e), member(t, e)
+	wantNext(t, frozen, 0, 5)
+	got, err := next.Next(t.Context(), 5, 0)
+	if len(got) != 0 || !errors.Is(err, engine.ErrTurn) || !engine.IsTransient(err) {
+		t.Fatalf("%d records and %v while it is the other's turn", len(got), err)
+	}
+	r.Do("DEL", turnKey) // as if the time had passed in which the frozen one did not renew it
+	wantNext(t, next, 0, 5)
+	storeConsumed(t, e, 10, 5)
+	if got, err := frozen.Next(t.Context(), 5, 0); len(got) != 0 || !errors.Is(err, engine.ErrTurn) {
+		t.Fatalf("%d records and %v are read without the turn", len(got), err)
+	}
+	if err := frozen.Commit(t.Context()); err != nil { // of nothing: it may not have delivered what it dropped
+		t.Fatal(err)
+	}
+	wantNext(t, next, 5, 10)
+	if err := next.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := next.Lag(t.Context()); err != nil || g.Unread != 0 {
+		t.Errorf("the lag is %+v, %v", g, err)
+	}
+}
+
+// TestConsumerTakesPendingOfOthers gives first what another program's consumer of the group has not acknowledged.
+func TestConsumerTakesPendingOfOthers(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 4)
+	r.Do("XGROUP", "CREATE", testStream, "forward", "0")
+	r.Do("XREADGROUP", "GROUP", "forward", "another", "COUNT", "2", "STREAMS", testStream, ">")
+	wantNext(t, member(t, e), 0, 2)
+}
+
+// TestConsumerCountsRemovedEntries says what it was given and nobody can read any more.
+func TestConsumerCountsRemovedEntries(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 6)
+	first := member(t, e)
+	wantNext(t, first, 0, 4)
+	_ = first.Close()
+	r.Do("XTRIM", testStream, "MAXLEN", "3")
+	c := member(t, e)
+	wantNext(t, c, 3, 1)
+	wantNext(t, c, 4, 2)
+	if g, err := c.Lag(t.Context()); err != nil || g.Expired != 3 || g.Unread != 3 {
+		t.Errorf("the lag is %+v, %v", g, err)
+	}
+}
+
+// TestConsumerOfDestroyedGroup makes it anew, and reads all records again.
+func TestConsumerOfDestroyedGroup(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 3)
+	c := member(t, e)
+	wantNext(t, c, 0, 3)
+	r.Do("XGROUP", "DESTROY", testStream, "forward")
+	testkit.Succeeds(t, "all records again", 10*time.Second, func() error {
+		got, err := c.Next(t.Context(), 3, time.Second)
+		if err != nil && !engine.IsTransient(err) {
+			t.Fatal(err)
+		}
+		if len(got) != 3 {
+			return errors.Join(errors.New("too few"), err)
+		}
+		return nil
+	})
+}
