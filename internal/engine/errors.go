@@ -6,8 +6,8 @@ import "errors"
 // the configured durability as it is set up now. The error's text has the remedy.
 var ErrDurability = errors.New("the configured durability cannot be had")
 
-// ErrTooLarge is in the chain of an item's error that says that the store never takes an item of this size, however
-// often it is tried. Its neighbours are not held up.
+// ErrTooLarge is in the chain of an item's error that says that the store never takes an item of this size, or with
+// what it holds, however often it is tried. Its neighbours are not held up.
 var ErrTooLarge = errors.New("the item is larger than the engine takes")
 
 // ErrMovedOn is in the chain of an item's error that says that its device has had items stored elsewhere since it came

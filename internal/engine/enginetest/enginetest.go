@@ -32,6 +32,9 @@ type Harness struct {
 	// Lose removes everything that is stored, behind the engine's back.
 	Lose func(t *testing.T)
 
+	// Documents says that the store takes payloads only as JSON documents, and keeps what they mean, not their bytes.
+	Documents bool
+
 	// What the engine can beside engine.Engine, each the interface of that name.
 	Recogniser, Inspector, Tailer, DeadLetterStore, RecordReader, DeviceReader, Consumable bool
 }

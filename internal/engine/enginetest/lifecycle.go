@@ -63,7 +63,7 @@ func closeLeavesNothing(t *testing.T, h Harness) {
 	}
 	if h.Tailer {
 		tail := startTail(t, e, true)
-		wantTail(t, tail, NewBatch(deviceA, 0, 100).Records)
+		wantTail(t, h, tail, NewBatch(deviceA, 0, 100).Records)
 		tail.stop(t)
 	}
 	closeEngine(t, e)

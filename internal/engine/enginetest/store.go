@@ -49,7 +49,7 @@ func storeBytes(t *testing.T, h Harness) {
 		"\x00", "\x00\x01\x02\xff\xfe", "\r\n", "'; DROP TABLE records; --", `"\"`, "$5\r\nhello\r\n", "\xc3\x28",
 		"Žvėrynas 東京 🚚", "%s%d", " ",
 	} {
-		b.Records = append(b.Records, newRecord(deviceA, n, elements))
+		b.Records = append(b.Records, newRecord(deviceA, n, h.element(elements)))
 	}
 	for n, frame := range [][]byte{{0}, {0xff, 0x00, 0x0a, 0x27}, bytes.Repeat([]byte{0}, 100)} {
 		d := NewDeadLetter(deviceA, n)
@@ -66,7 +66,7 @@ func storeLong(t *testing.T, h Harness) {
 	e := open(t, h)
 	b := &engine.Batch{}
 	for n, length := range []int{4 << 10, 64 << 10, 300 << 10} {
-		b.Records = append(b.Records, newRecord(strings.Repeat("D", 64), n, strings.Repeat("x", length)))
+		b.Records = append(b.Records, newRecord(strings.Repeat("D", 64), n, h.element(strings.Repeat("x", length))))
 		d := NewDeadLetter(deviceB, n)
 		d.Codec, d.Frame = "0x9f", bytes.Repeat([]byte{0xa5}, length)
 		b.DeadLetters = append(b.DeadLetters, d)
