@@ -1,0 +1,90 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// maxReaders is how many connections there are beside the lanes': of probes, tails and commands.
+const maxReaders = 4
+
+// connection is how a lane connects. Of several hosts, and also of one, it takes one that writes.
+func (e *Engine) connection() (*pgconn.Config, error) {
+	c, err := pgconn.ParseConfig(e.opt.URL)
+	if err != nil {
+		return nil, err
+	}
+	e.complete(c)
+	return c, nil
+}
+
+func (e *Engine) complete(c *pgconn.Config) {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectPatience
+	}
+	if c.ValidateConnect == nil {
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	if _, named := c.RuntimeParams["application_name"]; !named {
+		c.RuntimeParams["application_name"] = e.opt.Name
+	}
+	c.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return e.greet(ctx, conn) }
+}
+
+// newPool makes the pool of the connections that read, which are made when they are used.
+func (e *Engine) newPool() (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(e.opt.URL)
+	if err != nil {
+		return nil, err
+	}
+	e.complete(&c.ConnConfig.Config)
+	c.MaxConns, c.MinConns, c.MinIdleConns = maxReaders, 0, 0
+	c.MaxConnIdleTime = time.Minute
+	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return pgxpool.NewWithConfig(context.Background(), c)
+}
+
+// settings are those of every connection. A server that does not wait for its disk is told to; one that waits for more
+// is left so. A statement that waits for somebody else's lock fails before its Store is given up. What unnest makes of
+// a batch stays in memory.
+const settings = `SELECT set_config('lock_timeout', '4s', false), set_config('work_mem', '32MB', false),
+	set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = ANY ('%s'::text[])
+		THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
+
+// tooLittle are the values of synchronous_commit that are less than the durability asks for.
+func (d Durability) tooLittle() string {
+	if d == Replica {
+		return "{off,local,remote_write}"
+	}
+	return "{off}"
+}
+
+// greet makes a new connection ready: its settings, and the tables.
+func (e *Engine) greet(ctx context.Context, c *pgconn.PgConn) error {
+	if _, err := c.Exec(ctx, fmt.Sprintf(settings, e.opt.Durability.tooLittle())).ReadAll(); err != nil {
+		return err
+	}
+	return e.prepareSchema(ctx, c)
+}
+
+// ask returns the first row of what the statements answer last, as text; nil if there is none. A NULL is "".
+func ask(ctx context.Context, c *pgconn.PgConn, statements string) ([]string, error) {
+	results, err := c.Exec(ctx, statements).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	last := results[len(results)-1]
+	if len(last.Rows) == 0 {
+		return nil, last.Err
+	}
+	row := make([]string, len(last.Rows[0]))
+	for i, value := range last.Rows[0] {
+		row[i] = string(value)
+	}
+	return row, last.Err
+}

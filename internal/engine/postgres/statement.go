@@ -1,0 +1,63 @@
+package postgres
+
+// The statements of Store, which are prepared on each lane's connection. Each takes an array for each column, and
+// answers which of its rows it has stored: NULL if all of them, else their keys with commas between.
+const (
+	storeRecords = `WITH stored AS (
+	INSERT INTO records (id, device_id, ts, hash, codec, payload)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[])
+	ON CONFLICT DO NOTHING RETURNING id)
+SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_agg(id, ',') END FROM stored`
+
+	// storeDeadLetters notes of each device whether it is known by a record that is kept.
+	storeDeadLetters = `WITH stored AS (
+	INSERT INTO dead_letters (item, ts, device_id, reason, codec, frame, transport, known)
+	SELECT d.*, EXISTS (SELECT 1 FROM records AS r WHERE r.device_id = d.device_id)
+	FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+		AS d (item, ts, device_id, reason, codec, frame, transport)
+	ON CONFLICT (item) DO NOTHING RETURNING item)
+SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_agg(item, ',') END FROM stored`
+
+	storeMessages = `WITH stored AS (
+	INSERT INTO messages (item, ts, device_id, codec, type, sent, payload)
+	SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[])
+	ON CONFLICT (item) DO NOTHING RETURNING item)
+SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_agg(item, ',') END FROM stored`
+
+	// roomForDeadLetters removes dead letters where all take more than $1 bytes, until they take a twentieth less: first those of
+	// devices that had no record here, of those first the ones of the device that has most, the oldest first. So what
+	// floods removes its own.
+	roomForDeadLetters = `DELETE FROM dead_letters WHERE
+	(SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters') > $1::bigint AND seq IN (
+	SELECT seq FROM (SELECT seq, bytes, sum(bytes) OVER (ORDER BY known, most DESC, device_id, seq) AS upto FROM (
+		SELECT seq, bytes, known, device_id, sum(bytes) OVER (PARTITION BY known, device_id) AS most FROM dead_letters
+	) AS d) AS d
+	WHERE upto - bytes < (SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters') - $1::bigint * 19 / 20)`
+
+	// roomForMessages removes the oldest.
+	roomForMessages = `DELETE FROM messages WHERE
+	(SELECT bytes FROM ingestion_totals WHERE kind = 'messages') > $1::bigint AND seq IN (
+	SELECT seq FROM (SELECT seq, bytes, sum(bytes) OVER (ORDER BY seq) AS upto FROM messages) AS m
+	WHERE upto - bytes < (SELECT bytes FROM ingestion_totals WHERE kind = 'messages') - $1::bigint * 19 / 20)`
+
+	// countRemovals is how often dead letters and messages were removed, by whomever.
+	countRemovals = `SELECT sum(removals) FILTER (WHERE kind = 'dead_letters')::text,
+	sum(removals) FILTER (WHERE kind = 'messages')::text FROM ingestion_totals`
+
+	// showDurability is how much the commit waits for.
+	showDurability = `SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names')`
+)
+
+// prepared are the names of the statements on a connection.
+var prepared = []struct{ name, sql string }{
+	{"store_records", storeRecords},
+	{"store_dead_letters", storeDeadLetters},
+	{"store_messages", storeMessages},
+	{"room_for_dead_letters", roomForDeadLetters},
+	{"room_for_messages", roomForMessages},
+	{"count_removals", countRemovals},
+	{"show_durability", showDurability},
+}
+
+// binaryFormat are the formats of a statement's parameters: one for all.
+var binaryFormat = []int16{1}
