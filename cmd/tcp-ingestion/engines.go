@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/postgres"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/redisstream"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/sqlite"
 )
@@ -69,6 +70,13 @@ var engines = []engineEntry{
 			return "engine kafka, KAFKA_BROKERS " + c.Kafka.Brokers
 		},
 		open: openKafka, durability: func(c *config.Config) string { return "KAFKA_DURABILITY=" + c.Kafka.Durability },
+	},
+	{
+		name: config.EnginePostgres, settings: postgresSettings, shards: never,
+		where: func(*config.Config) string { return "engine postgres" },
+		open:  openPostgres,
+
+		durability: func(c *config.Config) string { return "POSTGRES_DURABILITY=" + c.PostgresDurability },
 	},
 }
 
@@ -135,6 +143,7 @@ func withoutRetention(c *config.Config) *config.Config {
 	}
 	kept := *c
 	kept.RedisMaxLen, kept.EmbeddedRetention, kept.DeadLetterMaxBytes, kept.MessageMaxBytes = 0, 0, 0, 0
+	kept.PostgresRetention = postgres.Elsewhere
 	return &kept
 }
 

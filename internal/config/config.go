@@ -19,10 +19,11 @@ const (
 	EngineKafka    = "kafka"
 
 	EngineJetStream = "jetstream"
+	EnginePostgres  = "postgres"
 )
 
 // Engines are all of them.
-var Engines = []string{EngineRedis, EngineEmbedded, EngineJetStream, EngineKafka}
+var Engines = []string{EngineRedis, EngineEmbedded, EngineJetStream, EngineKafka, EnginePostgres}
 
 // The device authorities, values of Config.DeviceAuthorityMode.
 const (
@@ -101,6 +102,10 @@ type Config struct {
 	Kafka Kafka
 
 	Forward Forward
+
+	PostgresURL        string        // may hold a password: never log it
+	PostgresDurability string        // commit or replica
+	PostgresRetention  time.Duration // 0 = for ever
 
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
 	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
@@ -204,6 +209,10 @@ func (c *Config) contradictions() []Problem {
 	if c.Engine == EngineRedis && c.RedisURL == "" {
 		problems = append(problems, Problem{"REDIS_URL",
 			"not set, but ENGINE is redis; set it to redis://host:6379, or ENGINE to embedded"})
+	}
+	if c.Engine == EnginePostgres && c.PostgresURL == "" {
+		problems = append(problems, Problem{"POSTGRES_URL",
+			"not set, but ENGINE is postgres; set it to postgres://user:password@host:5432/database"})
 	}
 	problems = append(problems, c.natsContradictions()...)
 	if c.ControlRedisURL == "" && c.Engine == EngineRedis && !c.RedisCluster() {

@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 		},
 		DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
 		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
-		JetStreamShards: 8, JetStreamDurability: "quorum",
+		JetStreamShards: 8, JetStreamDurability: "quorum", PostgresDurability: "commit", PostgresRetention: 720 * time.Hour,
 		AdminAddress: "127.0.0.1:9091", CommandQuarantine: time.Minute,
 		DeviceAuthorityMode: "allow_all", DeviceAllowList: "devices:allowlist", DeviceAllowListRefresh: 30 * time.Second,
 		HandshakeTimeout: 30 * time.Second, IdleTimeout: 30 * time.Minute,

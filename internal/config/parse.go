@@ -243,6 +243,21 @@ func parseDurability(dst *string, v string) error {
 	return nil
 }
 
+func parsePostgresURL(dst *string, v string) error {
+	// Several hosts, each with a port, are no host of a URL: its first one is looked at.
+	scheme, rest, found := strings.Cut(v, "://")
+	switch {
+	case v == "":
+	case !found || scheme != "postgres" && scheme != "postgresql":
+		return errors.New("not a URL of PostgreSQL; use postgres://user:password@host:5432/database, with special " +
+			"characters in the password percent-encoded")
+	case rest == "" || strings.HasPrefix(rest, "/") && !strings.Contains(rest, "host="):
+		return errors.New("no host; use postgres://user:password@host:5432/database")
+	}
+	*dst = v
+	return nil
+}
+
 // parseNATSURL takes a list of servers. The parser's errors quote the URL, and with it the password.
 func parseNATSURL(dst *string, v string) error {
 	for one := range strings.SplitSeq(v, ",") {

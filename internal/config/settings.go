@@ -83,7 +83,8 @@ var serviceSettings = []Setting{
 			"commas (default none)",
 		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
 	{Name: "ENGINE",
-		Help: "where records go: redis, embedded, jetstream or kafka (default redis if REDIS_URL is set, else embedded)",
+		Help: "where records go: redis, embedded, jetstream, kafka or postgres (default redis if REDIS_URL is set, else " +
+			"embedded)",
 		set: func(c *Config, v string) error {
 			c.Engine = v
 			return oneOf(v, append([]string{""}, Engines...)...)
@@ -183,6 +184,18 @@ var serviceSettings = []Setting{
 		set: func(c *Config, v string) error { c.Kafka.SASLPassword = v; return nil }},
 	{Name: "KAFKA_SASL_TOKEN_FILE", Help: "file with the token for OAUTHBEARER, read again for each connection",
 		set: func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
+	{Name: "POSTGRES_URL", Secret: true,
+		Help: "database of ENGINE=postgres: postgres://user:password@host:5432/database, several hosts separated by commas",
+		set:  func(c *Config, v string) error { return parsePostgresURL(&c.PostgresURL, v) }},
+	{Name: "POSTGRES_DURABILITY", Default: "commit",
+		Help: "when a record counts as stored: commit (flushed by the server), or replica (a synchronous standby has it too)",
+		set: func(c *Config, v string) error {
+			c.PostgresDurability = v
+			return oneOf(v, "commit", "replica")
+		}},
+	{Name: "POSTGRES_RETENTION", Default: "720h",
+		Help: "how long PostgreSQL keeps records, counted while the service runs; 0 keeps them for ever",
+		set:  func(c *Config, v string) error { return parseRetention(&c.PostgresRetention, v) }},
 	{Name: "CONTROL_REDIS_URL", Secret: true,
 		Help: "one ordinary Redis, or one with sentinels, for commands, who holds which device, and the allow-list " +
 			"(default REDIS_URL if ENGINE is redis and no cluster; else commands are in DATA_DIR, for this instance's " +
