@@ -24,9 +24,9 @@ SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_
 	ON CONFLICT (item) DO NOTHING RETURNING item)
 SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_agg(item, ',') END FROM stored`
 
-	// roomForDeadLetters removes dead letters where all take more than $1 bytes, until they take a twentieth less: first those of
-	// devices that had no record here, of those first the ones of the device that has most, the oldest first. So what
-	// floods removes its own.
+	// roomForDeadLetters removes dead letters where all take more than $1 bytes, until they take a twentieth less: first
+	// those of devices that had no record here, of these first the ones of the device that has most, the oldest first. So
+	// what floods removes its own.
 	roomForDeadLetters = `DELETE FROM dead_letters WHERE
 	(SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters') > $1::bigint AND seq IN (
 	SELECT seq FROM (SELECT seq, bytes, sum(bytes) OVER (ORDER BY known, most DESC, device_id, seq) AS upto FROM (
