@@ -42,6 +42,7 @@ const (
 	transportsPath = "deploy/compose.transports.yaml"
 	kafkaPath      = "deploy/compose.kafka.yaml"
 	jetStreamPath  = "deploy/compose.jetstream.yaml"
+	postgresPath   = "deploy/compose.postgres.yaml"
 	sentinelPath   = "deploy/compose.sentinel.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
@@ -187,8 +188,8 @@ func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	// A value that does not come from a variable, or that is a variable's default; and a password in an address.
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
 		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
-	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, sentinelPath,
-		unitPath, workflowPath} {
+	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, postgresPath,
+		sentinelPath, unitPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)
