@@ -66,6 +66,7 @@ lint: ## format, vet, staticcheck, the workflow and the compose file
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml deploy/compose.transports.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.kafka.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.jetstream.yaml >/dev/null
+	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.postgres.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.sentinel.yaml >/dev/null
 
 .PHONY: test
@@ -86,9 +87,10 @@ bench: tools ## all benchmarks, each with its ratio to a limit measured in the s
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: crash
-crash: tools ## five minutes of each crash test: kill -9 of the server and of redis-server under load; faults of Kafka brokers
+crash: tools ## five minutes of each crash test: kill -9 of the server and of redis-server under load; faults of Kafka brokers and of PostgreSQL
 	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFreeze|TestHop|TestAnswersLost' ./cmd/tcp-ingestion
 	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestBroker' ./internal/engine/kafka
+	CRASH_TIME=5m $(GO) test -count 1 -timeout 30m -v -run 'TestKill|TestFailover' ./internal/engine/postgres
 
 .PHONY: soak
 soak: tools ## ten minutes of fleets, intruders and engine faults, which must end with books that balance

@@ -63,6 +63,12 @@ func (p *PostgresPair) copyPrimary() {
 	} else {
 		p.Standby.Restart()
 	}
+	p.AwaitStandby()
+}
+
+// AwaitStandby waits until the standby confirms what the primary writes.
+func (p *PostgresPair) AwaitStandby() {
+	p.tb.Helper()
 	Eventually(p.tb, "a synchronous standby", func() bool {
 		return p.Primary.SQL("SELECT state, sync_state FROM pg_stat_replication") == "streaming|sync"
 	})
