@@ -61,6 +61,7 @@ type service struct {
 	t        *testing.T
 	settings []string
 	devices  string // address
+	admin    string // address of the API
 }
 
 // serve starts a server and waits until devices can connect.
@@ -84,11 +85,17 @@ func serve(t *testing.T, settings ...string) *service {
 	testkit.Eventually(t, "the service listens", func() bool {
 		for line := range strings.Lines(log.String()) {
 			var said struct{ Msg, For, Address string }
-			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "listening" && said.For == "devices" {
+			if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "listening" {
+				continue
+			}
+			switch said.For {
+			case "devices":
 				s.devices = said.Address
+			case "admin":
+				s.admin = said.Address
 			}
 		}
-		return s.devices != ""
+		return s.devices != "" && s.admin != ""
 	})
 	return s
 }

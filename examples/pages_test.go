@@ -1,0 +1,94 @@
+package examples
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+// notRun stands before the commands of a page that the tests cannot run.
+var notRun = regexp.MustCompile("(?m)^[^\n]*[Nn]ot run by the tests[^\n]*\n\n```sh\n(?s:.*?)\n```$")
+
+// runPage runs a page's commands against a server, a block after the other, and returns their output.
+func runPage(t *testing.T, s *service, page string) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join("../docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	found := block.FindAllStringSubmatch(notRun.ReplaceAllString(string(text), ""), -1)
+	for _, m := range found {
+		cmd := exec.Command("sh", "-e", "-c", m[1])
+		cmd.Dir = t.TempDir()
+		cmd.Env = append(s.settings, "ADMIN_ADDRESS="+s.admin, "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %s: %v\n%s", page, m[1], err, out)
+		}
+		all.Write(out)
+	}
+	if len(found) == 0 {
+		t.Fatalf("%s has no commands", page)
+	}
+	return all.String()
+}
+
+// wantIn fails for what the output of a page lacks.
+func wantIn(t *testing.T, page, out string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(out, text) {
+			t.Errorf("the commands of %s do not say %q but\n%s", page, text, out)
+		}
+	}
+}
+
+// TestPages runs the commands of the pages for newcomers, as they stand there.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	redis := testkit.StartRedis(t, "--appendonly", "yes", "--maxmemory", "200mb", "--maxmemory-policy", "noeviction")
+	s := serve(t, "REDIS_URL="+redis.URL(), "DATA_DIR="+t.TempDir())
+	defer s.fleet("--devices", "1", "--rate", "20")()
+	testkit.Eventually(t, "records are stored", func() bool { return redis.Do("XLEN", stream).(int64) > 20 })
+
+	wantIn(t, "consume.md", runPage(t, s, "consume.md"), `"device_id":"350000000000000"`, "entries-read", "lag")
+	wantIn(t, "first-tracker.md", runPage(t, s, "first-tracker.md"), "settings:   valid", "350000000000000: fine", "Hw:")
+	wantIn(t, "moving-from-traccar.md", runPage(t, s, "moving-from-traccar.md"), `"uniqueId":"350000000000000"`)
+}
+
+// TestTraccarAttributes compares the page's table with the dictionary: an id has the signal on devices of family fmb.
+func TestTraccarAttributes(t *testing.T) {
+	t.Parallel()
+	out, err := ingestion(t, nil, "dictionary", "--family", "fmb").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]string) // of ids and names, the whole row
+	for line := range strings.Lines(string(out)) {
+		columns := strings.Split(line, "\t")
+		names[columns[0]+" "+columns[2]] = line
+	}
+	text, err := os.ReadFile("../docs/moving-from-traccar.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| (\\d+) \\| `([a-z0-9.]+)` \\|").FindAllStringSubmatch(string(text), -1)
+	for _, row := range rows {
+		if names[row[1]+" "+row[2]] == "" {
+			t.Errorf("element %s is not %s in the dictionary", row[1], row[2])
+		}
+	}
+	if len(rows) < 30 {
+		t.Errorf("the page has %d elements only", len(rows))
+	}
+}
