@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -100,11 +99,7 @@ func (f *fleet) amidKills(t *testing.T, s *server, settings map[string]string, d
 		s = startServer(t, settings)
 	}
 	f.awaitProgress(t, 500)
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	f.endWith(t, s)
 	t.Logf("%d kills", rounds)
 }
 
@@ -124,11 +119,7 @@ func TestKillRedis(t *testing.T) {
 		store.redis.Restart()
 	}
 	f.awaitProgress(t, 1000)
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	f.endWith(t, s)
 	t.Logf("%d kills", rounds)
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantMessages(t, f.messages())
@@ -167,11 +158,7 @@ func TestFreezeRedis(t *testing.T) {
 		testkit.EventuallyIn(t, "ready again", 10*time.Second, ready(http.StatusOK))
 	}
 	f.awaitProgress(t, 1000)
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	f.endWith(t, s)
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantMessages(t, f.messages())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,6 +91,16 @@ func (f *fleet) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.n
+}
+
+// endWith is end, and then the server's: its books balance, and it stops as it should.
+func (f *fleet) endWith(t *testing.T, s *server) {
+	t.Helper()
+	f.end(t)
+	s.wantBalance()
+	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
 }
 
 // end lets the fleet finish what it has sent and returns its ledger.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -163,11 +162,7 @@ func TestKillJetStream(t *testing.T) {
 		})
 		t.Logf("%s: at most %v without an ACK", fault.name, stall.Round(100*time.Millisecond))
 	}
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	f.endWith(t, s)
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
 	store.wantMessages(t, f.messages())

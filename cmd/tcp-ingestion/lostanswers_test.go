@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,11 +50,7 @@ func TestAnswersLost(t *testing.T) {
 			}
 			t.Logf("%d rounds", done)
 			f.awaitProgress(t, 1000)
-			f.end(t)
-			s.wantBalance()
-			if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-				t.Errorf("exit code %d", code)
-			}
+			f.endWith(t, s)
 			store.wantAll(t, f.acknowledged(), false)
 			store.wantOrder(t, f.acknowledged())
 			store.wantMessages(t, f.messages())

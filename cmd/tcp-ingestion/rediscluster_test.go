@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -125,11 +124,7 @@ func TestKillClusterMaster(t *testing.T) {
 	}
 	t.Logf("%d rounds", rounds)
 	f.awaitProgress(t, 1000)
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	f.endWith(t, s)
 	c.AwaitWhole(2)
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
