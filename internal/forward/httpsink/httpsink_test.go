@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/secret"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsclient"
 )
@@ -30,7 +31,7 @@ func TestDelivers(t *testing.T) {
 	write("first-token\nnot this\n")
 	r := newReceiver(t)
 	for _, zip := range []bool{false, true} {
-		s, _ := newSink(t, Options{URL: r.URL + "/in?of=fleet", Gzip: zip, Token: Secret{File: token}, Header: "X-Of: a b"})
+		s, _ := newSink(t, Options{URL: r.URL + "/in?of=fleet", Gzip: zip, Token: secret.Text{File: token}, Header: "X-Of: a b"})
 		batch := records(0, 20)
 		if err := s.Deliver(t.Context(), batch); err != nil {
 			t.Fatal(err)
@@ -48,7 +49,7 @@ func TestDelivers(t *testing.T) {
 			t.Errorf("gzip %v: %s %s %v", zip, q.Method, q.URL, h)
 		}
 	}
-	s, _ := newSink(t, Options{URL: r.URL, Token: Secret{File: token}})
+	s, _ := newSink(t, Options{URL: r.URL, Token: secret.Text{File: token}})
 	write("second-token")
 	if err := s.Deliver(t.Context(), records(0, 1)); err != nil {
 		t.Fatal(err)
@@ -283,16 +284,16 @@ func TestTLS(t *testing.T) {
 
 // TestWrongOptions are all said, and no secret with them.
 func TestWrongOptions(t *testing.T) {
-	_, err := New(Options{URL: "https://me:hunter2@host", Key: Secret{Value: "whsec_hunter2"},
-		Token: Secret{File: "/nowhere"}, Header: "hunter2", TLS: tlsclient.Files{CA: "/no-ca"}}, nil)
+	_, err := New(Options{URL: "https://me:hunter2@host", Key: secret.Text{Value: "whsec_hunter2"},
+		Token: secret.Text{File: "/nowhere"}, Header: "hunter2", TLS: tlsclient.Files{CA: "/no-ca"}}, nil)
 	if err == nil {
 		t.Fatal("nothing is wrong")
 	}
 	if n := strings.Count(err.Error(), "\n") + 1; n != 5 || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%d lines: %v", n, err)
 	}
-	good := Options{URL: "http://host", Key: Secret{Value: "whsec_aHVudGVyMg=="}, Header: "X-A:b",
-		Token: Secret{Value: "t"}}
+	good := Options{URL: "http://host", Key: secret.Text{Value: "whsec_aHVudGVyMg=="}, Header: "X-A:b",
+		Token: secret.Text{Value: "t"}}
 	if _, err := New(good, nil); err != nil {
 		t.Error(err)
 	}
@@ -301,7 +302,7 @@ func TestWrongOptions(t *testing.T) {
 // TestErrorsHoldNoSecret: an address may have a token in its query.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	r := newReceiver(t)
-	s, _ := newSink(t, Options{URL: r.URL + "/?token=hunter2", Token: Secret{Value: "hunter2"}, Header: "X-A: hunter2"})
+	s, _ := newSink(t, Options{URL: r.URL + "/?token=hunter2", Token: secret.Text{Value: "hunter2"}, Header: "X-A: hunter2"})
 	for _, status := range []int{302, 404, 503, 0} {
 		r.answers(func(w http.ResponseWriter, _ []string) {
 			w.Header().Set("Location", "/?token=hunter2")

@@ -3,12 +3,11 @@ package httpsink
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/secret"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsclient"
 )
 
@@ -18,30 +17,11 @@ type Options struct {
 	Gzip    bool
 	Timeout time.Duration // of one request, from connecting to the end of its answer
 
-	Key    Secret // signs each request; see the package's documentation
-	Token  Secret // of the header Authorization: Bearer
-	Header string // one more header, as "Name: value"; empty: none
+	Key    secret.Text // signs each request; see the package's documentation
+	Token  secret.Text // of the header Authorization: Bearer
+	Header string      // one more header, as "Name: value"; empty: none
 
 	TLS tlsclient.Files
-}
-
-// Secret is a text, or the first line of a file, which is read again for each request. Neither: there is none. Never
-// log it.
-type Secret struct{ Value, File string }
-
-func (s Secret) read() (string, error) {
-	if s.File == "" {
-		return s.Value, nil
-	}
-	content, err := os.ReadFile(s.File)
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(content), "\n")
-	if line = strings.TrimSpace(line); line == "" {
-		return "", fmt.Errorf("%s has nothing in its first line", s.File)
-	}
-	return line, nil
 }
 
 // keyPrefix marks a key that stands in base64, as Standard Webhooks writes it.
@@ -49,7 +29,7 @@ const keyPrefix = "whsec_"
 
 // key is nil if nothing is signed.
 func (o *Options) key() ([]byte, error) {
-	text, err := o.Key.read()
+	text, err := o.Key.Read()
 	if encoded, ok := strings.CutPrefix(text, keyPrefix); ok && err == nil {
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil || len(key) == 0 {
@@ -88,7 +68,7 @@ func (o *Options) check() error {
 		urlErr = errors.New("the address is not as in https://host/path") // which may have a token in it
 	}
 	_, keyErr := o.key()
-	token, tokenErr := o.Token.read()
+	token, tokenErr := o.Token.Read()
 	if strings.ContainsFunc(token, notInValue) {
 		tokenErr = errors.New("the token has characters that no header takes")
 	}

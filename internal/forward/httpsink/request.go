@@ -90,7 +90,7 @@ func (s *Sink) setHeaders(r *http.Request, id string, content []byte) error {
 	if s.options.Gzip {
 		h.Set("Content-Encoding", "gzip")
 	}
-	token, err := s.options.Token.read()
+	token, err := s.options.Token.Read()
 	if err != nil {
 		return err
 	}

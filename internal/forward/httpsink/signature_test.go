@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/secret"
 )
 
 const page = "../../../docs/forward-http.md"
@@ -29,11 +31,11 @@ func TestSignature(t *testing.T) {
 	}
 	r := newReceiver(t)
 	for name, key := range map[string]struct {
-		is    Secret
+		is    secret.Text
 		bytes string
 	}{
-		"text": {Secret{Value: "a key"}, "a key"}, "base64": {Secret{Value: "whsec_YSBrZXk="}, "a key"},
-		"file": {Secret{File: keyFile}, "a key of the file"},
+		"text": {secret.Text{Value: "a key"}, "a key"}, "base64": {secret.Text{Value: "whsec_YSBrZXk="}, "a key"},
+		"file": {secret.Text{File: keyFile}, "a key of the file"},
 	} {
 		s, _ := newSink(t, Options{URL: r.URL, Gzip: name == "file", Key: key.is})
 		if err := s.Deliver(t.Context(), records(0, 5)); err != nil {
