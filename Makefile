@@ -54,6 +54,7 @@ tools:
 	@command -v npm >/dev/null || { apt-get update && apt-get install -y --no-install-recommends nodejs npm; } # for the examples
 	@command -v sqlite3 >/dev/null || { apt-get update && apt-get install -y --no-install-recommends sqlite3; } # for the examples
 	@sh examples/install.sh
+	@command -v mosquitto_sub >/dev/null && { command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto; } || { apt-get update && apt-get install -y --no-install-recommends mosquitto mosquitto-clients && { systemctl disable --now mosquitto 2>/dev/null || true; }; } # tests run their own
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
 
 .PHONY: lint
