@@ -81,7 +81,9 @@ var allowed = map[string][]string{
 	"internal/atomicfile": {},
 	"internal/forward": {"format", "internal/atomicfile", "internal/backoff", "internal/engine", "internal/health",
 		"internal/metric"},
-	"internal/forward/httpsink": {"internal/forward", "internal/terminal", "internal/tlsclient"},
+	"internal/forward/httpsink": {"internal/forward", "internal/secret", "internal/terminal", "internal/tlsclient"},
+	"internal/forward/mqttsink": {"internal/forward", "internal/secret", "internal/terminal", "internal/tlsclient"},
+	"internal/secret":           {},
 	"internal/dictionary":       {"internal/explain", "internal/stored", "meaning", "teltonika"},
 
 	// What newcomers copy.
