@@ -31,7 +31,8 @@ func TestDelivers(t *testing.T) {
 	write("first-token\nnot this\n")
 	r := newReceiver(t)
 	for _, zip := range []bool{false, true} {
-		s, _ := newSink(t, Options{URL: r.URL + "/in?of=fleet", Gzip: zip, Token: secret.Text{File: token}, Header: "X-Of: a b"})
+		s, _ := newSink(t, Options{URL: r.URL + "/in?of=fleet", Gzip: zip, Token: secret.Text{File: token},
+			Header: "X-Of: a b"})
 		batch := records(0, 20)
 		if err := s.Deliver(t.Context(), batch); err != nil {
 			t.Fatal(err)
@@ -302,7 +303,8 @@ func TestWrongOptions(t *testing.T) {
 // TestErrorsHoldNoSecret: an address may have a token in its query.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	r := newReceiver(t)
-	s, _ := newSink(t, Options{URL: r.URL + "/?token=hunter2", Token: secret.Text{Value: "hunter2"}, Header: "X-A: hunter2"})
+	s, _ := newSink(t, Options{URL: r.URL + "/?token=hunter2", Token: secret.Text{Value: "hunter2"},
+		Header: "X-A: hunter2"})
 	for _, status := range []int{302, 404, 503, 0} {
 		r.answers(func(w http.ResponseWriter, _ []string) {
 			w.Header().Set("Location", "/?token=hunter2")

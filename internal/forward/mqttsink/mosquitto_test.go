@@ -174,8 +174,8 @@ func TestBrokerFreezes(t *testing.T) {
 	expectAll(t, sub, 110)
 }
 
-// TestBrokerRefusesTopics: what it refuses waits in its order, and nothing is put aside. This broker ends the connection
-// after a refusal.
+// TestBrokerRefusesTopics: what it refuses waits in its order, and nothing is put aside. This broker ends the
+// connection after a refusal.
 func TestBrokerRefusesTopics(t *testing.T) {
 	acl := filepath.Join(t.TempDir(), "acl")
 	allow := func(lines string) {

@@ -1,4 +1,4 @@
-// Package mqttsink publishes records to an MQTT broker, 5 or 3.1.1, at QoS 1, and waits for the acknowledgement of each.
+// Package mqttsink publishes records to an MQTT broker, 5 or 3.1.1, at QoS 1. It waits for each acknowledgement.
 //
 // The records of a device go one after the other: the next one is sent when the one before is acknowledged. So a broker
 // that refuses one, or a connection that ends, never lets a later one overtake it. Those of other devices are in flight
