@@ -100,6 +100,7 @@ var _ interface {
 	engine.Tailer
 	engine.DeadLetterStore
 	engine.RecordReader
+	engine.Consumable
 } = (*Engine)(nil)
 
 // New returns an engine that connects when it is used, but for the number of partitions, from which its lanes follow:

@@ -44,7 +44,7 @@ func harness(t *testing.T, partitions int32) enginetest.Harness {
 		Hang:        func(*testing.T) { relay.Hang() },
 		Resume:      func(*testing.T) { relay.Resume() },
 		Lose:        func(t *testing.T) { replaceTopics(t, topic, partitions) },
-		Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true,
+		Inspector:   true, Tailer: true, DeadLetterStore: true, RecordReader: true, Consumable: true,
 	}
 }
 
