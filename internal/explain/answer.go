@@ -28,6 +28,8 @@ func (p *Packet) Answer() (answer []byte, reason string) {
 	switch p.Kind {
 	case KindKeepAlive:
 		return nil, "a keep-alive is not answered"
+	case KindPadding:
+		return nil, "a server waits for the rest of a frame"
 	case KindAck:
 		return nil, "this is a server's answer"
 	case KindLogin:

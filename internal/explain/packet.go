@@ -29,8 +29,9 @@ const (
 	KindUnknown   Kind = ""
 	KindKeepAlive Kind = "keepalive" // one byte FF
 	KindLogin     Kind = "login"
-	KindData      Kind = "data" // a TCP frame or UDP channel packet
-	KindAck       Kind = "ack"  // a server's answer to a UDP channel packet
+	KindData      Kind = "data"    // a TCP frame or UDP channel packet
+	KindAck       Kind = "ack"     // a server's answer to a UDP channel packet
+	KindPadding   Kind = "padding" // zeros behind a packet, which somebody's buffer has left there
 )
 
 // maxLength is the longest data field that is decoded, in bytes: any that an int can count. The service's own

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"errors"
 	"iter"
 
@@ -22,16 +23,20 @@ func split(input []byte, t Transport) iter.Seq[*Packet] {
 		if t == Auto && len(input) > 0 {
 			t = detect(input)
 		}
+		whole := false // the packet before is a login or frame
 		for offset := 0; offset < len(input); {
 			p := &Packet{Offset: offset, Raw: input[offset:], Transport: t}
-			switch t {
-			case TCP:
+			switch {
+			case t == TCP && whole && isPadding(p.Raw):
+				p.Kind = KindPadding
+			case t == TCP:
 				p.decodeStream()
-			case UDP:
+			case t == UDP:
 				p.decodeDatagram()
 			default:
 				p.problem(0, ErrUnrecognised)
 			}
+			whole = p.Kind == KindData || p.Kind == KindLogin
 			if !yield(p) {
 				return
 			}
@@ -39,6 +44,9 @@ func split(input []byte, t Transport) iter.Seq[*Packet] {
 		}
 	}
 }
+
+// isPadding reports whether the rest is zeros and nothing else. No frame is that: the length behind its preamble is not 0.
+func isPadding(rest []byte) bool { return len(bytes.TrimLeft(rest, "\x00")) == 0 }
 
 // decodeStream decodes what begins the rest of a TCP stream. The vendor's devices begin a login with a length that
 // is not zero and a frame with four zero bytes.

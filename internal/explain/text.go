@@ -72,6 +72,8 @@ func (p *Packet) title() string {
 		return "TCP keep-alive"
 	case KindLogin:
 		return strings.TrimSpace("TCP login " + p.Login)
+	case KindPadding:
+		return "zeros behind the packet, as a buffer has that is longer than it"
 	case KindAck:
 		return fmt.Sprintf("UDP answer, %s accepted", plural(p.Ack.Accepted, "record"))
 	case KindData:

@@ -31,6 +31,8 @@ func (p *Packet) annotate(silent bool, visit func(Field)) {
 	switch p.Kind {
 	case KindKeepAlive:
 		w.take("keep-alive", 1, nil)
+	case KindPadding:
+		w.take("zeros", w.left(), nil)
 	case KindLogin:
 		w.take("length", 2, number)
 		w.take("identifier", w.left(), text)
