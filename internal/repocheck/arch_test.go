@@ -77,6 +77,7 @@ var allowed = map[string][]string{
 	"internal/signals":    {},
 	"internal/terminal":   {},
 	"internal/simulate":   {"internal/deadline", "teltonika"},
+	"internal/paste":      {"internal/explain", "teltonika"},
 	"internal/explain":    {"internal/terminal", "meaning", "teltonika"},
 	"internal/atomicfile": {},
 	"internal/forward": {"format", "internal/atomicfile", "internal/backoff", "internal/engine", "internal/health",
