@@ -18,7 +18,8 @@ const decodeDump = "00000000: 000f 3335 3230 3933 3038 3134 3532 3235  ..3520930
 // TestDecodePasted: what is a guess is said as a comment, or beside the objects.
 func TestDecodePasted(t *testing.T) {
 	code, out, errOut := runDecode(t, decodeDump+decodeFrame+"\n")
-	if code != exitOK || errOut != "" || !strings.HasPrefix(out, "# line 1: taken for the output of xxd, without its columns") ||
+	if code != exitOK || errOut != "" ||
+		!strings.HasPrefix(out, "# line 1: taken for the output of xxd, without its columns") ||
 		!strings.Contains(out, "line 1: TCP login 352093081452251, 17 bytes: ok\n") ||
 		!strings.Contains(out, "\n\nline 3: TCP frame, Codec 8, 1 record, 50 bytes: ok\n") {
 		t.Errorf("exit %d, %s\n%s", code, errOut, out)

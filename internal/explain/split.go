@@ -45,7 +45,8 @@ func split(input []byte, t Transport) iter.Seq[*Packet] {
 	}
 }
 
-// isPadding reports whether the rest is zeros and nothing else. No frame is that: the length behind its preamble is not 0.
+// isPadding reports whether the rest is zeros and nothing else. No frame is that: the length behind its preamble is
+// not 0.
 func isPadding(rest []byte) bool { return len(bytes.TrimLeft(rest, "\x00")) == 0 }
 
 // decodeStream decodes what begins the rest of a TCP stream. The vendor's devices begin a login with a length that

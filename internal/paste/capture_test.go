@@ -120,7 +120,8 @@ func conversation(t *testing.T, from, to netip.AddrPort) [][]byte {
 	return [][]byte{
 		tcp(from, to, 0, flagSYN, ""), tcp(to, from, 0, flagSYN|flagACK, ""),
 		tcp(from, to, 0, flagACK, text[:n]), tcp(to, from, 0, flagACK, "\x01"),
-		tcp(from, to, n+20, flagACK, text[n+20:]), tcp(from, to, n, flagACK, text[n:n+25]), tcp(from, to, 0, flagACK, text[:n]),
+		tcp(from, to, n+20, flagACK, text[n+20:]), tcp(from, to, n, flagACK, text[n:n+25]),
+		tcp(from, to, 0, flagACK, text[:n]),
 		tcp(from, to, n+5, flagACK, text[n+5:n+10]), tcp(to, from, 1, flagACK, "\x00\x00\x00\x01"),
 	}
 }
@@ -129,11 +130,15 @@ func TestCaptures(t *testing.T) {
 	v4, v6 := conversation(t, device, service), conversation(t, device6, server6)
 	little, big := binary.LittleEndian, binary.BigEndian
 	for name, file := range map[string][]byte{
-		"pcap": pcapOf(little, magicMicro, linkEthernet, 0, v4...), "turned round": pcapOf(big, magicMicro, linkEthernet, 0, v4...),
-		"nanoseconds": pcapOf(little, magicNano, linkRaw, 0, v4...), "IPv6": pcapOf(little, magicMicro, linkEthernet, 0, v6...),
-		"cooked": pcapOf(little, magicMicro, linkCooked, 0, v4...), "cooked 2": pcapOf(little, magicMicro, linkCooked2, 0, v6...),
-		"loopback": pcapOf(little, magicMicro, linkNull, 0, v4...), "pcapng": pcapngOf(little, linkEthernet, v4...),
-		"pcapng, turned round": pcapngOf(big, linkRaw, v6...), "no SYN": pcapOf(little, magicMicro, linkRaw, 0, v4[2:]...),
+		"pcap":         pcapOf(little, magicMicro, linkEthernet, 0, v4...),
+		"turned round": pcapOf(big, magicMicro, linkEthernet, 0, v4...),
+		"nanoseconds":  pcapOf(little, magicNano, linkRaw, 0, v4...),
+		"IPv6":         pcapOf(little, magicMicro, linkEthernet, 0, v6...),
+		"cooked":       pcapOf(little, magicMicro, linkCooked, 0, v4...),
+		"cooked 2":     pcapOf(little, magicMicro, linkCooked2, 0, v6...),
+		"loopback":     pcapOf(little, magicMicro, linkNull, 0, v4...), "pcapng": pcapngOf(little, linkEthernet, v4...),
+		"pcapng, turned round":    pcapngOf(big, linkRaw, v6...),
+		"no SYN":                  pcapOf(little, magicMicro, linkRaw, 0, v4[2:]...),
 		"a server on a high port": pcapOf(little, magicMicro, linkRaw, 0, conversation(t, service, device)...),
 	} {
 		if !IsCapture(file[:MagicSize]) || !MayBeCapture(file[0]) {
@@ -164,7 +169,8 @@ func TestDatagramsOfACapture(t *testing.T) {
 // TestGapsOfACapture: what is missing is said, and what is behind it stands apart.
 func TestGapsOfACapture(t *testing.T) {
 	found, err := Capture(pcapOf(binary.LittleEndian, magicMicro, linkRaw, 0, tcp(device, service, 0, flagSYN, ""),
-		tcp(device, service, 0, flagACK, "abc"), tcp(device, service, 10, flagACK, "xyz"), ip(device.Addr(), service.Addr(), 1, nil)))
+		tcp(device, service, 0, flagACK, "abc"), tcp(device, service, 10, flagACK, "xyz"),
+		ip(device.Addr(), service.Addr(), 1, nil)))
 	if err != nil || len(found) != 2 || string(found[0].Bytes) != "abc" || string(found[1].Bytes) != "xyz" ||
 		!strings.Contains(found[0].Hint, "7 bytes are not in the capture") || !strings.Contains(found[0].Hint, "1 packets") {
 		t.Errorf("%+v, %v", found, err)
@@ -195,7 +201,7 @@ func TestBrokenCaptures(t *testing.T) {
 
 // TestTCPDumpText: the packets have their headers of IP, with -XX of Ethernet too.
 func TestTCPDumpText(t *testing.T) {
-	const head = "11:00:00.123456 IP 198.51.100.7.40312 > 192.0.2.1.5027: Flags [P.], seq 1:18, ack 1, win 502, length 17\n"
+	const head = "11:00:00.123456 IP 198.51.100.7.40312 > 192.0.2.1.5027: Flags [P.], seq 1:18, ack 1, length 17\n"
 	for _, link := range []uint32{linkRaw, linkEthernet} {
 		var text strings.Builder
 		text.WriteString("listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n")
@@ -211,7 +217,8 @@ func TestTCPDumpText(t *testing.T) {
 }
 
 func FuzzCapture(f *testing.F) {
-	packets := [][]byte{tcp(device, service, 0, flagSYN, ""), tcp(device, service, 5, flagACK, "abc"), udp(device6, server6, "x")}
+	packets := [][]byte{tcp(device, service, 0, flagSYN, ""), tcp(device, service, 5, flagACK, "abc"),
+		udp(device6, server6, "x")}
 	for _, link := range []uint32{linkNull, linkEthernet, linkRaw, linkCooked, linkCooked2} {
 		f.Add(pcapOf(binary.LittleEndian, magicMicro, link, 0, packets...))
 		f.Add(pcapngOf(binary.BigEndian, link, packets...))

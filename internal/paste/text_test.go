@@ -77,7 +77,8 @@ func pasted(t testing.TB) map[string][2]string {
 		"a record":              {record, "one record of Codec 8; header"},
 		"a record in base64":    {"AAABi8/laAAADxFgSCCYkvAAeABaDAA8AAIB7wEBQjA5AAA=", "base64, one record of Codec 8"},
 		"a data field":          {frame[16 : len(frame)-8], "a data field"},
-		"a record of ours": {`{"device_id":"356307042441013","codec":"8","raw":"AAABi8/laAAADxFgSCCYkvAAeABaDAA8AAIB7wEBQjA5AAA="}`,
+		"a record of ours": {`{"device_id":"356307042441013","codec":"8",` +
+			`"raw":"AAABi8/laAAADxFgSCCYkvAAeABaDAA8AAIB7wEBQjA5AAA="}`,
 			`"raw" of a JSON object, one record of Codec 8`},
 		"Python, repr": {`b'\x00\x00\x00\x00\x00\x00\x00&\x08\x01\x00\x00\x01\x8b\xcf\xe5h\x00\x00\x0f\x11` + quote +
 			`H \x98\x92\xf0\x00x\x00Z\x0c\x00<\x00\x02\x01\xef\x01\x01B09\x00\x00\x01\x00\x00\xa5~'`, `\x in it`},
@@ -85,13 +86,14 @@ func pasted(t testing.TB) map[string][2]string {
 		"Python, list":    {"bytes([" + numbered(t, frame, "%d", ", ") + "])", "numbers"},
 		"Python, lines": {"bytes([\n  " + numbered(t, frame[:40], "0x%02x", ", ") + ",\n  " +
 			numbered(t, frame[40:], "0x%02x", ", ") + ",\n])", "numbers"},
-		"Python, two literals": {"(b'" + apart(frame[:20], `\x`, "") + "'\n b'" + apart(frame[20:], `\x`, "") + "')", `\x in it`},
-		"Go, hex":              {"[]byte{" + numbered(t, frame, "0x%x", ", ") + "}", "numbers"},
-		"Go, decimal":          {"packet := []byte{" + numbered(t, frame, "%d", ", ") + "}", "numbers"},
-		"Go, %v":               {"[" + numbered(t, frame, "%d", " ") + "]", "numbers"},
-		"Go, string":           {`[]byte("` + apart(frame, `\x`, "") + `")`, `\x in it`},
-		"Go, lines": {"[]byte{\n\t" + numbered(t, frame[:32], "0x%02x", ", ") + ",\n\t" + numbered(t, frame[32:], "0x%02x", ", ") +
-			",\n}", "numbers"},
+		"Python, two literals": {"(b'" + apart(frame[:20], `\x`, "") + "'\n b'" + apart(frame[20:], `\x`, "") + "')",
+			`\x in it`},
+		"Go, hex":     {"[]byte{" + numbered(t, frame, "0x%x", ", ") + "}", "numbers"},
+		"Go, decimal": {"packet := []byte{" + numbered(t, frame, "%d", ", ") + "}", "numbers"},
+		"Go, %v":      {"[" + numbered(t, frame, "%d", " ") + "]", "numbers"},
+		"Go, string":  {`[]byte("` + apart(frame, `\x`, "") + `")`, `\x in it`},
+		"Go, lines": {"[]byte{\n\t" + numbered(t, frame[:32], "0x%02x", ", ") + ",\n\t" +
+			numbered(t, frame[32:], "0x%02x", ", ") + ",\n}", "numbers"},
 		"Traccar's log": {"2026-11-22 11:00:00  INFO: [T1a2b3c4d: teltonika < 198.51.100.7] " + frame, "Traccar's log, from"},
 		"Traccar's old log": {"2019-06-10 10:04:46 DEBUG: [5D1A7F3C: 5027 < 198.51.100.7] HEX: " + frame,
 			"Traccar's log, from"},
@@ -154,8 +156,9 @@ func TestPastedLogins(t *testing.T) {
 func TestNothingIsGuessed(t *testing.T) {
 	broken := frame[:len(frame)-2] + "00"
 	for text, want := range map[string]string{
-		broken: broken, frame[:40]: frame[:40], "00": "00", "ff": "ff", "cafe": "cafe", "deadbeefdeadbeef": "deadbeefdeadbeef",
-		"xyz": "", "": "", "hello world": "", "2026-11-22 11:00:00 INFO started": "", "[1, 2, 300]": "", `{"a":1}`: "",
+		broken: broken, frame[:40]: frame[:40], "00": "00", "ff": "ff", "cafe": "cafe",
+		"deadbeefdeadbeef": "deadbeefdeadbeef",
+		"xyz":              "", "": "", "hello world": "", "2026-11-22 11:00:00 INFO started": "", "[1, 2, 300]": "", `{"a":1}`: "",
 		"0g0f3335": "", "the answer is deadbeef00": "", "help": "",
 	} {
 		p := Text(text)
@@ -167,8 +170,8 @@ func TestNothingIsGuessed(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for text, want := range map[string]string{
-		"000000000000004c" + frame[16:]:                                       "the length 76 is that of the data field in hex digits; in bytes it is 38",
-		"001e" + login[4:]:                                                    "the length 30 is that of the IMEI in hex digits; in bytes it is 15",
+		"000000000000004c" + frame[16:]:                                       "76 is that of the data field in hex digits; in bytes it is 38",
+		"001e" + login[4:]:                                                    "30 is that of the IMEI in hex digits; in bytes it is 15",
 		numbered(t, frame, "%x", " "):                                         "bytes are written with one digit",
 		strings.TrimLeft(frame, "0"):                                          "a number has no leading zeros",
 		"<Buffer 00 0f 33 ... 14 more bytes>":                                 "14 more bytes are not printed",
