@@ -158,8 +158,8 @@ func TestNothingIsGuessed(t *testing.T) {
 	for text, want := range map[string]string{
 		broken: broken, frame[:40]: frame[:40], "00": "00", "ff": "ff", "cafe": "cafe",
 		"deadbeefdeadbeef": "deadbeefdeadbeef",
-		"xyz":              "", "": "", "hello world": "", "2026-11-22 11:00:00 INFO started": "", "[1, 2, 300]": "", `{"a":1}`: "",
-		"0g0f3335": "", "the answer is deadbeef00": "", "help": "",
+		"xyz":              "", "": "", "hello world": "", "2026-11-22 11:00:00 INFO started": "", "[1, 2, 300]": "",
+		`{"a":1}`: "", "0g0f3335": "", "the answer is deadbeef00": "", "help": "",
 	} {
 		p := Text(text)
 		if got := hex.EncodeToString(p.Bytes); got != want || p.Took != "" {
@@ -169,17 +169,17 @@ func TestNothingIsGuessed(t *testing.T) {
 }
 
 func TestHints(t *testing.T) {
-	for text, want := range map[string]string{
-		"000000000000004c" + frame[16:]:                                       "76 is that of the data field in hex digits; in bytes it is 38",
-		"001e" + login[4:]:                                                    "30 is that of the IMEI in hex digits; in bytes it is 15",
-		numbered(t, frame, "%x", " "):                                         "bytes are written with one digit",
-		strings.TrimLeft(frame, "0"):                                          "a number has no leading zeros",
-		"<Buffer 00 0f 33 ... 14 more bytes>":                                 "14 more bytes are not printed",
-		"2026-11-22 11:00:00  INFO: [T1a2b3c4d: teltonika > 198.51.100.7] 01": "the server sent",
-		frame: "", login: "", frame[:40]: "", login[:20]: "",
+	for _, c := range [][2]string{
+		{"000000000000004c" + frame[16:], "76 is that of the data field in hex digits; in bytes it is 38"},
+		{"001e" + login[4:], "30 is that of the IMEI in hex digits; in bytes it is 15"},
+		{numbered(t, frame, "%x", " "), "bytes are written with one digit"},
+		{strings.TrimLeft(frame, "0"), "a number has no leading zeros"},
+		{"<Buffer 00 0f 33 ... 14 more bytes>", "14 more bytes are not printed"},
+		{"2026-11-22 11:00:00  INFO: [T1a2b3c4d: teltonika > 198.51.100.7] 01", "the server sent"},
+		{frame, ""}, {login, ""}, {frame[:40], ""}, {login[:20], ""},
 	} {
-		if p := Text(text); !strings.Contains(p.Hint, want) || want == "" && p.Hint != "" {
-			t.Errorf("%s: %q", text, p.Hint)
+		if p := Text(c[0]); !strings.Contains(p.Hint, c[1]) || c[1] == "" && p.Hint != "" {
+			t.Errorf("%s: %q", c[0], p.Hint)
 		}
 	}
 }
