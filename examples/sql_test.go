@@ -1,7 +1,9 @@
 package examples
 
 import (
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -63,14 +65,30 @@ hour,percent
 func TestSQLite(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	s := serve(t, "DATA_DIR="+data)
-	sendDay(t, s)
-	e := newExample(t, "sqlite")
-	script := strings.ReplaceAll(strings.Join(blocks(t, "sqlite/README.md"), "\n"),
-		"DATABASE=../../data/telemetry.db", "DATABASE="+filepath.Join(data, "telemetry.db"))
-	out, err := e.shell("set -e\n" + script).CombinedOutput()
+	sendDay(t, serve(t, "DATA_DIR="+data))
+	wantDay(t, runQueries(t, "sqlite", "DATABASE", filepath.Join(data, "telemetry.db")))
+}
+
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	postgres := testkit.StartPostgres(t)
+	sendDay(t, serve(t, "ENGINE=postgres", "POSTGRES_URL="+postgres.URL(), "DATA_DIR="+t.TempDir()))
+	wantDay(t, runQueries(t, "postgres", "POSTGRES_URL", postgres.URL()))
+}
+
+// runQueries runs all commands of an example, with another value of the variable that its README sets.
+func runQueries(t *testing.T, name, variable, value string) string {
+	t.Helper()
+	script := strings.Join(blocks(t, name+"/README.md"), "\n")
+	assignment := regexp.MustCompile(`(?m)^export ` + variable + `=.*$`)
+	if !assignment.MatchString(script) {
+		t.Fatalf("%s does not set %s", name, variable)
+	}
+	cmd := exec.Command("sh", "-e", "-c", assignment.ReplaceAllLiteralString(script, "export "+variable+"='"+value+"'"))
+	cmd.Dir = name
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	wantDay(t, string(out))
+	return string(out)
 }
