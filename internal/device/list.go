@@ -90,7 +90,7 @@ func (d *Device) isIn(state State, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d.expire(now)
-	return !t.presence.FirstSeen.IsZero() && (state == StateAll || t.open == (state == StateConnected))
+	return t.presence.firstSeen != 0 && (state == StateAll || t.open == (state == StateConnected))
 }
 
 // transport is how the device is connected here, empty if it is not.
@@ -98,7 +98,7 @@ func (d *Device) transport(now time.Time) string {
 	d.track.mu.Lock()
 	defer d.track.mu.Unlock()
 	if d.expire(now); d.track.open {
-		return d.track.presence.Transport
+		return d.track.presence.transport.String()
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
@@ -39,6 +40,7 @@ type Memory struct {
 	claimed    *table
 	rejections rejections
 	run        Time // when this process began
+	process    unique.Handle[process]
 	dictionary atomic.Pointer[meaning.Dictionary]
 	models     atomic.Pointer[Models]
 	keeper     keeper
@@ -50,6 +52,7 @@ func New(o Options) *Memory { return newMemory(o, maxDevices, maxClaimed) }
 
 func newMemory(o Options, devices, claimed int) *Memory {
 	m := &Memory{Options: o, devices: newTable(devices), claimed: newTable(claimed), run: Time{time.Now()}}
+	m.process = unique.Make(process{m.Instance, momentOf(m.run.Time)})
 	m.rejections.byIMEI = make(map[string]*list.Element)
 	m.dictionary.Store(meaning.Embedded())
 	m.models.Store(&Models{})

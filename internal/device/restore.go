@@ -29,7 +29,7 @@ func (d *Device) presenceRevision(now time.Time) revision {
 func (d *Device) presenceKept(p *Presence) {
 	if p != nil {
 		d.track.mu.Lock()
-		d.track.kept = p.tally()
+		d.track.kept = compactTallyOf(p.tally())
 		d.track.mu.Unlock()
 	}
 }
@@ -43,26 +43,35 @@ func (d *Device) restorePresence(k *Presence) {
 	d.track.mu.Lock()
 	defer d.track.mu.Unlock()
 	t := &d.track
-	p := &t.presence
-	if p.FirstSeen.IsZero() {
-		*p = *k
-		t.kept = p.tally()
+	before := t.kept.tally()
+	t.kept = compactTallyOf(k.tally())
+	if t.presence.firstSeen == 0 {
+		t.presence = compactOf(k)
 		return
 	}
+	p := t.presence.presence()
+	p.takeIn(k, before, t.open)
+	t.presence = compactOf(&p)
+	t.changed(false)
+}
+
+// takeIn puts together what is known here and what was kept, of which before was kept when it was last looked at. open
+// says that the device is connected here.
+func (p *Presence) takeIn(k *Presence, before tally, open bool) {
 	here, storedHere := *p, p.LastStored.After(k.LastStored.Time)
-	if k.latest().After(p.latest()) && !t.open {
+	if k.latest().After(p.latest()) && !open {
 		*p = *k
 	}
 	if k.FirstSeen.Before(p.FirstSeen.Time) && !k.FirstSeen.IsZero() {
 		p.FirstSeen = k.FirstSeen
 	}
-	p.Counts = here.Counts.over(t.kept.counts, k.Counts)
-	p.Logins = over(here.Logins, t.kept.logins, k.Logins)
-	p.TakenOver = over(here.TakenOver, t.kept.takenOver, k.TakenOver)
+	p.Counts = here.Counts.over(before.counts, k.Counts)
+	p.Logins = over(here.Logins, before.logins, k.Logins)
+	p.TakenOver = over(here.TakenOver, before.takenOver, k.TakenOver)
 	p.TakeOvers = lastTakeOvers(here.TakeOvers, k.TakeOvers)
 	p.Since, p.LastStored = here.Since, here.LastStored
 	if !storedHere {
-		p.Since, p.LastStored = here.Since.over(t.kept.since, k.Since), k.LastStored
+		p.Since, p.LastStored = here.Since.over(before.since, k.Since), k.LastStored
 	}
 	if here.LastRecord == nil {
 		p.LastRecord = k.LastRecord
@@ -70,8 +79,6 @@ func (d *Device) restorePresence(k *Presence) {
 	if k.LastError != nil && (here.LastError == nil || here.LastError.At.Before(k.LastError.At.Time)) {
 		p.LastError = k.LastError
 	}
-	t.kept = k.tally()
-	t.changed(false)
 }
 
 // latest is when something last happened to the device that its connection is known by.

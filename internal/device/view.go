@@ -1,9 +1,6 @@
 package device
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Presence is what is known here of the device of that IMEI, and false if it was never seen. What only datagrams have
 // said stands beside what is known of its connections, or alone if there is no more.
@@ -49,11 +46,7 @@ func (d *Device) view(now time.Time) (p Presence, here bool) {
 func (d *Device) viewWith(firmware string, now time.Time) (p Presence, here bool) {
 	d.track.mu.Lock()
 	d.expire(now)
-	p, here = d.track.presence, d.track.open
-	p.TakeOvers = slices.Clone(p.TakeOvers)
-	if p.LastRecord != nil {
-		p.LastRecord = new(*p.LastRecord)
-	}
+	p, here = d.track.presence.presence(), d.track.open
 	d.track.mu.Unlock()
 	p.IMEI, p.Claimed = d.imei(), d.claimed()
 	r := d.meaning.Current()

@@ -14,11 +14,11 @@ const maxTakeOvers = 8
 // track is what a Device keeps of who is there. Its lock is the device's own.
 type track struct {
 	mu       sync.Mutex
-	presence Presence // without what view adds
-	visits   uint64   // logins here; the last one is whose connection counts
-	open     bool     // that connection is open
+	presence compact
+	visits   uint64 // logins here; the last one is whose connection counts
+	open     bool   // that connection is open
 	changes  revision
-	kept     tally // what the store has
+	kept     compactTally // what the store has
 }
 
 // revision tells whether there is news: of state, which is saved soon, and of any kind.
@@ -50,18 +50,18 @@ func (d *Device) LoggedIn(v Visit) uint64 {
 	defer t.mu.Unlock()
 	p := &t.presence
 	if t.open {
-		p.takenOver(TakeOver{At: Time{v.At}, From: p.Address, By: v.Address, Instance: p.Instance})
+		p.takenOver(v.At, v.Address)
 	}
 	p.seen(v.At)
 	d.memory.sign(p)
-	p.Connected, p.Transport, p.Address = true, v.Transport, v.Address
-	p.ConnectedAt, p.ClosedAt, p.CloseReason = Time{v.At}, Time{}, ""
-	p.Codec, p.Frames, p.Records = "", 0, 0
-	p.Login = Login{At: Time{v.At}, Answer: LoginAccepted, Address: v.Address}
-	if v.Delay > 0 {
-		p.Login.Answer, p.Login.Reason, p.Login.DelayMS = LoginDelayed, LoginBackoff, v.Delay.Milliseconds()
+	p.connected, p.address = true, v.Address
+	p.transport.set(v.Transport)
+	p.connectedAt, p.closedAt, p.closeReason = momentOf(v.At), 0, word{}
+	p.codec, p.frames, p.records = word{}, 0, 0
+	if v.Delay != p.seldom().delay {
+		p.rarely().delay = v.Delay
 	}
-	p.Logins++
+	p.logins++
 	t.visits++
 	t.open = true
 	t.changed(true)
@@ -82,9 +82,10 @@ func (d *Device) Left(visit uint64, at time.Time, reason string, takenOver bool)
 	}
 	p := &t.presence
 	t.open = false
-	p.Connected, p.ClosedAt, p.CloseReason = false, Time{at}, reason
+	p.connected, p.closedAt = false, momentOf(at)
+	p.closeReason.set(reason)
 	if takenOver {
-		p.takenOver(TakeOver{At: Time{at}, From: p.Address, Instance: p.Instance})
+		p.takenOver(at, "")
 	}
 	t.changed(true)
 }
@@ -111,9 +112,9 @@ func (t *track) heard(f Frame) {
 	p := &t.presence
 	p.seen(f.Received)
 	if f.Acknowledged >= 0 {
-		p.Codec = f.Codec
-		p.Frames++
-		p.Records += uint64(f.Acknowledged)
+		p.codec.set(f.Codec)
+		p.frames++
+		p.records += uint64(f.Acknowledged)
 	}
 	if f.Acknowledged == 0 {
 		p.each(func(c *Counts) { c.EmptyFrames++ })
@@ -132,15 +133,16 @@ func (d *Device) HeardFrom(from netip.AddrPort, f Frame) {
 	p := &t.presence
 	d.expire(f.Received)
 	if !t.open {
-		p.ConnectedAt, p.ClosedAt, p.CloseReason = Time{f.Received}, Time{}, ""
-		p.Frames, p.Records = 0, 0
+		p.connectedAt, p.closedAt, p.closeReason = momentOf(f.Received), 0, word{}
+		p.frames, p.records = 0, 0
 		t.changed(true)
 	}
 	d.memory.sign(p)
-	t.open, p.Connected, p.Transport = true, true, "udp"
+	t.open, p.connected = true, true
+	p.transport.set("udp")
 	var b [64]byte
-	if address := from.AppendTo(b[:0]); string(address) != p.Address { // which allocates nothing
-		p.Address = string(address)
+	if address := from.AppendTo(b[:0]); string(address) != p.address { // which allocates nothing
+		p.address = string(address)
 	}
 	t.heard(f)
 }
@@ -149,11 +151,12 @@ func (d *Device) HeardFrom(from netip.AddrPort, f Frame) {
 func (d *Device) expire(now time.Time) {
 	t := &d.track
 	p := &t.presence
-	if !t.open || !d.claimed() || now.Sub(p.LastSeen.Time) <= d.memory.DatagramIdle {
+	if !t.open || !d.claimed() || now.Sub(p.lastSeen.time().Time) <= d.memory.DatagramIdle {
 		return
 	}
 	t.open = false
-	p.Connected, p.ClosedAt, p.CloseReason = false, p.LastSeen, closeSilent
+	p.connected, p.closedAt = false, p.lastSeen
+	p.closeReason.set(closeSilent)
 	t.changed(true)
 }
 
@@ -164,8 +167,11 @@ const closeSilent = "idle_timeout"
 const closeTakenOver = "taken_over"
 
 // sign says at which instance the device is: at this one.
-func (m *Memory) sign(p *Presence) {
-	p.Instance, p.InstanceRun, p.InstanceLost = m.Instance, m.run, Time{}
+func (m *Memory) sign(p *compact) {
+	p.process = m.process
+	if p.rare != nil {
+		p.rare.lost = 0
+	}
 }
 
 // Outcome is how many records or messages of a frame were stored, and how.
@@ -184,23 +190,24 @@ func (d *Device) Stored(o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := &t.presence
-	p.Counts.add(o)
+	p.stored += uint64(o.Stored)
+	if o.Duplicate+o.Lost+o.Message > 0 {
+		p.each(func(c *Counts) { c.add(o) })
+	}
 	if o.Stored > 0 {
-		p.LastStored, p.Since = Time{o.At}, Counts{}
-	} else {
-		p.Since.add(o)
+		p.lastStored = momentOf(o.At)
+		if p.rare != nil {
+			p.rare.since = Counts{}
+		}
 	}
 	if !o.Last.Timestamp.IsZero() && o.Stored+o.Duplicate > 0 {
-		if p.LastRecord == nil {
-			p.LastRecord = new(LastRecord)
-		}
-		*p.LastRecord = o.Last
+		p.last.set(&o.Last)
 	}
 	t.changed(false)
 }
 
+// add counts all but what is stored.
 func (c *Counts) add(o Outcome) {
-	c.Stored += uint64(o.Stored)
 	c.Duplicate += uint64(o.Duplicate)
 	c.DeadLettered += uint64(o.Lost)
 	c.Messages += uint64(o.Message)
@@ -236,8 +243,9 @@ func (d *Device) Failed(e Error) {
 	if e.Cause == CauseCRC {
 		p.each(func(c *Counts) { c.WrongCRC++ })
 	}
-	d.track.changed(p.LastError == nil || p.LastError.Cause != e.Cause)
-	p.LastError = &e
+	last := p.rarely()
+	d.track.changed(last.lastError == nil || last.lastError.Cause != e.Cause)
+	last.lastError = &e
 }
 
 // How often a device's connections end because of newer ones before its logins have to wait.
@@ -258,7 +266,7 @@ func (m *Memory) Contested(imei string, now time.Time) bool {
 	}
 	d.track.mu.Lock()
 	defer d.track.mu.Unlock()
-	o := d.track.presence.TakeOvers
+	o := d.track.presence.seldom().takeOvers
 	if len(o) < contestedTakeOvers {
 		return false
 	}
@@ -266,25 +274,26 @@ func (m *Memory) Contested(imei string, now time.Time) bool {
 	return age >= 0 && age < contestedTime
 }
 
-func (p *Presence) seen(at time.Time) {
-	if p.FirstSeen.IsZero() {
-		p.FirstSeen = Time{at}
+func (c *compact) seen(at time.Time) {
+	if c.firstSeen == 0 {
+		c.firstSeen = momentOf(at)
 	}
-	if at.After(p.LastSeen.Time) {
-		p.LastSeen = Time{at}
-	}
+	c.lastSeen = momentOf(at)
 }
 
 // each does the same to both counts.
-func (p *Presence) each(do func(*Counts)) {
-	do(&p.Counts)
-	do(&p.Since)
+func (c *compact) each(do func(*Counts)) {
+	r := c.rarely()
+	do(&r.counts)
+	do(&r.since)
 }
 
-func (p *Presence) takenOver(t TakeOver) {
-	p.TakenOver++
-	p.TakeOvers = append(p.TakeOvers, t)
-	if above := len(p.TakeOvers) - maxTakeOvers; above > 0 {
-		p.TakeOvers = slices.Delete(p.TakeOvers, 0, above)
+// takenOver notes that the connection ends because of one from the address by, empty if that is not known.
+func (c *compact) takenOver(at time.Time, by string) {
+	r := c.rarely()
+	r.takenOver++
+	r.takeOvers = append(r.takeOvers, TakeOver{At: Time{at}, From: c.address, By: by, Instance: c.at().instance})
+	if above := len(r.takeOvers) - maxTakeOvers; above > 0 {
+		r.takeOvers = slices.Delete(r.takeOvers, 0, above)
 	}
 }
