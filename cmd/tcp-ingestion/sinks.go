@@ -36,6 +36,8 @@ type sinkOptions struct {
 var sinks = []sinkEntry{
 	{schemes: []string{"-"}, open: func(o *sinkOptions) (forward.Sink, error) { return &forward.Lines{To: o.out}, nil }},
 	{schemes: []string{"file"}, settings: []string{"FORWARD_FILE_BYTES", "FORWARD_FILE_AGE"}, open: openFiles},
+	{schemes: []string{"https", "http"}, settings: append(httpSinkSettings, sinkTLSSettings...), open: openHTTPSink},
+	{schemes: []string{"mqtts", "mqtt"}, settings: mqttSinkSettings, open: openMQTTSink},
 }
 
 // forwardSettings are those of the command forward, without the engine's.
@@ -69,7 +71,7 @@ func openSink(o *sinkOptions) (forward.Sink, error) {
 		strings.Join(known, ", ")))
 }
 
-const sinkExamples = "file:/var/lib/records, or - for standard output"
+const sinkExamples = "https://host/path, mqtts://host, file:/var/lib/records, or - for standard output"
 
 func openFiles(o *sinkOptions) (forward.Sink, error) {
 	f := &o.config.Forward

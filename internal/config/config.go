@@ -237,6 +237,7 @@ func (c *Config) contradictions() []Problem {
 			"not set, but DEVICE_AUTHORITY_MODE is file_allow_list; set it to the path of a file with one IMEI a line"})
 	}
 	problems = append(problems, c.kafkaContradictions()...)
+	problems = append(problems, c.forwardContradictions()...)
 	problems = append(problems, c.samePorts()...)
 	problems = append(problems, c.tlsContradictions()...)
 	if c.TeltonikaPort < 0 && c.TLSPort < 0 && c.UDPPort < 0 {

@@ -31,6 +31,8 @@ func TestDefaults(t *testing.T) {
 		Forward: Forward{
 			Group: "forward", Format: "native", BatchRecords: 500, BatchBytes: 1 << 20, BatchWait: time.Second,
 			FileBytes: 64 << 20, FileAge: time.Hour,
+			HTTP: ForwardHTTP{Gzip: true, Timeout: 30 * time.Second},
+			MQTT: ForwardMQTT{Version: "5", Topic: "teltonika/{device_id}", InFlight: 100, Timeout: 30 * time.Second},
 		},
 		DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
 		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,

@@ -23,6 +23,10 @@ type Forward struct {
 	FileBytes    int64
 	FileAge      time.Duration
 	RefusedFile  string // path; empty = in DataDir
+
+	TLS  ForwardTLS
+	HTTP ForwardHTTP
+	MQTT ForwardMQTT
 }
 
 // Scheme is what stands before the colon of To, or "-".
@@ -42,8 +46,9 @@ func (c *Config) ForwardRefusedFile() string {
 // forwardSettings are part of Settings.
 var forwardSettings = []Setting{
 	{Name: "FORWARD_TO", Secret: true,
-		Help: "where forward delivers records: file:DIRECTORY, or - for standard output",
-		set:  func(c *Config, v string) error { return parseForwardTo(&c.Forward.To, v) }},
+		Help: "where forward delivers records: https://host/path, mqtts://host:8883, file:DIRECTORY, or - for standard " +
+			"output; http and mqtt are not encrypted",
+		set: func(c *Config, v string) error { return parseForwardTo(&c.Forward.To, v) }},
 	{Name: "FORWARD_GROUP", Default: "forward",
 		Help: "name of forward's place in the records: each group gets all of them, and goes on where it was",
 		set:  func(c *Config, v string) error { return parseGroup(&c.Forward.Group, v) }},

@@ -33,7 +33,7 @@ const maxByteRate = 1_000_000_000
 const forever = time.Duration(1<<63 - 1)
 
 // Settings are all settings, in the order in which they are shown.
-var Settings = slices.Concat(serviceSettings, forwardSettings)
+var Settings = slices.Concat(serviceSettings, forwardSettings, forwardSinkSettings)
 
 var serviceSettings = []Setting{
 	{Name: "INSTANCE_ID", Help: "this process in logs, metrics and streams (default local- and 8 hex digits)",

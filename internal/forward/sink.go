@@ -35,6 +35,24 @@ type Sink interface {
 // Its error is one that Deliver returns: what cannot be put aside is tried again.
 type Refuse func(reason string, items ...Item) error
 
+// OptionError is what is wrong with one of a sink's options.
+type OptionError struct {
+	Option string // the name of its field
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// WrongOption is nil if err is, else an *OptionError.
+func WrongOption(option string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &OptionError{option, err}
+}
+
 // ErrPermanent is in the chain of an error of Deliver that no retry can mend, and that is not the items' fault.
 var ErrPermanent = errors.New("the sink can take nothing as it is set up")
 

@@ -53,10 +53,11 @@ type resume struct {
 	splits int
 }
 
-// New makes a sink. What the server refuses for good goes to refuse. The error says what is wrong with the options.
+// New makes a sink. What the server refuses for good goes to refuse. The error joins an *forward.OptionError for each
+// option that is wrong.
 func New(o Options, refuse forward.Refuse) (*Sink, error) {
 	tls, err := o.TLS.Config()
-	if err := errors.Join(o.check(), err); err != nil {
+	if err := o.check(err); err != nil {
 		return nil, err
 	}
 	return &Sink{options: o, refuse: refuse, most: math.MaxInt, client: &http.Client{

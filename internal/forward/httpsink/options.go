@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/secret"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tlsclient"
 )
@@ -60,8 +61,8 @@ func notInName(r rune) bool {
 
 func notInValue(r rune) bool { return r < ' ' && r != '\t' || r > '~' }
 
-// check says what is wrong with what can be known before the first request.
-func (o *Options) check() error {
+// check says what is wrong, each with its *forward.OptionError, beside what is with the files of TLS.
+func (o *Options) check(tlsErr error) error {
 	var urlErr error
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
@@ -73,5 +74,6 @@ func (o *Options) check() error {
 		tokenErr = errors.New("the token has characters that no header takes")
 	}
 	_, _, headerErr := o.header()
-	return errors.Join(urlErr, keyErr, tokenErr, headerErr)
+	return errors.Join(forward.WrongOption("URL", urlErr), forward.WrongOption("Key", keyErr),
+		forward.WrongOption("Token", tokenErr), forward.WrongOption("Header", headerErr), forward.WrongOption("TLS", tlsErr))
 }

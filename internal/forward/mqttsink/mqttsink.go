@@ -52,7 +52,7 @@ type Sink struct {
 }
 
 // New makes a sink, which connects when there is something to deliver. What the broker refuses for good goes to refuse.
-// The error says what is wrong with the options.
+// The error joins an *forward.OptionError for each option that is wrong.
 func New(o Options, refuse forward.Refuse) (*Sink, error) {
 	s := &Sink{options: o, refuse: refuse}
 	var urlErr, tlsErr, topicErr error
@@ -70,11 +70,10 @@ func New(o Options, refuse forward.Refuse) (*Sink, error) {
 	if urlErr == nil && u.Scheme == "mqtts" {
 		s.tls, tlsErr = o.TLS.Config()
 	}
-	if s.topic, topicErr = parseTemplate(o.Topic); topicErr != nil {
-		topicErr = fmt.Errorf("the topic: %w", topicErr)
-	}
+	s.topic, topicErr = parseTemplate(o.Topic)
 	_, passwordErr := o.Password.Read()
-	return s, errors.Join(urlErr, tlsErr, topicErr, passwordErr)
+	return s, errors.Join(forward.WrongOption("URL", urlErr), forward.WrongOption("TLS", tlsErr),
+		forward.WrongOption("Topic", topicErr), forward.WrongOption("Password", passwordErr))
 }
 
 // Close implements forward.Sink.

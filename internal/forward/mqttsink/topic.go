@@ -27,12 +27,6 @@ var fields = map[string]func(*forward.Item) string{
 	"family":    func(i *forward.Item) string { return i.Family },
 }
 
-// ParseTemplate says what is wrong with a topic template.
-func ParseTemplate(text string) error {
-	_, err := parseTemplate(text)
-	return err
-}
-
 func parseTemplate(text string) (t template, err error) {
 	switch {
 	case text == "" || len(text) > maxTemplate:

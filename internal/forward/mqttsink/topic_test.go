@@ -37,7 +37,7 @@ func TestTopics(t *testing.T) {
 		"", "a/+/b", "a/#", "$SYS/a", "a\x00b", "a\nb", "a\u0085b", "\xff", "{imei}", "{device_id", "{}", "{{codec}}",
 		strings.Repeat("a", maxTemplate+1),
 	} {
-		if ParseTemplate(wrong) == nil {
+		if _, err := parseTemplate(wrong); err == nil {
 			t.Errorf("%q is taken", wrong)
 		}
 	}
