@@ -6,7 +6,6 @@ import "encoding/binary"
 const (
 	oidBigint = 20
 	oidText   = 25
-	oidJSONB  = 3802
 )
 
 // maxKeptBytes is the memory that a column keeps for the next batch.
@@ -59,12 +58,6 @@ func (c *column) addHex(b []byte) {
 	for _, one := range b {
 		c.bytes = append(c.bytes, digits[one>>4], digits[one&15])
 	}
-}
-
-// addDocument is a jsonb: the version of its format, and the text.
-func (c *column) addDocument(text []byte) {
-	c.element(1 + len(text))
-	c.bytes = append(append(c.bytes, 1), text...)
 }
 
 func (c *column) addBigint(n int64) {

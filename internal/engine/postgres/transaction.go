@@ -83,7 +83,7 @@ func (l *lane) sendRecords(p *pgconn.Pipeline, b *engine.Batch, from, to int) {
 	if low == high {
 		return
 	}
-	c := l.columns[engine.KindRecord].begin(oidText, oidText, oidBigint, oidBigint, oidText, oidJSONB)
+	c := l.columns[engine.KindRecord].begin(oidText, oidText, oidBigint, oidBigint, oidText, oidText)
 	for i := low; i < high; i++ {
 		r := &b.Records[i]
 		c[0].addBytes(r.ID)
@@ -91,7 +91,7 @@ func (l *lane) sendRecords(p *pgconn.Pipeline, b *engine.Batch, from, to int) {
 		c[2].addBigint(r.Timestamp)
 		c[3].addBigint(int64(r.Hash))
 		c[4].addText(r.Codec)
-		c[5].addDocument(r.Payload)
+		c[5].addBytes(r.Payload)
 	}
 	l.send(p, "store_records", engine.KindRecord, results[low:high], func(i int) []byte { return b.Records[low+i].ID })
 }
