@@ -92,3 +92,39 @@ func TestTraccarAttributes(t *testing.T) {
 		t.Errorf("the page has %d elements only", len(rows))
 	}
 }
+
+// TestExamplesAreShort: each example has a program below 100 lines, or queries, and a README with at most two commands
+// to run it, and the list names it.
+func TestExamplesAreShort(t *testing.T) {
+	t.Parallel()
+	list, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readmes, err := filepath.Glob("*/README.md")
+	if err != nil || len(readmes) < 8 {
+		t.Fatalf("%d examples, %v", len(readmes), err)
+	}
+	for _, readme := range readmes {
+		if !strings.Contains(string(list), "]("+readme+")") {
+			t.Errorf("the list does not name %s", readme)
+		}
+		if commands := blocks(t, readme)[0]; strings.Count(commands, "\n") > 1 {
+			t.Errorf("%s takes more than two commands: %s", readme, commands)
+		}
+		programs := 0
+		for _, pattern := range []string{"*.go", "*.py", "*.mjs", "*.sql"} {
+			found, _ := filepath.Glob(filepath.Join(filepath.Dir(readme), pattern))
+			programs += len(found)
+			for _, program := range found {
+				text, err := os.ReadFile(program)
+				if lines := strings.Count(string(text), "\n"); err != nil || lines >= 100 {
+					t.Errorf("%s has %d lines, %v", program, lines, err)
+				}
+			}
+		}
+		if programs == 0 {
+			t.Errorf("beside %s is no program", readme)
+		}
+	}
+}
