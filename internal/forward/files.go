@@ -121,7 +121,7 @@ func (s *Files) Deliver(_ context.Context, batch []Item) error {
 func (s *Files) begin() error {
 	var random [4]byte
 	rand.Read(random[:])
-	name := fmt.Sprintf("%s-%s-%s%s%s", s.Prefix, time.Now().UTC().Format("20060102T150405Z"),
+	name := fmt.Sprintf("%s-%s-%s%s%s", s.Prefix, time.Now().UTC().Format("20060102T150405.000Z"),
 		hex.EncodeToString(random[:]), endComplete, endOpen)
 	f, err := os.OpenFile(filepath.Join(s.Dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {

@@ -19,6 +19,9 @@ const (
 	shortestPoll = 50 * time.Millisecond
 	pingTimeout  = 2 * time.Second
 	leaveTimeout = 2 * time.Second
+
+	// sessionTimeout is how long after its last sign of life a member counts as dead: the least that brokers allow.
+	sessionTimeout = 6 * time.Second
 )
 
 // Consumer makes a member of the consumer group of that name. The members have partitions each. They keep them while a
@@ -34,6 +37,7 @@ func (e *Engine) Consumer(_ context.Context, group string) (engine.Consumer, err
 	c := &consumer{e: e, group: group, topic: e.topics[engine.KindRecord], partitions: map[int32]*progress{}}
 	c.client, err = kgo.NewClient(append(opts,
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(c.topic), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(sessionTimeout/4),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(tailWait), kgo.FetchMaxBytes(tailBytes),
 		kgo.OnPartitionsAssigned(c.assigned), kgo.OnPartitionsRevoked(c.left), kgo.OnPartitionsLost(c.left))...)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // turnTime is how long after its last sign of life a process that reads counts as dead.
-const turnTime = 15 * time.Second
+const turnTime = 6 * time.Second
 
 // The scripts make sure that it is this process's turn in the moment in which they do something: one that was frozen
 // must not take entries that the other one would never see. KEYS are the stream and the turn.
