@@ -45,6 +45,7 @@ const (
 	postgresPath   = "deploy/compose.postgres.yaml"
 	sentinelPath   = "deploy/compose.sentinel.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
+	forwardPath    = "deploy/systemd/tcp-ingestion-forward.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
 	workflowPath   = ".gitea/workflows/ci.yaml"
 )
@@ -88,6 +89,7 @@ func TestSettingsExist(t *testing.T) {
 		dockerfilePath: `(?m)^ENV ([A-Z_]+)=`,
 		envPath:        `(?m)^#?([A-Z_]+)=`,
 		unitPath:       `(?m)^Environment=([A-Z_]+)=`,
+		forwardPath:    `(?m)^Environment=([A-Z_]+)=`,
 		transportsPath: `(?m)^      ([A-Z_]+): `,
 	} {
 		names := regexp.MustCompile(pattern).FindAllStringSubmatch(contents(t, path), -1)
@@ -189,7 +191,7 @@ func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
 		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
 	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, postgresPath,
-		sentinelPath, unitPath, workflowPath} {
+		sentinelPath, unitPath, forwardPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)
@@ -267,24 +269,27 @@ var newerKeys = regexp.MustCompile(`Unknown key (name )?'(RestartSteps|RestartMa
 // that can do all that root can.
 const maxExposure = 15
 
-func TestUnitIsValidAndHardened(t *testing.T) {
-	unit := filepath.Join(t.TempDir(), "tcp-ingestion.service")
-	installed := strings.ReplaceAll(contents(t, unitPath), "/usr/local/bin/tcp-ingestion", "/bin/true")
-	if err := os.WriteFile(unit, []byte(installed), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out, err := analyze(t, "verify", "--man=no", unit)
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	for line := range strings.Lines(out) {
-		if strings.HasPrefix(line, unit) && !newerKeys.MatchString(line) {
-			t.Error(line)
+func TestUnitsAreValidAndHardened(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{unitPath, forwardPath} {
+		unit := filepath.Join(dir, filepath.Base(path))
+		installed := strings.ReplaceAll(contents(t, path), "/usr/local/bin/tcp-ingestion", "/bin/true")
+		if err := os.WriteFile(unit, []byte(installed), 0o644); err != nil {
+			t.Fatal(err)
 		}
-	}
-	out, err = analyze(t, "security", "--no-pager", "--offline=yes", "--threshold="+strconv.Itoa(maxExposure), unit)
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+		out, err := analyze(t, "verify", "--man=no", unit)
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		for line := range strings.Lines(out) {
+			if strings.HasPrefix(line, unit) && !newerKeys.MatchString(line) {
+				t.Error(line)
+			}
+		}
+		out, err = analyze(t, "security", "--no-pager", "--offline=yes", "--threshold="+strconv.Itoa(maxExposure), unit)
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
 
