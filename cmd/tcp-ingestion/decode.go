@@ -198,7 +198,9 @@ func (d *packetPrinter) printPieces(label string, pieces []paste.Piece) error {
 		if p.Line > 0 {
 			at = fmt.Sprintf("%sline %d: ", label, p.Line)
 		}
-		d.note(at, p)
+		if d.note(at, p); p.Skipped {
+			continue
+		}
 		for packet := range d.packets(p) {
 			d.bad = d.bad || !packet.OK()
 			if err := d.print(at, packet); err != nil {

@@ -30,10 +30,30 @@ func inLog(text string) []Piece {
 	}
 	p := Piece{Bytes: b, Took: "a line of Traccar's log, from the device", sure: true}
 	if p.Transport = map[string]explain.Transport{"T": explain.TCP, "U": explain.UDP}[m[1]]; m[2] == ">" {
-		p.Took, p.Hint = "a line of Traccar's log, to the device", "this is what the server sent"
+		p.Took = "a line of Traccar's log, to the device"
+		p.Skipped = sense(b, p.Transport) < some // an answer; a command is a packet
 	}
 	return []Piece{p}
 }
+
+// logLine is a line of Traccar's log, or of this service's as text.
+var logLine = regexp.MustCompile(
+	`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\s+(TRACE|DEBUG|INFO|WARN|ERROR|SEVERE):? |^time=\S+ level=\w+ msg=`)
+
+// isLog reports whether a text is a line of a log.
+func isLog(text string) bool {
+	if logLine.MatchString(text) {
+		return true
+	}
+	var object struct {
+		Level   *string `json:"level"`
+		Message *string `json:"msg"`
+	}
+	return json.Unmarshal([]byte(text), &object) == nil && object.Level != nil && object.Message != nil
+}
+
+// headLine is the first line of a table: names and no numbers.
+var headLine = regexp.MustCompile(`^[A-Za-z_ "'.-]+([,;\t|][A-Za-z_ "'.-]*)+$`)
 
 // members are those that hold packets in what this service writes: its log, records, dead letters and taps.
 var members = []string{"raw", "frame", "hex", "first", "payload", "data"}
@@ -107,6 +127,9 @@ const maxColumns = 1000
 
 // recordOf makes a frame of one record, if its bytes are one of the codec; of any that fits if it is not said.
 func recordOf(b []byte, codec, took string) []Piece {
+	if len(b) > maxSense {
+		return nil
+	}
 	for _, c := range []teltonika.Codec{teltonika.Codec8E, teltonika.Codec8, teltonika.Codec16, teltonika.Codec7} {
 		if codec != "" && codec != c.String() || codec == "" && c == teltonika.Codec7 {
 			continue
@@ -125,7 +148,7 @@ func recordOf(b []byte, codec, took string) []Piece {
 // bodyOf makes a frame of a data field that stands alone.
 func bodyOf(b []byte, took string) []Piece {
 	var data teltonika.AVLData
-	if len(b) < teltonika.MinLength || data.Decode(b) != nil || len(data.Records) == 0 ||
+	if len(b) < teltonika.MinLength || len(b) > maxSense || data.Decode(b) != nil || len(data.Records) == 0 ||
 		!plausible(data.Records[0].Timestamp) {
 		return nil
 	}

@@ -21,6 +21,7 @@ type Piece struct {
 	Transport explain.Transport
 	Took      string // what it was taken for; empty for hex as it stands
 	Hint      string // what may be wrong with how it is written
+	Skipped   bool   // there is no packet in it, and need not be
 
 	sure bool // it is what Took says, whatever its bytes are
 }
@@ -29,18 +30,29 @@ type Piece struct {
 type Reader struct {
 	line    int
 	dump    dump
-	sniffed assembler // of a dump with the headers of IP
-	literal []string  // the lines of one that is not closed
-	size    int       // of them, in bytes
-	begun   int       // the first line of either
+	sniffed assembler       // of a dump with the headers of IP
+	literal strings.Builder // the lines of one that is not closed
+	open    int             // its brackets
+	wrapped strings.Builder // lines of base64
+	begun   int             // the first line of any of them
 }
 
 // Add takes the next line.
 func (r *Reader) Add(line string) (found []Piece) {
 	r.line++
 	text := strings.TrimSpace(line)
-	if r.literal != nil {
+	switch {
+	case r.open > 0:
 		return r.goOn(text)
+	case isWrapped(text) && (r.wrapped.Len() == 0 || r.wrapped.Len() < MaxInput):
+		found = append(r.endDump(), r.endSniffed()...)
+		if r.wrapped.Len() == 0 {
+			r.begun = r.line
+		}
+		r.wrapped.WriteString(text)
+		return found
+	case r.wrapped.Len() > 0:
+		return r.endWrapped(text)
 	}
 	row, ok := parseRow(line)
 	switch {
@@ -58,37 +70,78 @@ func (r *Reader) Add(line string) (found []Piece) {
 		return r.endDump()
 	}
 	found = append(r.endDump(), r.endSniffed()...)
-	if opensLiteral(text) {
-		r.literal, r.size, r.begun = []string{text}, len(text), r.line
+	if literalStart.MatchString(text) && depth(text) > 0 {
+		r.open, r.begun = depth(text), r.line
+		r.literal.WriteString(text)
 		return found
 	}
 	return append(found, r.piece(text, r.line))
 }
 
+// wrappedLine is a whole line of base64 as programs wrap it. One of hex digits alone is hex.
+var wrappedLine = regexp.MustCompile(`^([A-Za-z0-9+/]{76}|[A-Za-z0-9+/]{64})$`)
+
+func isWrapped(text string) bool {
+	return wrappedLine.MatchString(text) && !onlyDigits.MatchString(text)
+}
+
+// endWrapped joins the last line of base64, which is a shorter one, to those before it.
+func (r *Reader) endWrapped(text string) []Piece {
+	before := r.wrapped.String()
+	r.wrapped.Reset()
+	if len(text) <= 76 && lastLine.MatchString(text) && !onlyDigits.MatchString(text) {
+		return []Piece{r.piece(before+text, r.begun)}
+	}
+	p := r.piece(before, r.begun)
+	r.line-- // it is counted again
+	return append([]Piece{p}, r.Add(text)...)
+}
+
+// lastLine is how base64 ends.
+var lastLine = regexp.MustCompile(`^[A-Za-z0-9+/]+={0,2}$`)
+
 // Flush returns what the end of the input ends.
 func (r *Reader) Flush() (found []Piece) {
-	if r.literal != nil {
-		found = append(found, r.piece(strings.Join(r.literal, "\n"), r.begun))
-		r.literal = nil
+	switch {
+	case r.open > 0:
+		found = append(found, r.endLiteral())
+	case r.wrapped.Len() > 0:
+		found = append(found, r.piece(r.wrapped.String(), r.begun))
+		r.wrapped.Reset()
 	}
 	return append(append(found, r.endDump()...), r.endSniffed()...)
 }
 
+// piece is what a text holds. A line of a log or the heads of columns need hold no packet.
 func (r *Reader) piece(text string, line int) Piece {
 	p := Text(text)
 	p.Line = line
+	if p.Bytes == nil {
+		switch {
+		case isLog(text):
+			p.Took, p.Skipped = "a line of a log without a packet", true
+		case line == 1 && headLine.MatchString(text):
+			p.Took, p.Skipped = "the heads of columns", true
+		}
+	}
 	return p
 }
 
 // goOn takes a line of a literal that is not closed yet.
 func (r *Reader) goOn(text string) []Piece {
-	r.literal = append(r.literal, text)
-	r.size += len(text)
-	if whole := strings.Join(r.literal, "\n"); !isOpen(whole) || r.size > MaxInput || len(r.literal) > maxLiteralLines {
-		r.literal = nil
-		return []Piece{r.piece(whole, r.begun)}
+	r.literal.WriteString("\n" + text)
+	r.open += depth(text)
+	if r.open <= 0 || r.literal.Len() > MaxInput || r.line-r.begun > maxLiteralLines {
+		return []Piece{r.endLiteral()}
 	}
 	return nil
+}
+
+func (r *Reader) endLiteral() Piece {
+	p := r.piece(r.literal.String(), r.begun)
+	r.open = 0
+	r.literal.Reset()
+	return p
 }
 
 // maxLiteralLines bounds what one bracket that nobody closes can swallow.
@@ -98,20 +151,17 @@ const maxLiteralLines = 1000
 var literalStart = regexp.MustCompile(`^(\w+\s*:?=\s*)?` +
 	`(\[\]byte\s*[({]|bytes(array)?(\.fromhex)?\s*\(|<Buffer|\(\s*b['"]|\[|\{|new byte|Buffer\.from\()`)
 
-func opensLiteral(text string) bool { return literalStart.MatchString(text) && isOpen(text) }
-
-// isOpen reports whether a bracket is not closed.
-func isOpen(text string) bool {
-	depth := 0
+// depth is how many brackets a line leaves open.
+func depth(text string) (open int) {
 	for _, c := range text {
 		switch c {
 		case '(', '[', '{', '<':
-			depth++
+			open++
 		case ')', ']', '}', '>':
-			depth--
+			open--
 		}
 	}
-	return depth > 0
+	return open
 }
 
 // endDump returns the dump, unless it is a packet with its headers, which the assembler takes.

@@ -1,8 +1,10 @@
 package paste
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,7 +177,6 @@ func TestHints(t *testing.T) {
 		{numbered(t, frame, "%x", " "), "bytes are written with one digit"},
 		{strings.TrimLeft(frame, "0"), "a number has no leading zeros"},
 		{"<Buffer 00 0f 33 ... 14 more bytes>", "14 more bytes are not printed"},
-		{"2026-11-22 11:00:00  INFO: [T1a2b3c4d: teltonika > 198.51.100.7] 01", "the server sent"},
 		{frame, ""}, {login, ""}, {frame[:40], ""}, {login[:20], ""},
 	} {
 		if p := Text(c[0]); !strings.Contains(p.Hint, c[1]) || c[1] == "" && p.Hint != "" {
@@ -189,6 +190,47 @@ func TestSingleDigitsAreJoined(t *testing.T) {
 	spaced := strings.Join(strings.Split(frame, ""), " ")
 	if p := Text(spaced); hex.EncodeToString(p.Bytes) != frame || p.Took != "" {
 		t.Errorf("%x, taken for %q", p.Bytes, p.Took)
+	}
+}
+
+// TestLinesWithoutPackets of logs and tables are no errors.
+func TestLinesWithoutPackets(t *testing.T) {
+	found := read("time,imei,packet\n1,356307042441013," + frame + "\n" +
+		"2026-11-22 11:00:00  INFO: [T1a2b3c4d] connected\n" +
+		"2026-11-22 11:00:00  INFO: [T1a2b3c4d: teltonika > 198.51.100.7] 01\n" +
+		"2026-11-22 11:00:01  INFO: [T1a2b3c4d: teltonika > 198.51.100.7] " + frame + "\n" +
+		`{"time":"2026-11-22T11:00:00.123Z","level":"INFO","msg":"ready"}` + "\n" +
+		`time=2026-11-22T11:00:00.123Z level=INFO msg=ready` + "\nnonsense\ntime,imei,packet\n")
+	var skipped []bool
+	for _, p := range found {
+		if skipped = append(skipped, p.Skipped); p.Skipped && p.Took == "" {
+			t.Errorf("%q is left out and not said", p.Text)
+		}
+	}
+	if want := []bool{true, false, true, true, false, true, true, false, false}; !slices.Equal(skipped, want) {
+		t.Errorf("left out %v, want %v", skipped, want)
+	}
+}
+
+// TestWrappedBase64 is one packet, as the program base64 prints it.
+func TestWrappedBase64(t *testing.T) {
+	long := strings.Repeat(frame, 4)
+	text := base64.StdEncoding.EncodeToString(bytesOf(t, long))
+	for _, columns := range []int{64, 76} {
+		var lines []string
+		for part := range slices.Chunk([]byte(text), columns) {
+			lines = append(lines, string(part))
+		}
+		found := read(strings.Join(lines, "\n") + "\n\n" + login)
+		if len(found) != 2 || hex.EncodeToString(found[0].Bytes) != long || found[0].Line != 1 ||
+			found[1].Line != len(lines)+2 {
+			t.Errorf("%d columns: %+v", columns, found)
+		}
+	}
+	whole := base64.StdEncoding.EncodeToString(bytesOf(t, frame+strings.Repeat("00", 7))) // just a line
+	if found := read(whole + "\n" + login + "\n"); len(found) != 2 || hex.EncodeToString(found[1].Bytes) != login ||
+		!strings.HasPrefix(hex.EncodeToString(found[0].Bytes), frame) || found[1].Line != 2 {
+		t.Errorf("%+v", found)
 	}
 }
 
