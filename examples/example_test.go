@@ -22,7 +22,8 @@ type example struct {
 	commands []string
 }
 
-// newExample runs all commands but the last one. What needs no Go module is a copy: the commands leave files there.
+// newExample runs all commands but the last one, each in a shell of its own: what they export, start is given. What
+// needs no Go module is a copy: the commands leave files there.
 func newExample(t *testing.T, name string) *example {
 	t.Helper()
 	e := &example{t: t, dir: name, commands: strings.Split(blocks(t, filepath.Join(name, "README.md"))[0], "\n")}
