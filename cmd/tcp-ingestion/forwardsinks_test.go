@@ -68,26 +68,6 @@ func (r *receiver) documents() (all []string) {
 	return all
 }
 
-// deviceRecords are the ids of each device's documents in their order, each once.
-func deviceRecords(t testing.TB, documents []string) map[string][]string {
-	t.Helper()
-	seen, all := make(map[string]bool), make(map[string][]string)
-	for _, document := range documents {
-		var d struct {
-			ID     string `json:"id"`
-			Device string `json:"device_id"`
-		}
-		if err := json.Unmarshal([]byte(document), &d); err != nil {
-			t.Fatalf("%v in %q", err, document)
-		}
-		if !seen[d.ID] {
-			seen[d.ID] = true
-			all[d.Device] = append(all[d.Device], d.ID)
-		}
-	}
-	return all
-}
-
 // forwardParts are a server and all that stands between it and those who receive.
 type forwardParts struct {
 	t        *testing.T
@@ -113,25 +93,14 @@ func newForwardParts(t *testing.T, store store) *forwardParts {
 	_, p.settings["TELTONIKA_PORT"], _ = strings.Cut(p.server.devices, ":")
 	sink := func(group, to string) map[string]string {
 		settings := maps.Clone(store.settings)
-		maps.Copy(settings, map[string]string{"METRICS_PORT": "0", "FORWARD_TO": to, "FORWARD_GROUP": group,
+		maps.Copy(settings, map[string]string{"FORWARD_TO": to, "FORWARD_GROUP": group,
 			"FORWARD_BATCH_RECORDS": "100", "FORWARD_BATCH_WAIT": "50ms"})
 		return settings
 	}
 	p.toHTTP = sink("http", "http://127.0.0.1:"+p.receiver.port+"/records")
 	p.toMQTT = sink("mqtt", "mqtt://"+p.broker.Addr())
-	p.byHTTP, p.byMQTT = p.forward(p.toHTTP), p.forward(p.toMQTT)
+	p.byHTTP, p.byMQTT = startForward(p.t, p.toHTTP), startForward(p.t, p.toMQTT)
 	return p
-}
-
-func (p *forwardParts) forward(settings map[string]string) *server {
-	p.t.Helper()
-	f := launch(p.t, program(p.t, settings, "forward"))
-	testkit.Eventually(p.t, "forward listens", func() bool {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return f.http != ""
-	})
-	return f
 }
 
 // published are the documents that the broker's reader has got.
@@ -156,10 +125,10 @@ func (p *forwardParts) awaitProgress(what string) {
 func (p *forwardParts) kill() {
 	p.t.Helper()
 	p.byHTTP.kill()
-	p.byHTTP = p.forward(p.toHTTP)
+	p.byHTTP = startForward(p.t, p.toHTTP)
 	p.awaitProgress("forward by HTTP was killed")
 	p.byMQTT.kill()
-	p.byMQTT = p.forward(p.toMQTT)
+	p.byMQTT = startForward(p.t, p.toMQTT)
 	p.awaitProgress("forward by MQTT was killed")
 	p.receiver.kill()
 	p.receiver.start()
@@ -173,8 +142,8 @@ func (p *forwardParts) kill() {
 	p.awaitProgress("the server was killed")
 }
 
-// TestKillPartsOfForwarding kills the server, both forwarders, the receiver and the broker, one after the other, under a
-// fleet. Whatever is stored is delivered to both, each device's in the order in which it is stored.
+// TestKillPartsOfForwarding kills the server, both forwarders, the receiver and the broker, one after the other, under
+// a fleet. Whatever is stored is delivered to both, each device's in the order in which it is stored.
 func TestKillPartsOfForwarding(t *testing.T) {
 	t.Parallel()
 	store := embeddedStore(t)
@@ -186,10 +155,10 @@ func TestKillPartsOfForwarding(t *testing.T) {
 	p.awaitProgress("the start")
 	p.kill()
 	fleet.endWith(t, p.server)
-	want := deviceRecords(t, store.payloads(t))
+	want := idsByDevice(t, store.payloads(t))
 	for name, got := range map[string]func() []string{"HTTP": p.receiver.documents, "MQTT": p.published} {
 		testkit.Succeeds(t, "all is delivered by "+name, 3*patience, func() error {
-			has := deviceRecords(t, got())
+			has := idsByDevice(t, got())
 			for device, ids := range want {
 				if !slices.Equal(has[device], ids) {
 					return fmt.Errorf("%d devices of %d; %s has %d records of %d, or in another order", len(has), len(want),
@@ -219,8 +188,9 @@ func TestSinksRefuseWrongSettings(t *testing.T) {
 		{map[string]string{"FORWARD_TO": "https://host/?token=hunter2", "FORWARD_HTTP_KEY": "whsec_hunter2-hunter2",
 			"FORWARD_HTTP_TOKEN_FILE": "/nowhere", "FORWARD_HTTP_HEADER": "hunter2", "FORWARD_TLS_CA_FILE": "/no-ca"},
 			[]string{"FORWARD_HTTP_KEY", "FORWARD_HTTP_TOKEN_FILE", "FORWARD_HTTP_HEADER", "FORWARD_TLS_CA_FILE"}},
-		{map[string]string{"FORWARD_TO": "mqtts://host", "FORWARD_MQTT_USER": "me", "FORWARD_MQTT_PASSWORD_FILE": "/nowhere",
-			"FORWARD_MQTT_TOPIC": "a/{imei}", "FORWARD_TLS_CERT_FILE": "/no", "FORWARD_TLS_KEY_FILE": "/no"},
+		{map[string]string{"FORWARD_TO": "mqtts://host", "FORWARD_MQTT_USER": "me",
+			"FORWARD_MQTT_PASSWORD_FILE": "/nowhere", "FORWARD_MQTT_TOPIC": "a/{imei}",
+			"FORWARD_TLS_CERT_FILE": "/no", "FORWARD_TLS_KEY_FILE": "/no"},
 			[]string{"FORWARD_MQTT_PASSWORD_FILE", "FORWARD_MQTT_TOPIC", "FORWARD_TLS_CERT_FILE"}},
 	} {
 		c.settings["DATA_DIR"] = t.TempDir()
