@@ -227,12 +227,17 @@ func (w *writer) knows(at position, replace int) (bool, error) {
 
 // newestSeq is the highest seq that the table has given.
 func (w *writer) newestSeq() (int64, error) {
-	newest, err := w.db.newest.number()
-	if err != nil {
-		return 0, err
-	}
-	given, err := w.db.newestGiven.number()
+	newest, given, err := w.newestSeqs()
 	return max(newest, given), err
+}
+
+// newestSeqs are the highest seq that is there, and the highest of those that were removed as the newest.
+func (w *writer) newestSeqs() (newest, given int64, err error) {
+	if newest, err = w.db.newest.number(); err != nil {
+		return 0, 0, err
+	}
+	given, err = w.db.newestGiven.number()
+	return newest, given, err
 }
 
 // lag counts the records behind those given and those committed.
