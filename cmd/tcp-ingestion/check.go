@@ -99,7 +99,7 @@ func checkDoors(c *config.Config) error {
 	if hostsErr != nil {
 		hostsErr = invalid("BIND_ADDRESS", hostsErr)
 	}
-	return allInvalid(balancersErr, tlsErr, policyErr, hostsErr)
+	return allInvalid(balancersErr, tlsErr, policyErr, hostsErr, checkForward(c))
 }
 
 // checkEngine prints what the engine promises and whether it would store a record now.

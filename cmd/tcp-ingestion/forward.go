@@ -85,7 +85,7 @@ func (f *forwarding) build(cmd *cli.Command) (err error) {
 	refused := &forward.Refused{
 		Path: c.ForwardRefusedFile(), MaxBytes: c.DeadLetterMaxBytes, Metrics: metrics, Logger: f.logger,
 	}
-	var engineErr, sinkErr, formatErr error
+	var engineErr, sinkErr error
 	f.engine, engineErr = newEngine(withoutRetention(c), f.logger)
 	if engineErr == nil {
 		f.ends.add(func(context.Context) error { return f.engine.Close() })
@@ -96,10 +96,7 @@ func (f *forwarding) build(cmd *cli.Command) (err error) {
 	if sinkErr == nil {
 		f.ends.add(func(context.Context) error { return f.sink.Close() })
 	}
-	made := forward.FormatNamed(c.Forward.Format)
-	if made == nil {
-		formatErr = invalid("FORWARD_FORMAT", fmt.Errorf("%q: use one of %s", c.Forward.Format, formatNames))
-	}
+	made, formatErr := forwardFormat(c)
 	if err := allInvalid(engineErr, sinkErr, formatErr); err != nil {
 		return err
 	}

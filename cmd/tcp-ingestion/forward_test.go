@@ -180,5 +180,8 @@ func TestForwardRefusesWrongSettings(t *testing.T) {
 				t.Errorf("%v: exit code %d, and %q is not in\n%s", c.settings, code, text, errOut)
 			}
 		}
+		if code, _, errOut := execute(t, c.settings, "", "check"); c.settings["FORWARD_TO"] != "" && code != exitSettings {
+			t.Errorf("%v: check finds nothing wrong, exit code %d: %s", c.settings, code, errOut)
+		}
 	}
 }

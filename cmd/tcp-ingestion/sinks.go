@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/format"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
 )
@@ -86,4 +87,32 @@ func openFiles(o *sinkOptions) (forward.Sink, error) {
 		return nil, invalid("FORWARD_TO", err)
 	}
 	return s, nil
+}
+
+// forwardFormat is the form in which records are delivered.
+func forwardFormat(c *config.Config) (format.Format, error) {
+	if f := forward.FormatNamed(c.Forward.Format); f != nil {
+		return f, nil
+	}
+	return nil, invalid("FORWARD_FORMAT", fmt.Errorf("%q: use one of %s", c.Forward.Format, formatNames))
+}
+
+// checkForward tries the settings of the command forward, if they name a target. It makes no directory.
+func checkForward(c *config.Config) error {
+	if c.Forward.To == "" {
+		return nil
+	}
+	_, formatErr := forwardFormat(c)
+	if c.Forward.Scheme() == "file" {
+		return formatErr
+	}
+	silent := slog.New(slog.DiscardHandler)
+	unused := &forward.Refused{Metrics: forward.NewMetrics(nil), Logger: silent}
+	sink, sinkErr := openSink(&sinkOptions{
+		config: c, out: io.Discard, refuse: unused.Put, registry: prometheus.NewRegistry(), logger: silent,
+	})
+	if sinkErr == nil {
+		_ = sink.Close() // it has connected to nobody
+	}
+	return allInvalid(formatErr, sinkErr)
 }

@@ -20,7 +20,8 @@ type Consumer interface {
 	// Next returns the next records, n at the most: those behind the ones that it gave before, at first those behind the
 	// last ones committed by the group. It waits for the first one, but not longer than wait, and then gives none. The
 	// payloads are the caller's. With an error it has given nothing. The error is ctx's or an *Error; one that is ErrTurn
-	// says that it waited in vain, for another member reads.
+	// says that it waited in vain, for another member reads: nothing that was given is to be delivered any more, and
+	// Commit leaves it to that one.
 	Next(ctx context.Context, n int, wait time.Duration) ([][]byte, error)
 
 	// Commit says that everything that Next has given is delivered: no member of the group gets it again. After a failure

@@ -12,6 +12,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
 
 // Options are what a Forwarder is made of. All of them are set.
@@ -63,7 +64,7 @@ func New(o Options) *Forwarder {
 func (f *Forwarder) Run(ctx context.Context) error {
 	work, end := f.work(ctx)
 	defer end()
-	go f.watchLag(ctx)
+	defer f.beside(ctx, f.watchLag)()
 	for ctx.Err() == nil {
 		b, err := f.gather(ctx)
 		if err == nil {
@@ -85,6 +86,18 @@ func (f *Forwarder) work(ctx context.Context) (work context.Context, end context
 	work, end = context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { time.AfterFunc(f.StopTimeout, end) })
 	return work, end
+}
+
+// beside runs what goes on until ctx ends or end is called, which waits for it: the consumer is closed after that.
+func (f *Forwarder) beside(ctx context.Context, run func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer logging.ExitOnPanic(f.Logger)
+		run(ctx)
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // batch is what is read, delivered and committed together.

@@ -81,7 +81,7 @@ var allowed = map[string][]string{
 	"internal/explain":    {"internal/terminal", "meaning", "teltonika"},
 	"internal/atomicfile": {},
 	"internal/forward": {"format", "internal/atomicfile", "internal/backoff", "internal/engine", "internal/health",
-		"internal/metric"},
+		"internal/logging", "internal/metric"},
 	"internal/forward/httpsink": {"internal/forward", "internal/secret", "internal/terminal", "internal/tlsclient"},
 	"internal/forward/mqttsink": {"internal/forward", "internal/secret", "internal/terminal", "internal/tlsclient"},
 	"internal/secret":           {},

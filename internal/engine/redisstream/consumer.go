@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,10 +88,17 @@ func (c *consumer) look(ctx context.Context, n int) (payloads [][]byte, err erro
 	switch {
 	case readable:
 		return payloads, nil
-	case notOurs != nil:
+	case notOurs != nil && !c.inHand():
 		return nil, notOurs
+	case failure == nil:
+		return nil, nil
 	}
 	return nil, failure
+}
+
+// inHand reports whether something is to be committed: it is of shards whose turn is not lost.
+func (c *consumer) inHand() bool {
+	return slices.ContainsFunc(c.readers, func(r *groupReader) bool { return len(r.given) > 0 })
 }
 
 // Commit acknowledges what was given. Whoever's turn it is by now: it was delivered.

@@ -121,3 +121,22 @@ func TestConsumerOfDestroyedGroup(t *testing.T) {
 		return nil
 	})
 }
+
+// TestConsumerKeepsWhatIsInHand: a shard that cannot be read, and one whose turn is another's, are no reason to drop
+// what was given of the first, which is to be committed.
+func TestConsumerKeepsWhatIsInHand(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 3)
+	c := member(t, e).(*consumer)
+	wantNext(t, c, 0, 3)
+	other := newGroupReader(e.shards[0], "other", "this")
+	other.key = "held"
+	r.Do("SET", "held", "another")
+	c.readers = append(c.readers, other)
+	r.Do("ACL", "SETUSER", "default", "-xreadgroup")
+	got, err := c.Next(t.Context(), 3, 0)
+	if len(got) > 0 || err == nil || errors.Is(err, engine.ErrTurn) {
+		t.Errorf("%d records and %v, want that it cannot be read", len(got), err)
+	}
+}
