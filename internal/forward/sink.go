@@ -5,6 +5,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -29,6 +30,11 @@ type Sink interface {
 
 	// Close releases everything.
 	Close() error
+}
+
+// BatchName is the same for a batch that a sink gets again, and for no other one that comes before or after it.
+func BatchName(batch []Item) string {
+	return fmt.Sprint(len(batch), " ", batch[0].ID, " ", batch[len(batch)-1].ID)
 }
 
 // Refuse puts items aside for good, because the sink refuses them for that reason, and returns when that is durable.

@@ -79,7 +79,7 @@ func (s *Sink) Close() error {
 
 // Deliver implements forward.Sink.
 func (s *Sink) Deliver(ctx context.Context, batch []forward.Item) error {
-	if which := identity(batch); which != s.batch {
+	if which := forward.BatchName(batch); which != s.batch {
 		s.resume = resume{batch: which}
 	}
 	for s.done < len(batch) {
@@ -90,11 +90,6 @@ func (s *Sink) Deliver(ctx context.Context, batch []forward.Item) error {
 	}
 	s.resume = resume{}
 	return nil
-}
-
-// identity tells batches apart.
-func identity(batch []forward.Item) string {
-	return fmt.Sprint(len(batch), " ", batch[0].ID, " ", batch[len(batch)-1].ID)
 }
 
 // send delivers the part that begins behind what is done. One that the server refuses is sent in halves, the older one

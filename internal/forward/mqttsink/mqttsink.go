@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"time"
@@ -133,8 +132,7 @@ type progress struct {
 }
 
 func (p *progress) begin(batch []forward.Item) {
-	which := fmt.Sprint(len(batch), " ", batch[0].ID, " ", batch[len(batch)-1].ID)
-	if which != p.batch {
+	if which := forward.BatchName(batch); which != p.batch {
 		*p = progress{batch: which, ids: make(map[string]bool)}
 	}
 }
