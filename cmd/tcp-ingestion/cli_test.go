@@ -91,7 +91,7 @@ func TestPortInUse(t *testing.T) {
 
 func TestTail(t *testing.T) {
 	for _, open := range []func(testing.TB) store{
-		func(t testing.TB) store { return redisStore(t) }, embeddedStore, oneNATS,
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore, oneNATS, postgresStore,
 	} {
 		store := open(t)
 		t.Run(store.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -107,11 +106,32 @@ func (s store) listDeadLetters(t testing.TB, args ...string) []listed {
 
 func forEachStore(t *testing.T, test func(t *testing.T, s store)) {
 	for _, open := range []func(testing.TB) store{
-		func(t testing.TB) store { return redisStore(t) }, embeddedStore, oneNATS,
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore, oneNATS, postgresStore,
 	} {
 		s := open(t)
 		t.Run(s.name, func(t *testing.T) { test(t, s) })
 	}
+}
+
+// document is what matters here of a stored record.
+type document struct {
+	DeviceID   string  `json:"device_id"`
+	Timestamp  string  `json:"timestamp"`
+	Latitude   float64 `json:"latitude"`
+	Codec      string  `json:"codec"`
+	ReceivedAt string  `json:"received_at"`
+}
+
+func (s store) documents(t testing.TB) (all []document) {
+	t.Helper()
+	for _, p := range s.payloads(t) {
+		var d document
+		if err := json.Unmarshal([]byte(p), &d); err != nil {
+			t.Fatalf("payload %s: %v", p, err)
+		}
+		all = append(all, d)
+	}
+	return all
 }
 
 // wantOnce compares the time of receipt in the stored documents of the device's records first to last, each of
@@ -121,13 +141,13 @@ func (s store) wantOnce(t *testing.T, device string, first, last int, received s
 	for i := first; i <= last; i++ {
 		timestamp := buriedAt.Add(time.Duration(i) * time.Second).Format("2006-01-02T15:04:05.000Z")
 		found := 0
-		for _, p := range s.payloads(t) {
-			if !strings.HasPrefix(p, fmt.Sprintf(`{"device_id":"%s","timestamp":"%s",`, device, timestamp)) {
+		for _, d := range s.documents(t) {
+			if d.DeviceID != device || d.Timestamp != timestamp {
 				continue
 			}
 			found++
-			if !strings.Contains(p, `"received_at":"`+received) {
-				t.Errorf("record %d was not received at %s: %s", i, received, p)
+			if !strings.HasPrefix(d.ReceivedAt, received) {
+				t.Errorf("record %d was not received at %s: %+v", i, received, d)
 			}
 		}
 		if found != 1 {
@@ -275,14 +295,13 @@ func TestDeadLettersOfCodec7(t *testing.T) {
 			"3 records published") {
 			t.Errorf("replay:\n%s", text)
 		}
-		stored := s.payloads(t)
+		stored := s.documents(t)
 		if len(stored) != 3 || len(s.listDeadLetters(t)) != 0 {
 			t.Errorf("%d records, %d dead letters", len(stored), len(s.listDeadLetters(t)))
 		}
-		for _, p := range stored {
-			if !strings.Contains(p, `"latitude":54.5,`) ||
-				!strings.Contains(p, `"codec":"7","received_at":"2026-03-01T08:30:00.250Z"`) {
-				t.Errorf("stored %s", p)
+		for _, d := range stored {
+			if d.Latitude != 54.5 || d.Codec != "7" || d.ReceivedAt != "2026-03-01T08:30:00.250Z" {
+				t.Errorf("stored %+v", d)
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -64,10 +65,12 @@ func (s store) wantOrder(t testing.TB, acknowledged []string) {
 	t.Helper()
 	place, last, displaced := map[string]int{}, map[string]int{}, 0
 	for i, payload := range s.payloads(t) {
-		id := payload[strings.LastIndex(payload, `"id":"`)+6:]
-		id = id[:strings.IndexByte(id, '"')]
-		if _, known := place[id]; !known {
-			place[id] = i
+		var r struct{ ID string }
+		if err := json.Unmarshal([]byte(payload), &r); err != nil {
+			t.Fatalf("payload %s: %v", payload, err)
+		}
+		if _, known := place[r.ID]; !known {
+			place[r.ID] = i
 		}
 	}
 	for _, id := range acknowledged {
