@@ -42,14 +42,13 @@ var ofForward = map[string]string{"METRICS_PORT": "9096"}
 
 // forwarding is the running command.
 type forwarding struct {
-	config    *config.Config
-	logger    *slog.Logger
-	engine    engine.Engine
-	sink      forward.Sink
-	options   forward.Options
-	registry  *prometheus.Registry
-	forwarder *forward.Forwarder // nil while there is no store yet
-	ends      endings
+	config   *config.Config
+	logger   *slog.Logger
+	engine   engine.Engine
+	sink     forward.Sink
+	options  forward.Options
+	registry *prometheus.Registry
+	ends     endings
 }
 
 func runForward(ctx context.Context, cmd *cli.Command) error {

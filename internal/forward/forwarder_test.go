@@ -250,13 +250,13 @@ func (hanging) Close() error                                { return nil }
 func TestTurnLost(t *testing.T) {
 	turn := &engine.Error{Transient: true, Err: engine.ErrTurn}
 	s := &script{pages: [][]string{{"a1"}}, reads: []error{turn, nil, turn}}
-	f, err := s.forwards(t, s.options(), time.Minute)
-	if err != nil {
+	if _, err := s.forwards(t, s.options(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	s.want(t)
 	s = &script{pages: [][]string{{"a1"}, nil, {"a2"}}, commits: []error{turn}}
-	if f, err = s.forwards(t, s.options(), time.Minute); err != nil {
+	f, err := s.forwards(t, s.options(), time.Minute)
+	if err != nil {
 		t.Fatal(err)
 	}
 	s.want(t, "a1", "commit fails", "a2", "commit")
