@@ -51,8 +51,10 @@ func (e *Engine) newPool() (*pgxpool.Pool, error) {
 
 // settings are those of every connection. A server that does not wait for its disk is told to; one that waits for more
 // is left so. A statement that waits for somebody else's lock fails before its Store is given up. What unnest makes of
-// a batch stays in memory.
+// a batch stays in memory. A client that is gone without a word loses its locks within half a minute.
 const settings = `SELECT set_config('lock_timeout', '4s', false), set_config('work_mem', '32MB', false),
+	set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+	set_config('tcp_keepalives_count', '3', false),
 	set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = ANY ('%s'::text[])
 		THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
 

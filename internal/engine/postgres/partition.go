@@ -17,7 +17,8 @@ DECLARE
 	made int := 0;
 BEGIN
 	WHILE at <= last LOOP
-		name := 'records_' || to_char(to_timestamp(at / 1000) AT TIME ZONE 'UTC', 'YYYYMMDD');
+		name := 'records_' || to_char(to_timestamp(at / 1000) AT TIME ZONE 'UTC',
+			CASE WHEN width < 86400000 THEN 'YYYYMMDD"_"HH24' ELSE 'YYYYMMDD' END);
 		IF to_regclass(name) IS NULL AND NOT EXISTS (SELECT 1 FROM ingestion_bounds AS b
 			WHERE b.low < at + width AND b.high > at) THEN
 			LOCK TABLE records_other IN ACCESS EXCLUSIVE MODE;
@@ -45,14 +46,17 @@ const (
 	day = 24 * time.Hour
 
 	// partitionsAhead is for how long there are partitions before they are needed, and partitionsBehind for how long
-	// before the first start: devices bring what they have kept.
+	// before the first start, because devices bring what they have kept; neither for more than maxPartitions.
 	partitionsAhead  = 3 * day
 	partitionsBehind = 7 * day
+	maxPartitions    = 30
 )
 
 // partitionWidth is the time that one partition is for. They are some dozens for the whole retention.
 func partitionWidth(retention time.Duration) time.Duration {
 	switch {
+	case retention > 0 && retention <= 2*day:
+		return time.Hour
 	case retention == 0 || retention > 400*day:
 		return 30 * day
 	case retention > 60*day:
@@ -63,7 +67,9 @@ func partitionWidth(retention time.Duration) time.Duration {
 
 // makePartitions is the statement that makes those that are missing, from so long ago on.
 func (e *Engine) makePartitions(ago time.Duration) string {
+	width := partitionWidth(e.opt.Retention)
+	ago, ahead := min(ago, maxPartitions*width), min(partitionsAhead, maxPartitions*width)
 	return fmt.Sprintf(`SELECT ingestion_partitions(now - %d, now + %d, %d)
 	FROM (SELECT (extract(epoch FROM now()) * 1000)::bigint AS now) AS t;`,
-		ago.Milliseconds(), partitionsAhead.Milliseconds(), partitionWidth(e.opt.Retention).Milliseconds())
+		ago.Milliseconds(), ahead.Milliseconds(), width.Milliseconds())
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
 // Options are the settings of an Engine.
@@ -74,6 +75,7 @@ type Engine struct {
 	process  string        // names this engine in the keys of its dead letters and messages
 	log      *slog.Logger
 	patience time.Duration
+	uptime   func() (boot string, uptime time.Duration) // what the ages of rows are counted by
 
 	migrating sync.Mutex  // one connection at a time looks at the schema
 	full      atomic.Bool // the disk was full when something was last stored
@@ -92,6 +94,7 @@ var _ interface {
 	engine.DeviceReader
 	engine.RecordReplacer
 	engine.DeadLetterStore
+	engine.Consumable
 } = (*Engine)(nil)
 
 // New returns an engine that connects when it is used. It fails only on settings that can never work.
@@ -101,7 +104,7 @@ func New(opt Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opt: opt, secret: maphash.MakeSeed(), process: rand.Text()[:13], log: opt.Logger.With("engine", "postgres"),
-		patience: answerPatience, stop: func() {},
+		patience: answerPatience, uptime: retention.Uptime, stop: func() {},
 	}
 	connection, err := e.connection()
 	if err != nil {
@@ -112,6 +115,11 @@ func New(opt Options) (*Engine, error) {
 	}
 	for n := range opt.Lanes {
 		e.lanes = append(e.lanes, newLane(e, n, connection.Copy()))
+	}
+	if opt.Retention != Elsewhere {
+		var caring context.Context
+		caring, e.stop = context.WithCancel(context.Background())
+		e.running.Go(func() { e.takeCare(caring) })
 	}
 	return e, nil
 }

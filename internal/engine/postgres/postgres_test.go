@@ -45,7 +45,7 @@ func TestEngine(t *testing.T) {
 					},
 					Documents:  true,
 					Recogniser: true, Inspector: true, Tailer: true, DeadLetterStore: true, RecordReader: true,
-					DeviceReader: true,
+					DeviceReader: true, Consumable: true,
 				}
 			})
 		})

@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS messages (
 	codec text NOT NULL, type smallint NOT NULL, sent bigint, payload text NOT NULL,
 	item text COLLATE "C" UNIQUE, bytes bigint GENERATED ALWAYS AS (octet_length(payload) + 128) STORED);
 CREATE INDEX IF NOT EXISTS messages_by_device ON messages (device_id, ts);
-` + totals + bounds + partitions + views
+` + totals + clock + consumers + bounds + partitions + views
 
 // totals keep how many bytes the dead letters and the messages take, and how often some were removed, whoever adds and
 // removes them.

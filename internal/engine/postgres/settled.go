@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 )
@@ -36,6 +36,11 @@ const (
 	lastLook  = 50 * time.Millisecond
 )
 
+// asker is a connection, of the pool or not.
+type asker interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // numbering is a table that is read in the order of its seq.
 type numbering struct{ table, sequence string }
 
@@ -45,7 +50,7 @@ var (
 )
 
 // settled waits until it is known of every seq up to the newest one whether there is a row, and returns that one.
-func (n numbering) settled(ctx context.Context, c *pgxpool.Conn) (newest int64, err error) {
+func (n numbering) settled(ctx context.Context, c asker) (newest int64, err error) {
 	if err := c.QueryRow(ctx, fmt.Sprintf(newestSeq, n.sequence)).Scan(&newest); err != nil {
 		return 0, err
 	}
