@@ -66,8 +66,11 @@ func (d Durability) tooLittle() string {
 	return "{off}"
 }
 
-// greet makes a new connection ready: its settings, and the tables.
+// greet makes a new connection ready: its settings, and the tables. It does not wait for ever: a change of the tables
+// waits for a standby as all else does.
 func (e *Engine) greet(ctx context.Context, c *pgconn.PgConn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
 	if _, err := c.Exec(ctx, fmt.Sprintf(settings, e.opt.Durability.tooLittle())).ReadAll(); err != nil {
 		return err
 	}

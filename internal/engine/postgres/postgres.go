@@ -77,9 +77,8 @@ type Engine struct {
 	patience time.Duration
 	uptime   func() (boot string, uptime time.Duration) // what the ages of rows are counted by
 
-	migrating sync.Mutex  // one connection at a time looks at the schema
-	full      atomic.Bool // the disk was full when something was last stored
-	rooms     [engine.Kinds]room
+	full  atomic.Bool // the disk was full when something was last stored
+	rooms [engine.Kinds]room
 
 	stop    context.CancelFunc
 	running sync.WaitGroup

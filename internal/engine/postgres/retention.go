@@ -165,8 +165,7 @@ func (e *Engine) findExpired(ctx context.Context, c *pgx.Conn) (*markRow, error)
 	if err != nil {
 		return nil, err
 	}
-	step := min(e.opt.Retention/100, time.Hour)
-	if _, err := c.Exec(ctx, mark, now, records, messages, step.Milliseconds()); err != nil {
+	if _, err := c.Exec(ctx, mark, now, records, messages, e.opt.Retention.Milliseconds()/100); err != nil {
 		return nil, err
 	}
 	var m markRow

@@ -109,8 +109,6 @@ const numbersLost = 1_000_000_000
 
 // prepareSchema makes the tables, or brings them up to date. Whichever process comes first does it, under a lock.
 func (e *Engine) prepareSchema(ctx context.Context, c *pgconn.PgConn) error {
-	e.migrating.Lock()
-	defer e.migrating.Unlock()
 	row, err := ask(ctx, c, readState)
 	if current, wrong := isCurrent(row); err == nil && (current || wrong != nil) {
 		return wrong

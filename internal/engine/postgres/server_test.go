@@ -1,0 +1,155 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
+)
+
+const device = "356307042441013"
+
+// database is a new one for a test.
+type database struct {
+	*testkit.Postgres
+	name string
+}
+
+func newDatabase(t testing.TB, server *testkit.Postgres, name string) database {
+	t.Helper()
+	server.SQL("CREATE DATABASE " + name)
+	return database{server, name}
+}
+
+func (d database) url() string                  { return d.DatabaseURL(d.name) }
+func (d database) sql(statements string) string { return d.DatabaseSQL(d.name, statements) }
+
+// start opens an engine that is closed when the test ends.
+func (d database) start(t testing.TB, change ...func(*Options)) *Engine {
+	t.Helper()
+	return startAt(t, d.url(), change...)
+}
+
+func startAt(t testing.TB, url string, change ...func(*Options)) *Engine {
+	t.Helper()
+	opt := Options{URL: url, Durability: Commit, Lanes: 1, Logger: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&opt)
+	}
+	e, err := New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// store stores the batch in lane 0, and returns the items' results.
+func store(t testing.TB, e *Engine, b *engine.Batch) []engine.Result {
+	t.Helper()
+	if err := e.Store(context.Background(), 0, enginetest.Sized(b)); err != nil {
+		t.Fatalf("store: %v", err)
+	}
+	return b.Results
+}
+
+// TestRefusedItems: what one item holds refuses neither the others of the batch nor the device's own.
+func TestRefusedItems(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "refused")
+	e := d.start(t)
+	b := enginetest.NewBatch(device, 0, 20)
+	b.Records[3].Payload = []byte(`{"attributes":{"1":"\u0000"}}`)
+	b.Records[11].Payload = []byte("{\"x\":\"\xff\"}")
+	b.Records[19].Payload = []byte("no document")
+	b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0), enginetest.NewDeadLetter(device, 1)}
+	b.DeadLetters[0].Reason = "\xff"
+	b.Messages = []engine.Message{enginetest.NewMessage(device, 0)}
+	refused := map[int]bool{3: true, 11: true, 19: true, 20: true}
+	for range 2 { // the second time all others are duplicates, and the batch is the same one
+		for i, r := range store(t, e, b) {
+			if refused[i] != (r.Err != nil) || refused[i] && (engine.IsTransient(r.Err) || engine.IsAmbiguous(r.Err)) {
+				t.Errorf("item %d: %+v", i, r)
+			}
+		}
+	}
+	if got := d.sql("SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM dead_letters), " +
+		"(SELECT count(*) FROM messages)"); got != "17|1|1" {
+		t.Errorf("records, dead letters and messages: %s", got)
+	}
+}
+
+// TestInstancesInEachOthersWay stores the same records in two orders by several engines at once: the server ends some
+// of the transactions, and each record is there once.
+func TestInstancesInEachOthersWay(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off", "deadlock_timeout=10ms"), "races")
+	const engines, batches, size = 3, 30, 40
+	var running sync.WaitGroup
+	var fresh [engines]int
+	for n := range engines {
+		e := d.start(t)
+		running.Go(func() {
+			for i := range batches {
+				b := enginetest.NewBatch(device, i*size, size)
+				if n%2 == 1 {
+					for k := range size / 2 {
+						b.Records[k], b.Records[size-1-k] = b.Records[size-1-k], b.Records[k]
+					}
+				}
+				for {
+					err := e.Store(context.Background(), 0, enginetest.Sized(b))
+					if err == nil {
+						break
+					}
+					if !engine.IsTransient(err) {
+						t.Errorf("store: %v", err)
+						return
+					}
+				}
+				for _, r := range b.Results {
+					if !r.Duplicate {
+						fresh[n]++
+					}
+				}
+			}
+		})
+	}
+	running.Wait()
+	want := fmt.Sprint(batches * size)
+	if got := d.sql("SELECT count(*) FROM records"); got != want || fmt.Sprint(fresh[0]+fresh[1]+fresh[2]) != want {
+		t.Errorf("%s records, %v of which were reported as new, want %s", got, fresh, want)
+	}
+}
+
+// TestFirstInstances starts several at once in an empty database.
+func TestFirstInstances(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "first")
+	var running sync.WaitGroup
+	for n := range 5 {
+		e := d.start(t)
+		running.Go(func() {
+			if err := e.Store(context.Background(), 0, enginetest.NewBatch(device, n, 1)); err != nil {
+				t.Errorf("store: %v", err)
+			}
+		})
+	}
+	running.Wait()
+	if got := d.sql("SELECT count(*) FROM records"); got != "5" {
+		t.Errorf("%s records", got)
+	}
+}
+
+// TestNewerTables: a program leaves tables alone that a newer one has made.
+func TestNewerTables(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "newer")
+	store(t, d.start(t), enginetest.NewBatch(device, 0, 1))
+	d.sql("UPDATE ingestion_state SET version = 99")
+	err := d.start(t).Store(t.Context(), 0, enginetest.NewBatch(device, 1, 1))
+	if err == nil || engine.IsTransient(err) {
+		t.Errorf("stored with %v", err)
+	}
+}
