@@ -43,8 +43,8 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestConfirmedOnlyWithStandby stores through the loss of the primary: nothing confirmed is lost, the numbers go on above those that
-// the old primary gave, and while no standby confirms, nothing is confirmed and the probe says why.
+// TestConfirmedOnlyWithStandby stores through the loss of the primary: nothing confirmed is lost, the numbers go on
+// above those that the old primary gave, and while no standby confirms, nothing is confirmed and the probe says why.
 func TestConfirmedOnlyWithStandby(t *testing.T) {
 	pair := testkit.StartPostgresPair(t, "fsync=off")
 	e := startAt(t, pair.URL(), replica)

@@ -148,8 +148,8 @@ func (e *Engine) care(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
-// findExpired advances the clock, notes what is stored by now, and returns the mark up to which everything has been kept
-// for the retention; nil if there is none yet.
+// findExpired advances the clock, notes what is stored by now, and returns the mark up to which everything has been
+// kept for the retention; nil if there is none yet.
 func (e *Engine) findExpired(ctx context.Context, c *pgx.Conn) (*markRow, error) {
 	records, err := recordNumbers.settled(ctx, c)
 	if err != nil {
