@@ -14,8 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // receiver is a server that keeps what it accepts. Its methods may be used while it serves.
 type receiver struct {
@@ -31,7 +35,7 @@ type receiver struct {
 func newReceiver(t *testing.T) *receiver {
 	r := &receiver{}
 	r.Server = httptest.NewServer(r)
-	t.Cleanup(r.Close)
+	t.Cleanup(func() { r.Close() }) // the one that there is by then
 	return r
 }
 

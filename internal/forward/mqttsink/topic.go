@@ -9,8 +9,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/forward"
 )
 
-// maxTemplate leaves room below the 65,535 bytes of a topic for what is filled in.
-const maxTemplate = 1024
+// A topic has 65,535 bytes at the most: the template, and what is filled in at so many places as fit into it, each byte
+// of it as three.
+const (
+	maxTemplate = 1024
+	maxValue    = 128
+)
 
 // template is a topic with places for what a record says.
 type template []piece
@@ -80,7 +84,7 @@ func appendLevel(b *strings.Builder, value string) {
 	if value == "" {
 		value = unknown
 	}
-	for _, c := range []byte(value) {
+	for _, c := range []byte(value[:min(len(value), maxValue)]) {
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
 		if letter || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_' {
 			b.WriteByte(c)

@@ -33,6 +33,13 @@ func TestTopics(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.template, got, c.want)
 		}
 	}
+	longest, err := parseTemplate(strings.Repeat("{codec}", maxTemplate/len("{codec}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(longest.topic(&forward.Item{Codec: strings.Repeat("/", 100_000)})); n > 65_535 {
+		t.Errorf("a topic of %d bytes", n)
+	}
 	for _, wrong := range []string{
 		"", "a/+/b", "a/#", "$SYS/a", "a\x00b", "a\nb", "a\u0085b", "\xff", "{imei}", "{device_id", "{}", "{{codec}}",
 		strings.Repeat("a", maxTemplate+1),
