@@ -2,6 +2,7 @@ package paste
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"regexp"
@@ -14,6 +15,7 @@ type row struct {
 	offset int64
 	bytes  []byte
 	style  string
+	base   int  // of the offset; 0: 16
 	words  bool // of hexdump without -C: numbers of this machine's byte order, not bytes
 }
 
@@ -22,12 +24,14 @@ const (
 	styleXXD     = "xxd"
 	styleTCPDump = "tcpdump -X"
 	styleHexdump = "hexdump -C"
+	styleOD      = "od -t x1"
 )
 
 var (
 	colonRow  = regexp.MustCompile(`^\s*(0x)?([0-9a-fA-F]{4,16}):\s+(\S.*)$`)
 	spacesRow = regexp.MustCompile(`^\s*([0-9a-fA-F]{4,16})(\s{2,}|\t)([0-9a-fA-F]{2}(\s.*)?)$`)
 	barRow    = regexp.MustCompile(`^\s*([0-9a-fA-F]{4,16})\s+((?:[0-9a-fA-F]{2}\s+)+)[|>].*[|<]\s*$`)
+	odRow     = regexp.MustCompile(`^([0-7]{7}|[0-9a-fA-F]{6})((?: [0-9a-fA-F]{2})+)\s*(>.*<)?$`)
 	wordsRow  = regexp.MustCompile(`^([0-9a-fA-F]{7})((?:\s+[0-9a-fA-F]{4})+)\s*$`)
 	gap       = regexp.MustCompile(`\s{2,}|\t`)
 	wideGap   = regexp.MustCompile(`\s{3,}|\t`)
@@ -50,6 +54,12 @@ func parseRow(line string) (r row, ok bool) {
 		}
 		return r, r.set(m[2], body)
 	}
+	if m := odRow.FindStringSubmatch(line); m != nil {
+		if r.style = styleOD; len(m[1]) == 7 {
+			r.base = 8
+		}
+		return r, r.set(m[1], m[2])
+	}
 	if m := barRow.FindStringSubmatch(line); m != nil {
 		r.style = styleHexdump
 		return r, r.set(m[1], m[2])
@@ -71,7 +81,7 @@ func (r *row) set(offset, body string) bool {
 	digits := strings.Join(strings.Fields(body), "")
 	var err, wrong error
 	r.bytes, err = hex.DecodeString(digits)
-	r.offset, wrong = strconv.ParseInt(offset, 16, 64)
+	r.offset, wrong = strconv.ParseInt(offset, cmp.Or(r.base, 16), 64)
 	return err == nil && wrong == nil && len(r.bytes) > 0
 }
 
@@ -92,9 +102,9 @@ func (d *dump) endsAt(text string) bool {
 		d.star = true
 		return true
 	}
-	n, err := strconv.ParseInt(text, 16, 64)
+	n, err := strconv.ParseInt(text, cmp.Or(d.first.base, 16), 64)
 	d.fill(n)
-	return err == nil && len(text) >= 7 && len(text) <= 8 && (n == d.next() || n == d.next()-1 && d.first.words)
+	return err == nil && len(text) >= 6 && len(text) <= 8 && (n == d.next() || n == d.next()-1 && d.first.words)
 }
 
 // next is the offset of the row that follows.

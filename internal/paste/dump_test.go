@@ -54,6 +54,17 @@ func xxdOf(t testing.TB, digits, offset string) string {
 	return out.String()
 }
 
+// odOf is the output of od -t x1.
+func odOf(t testing.TB, digits, offset string) string {
+	b := bytesOf(t, digits)
+	var out strings.Builder
+	for at := 0; at < len(b); at += 16 {
+		fmt.Fprintf(&out, offset+"%s\n", at, apart(hex.EncodeToString(b[at:min(at+16, len(b))]), " ", ""))
+	}
+	fmt.Fprintf(&out, offset+"\n", len(b))
+	return out.String()
+}
+
 // TestOffsetsAreNoData: also where the text beside the bytes looks like hex, and where a dump is one line or several.
 func TestOffsetsAreNoData(t *testing.T) {
 	zeros := strings.Repeat("30", 40) // whose text is 0000000000000000

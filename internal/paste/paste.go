@@ -4,6 +4,7 @@
 package paste
 
 import (
+	"encoding/hex"
 	"regexp"
 	"strings"
 
@@ -34,6 +35,7 @@ type Reader struct {
 	literal strings.Builder // the lines of one that is not closed
 	open    int             // its brackets
 	wrapped strings.Builder // lines of base64
+	isHex   bool            // they are lines of hex
 	begun   int             // the first line of any of them
 }
 
@@ -44,10 +46,10 @@ func (r *Reader) Add(line string) (found []Piece) {
 	switch {
 	case r.open > 0:
 		return r.goOn(text)
-	case isWrapped(text) && (r.wrapped.Len() == 0 || r.wrapped.Len() < MaxInput):
+	case isWrapped(text) && (r.wrapped.Len() == 0 || r.wrapped.Len() < MaxInput && isHex(text) == r.isHex):
 		found = append(r.endDump(), r.endSniffed()...)
 		if r.wrapped.Len() == 0 {
-			r.begun = r.line
+			r.begun, r.isHex = r.line, isHex(text)
 		}
 		r.wrapped.WriteString(text)
 		return found
@@ -81,16 +83,28 @@ func (r *Reader) Add(line string) (found []Piece) {
 // wrappedLine is a whole line of base64 as programs wrap it. One of hex digits alone is hex.
 var wrappedLine = regexp.MustCompile(`^([A-Za-z0-9+/]{76}|[A-Za-z0-9+/]{64})$`)
 
+// wrappedHex is a whole line of hex as xxd -p wraps it.
+var wrappedHex = regexp.MustCompile(`^[0-9a-fA-F]{60}$`)
+
+// isWrapped reports whether a line is to be joined with the next one. A packet that is whole is not.
 func isWrapped(text string) bool {
-	return wrappedLine.MatchString(text) && !onlyDigits.MatchString(text)
+	if wrappedHex.MatchString(text) {
+		b, err := hex.DecodeString(text)
+		return err == nil && sense(b, explain.Auto) < allGood
+	}
+	return wrappedLine.MatchString(text) && !isHex(text)
 }
+
+func isHex(text string) bool { return onlyDigits.MatchString(text) }
 
 // endWrapped joins the last line of base64, which is a shorter one, to those before it.
 func (r *Reader) endWrapped(text string) []Piece {
 	before := r.wrapped.String()
 	r.wrapped.Reset()
-	if len(text) <= 76 && lastLine.MatchString(text) && !onlyDigits.MatchString(text) {
-		return []Piece{r.piece(before+text, r.begun)}
+	if len(text) <= 76 && lastLine.MatchString(text) && (r.isHex || !isHex(text)) {
+		if p := r.piece(before+text, r.begun); !r.isHex || sense(p.Bytes, p.Transport) == allGood {
+			return []Piece{p}
+		}
 	}
 	p := r.piece(before, r.begun)
 	r.line-- // it is counted again
@@ -149,7 +163,8 @@ const maxLiteralLines = 1000
 
 // literalStart is how a literal begins that may go on in the next line.
 var literalStart = regexp.MustCompile(`^(\w+\s*:?=\s*)?` +
-	`(\[\]byte\s*[({]|bytes(array)?(\.fromhex)?\s*\(|<Buffer|\(\s*b['"]|\[|\{|new byte|Buffer\.from\()`)
+	`((?:(?:const|static|unsigned|char|uint8_t|byte) )+\w*\s*\[\d*\]\s*=\s*\{|` +
+	`\[\]byte\s*[({]|bytes(array)?(\.fromhex)?\s*\(|<Buffer|\(\s*b['"]|\[|\{|new byte|Buffer\.from\()`)
 
 // depth is how many brackets a line leaves open.
 func depth(text string) (open int) {

@@ -105,6 +105,11 @@ func pasted(t testing.TB) map[string][2]string {
 			frame + ` error=x`, "first of a line"},
 		"a dead letter of ours": {`{"ts":"2026-11-22T11:00:00.000Z","device_id":"356307042441013","reason":"malformed",` +
 			`"codec":"8","frame":"` + frame + `","transport":"tcp"}`, `"frame" of a JSON object`},
+		"xxd -p": {frame[:60] + "\n" + frame[60:], ""},
+		"xxd -i": {"unsigned char packet_bin[] = {\n  " + numbered(t, frame[:24], "0x%02x", ", ") + ",\n  " +
+			numbered(t, frame[24:], "0x%02x", ", ") + "\n};", "numbers"},
+		"od -t x1":           {odOf(t, frame, "%07o"), "od -t x1"},
+		"od -A x -t x1":      {odOf(t, frame, "%06x"), "od -t x1"},
 		"CSV":                {`2026-11-22T11:00:00Z,356307042441013,17,"` + frame + `",20261122110000`, "field 4"},
 		"CSV with base64":    {"1;356307042441013;" + frame + ";AAAA", "field 3"},
 		"a table":            {"| 1 | 356307042441013 | 0x" + frame + " |", "field 4"},
@@ -230,6 +235,15 @@ func TestWrappedBase64(t *testing.T) {
 	whole := base64.StdEncoding.EncodeToString(bytesOf(t, frame+strings.Repeat("00", 7))) // just a line
 	if found := read(whole + "\n" + login + "\n"); len(found) != 2 || hex.EncodeToString(found[1].Bytes) != login ||
 		!strings.HasPrefix(hex.EncodeToString(found[0].Bytes), frame) || found[1].Line != 2 {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestHexThatIsNotWrapped: a line of 60 digits whose packet is not good leaves the next one alone.
+func TestHexThatIsNotWrapped(t *testing.T) {
+	found := read(frame[:60] + "\n" + login + "\n")
+	if len(found) != 2 || hex.EncodeToString(found[0].Bytes) != frame[:60] ||
+		hex.EncodeToString(found[1].Bytes) != login || found[1].Line != 2 {
 		t.Errorf("%+v", found)
 	}
 }
