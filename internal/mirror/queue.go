@@ -1,0 +1,208 @@
+package mirror
+
+import (
+	"bytes"
+	"sync"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
+)
+
+// Queue is what waits of a device, in the order in which it came. A nil Queue takes nothing and costs nothing.
+type Queue struct {
+	mirror *Mirror
+	device string
+	noRoom bool          // there are too many devices: it drops all
+	wake   chan struct{} // its bearer has something to do
+
+	mu       sync.Mutex
+	sessions int
+	coming   int    // frames on their way through the inbox
+	bytes    int    // of those and of items, and of the one that the bearer has
+	items    []item // the oldest first
+	refused  bool   // the old platform does not take the device's login
+	evicted  bool   // for another device
+}
+
+// Offer leaves a copy of a frame with a right CRC, and does not wait. The receipt is nil if nobody has to wait for the
+// old platform.
+func (q *Queue) Offer(frame teltonika.Frame) *Receipt {
+	if q == nil {
+		return nil
+	}
+	o := &offer{queue: q}
+	if q.mirror.Both && !frame.Codec().IsMessage() {
+		o.receipt = &Receipt{mirror: q.mirror, answer: make(chan error, 1)}
+	}
+	reason := q.admit(len(frame))
+	if reason == "" {
+		o.frame = bytes.Clone(frame)
+		if q.mirror.inbox.put(o) {
+			return o.receipt
+		}
+		q.lose(len(frame))
+		reason = "disk_slow"
+	}
+	o.receipt.settle(errNotAcknowledged)
+	q.mirror.dropped(reason, 1, nil)
+	return o.receipt
+}
+
+// admit makes room for a frame, or says why there is none.
+func (q *Queue) admit(size int) (reason string) {
+	if q.noRoom {
+		return "devices"
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.evicted:
+		return "devices"
+	case q.refused && q.bytes+size > maxRefused:
+		return "refused"
+	case int64(q.bytes+size) > q.mirror.BufferBytes/deviceParts:
+		return "device_full"
+	}
+	q.coming++
+	q.bytes += size
+	return ""
+}
+
+// lose is called when a frame that was admitted does not get into the buffer.
+func (q *Queue) lose(size int) {
+	q.mu.Lock()
+	q.coming--
+	q.bytes -= size
+	q.mu.Unlock()
+	q.nudge()
+}
+
+// push adds a frame that is in the buffer.
+func (q *Queue) push(i item) {
+	q.mu.Lock()
+	q.coming--
+	q.shed()
+	q.items = append(q.items, i)
+	evicted := q.evicted
+	q.mu.Unlock()
+	if evicted {
+		q.dropAll("devices")
+	}
+	q.nudge()
+}
+
+// shed removes the oldest that nobody wants any more, so that a queue is no longer than what waits. The lock is held.
+func (q *Queue) shed() {
+	for len(q.items) > 0 && q.items[0].stale() {
+		q.doneWith(&q.items[0])
+		q.items = q.items[1:]
+	}
+}
+
+// doneWith is called once for each frame that is taken out. The lock is held. It reports false if the buffer has
+// dropped the frame.
+func (q *Queue) doneWith(i *item) bool {
+	q.bytes -= int(i.size)
+	if !i.finish() {
+		return false
+	}
+	q.mirror.metrics.waiting.Add(-1)
+	return true
+}
+
+// next takes out the oldest frame.
+func (q *Queue) next() (i item, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shed()
+	if len(q.items) == 0 {
+		q.items = nil
+		return item{}, false
+	}
+	i, q.items = q.items[0], q.items[1:]
+	return i, true
+}
+
+// finish is called when the bearer is done with a frame. It reports false if the buffer has dropped it.
+func (q *Queue) finish(i *item) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.doneWith(i)
+}
+
+// dropAll drops all that waits.
+func (q *Queue) dropAll(reason string) {
+	frames := 0
+	q.mu.Lock()
+	for i := range q.items {
+		q.items[i].receipt.settle(errNotAcknowledged)
+		if q.doneWith(&q.items[i]) {
+			frames++
+		}
+	}
+	q.items = nil
+	q.mu.Unlock()
+	q.mirror.dropped(reason, frames, nil)
+}
+
+func (q *Queue) hold() {
+	q.mu.Lock()
+	q.sessions++
+	q.mu.Unlock()
+	q.nudge()
+}
+
+// Release says that the session has left. What waits is still brought to the old platform.
+func (q *Queue) Release() {
+	if q == nil || q.noRoom {
+		return
+	}
+	q.mu.Lock()
+	q.sessions--
+	q.mu.Unlock()
+	q.nudge()
+}
+
+// nudge has the bearer look.
+func (q *Queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// inSession reports whether the device is connected.
+func (q *Queue) inSession() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.sessions > 0
+}
+
+// idle reports whether the queue is needed no more.
+func (q *Queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.sessions == 0 && q.coming == 0 && len(q.items) == 0
+}
+
+// evict has a queue whose device has left drop all; it reports false if the device is connected.
+func (q *Queue) evict() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sessions == 0 {
+		q.evicted = true
+	}
+	return q.evicted
+}
+
+func (q *Queue) isEvicted() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.evicted
+}
+
+// setRefused takes down whether the old platform takes the device's login.
+func (q *Queue) setRefused(refused bool) {
+	q.mu.Lock()
+	q.refused = refused
+	q.mu.Unlock()
+}
