@@ -107,6 +107,8 @@ type Config struct {
 	PostgresDurability string        // commit or replica
 	PostgresRetention  time.Duration // 0 = for ever
 
+	Mirror Mirror
+
 	DeadLetterMaxBytes int64 // of all dead letters that are kept; 0 = no bound
 	MessageMaxBytes    int64 // of all messages that are kept; 0 = no bound
 

@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 			HTTP: ForwardHTTP{Gzip: true, Timeout: 30 * time.Second},
 			MQTT: ForwardMQTT{Version: "5", Topic: "teltonika/{device_id}", InFlight: 100, Timeout: 30 * time.Second},
 		},
+		Mirror:             Mirror{ACK: "ours", AckTimeout: 10 * time.Second, BufferBytes: 256 << 20},
 		DeadLetterMaxBytes: 1 << 30, MessageMaxBytes: 4 << 30, UnlistedAddressByteRate: 4 << 20,
 		PublishQueueCapacity: 10000, PublishTimeout: 20 * time.Second, MetricsPort: 9090,
 		JetStreamShards: 8, JetStreamDurability: "quorum", PostgresDurability: "commit", PostgresRetention: 720 * time.Hour,
@@ -72,6 +73,7 @@ func TestEveryWrongSettingIsNamed(t *testing.T) {
 		"DEVICE_ALLOW_LIST_REFRESH": "10ms", "STRICT_DEVICE_AUTH": "maybe",
 		"HANDSHAKE_TIMEOUT": "0s", "IDLE_TIMEOUT": "-1s", "WRITE_TIMEOUT": "1", "MAX_CONNECTIONS": "0",
 		"MAX_FRAME_BYTES": "100", "DRAIN_TIMEOUT_MS": "10s", "SHUTDOWN_TIMEOUT_MS": "0", "RECORD_RAW": "2",
+		"MIRROR": "traccar", "MIRROR_ACK": "theirs", "MIRROR_ACK_TIMEOUT": "30s", "MIRROR_BUFFER_BYTES": "1",
 	}
 	_, err := Load(from(wrong))
 	var invalid *Error

@@ -14,6 +14,7 @@ var groups = []struct {
 	{"Postgres", []string{"POSTGRES_"}},
 	{"Embedded engine", []string{"DATA_DIR", "EMBEDDED_"}},
 	{"Forwarding", []string{"FORWARD_"}},
+	{"Mirror", []string{"MIRROR"}},
 	{"Records", []string{"ENGINE", "PUBLISH_", "DEAD_LETTER_", "MESSAGE_", "RECORD_"}},
 	{"Commands and the API", []string{"ADMIN_", "COMMAND_"}},
 	{"Meaning of elements", []string{"SIGNALS", "DICTIONARY_", "DEVICE_MODELS", "LEARN_"}},

@@ -37,11 +37,16 @@ const (
 
 const saslOAuth = "OAUTHBEARER"
 
+func isHostPort(v string) bool {
+	host, port, err := net.SplitHostPort(v)
+	n, portErr := strconv.Atoi(port)
+	return err == nil && host != "" && portErr == nil && 1 <= n && n <= 65535
+}
+
 func parseBrokers(dst *string, v string) error {
 	entries := list(v)
 	for _, entry := range entries {
-		host, port, err := net.SplitHostPort(entry)
-		if n, portErr := strconv.Atoi(port); err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {
+		if !isHostPort(entry) {
 			return errors.New("use host:port,host:port, such as kafka-1:9092,kafka-2:9092")
 		}
 	}

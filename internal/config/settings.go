@@ -291,6 +291,20 @@ var serviceSettings = []Setting{
 		set:  func(c *Config, v string) error { return parseBool(&c.Signals, v) }},
 	{Name: "RECORD_RAW", Default: "false", Bool: true, Help: "add each record's raw bytes to its payload",
 		set: func(c *Config, v string) error { return parseBool(&c.RecordRaw, v) }},
+	{Name: "MIRROR", Help: "host:port of an old platform that gets what devices send by TCP or TLS, too (default none)",
+		set: func(c *Config, v string) error { return parseHostPort(&c.Mirror.Address, v) }},
+	{Name: "MIRROR_ACK", Default: "ours",
+		Help: "ours: the old platform's answers are only compared; both: a frame is acknowledged when both have",
+		set:  func(c *Config, v string) error { c.Mirror.ACK = v; return oneOf(v, MirrorOurs, MirrorBoth) }},
+	{Name: "MIRROR_ACK_TIMEOUT", Default: "10s",
+		Help: "how long a stored frame waits for the old platform with MIRROR_ACK=both; then it is not acknowledged",
+		set: func(c *Config, v string) error {
+			return parseDuration(&c.Mirror.AckTimeout, v, time.Second, 25*time.Second)
+		}},
+	{Name: "MIRROR_BUFFER_BYTES", Default: "268435456",
+		Help: "bytes of frames that may wait for the old platform in DATA_DIR; the oldest are dropped for newer ones, and " +
+			"counted",
+		set: func(c *Config, v string) error { return parseInt(&c.Mirror.BufferBytes, v, 4<<20, 32<<30) }},
 	{Name: "DICTIONARY_OVERRIDES",
 		Help: "file of own definitions of elements, over the dictionary's; read again at SIGHUP and when it changes " +
 			"(default none)",
