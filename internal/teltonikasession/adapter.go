@@ -17,6 +17,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/mirror"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
@@ -28,13 +29,14 @@ type Authority interface {
 }
 
 // Options are the sessions' settings. All fields are needed, but Signals, RecordRaw, Listed, StrictAuth, Commands,
-// Devices, Strangers, Tap and the rates of those that are not listed.
+// Devices, Strangers, Tap, Mirror and the rates of those that are not listed.
 type Options struct {
 	Publisher            *publish.Publisher
 	Authority            Authority
 	Commands             Commands
 	Devices              *devices.Memory // nil: nothing is known of devices
 	Tap                  *tap.Hub        // nil: nobody looks at packets
+	Mirror               *mirror.Mirror  // nil: no other platform gets what devices send
 	Strangers            *stranger.Ring  // nil: nothing is known of those who do not log in
 	Listed               bool            // the authority has a list: only those on it are devices without doubt
 	StrictAuth           bool            // refuse unknown devices instead of only labelling them
@@ -118,12 +120,22 @@ func (s *session) leave(reason ingest.CloseReason) {
 	}
 	s.device = nil
 	d.hangUp()
+	d.mirror.Release()
 	d.known.Left(d.visit, time.Now(), string(reason), reason == ingest.ReasonTakenOver)
 	d.known.Release()
 	s.Commands.Disconnected(d.imei, d)
 	s.Logger.Info("device disconnected", "imei", d.imei, "remote", s.conn.RemoteAddr().String(), "reason", string(reason),
 		"duration", time.Since(d.loggedIn).Round(time.Millisecond),
 		"frames", d.frames, "records", d.records)
+}
+
+// mirrorOf is the device at the other platform; nil if it is not to see it. Where there is a list, it does not see who
+// is not on it.
+func (a *Adapter) mirrorOf(imei string, known bool) *mirror.Queue {
+	if a.Listed && !known {
+		return nil
+	}
+	return a.Mirror.Hold(imei)
 }
 
 // session is what a connection costs beside its goroutine and socket, so it has no buffer but the one that

@@ -180,6 +180,7 @@ func (s *session) storeDeadLetter(w *frameContext, d *disposition) ingest.CloseR
 		}
 		return ""
 	}
+	w.mirrored = nil // the old platform need not understand what this one does not
 	records := w.items
 	outcome, err := s.store(w)
 	if !s.settle(&w.source, outcome, err) || !d.answer {

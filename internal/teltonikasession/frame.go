@@ -115,6 +115,7 @@ func (s *session) carry(w *frameContext) error {
 	if err := w.frame.Verify(); err != nil {
 		return err
 	}
+	w.mirrored = s.device.mirror.Offer(w.frame)
 	if err := s.decode(w); err != nil {
 		return err
 	}
@@ -202,8 +203,12 @@ func (s *session) readRest(w *frameContext, size int) error {
 	return nil
 }
 
-// ack answers the frame with the number of its records.
+// ack answers the frame with the number of its records, unless another platform has to acknowledge it too and has not:
+// then the device sends it again.
 func (s *session) ack(w *frameContext, records int) error {
+	if !w.mirrored.Confirmed(s.conn.Draining()) {
+		return nil
+	}
 	binary.BigEndian.PutUint32(s.head[:], uint32(records))
 	if err := s.answer(s.head[:4]); err != nil {
 		return &writeError{err}

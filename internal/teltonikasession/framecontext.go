@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/mirror"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/pipeline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -15,6 +16,8 @@ type frameContext struct {
 	packet pipeline.Packet
 	frame  teltonika.Frame // with the session's buffer; a datagram has none
 	claim  *claim          // the frame's part of the budget; nil if it is not large
+
+	mirrored *mirror.Receipt // nil if no other platform has to acknowledge it
 
 	acknowledged int  // records; -1 if the frame is not acknowledged
 	detached     bool // its connection has ended while a part of it was on its way
@@ -42,7 +45,7 @@ func (a *Adapter) putBack(w *frameContext) {
 	if w.claim != nil {
 		w.claim.end()
 	}
-	w.source, w.claim = source{}, nil
+	w.source, w.claim, w.mirrored = source{}, nil, nil
 	w.packet.Hold(w.Origin, nil, nil, 0)
 	if cap(w.frame) > keepFrame {
 		w.frame = nil
