@@ -129,6 +129,9 @@ var rules = []rule{
 	{"IngestionMessagesLost", warning, 0, func(h *history) bool {
 		return h.increase(15*time.Minute, "teltonika_messages_refused_total") > 0
 	}},
+	{"IngestionMirrorDrops", warning, 0, func(h *history) bool {
+		return h.increase(15*time.Minute, "teltonika_mirror_dropped_total") > 0
+	}},
 	{"IngestionRecordsLost", warning, 0, func(h *history) bool {
 		return h.increase(15*time.Minute, "teltonika_publish_losses_total", isNot("kind", "dead_letter")) > 0
 	}},

@@ -42,6 +42,7 @@ var wanted = func() map[string]bool {
 		"teltonika_command_store_errors_total", "teltonika_command_redis_failures_total",
 		"teltonika_publish_overflow_total", "teltonika_publish_losses_total",
 		"teltonika_messages_dead_lettered_total", "teltonika_messages_refused_total",
+		"teltonika_mirror_dropped_total",
 		"telemetry_shards_unavailable", "telemetry_expired_unread_records", "telemetry_engine_lost_data_total",
 		"telemetry_engine_memory_bytes", "telemetry_engine_memory_limit_bytes", "telemetry_engine_out_of_memory",
 		"telemetry_dead_letter_limit_bytes", "telemetry_message_bytes", "telemetry_message_limit_bytes",
