@@ -15,9 +15,10 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/sqlitefile"
 )
 
-// keepsFiles reports whether the service keeps anything in DATA_DIR: records, or commands and devices.
+// keepsFiles reports whether the service keeps anything in DATA_DIR: records, commands and devices, or what waits for
+// the mirror.
 func keepsFiles(c *config.Config) bool {
-	return c.Engine == config.EngineEmbedded || c.ControlRedisURL == ""
+	return c.Engine == config.EngineEmbedded || c.ControlRedisURL == "" || isMirrored(c)
 }
 
 // buildExitCode is the code of a service that cannot be built. One that is kept away by another may be tried again.

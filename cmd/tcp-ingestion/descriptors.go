@@ -16,6 +16,8 @@ const (
 	minHTTP         = 4  // connections of a HTTP listener
 	maxOpsHTTP      = 64
 	manyDescriptors = 10_000_000
+
+	mirrorDescriptors = 18 // the files of its buffer
 )
 
 // descriptorLimit is how many the process may have.
@@ -33,20 +35,35 @@ func maxConnections(c *config.Config) int {
 		return c.MaxConnections
 	}
 	n := descriptorLimit()
-	return max(1, n-max(n/10, minReserve))
+	n -= max(n/10, minReserve)
+	if isMirrored(c) {
+		n = (n - mirrorDescriptors) / 2
+	}
+	return max(1, n)
 }
+
+// deviceDescriptors is how many the devices' connections take, those to the mirror included.
+func deviceDescriptors(c *config.Config) int {
+	n := maxConnections(c)
+	if isMirrored(c) {
+		n = 2*n + mirrorDescriptors
+	}
+	return n
+}
+
+func isMirrored(c *config.Config) bool { return c.Mirror.Address != "" }
 
 // httpConnections is how many connections a HTTP listener may have, up to most: a quarter of what devices and the
 // process itself leave.
 func httpConnections(c *config.Config, most int) int {
 	devices := maxConnections(c)
-	spare := descriptorLimit() - devices - ingest.OverflowReserve(devices) - ownDescriptors
+	spare := descriptorLimit() - deviceDescriptors(c) - ingest.OverflowReserve(devices) - ownDescriptors
 	return min(most, max(minHTTP, spare/4))
 }
 
 // warnOfDescriptors says so if MAX_CONNECTIONS leaves too few.
 func warnOfDescriptors(c *config.Config, logger *slog.Logger) {
-	if n := descriptorLimit(); n-maxConnections(c) < minReserve {
+	if n := descriptorLimit(); n-deviceDescriptors(c) < minReserve {
 		logger.Warn("few file descriptors are left beside devices, raise their limit or allow fewer connections",
 			"limit", n, "max_connections", maxConnections(c))
 	}

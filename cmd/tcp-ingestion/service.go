@@ -19,6 +19,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/mirror"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
@@ -46,6 +47,7 @@ type service struct {
 	balancers *transport.Balancers
 	tls       *tlsserver.Server // nil without TLS
 	tap       *tap.Hub
+	mirror    *mirror.Mirror // nil without one
 	sessions  *teltonikasession.Adapter
 	server    *ingest.Server
 	packets   *ingest.PacketServer // nil without UDP
@@ -126,9 +128,11 @@ func (s *service) build() (err error) {
 	}
 	s.ends.add(s.endWatching)
 	s.ends.add(s.endCommands)
+	s.mirror = s.newMirror(registry)
 	s.sessions = teltonikasession.New(teltonikasession.Options{
 		Publisher: s.publisher, Authority: s.authority(), Commands: s.commands.dispatcher, Devices: s.memory.Memory,
-		Strangers: s.strangers.Ring, Tap: s.tap, Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth,
+		Strangers: s.strangers.Ring, Tap: s.tap, Mirror: s.mirror,
+		Listed: s.allowList != nil, StrictAuth: c.StrictDeviceAuth,
 		Signals:      c.Signals,
 		RecordRaw:    c.RecordRaw,
 		UnlistedRate: c.UnlistedRecordRate, UnlistedAddressRate: c.UnlistedAddressRecordRate,
@@ -199,6 +203,9 @@ func (s *service) start(ctx context.Context) (err error) {
 	s.commands.start()
 	s.onReload("COMMAND_POLICY", s.reloadPolicy)
 	s.startTLS(watch)
+	if err := s.mirror.Start(); err != nil {
+		return fmt.Errorf("DATA_DIR: %w", err)
+	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("stopped before the first device: %w", err)
 	}
@@ -270,6 +277,9 @@ func (s *service) warnings() []string {
 	}
 	for _, err := range s.monitor.Unavailable() {
 		warnings = append(warnings, "engine: "+err.Error())
+	}
+	if err := s.mirror.Err(); err != nil {
+		warnings = append(warnings, "mirror: "+err.Error())
 	}
 	return warnings
 }
