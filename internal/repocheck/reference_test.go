@@ -23,7 +23,7 @@ func code(s string) string {
 // pagesOf explain the settings that begin so, which the on-call's list leaves to them.
 var pagesOf = map[string]string{
 	"KAFKA": "docs/engines/kafka.md", "NATS": "docs/engines/jetstream.md", "JETSTREAM": "docs/engines/jetstream.md",
-	"TLS": "docs/tls.md", "FORWARD": "docs/forward.md", "POSTGRES": "docs/engines/postgres.md",
+	"TLS": "docs/tls.md", "MIRROR": "docs/mirror.md", "FORWARD": "docs/forward.md", "POSTGRES": "docs/engines/postgres.md",
 }
 
 // TestDocsSettings: the pages say of the settings what --help says.
