@@ -20,7 +20,7 @@ func lastRecordsOfOne(t *testing.T, h Harness) {
 	var want []string
 	for _, r := range h.Records(t) {
 		if r.DeviceID == deviceA {
-			want = append(want, r.Payload)
+			want = append(want, h.normal(r.Payload))
 		}
 	}
 	slices.Reverse(want)
@@ -31,7 +31,7 @@ func lastRecordsOfOne(t *testing.T, h Harness) {
 			t.Errorf("%d of %s: whole %v, %v", n, device, whole, err)
 		}
 		for _, p := range newest {
-			payloads = append(payloads, string(p))
+			payloads = append(payloads, h.normal(string(p)))
 		}
 		return payloads
 	}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // TestEngine runs the suite of all engines on a real server, each case in a database of its own.
 func TestEngine(t *testing.T) {
-	for _, lanes := range []int{1, 4} {
+	for _, lanes := range []int{1, 2} {
 		t.Run(fmt.Sprintf("lanes=%d", lanes), func(t *testing.T) {
 			server := testkit.StartPostgres(t, "fsync=off")
 			databases := 0

@@ -33,7 +33,13 @@ type row struct {
 
 func scanRow(r pgx.CollectableRow) (one row, err error) {
 	err = r.Scan(&one.seq, &one.payload)
+	one.payload = arrange(one.payload)
 	return one, err
+}
+
+func scanPayload(r pgx.CollectableRow) (payload []byte, err error) {
+	err = r.Scan(&payload)
+	return arrange(payload), err
 }
 
 // with gives fn a connection, and makes its error an *engine.Error, unless it is ctx's.
@@ -97,7 +103,7 @@ func (e *Engine) LastRecords(ctx context.Context, deviceID string, n int) (newes
 	err = e.with(ctx, func(c *pgxpool.Conn) error {
 		found, err := c.Query(ctx, selectLast, deviceID, n)
 		if err == nil {
-			newest, err = pgx.CollectRows(found, pgx.RowTo[[]byte])
+			newest, err = pgx.CollectRows(found, scanPayload)
 		}
 		return err
 	})

@@ -37,7 +37,7 @@ func TestReadersWaitForOpenTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range []bool{false, true, false} {
-		if got := <-shown; (got == `{"late": true}`) != want {
+		if got := <-shown; (got == `{"late":true}`) != want {
 			t.Errorf("record %d is %s", i, got)
 		}
 	}
