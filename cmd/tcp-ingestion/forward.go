@@ -45,6 +45,7 @@ type forwarding struct {
 	config   *config.Config
 	logger   *slog.Logger
 	engine   engine.Engine
+	source   engine.Consumable // the engine
 	sink     forward.Sink
 	options  forward.Options
 	registry *prometheus.Registry
@@ -99,6 +100,9 @@ func (f *forwarding) build(cmd *cli.Command) (err error) {
 	if err := allInvalid(engineErr, sinkErr, formatErr); err != nil {
 		return err
 	}
+	if f.source, err = able[engine.Consumable](f.engine, c, "be forwarded"); err != nil {
+		return err
+	}
 	f.options = forward.Options{
 		Sink: f.sink, Refuse: refused.Put, Format: made,
 		Filter: forward.Filter{
@@ -119,12 +123,8 @@ func split(list string) []string {
 }
 
 // run forwards until a signal.
-func (f *forwarding) run(ctx context.Context) error {
-	consumable, err := able[engine.Consumable](f.engine, f.config, "be forwarded")
-	if err != nil {
-		return err
-	}
-	f.options.Consumer, err = consumable.Consumer(ctx, f.config.Forward.Group)
+func (f *forwarding) run(ctx context.Context) (err error) {
+	f.options.Consumer, err = f.source.Consumer(ctx, f.config.Forward.Group)
 	if err != nil {
 		return err
 	}

@@ -160,6 +160,16 @@ func TestForwardStandsBy(t *testing.T) {
 	}
 }
 
+// TestForwardOfEngineThatCannot says so at once.
+func TestForwardOfEngineThatCannot(t *testing.T) {
+	t.Parallel()
+	settings := map[string]string{"ENGINE": "jetstream", "NATS_URL": "nats://127.0.0.1:1", "FORWARD_TO": "-"}
+	code, _, errOut := execute(t, settings, "", "forward")
+	if code != exitSettings || !strings.Contains(errOut, "ENGINE=jetstream cannot be forwarded") {
+		t.Errorf("exit code %d: %s", code, errOut)
+	}
+}
+
 // TestForwardRefusesWrongSettings names all of them at once.
 func TestForwardRefusesWrongSettings(t *testing.T) {
 	t.Parallel()
