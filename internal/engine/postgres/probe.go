@@ -40,23 +40,20 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 	return status, nil
 }
 
-// figures are the counts of a Status. The estimate is the server's, of all partitions.
+// figures are the counts of a Status. The estimate is the server's, of all partitions; it is taken where to count would
+// take long.
 const figures = `SELECT (SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters'),
 	(SELECT bytes FROM ingestion_totals WHERE kind = 'messages'),
-	(SELECT count(*) FROM (SELECT FROM records LIMIT $1 + 1) AS counted),
-	(SELECT sum(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)))::bigint
-		FROM pg_partition_tree('records') AS p JOIN pg_class AS c ON c.oid = p.relid WHERE p.isleaf)`
+	CASE WHEN estimate > $1 THEN estimate ELSE (SELECT count(*) FROM (SELECT FROM records LIMIT $1 + 1) AS counted) END
+	FROM (SELECT sum(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)))::bigint AS estimate
+		FROM pg_partition_tree('records') AS p JOIN pg_class AS c ON c.oid = p.relid WHERE p.isleaf) AS e`
 
 func (e *Engine) status(ctx context.Context, c *pgxpool.Conn) (engine.Status, error) {
 	s := engine.Status{
 		DeadLetterLimit: e.opt.DeadLetterMaxBytes, MessageLimit: e.opt.MessageMaxBytes,
 		MessagesRemoved: e.rooms[engine.KindMessage].removed.Load(),
 	}
-	var estimate int64
-	err := c.QueryRow(ctx, figures, countedRecords).Scan(&s.DeadLetterBytes, &s.MessageBytes, &s.Length, &estimate)
-	if s.Length > countedRecords {
-		s.Length = max(s.Length, estimate)
-	}
+	err := c.QueryRow(ctx, figures, countedRecords).Scan(&s.DeadLetterBytes, &s.MessageBytes, &s.Length)
 	s.Known = err == nil
 	return s, err
 }

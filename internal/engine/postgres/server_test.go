@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
@@ -151,5 +155,30 @@ func TestNewerTables(t *testing.T) {
 	err := d.start(t).Store(t.Context(), 0, enginetest.NewBatch(device, 1, 1))
 	if err == nil || engine.IsTransient(err) {
 		t.Errorf("stored with %v", err)
+	}
+}
+
+// TestPlainRole serves as a role that owns its database and nothing more.
+func TestPlainRole(t *testing.T) {
+	server := testkit.StartPostgres(t, "fsync=off")
+	server.SQL("CREATE ROLE ingestion LOGIN; CREATE DATABASE plain OWNER ingestion")
+	e := startAt(t, strings.Replace(server.DatabaseURL("plain"), "postgres@", "ingestion@", 1),
+		func(o *Options) { o.Retention = Elsewhere })
+	e.opt.Retention = time.Hour
+	store(t, e, enginetest.NewBatch(device, 0, 10))
+	var conn *pgx.Conn
+	defer func() { hangUp(conn) }()
+	if err := e.careRound(t.Context(), &conn); err != nil || conn == nil {
+		t.Errorf("take care of the partitions: %v", err)
+	}
+	e.full.Store(true)
+	if status, err := e.Probe(t.Context()); err != nil || status.Length != 10 {
+		t.Errorf("probe: %+v, %v", status, err)
+	}
+	if _, err := e.Inspect(t.Context()); err != nil {
+		t.Errorf("inspect: %v", err)
+	}
+	if _, whole, err := e.LastRecords(t.Context(), device, 1); err != nil || !whole {
+		t.Errorf("last records: %v", err)
 	}
 }
