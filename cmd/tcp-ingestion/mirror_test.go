@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -74,6 +75,16 @@ func TestMirrorKilled(t *testing.T) {
 		t.Errorf("%v frames are dropped", n)
 	}
 	old.wantBalance()
+}
+
+// TestMirrorTakesDescriptors: without MAX_CONNECTIONS all devices and their mirror's connections find room.
+func TestMirrorTakesDescriptors(t *testing.T) {
+	c := new(config.Config)
+	without := maxConnections(c)
+	c.Mirror.Address = "traccar.example:5027"
+	if n := maxConnections(c); n < without/2-mirrorDescriptors || deviceDescriptors(c) > without {
+		t.Errorf("%d devices take %d descriptors, without a mirror %d", n, deviceDescriptors(c), without)
+	}
 }
 
 // ids are those of a store's records, in its order.

@@ -49,25 +49,23 @@ func newBearer(q *Queue) *bearer {
 // run works until the mirror ends, or nothing waits and the device has left.
 func (b *bearer) run() {
 	defer b.hangUp()
-	ended := b.mirror.ctx.Done()
-	for b.mirror.ctx.Err() == nil {
-		if b.isEvicted() {
-			b.giveUp("devices")
-			return
-		}
+	for b.ctx.Err() == nil {
 		switch b.pick(); {
 		case b.hand != nil || b.conn == nil && b.inSession():
-			if err := b.work(); err != nil && !b.recoverFrom(err) {
-				return
+			if err := b.work(); err != nil {
+				b.recoverFrom(err)
 			}
 		case b.mirror.forget(b.Queue):
 			return
 		default:
 			select {
 			case <-b.wake:
-			case <-ended:
+			case <-b.ctx.Done():
 			}
 		}
+	}
+	if b.isEvicted() {
+		b.giveUp("devices")
 	}
 }
 
@@ -114,7 +112,7 @@ func (b *bearer) work() error {
 
 // conclude counts what has become of an attempt, and says what follows for the frame.
 func (b *bearer) conclude(frame teltonika.Frame, err error) error {
-	if b.mirror.ctx.Err() != nil {
+	if b.ctx.Err() != nil {
 		return err
 	}
 	outcome := outcomeOf(err)
@@ -168,19 +166,19 @@ func (b *bearer) giveUp(reason string) {
 	b.dropAll(reason)
 }
 
-// recoverFrom pauses, and reports false if the mirror ends.
-func (b *bearer) recoverFrom(err error) bool {
+// recoverFrom pauses after a failure.
+func (b *bearer) recoverFrom(err error) {
 	b.hangUp()
 	refused := errors.Is(err, errRefused)
 	b.setRefused(refused)
-	if !refused {
-		return b.pauses.Wait(b.mirror.ctx)
-	}
-	if !b.inSession() { // it would keep a place for ever
+	switch {
+	case !refused:
+		b.pauses.Wait(b.ctx)
+	case b.inSession():
+		b.refusals.Wait(b.ctx)
+	default: // it would keep a place for ever
 		b.giveUp("refused")
-		return true
 	}
-	return b.refusals.Wait(b.mirror.ctx)
 }
 
 func (b *bearer) hangUp() {

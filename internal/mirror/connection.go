@@ -60,8 +60,8 @@ func (b *bearer) connect() error {
 		err = b.login()
 	}
 	m := b.mirror
-	if m.ctx.Err() != nil {
-		return m.ctx.Err()
+	if b.ctx.Err() != nil {
+		return b.ctx.Err()
 	}
 	outcome := outcomeOf(err)
 	if err == nil {
@@ -84,15 +84,15 @@ func (b *bearer) dial() error {
 	m := b.mirror
 	select {
 	case m.dials <- struct{}{}:
-	case <-m.ctx.Done():
-		return m.ctx.Err()
+	case <-b.ctx.Done():
+		return b.ctx.Err()
 	}
 	defer func() { <-m.dials }()
-	conn, err := (&net.Dialer{Timeout: m.patience}).DialContext(m.ctx, "tcp", m.Address)
+	conn, err := (&net.Dialer{Timeout: m.patience}).DialContext(b.ctx, "tcp", m.Address)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
-	b.conn, b.release = conn, deadline.Until(m.ctx, conn)
+	b.conn, b.release = conn, deadline.Until(b.ctx, conn)
 	m.metrics.connections.Inc()
 	return nil
 }
@@ -102,7 +102,7 @@ func (b *bearer) allow() error {
 	if err := b.conn.SetDeadline(time.Now().Add(b.mirror.patience)); err != nil {
 		return err
 	}
-	return b.mirror.ctx.Err() // asked afterwards: if it ends later, it overwrites the deadline
+	return b.ctx.Err() // asked afterwards: if it ends later, it overwrites the deadline
 }
 
 func (b *bearer) login() error {
@@ -167,7 +167,7 @@ func (b *bearer) skipCommand(want int) error {
 	}
 	var size [4]byte
 	if n, err := io.ReadFull(b.conn, size[:]); err != nil {
-		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && b.mirror.ctx.Err() == nil {
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && b.ctx.Err() == nil {
 			return fmt.Errorf("%w: 0 of %d records", errWrongAnswer, want)
 		}
 		return err
@@ -183,5 +183,5 @@ func (b *bearer) skipCommand(want int) error {
 		return err
 	}
 	b.mirror.metrics.commands.Inc()
-	return b.mirror.ctx.Err()
+	return b.ctx.Err()
 }

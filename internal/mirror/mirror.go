@@ -144,9 +144,11 @@ func (m *Mirror) queue(device string) *Queue {
 		return nil
 	}
 	q := &Queue{mirror: m, device: device, wake: make(chan struct{}, 1)}
+	q.ctx, q.end = context.WithCancel(m.ctx)
 	m.queues[device] = q
 	m.bearers.Go(func() {
 		defer logging.ExitOnPanic(m.Logger)
+		defer q.end()
 		newBearer(q).run()
 	})
 	return q

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -341,6 +342,22 @@ func TestRefusedDevices(t *testing.T) {
 	p.come()
 	p.has(imei, tags(1, 1))
 	q.Release()
+}
+
+// TestEvictedDevicesLeaveNothing: whoever makes up one device after the other keeps no goroutine of them waiting.
+func TestEvictedDevicesLeaveNothing(t *testing.T) {
+	m := mirrorTo(t, newPlatform(t), func(o *Options) { o.MaxDevices, o.pause = 3, maxPause })
+	before := runtime.NumGoroutine()
+	for i := range 200 {
+		q := m.Hold(fmt.Sprint(i))
+		q.Offer(frame(0))
+		q.Release()
+	}
+	testkit.Eventually(t, "the evicted end", func() bool { return runtime.NumGoroutine() <= before+3 })
+	testkit.Eventually(t, "each waits or is dropped", func() bool {
+		waiting := m.total(t, "waiting_frames", "")
+		return waiting <= 3 && waiting+m.total(t, "dropped_total", "devices") == 200
+	})
 }
 
 // TestMoreDevicesThanPlaces: those that are connected keep theirs.

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"context"
 	"sync"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
@@ -13,6 +14,8 @@ type Queue struct {
 	device string
 	noRoom bool          // there are too many devices: it drops all
 	wake   chan struct{} // its bearer has something to do
+	ctx    context.Context
+	end    context.CancelFunc // ends its bearer at once
 
 	mu       sync.Mutex
 	sessions int
@@ -190,6 +193,7 @@ func (q *Queue) evict() bool {
 	defer q.mu.Unlock()
 	if q.sessions == 0 {
 		q.evicted = true
+		q.end()
 	}
 	return q.evicted
 }
