@@ -106,7 +106,10 @@ func TestTail(t *testing.T) {
 			}
 			stored := store.payloads(t)
 			for i, line := range lines {
-				if line != stored[i] {
+				// PostgreSQL keeps what a document means. It is shown in the order in which records are published.
+				same := line == stored[i] || store.name == "postgres" && strings.HasPrefix(line, `{"device_id":"`) &&
+					holds(t, line, stored[i]) && holds(t, stored[i], line)
+				if !same {
 					t.Fatalf("line %d:\n got %s\nwant %s", i, line, stored[i])
 				}
 			}
