@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 		limitDescriptors(os.Getenv(descriptorsVar))
 		os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
+	if store := os.Getenv(bareVar); store != "" {
+		serveBare(store)
+	}
 	signals.Leave() // Ctrl-C ends the tests
 	goleak.VerifyTestMain(testkit.AfterDials(m))
 }
