@@ -72,6 +72,7 @@ var actions = map[string]struct {
 	"engine.ErrMovedOn": {&engine.Error{Err: engine.ErrMovedOn},
 		action{result: "publish_error", refused: "moved_on", close: ingest.ReasonTakenOver}},
 	"engine.ErrDurability":    {engine.ErrDurability, failed}, // of Inspect, never of a frame
+	"engine.ErrTurn":          {engine.ErrTurn, failed},       // of a Consumer, likewise
 	"an error nobody foresaw": {errors.New("surprise"), failed},
 }
 
