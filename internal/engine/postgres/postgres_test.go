@@ -20,17 +20,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestEngine runs the suite of all engines on a real server, each case in a database of its own.
+// TestEngine runs the suite of all engines on a real server, each case in a schema of its own, which is made
+// sooner than a database.
 func TestEngine(t *testing.T) {
 	for _, lanes := range []int{1, 2} {
 		t.Run(fmt.Sprintf("lanes=%d", lanes), func(t *testing.T) {
 			server := testkit.StartPostgres(t, "fsync=off")
-			databases := 0
+			schemas := 0
 			enginetest.Run(t, func(t *testing.T) enginetest.Harness {
-				databases++
-				name := fmt.Sprintf("case_%d", databases)
-				server.SQL("CREATE DATABASE " + name)
-				url := server.DatabaseURL(name)
+				schemas++
+				name := fmt.Sprintf("case_%d", schemas)
+				server.SQL("CREATE SCHEMA " + name)
+				url := server.URL() + "?options=-csearch_path%3D" + name
 				return enginetest.Harness{
 					Open:        func(t *testing.T) engine.Engine { return openEngine(t, url, lanes) },
 					Records:     func(t *testing.T) []enginetest.Stored { return readRecords(t, url) },
@@ -41,7 +42,7 @@ func TestEngine(t *testing.T) {
 					Hang:        func(*testing.T) { server.Freeze() },
 					Resume:      func(*testing.T) { server.Thaw() },
 					Lose: func(*testing.T) {
-						server.DatabaseSQL(name, "DELETE FROM records; DELETE FROM dead_letters; TRUNCATE messages")
+						server.SQL("SET search_path = " + name + "; DELETE FROM records; DELETE FROM dead_letters; TRUNCATE messages")
 					},
 					Documents:  true,
 					Recogniser: true, Inspector: true, Tailer: true, DeadLetterStore: true, RecordReader: true,
