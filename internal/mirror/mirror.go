@@ -110,7 +110,7 @@ func (m *Mirror) recover() error {
 		if q == nil {
 			return false
 		}
-		q.coming++
+		q.expect(int(i.size))
 		q.push(i)
 		return true
 	})

@@ -48,6 +48,13 @@ func (m *Mirror) devices() int {
 	return len(m.queues)
 }
 
+// size is how many bytes wait.
+func (q *Queue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
 // tags are those from one on, so many.
 func tags(from byte, n int) (all []byte) {
 	for i := range n {
@@ -189,6 +196,7 @@ func TestRestart(t *testing.T) {
 		q.Offer(frame(10))
 		p.come()
 		p.has(imei, tags(1, 10))
+		testkit.Eventually(t, "what waits is counted as it was", func() bool { return q.size() == 0 })
 		q.Release()
 		testkit.Eventually(t, "all is done", func() bool { return again.devices() == 0 })
 		p.leave()

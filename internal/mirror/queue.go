@@ -70,6 +70,14 @@ func (q *Queue) admit(size int) (reason string) {
 	return ""
 }
 
+// expect counts a frame from before the start, which is pushed next.
+func (q *Queue) expect(size int) {
+	q.mu.Lock()
+	q.coming++
+	q.bytes += size
+	q.mu.Unlock()
+}
+
 // lose is called when a frame that was admitted does not get into the buffer.
 func (q *Queue) lose(size int) {
 	q.mu.Lock()
