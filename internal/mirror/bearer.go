@@ -123,7 +123,9 @@ func (b *bearer) conclude(frame teltonika.Frame, err error) error {
 	switch {
 	case err == nil:
 		b.pauses.Reset()
-		b.mirror.answers.Add(1)
+		if outcome == outcomeAcknowledged { // a message says nothing of whether others are answered
+			b.mirror.answers.Add(1)
+		}
 		b.done(nil)
 	case outcome == outcomeWrongAnswer:
 		b.done(errNotAcknowledged)

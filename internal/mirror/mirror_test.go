@@ -323,6 +323,26 @@ func TestPoison(t *testing.T) {
 	p.has(imei, tags(1, 1))
 }
 
+// TestMessagesAreNoAnswers: a platform that takes messages and answers no frame hangs, and its frames are kept.
+func TestMessagesAreNoAnswers(t *testing.T) {
+	p := newPlatform(t).come()
+	p.set(func(p *platform) { p.answer = func(string, int) any { return closing{} } })
+	m := mirrorTo(t, p)
+	q, other := m.Hold(imei), m.Hold("other")
+	defer q.Release()
+	defer other.Release()
+	q.Offer(frame(1))
+	testkit.Eventually(t, "messages are sent between attempts", func() bool {
+		other.Offer(frameOf(teltonika.Codec12, 0, 1, 10))
+		return m.total(t, "frames_total", outcomeClosed) > 2*maxAttempts
+	})
+	if n := m.total(t, "dropped_total", ""); n != 0 || m.total(t, "frames_total", outcomeSent) < maxAttempts {
+		t.Errorf("%v frames are dropped", n)
+	}
+	p.set(func(p *platform) { p.answer = acknowledge })
+	p.has(imei, tags(1, 1))
+}
+
 // TestRefusedDevices keep little, and nothing when they have left, and many of them take nobody's place.
 func TestRefusedDevices(t *testing.T) {
 	p := newPlatform(t).come()
