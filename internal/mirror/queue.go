@@ -91,68 +91,76 @@ func (q *Queue) lose(size int) {
 func (q *Queue) push(i item) {
 	q.mu.Lock()
 	q.coming--
-	q.shed()
+	stale := q.shed()
 	q.items = append(q.items, i)
 	evicted := q.evicted
 	q.mu.Unlock()
+	q.doneWith(stale)
 	if evicted {
 		q.dropAll("devices")
 	}
 	q.nudge()
 }
 
-// shed removes the oldest that nobody wants any more, so that a queue is no longer than what waits. The lock is held.
-func (q *Queue) shed() {
-	for len(q.items) > 0 && q.items[0].stale() {
-		q.doneWith(&q.items[0])
-		q.items = q.items[1:]
+// shed takes out the oldest that nobody wants any more, so that a queue is no longer than what waits. The lock is held;
+// doneWith is due without it.
+func (q *Queue) shed() (stale []item) {
+	n := 0
+	for n < len(q.items) && q.items[n].stale() {
+		q.bytes -= int(q.items[n].size)
+		n++
 	}
+	stale, q.items = q.items[:n], q.items[n:]
+	return stale
 }
 
-// doneWith is called once for each frame that is taken out. The lock is held. It reports false if the buffer has
-// dropped the frame.
-func (q *Queue) doneWith(i *item) bool {
-	q.bytes -= int(i.size)
-	if !i.finish() {
-		return false
+// doneWith is called once for each frame that is taken out, and returns how many of them the buffer has not dropped. The
+// lock is not held: the disk may hang, and sessions wait for the lock.
+func (q *Queue) doneWith(items []item) (frames int) {
+	for i := range items {
+		if items[i].finish() {
+			frames++
+		}
 	}
-	q.mirror.metrics.waiting.Add(-1)
-	return true
+	q.mirror.metrics.waiting.Add(-int64(frames))
+	return frames
 }
 
 // next takes out the oldest frame.
 func (q *Queue) next() (i item, ok bool) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.shed()
-	if len(q.items) == 0 {
+	stale := q.shed()
+	if ok = len(q.items) > 0; ok {
+		i, q.items = q.items[0], q.items[1:]
+	} else {
 		q.items = nil
-		return item{}, false
 	}
-	i, q.items = q.items[0], q.items[1:]
-	return i, true
+	q.mu.Unlock()
+	q.doneWith(stale)
+	return i, ok
 }
 
 // finish is called when the bearer is done with a frame. It reports false if the buffer has dropped it.
 func (q *Queue) finish(i *item) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.doneWith(i)
+	q.bytes -= int(i.size)
+	q.mu.Unlock()
+	return q.doneWith([]item{*i}) == 1
 }
 
 // dropAll drops all that waits.
 func (q *Queue) dropAll(reason string) {
-	frames := 0
 	q.mu.Lock()
-	for i := range q.items {
-		q.items[i].receipt.settle(errNotAcknowledged)
-		if q.doneWith(&q.items[i]) {
-			frames++
-		}
-	}
+	items := q.items
 	q.items = nil
+	for i := range items {
+		q.bytes -= int(items[i].size)
+	}
 	q.mu.Unlock()
-	q.mirror.dropped(reason, frames, nil)
+	for i := range items {
+		items[i].receipt.settle(errNotAcknowledged)
+	}
+	q.mirror.dropped(reason, q.doneWith(items), nil)
 }
 
 func (q *Queue) hold() {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
-	"os"
+	"io"
 	"sync"
 )
 
@@ -37,9 +37,19 @@ func appendEntry(dst []byte, device string, frame []byte) []byte {
 	return dst
 }
 
+// file is what a segment needs of an os.File.
+type file interface {
+	io.Reader
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+	Name() string
+}
+
 // segment is a file of the buffer. Its frames are counted by whoever is done with one, the rest is the writer's.
 type segment struct {
-	file *os.File
+	file file
 	size int64 // bytes; the writer's
 
 	mu   sync.Mutex
