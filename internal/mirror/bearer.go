@@ -28,6 +28,7 @@ type bearer struct {
 	*Queue
 	conn     net.Conn // nil without one
 	release  func() bool
+	until    time.Time // when the exchange has to be over
 	hand     *attempts // nil if it has no frame
 	pauses   backoff.Backoff
 	refusals backoff.Backoff

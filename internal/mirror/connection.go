@@ -97,12 +97,21 @@ func (b *bearer) dial() error {
 	return nil
 }
 
-// allow allows so long for an answer.
+// allow allows so long for an answer, whatever comes before it.
 func (b *bearer) allow() error {
-	if err := b.conn.SetDeadline(time.Now().Add(b.mirror.patience)); err != nil {
+	b.until = time.Now().Add(b.mirror.patience)
+	if err := b.conn.SetDeadline(b.until); err != nil {
 		return err
 	}
 	return b.ctx.Err() // asked afterwards: if it ends later, it overwrites the deadline
+}
+
+// readBy is the deadline for what is read next.
+func (b *bearer) readBy(t time.Time) error {
+	if err := b.conn.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return b.ctx.Err() // likewise
 }
 
 func (b *bearer) login() error {
@@ -161,13 +170,16 @@ func (b *bearer) exchange(frame teltonika.Frame) error {
 // skipCommand reads what follows the four zero bytes that a command begins with. What the old platform wants of the
 // device is not passed on: it has one master. If nothing follows, the zeros were an answer.
 func (b *bearer) skipCommand(want int) error {
-	until := time.Now().Add(b.mirror.patience)
-	if err := b.conn.SetReadDeadline(time.Now().Add(min(zeroPatience, b.mirror.patience/2))); err != nil {
+	zeros := time.Now().Add(min(zeroPatience, b.mirror.patience/2))
+	if zeros.After(b.until) {
+		zeros = b.until
+	}
+	if err := b.readBy(zeros); err != nil {
 		return err
 	}
 	var size [4]byte
 	if n, err := io.ReadFull(b.conn, size[:]); err != nil {
-		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && b.ctx.Err() == nil {
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && zeros.Before(b.until) && b.ctx.Err() == nil {
 			return fmt.Errorf("%w: 0 of %d records", errWrongAnswer, want)
 		}
 		return err
@@ -176,7 +188,7 @@ func (b *bearer) skipCommand(want int) error {
 	if length > maxCommand {
 		return fmt.Errorf("%w: what is neither an answer nor a command", errWrongAnswer)
 	}
-	if err := b.conn.SetReadDeadline(until); err != nil {
+	if err := b.readBy(b.until); err != nil {
 		return err
 	}
 	if _, err := io.CopyN(io.Discard, b.conn, length+4); err != nil { // and the CRC

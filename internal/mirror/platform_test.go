@@ -32,7 +32,7 @@ type platform struct {
 
 	mu     sync.Mutex
 	login  func(imei string) []byte           // the answer; nil: none
-	answer func(imei string, records int) any // []byte, time.Duration before each byte, closing or nil
+	answer func(imei string, records int) any // []byte, time.Duration before each byte, endless, closing or nil
 	got    map[string][]byte                  // by device: the tag of each frame that was answered
 	logins []string
 	open   map[net.Conn]struct{}
@@ -40,6 +40,9 @@ type platform struct {
 
 // closing is an answer that closes the connection.
 type closing struct{}
+
+// endless is an answer that comes again and again.
+type endless []byte
 
 func accept(string) []byte                     { return []byte{teltonika.LoginAccept} }
 func acknowledge(_ string, records int) any    { return teltonika.AppendAck(nil, records) }
@@ -144,6 +147,13 @@ func (p *platform) reply(conn net.Conn, imei string, frame teltonika.Frame) bool
 			if _, err := conn.Write([]byte{b}); err != nil {
 				return false
 			}
+		}
+	case endless:
+		for {
+			if _, err := conn.Write(a); err != nil {
+				return false
+			}
+			time.Sleep(20 * time.Millisecond)
 		}
 	case closing:
 		return false
