@@ -128,7 +128,7 @@ func (b *bearer) conclude(frame teltonika.Frame, err error) error {
 			b.mirror.answers.Add(1)
 		}
 		b.done(nil)
-	case outcome == outcomeWrongAnswer:
+	case errors.Is(err, errWrongAnswer):
 		b.done(errNotAcknowledged)
 	case b.hopeless():
 		b.lost("unanswered", err)

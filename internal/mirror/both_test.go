@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -57,4 +58,61 @@ func TestBothAway(t *testing.T) {
 	testkit.Eventually(t, "copies are withdrawn", func() bool { return m.total(t, "waiting_frames", "") <= 2 })
 	p.come()
 	testkit.Eventually(t, "a frame is confirmed", func() bool { return q.Offer(frame(2)).Confirmed(nil) })
+}
+
+// TestBothUnasked: what the old platform has said before a frame is sent confirms nothing, and the frame is sent on a
+// connection that is in step.
+func TestBothUnasked(t *testing.T) {
+	early := func(more ...byte) func(string) []byte {
+		return func(string) []byte { return append([]byte{teltonika.LoginAccept}, more...) }
+	}
+	for name, c := range map[string]struct {
+		login     func(string) []byte
+		outcome   string
+		confirmed bool
+	}{
+		"an answer":          {early(0, 0, 0, 2), outcomeWrongAnswer, false},
+		"half of one":        {early(0, 0), outcomeNoAnswer, false},
+		"zeros":              {early(0, 0, 0, 0), outcomeWrongAnswer, false},
+		"a command":          {early(command...), outcomeAcknowledged, true},
+		"command and answer": {early(append(bytes.Clone(command), 0, 0, 0, 2)...), outcomeWrongAnswer, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t).come()
+			p.set(func(p *platform) {
+				p.login = c.login
+				if !c.confirmed {
+					p.answer = func(string, int) any { return nil }
+				}
+			})
+			m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 700*time.Millisecond })
+			q := m.Hold(imei)
+			defer q.Release()
+			if got := q.Offer(frame(1)).Confirmed(nil); got != c.confirmed {
+				t.Fatalf("confirmed: %v", got)
+			}
+			m.expect(t, 1, "frames_total", c.outcome)
+			p.set(func(p *platform) { p.login, p.answer = accept, acknowledge })
+			testkit.Eventually(t, "a frame is confirmed", func() bool { return q.Offer(frame(2)).Confirmed(nil) })
+		})
+	}
+}
+
+// TestBothAnswersAMessage: an answer to a message, which has none, does not confirm the frame behind it.
+func TestBothAnswersAMessage(t *testing.T) {
+	p := newPlatform(t).come()
+	p.set(func(p *platform) {
+		p.message, p.answer = teltonika.AppendAck(nil, 2), func(string, int) any { return nil }
+	})
+	m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 700*time.Millisecond })
+	q := m.Hold(imei)
+	defer q.Release()
+	q.Offer(frameOf(teltonika.Codec12, 0, 1, 9))
+	p.has(imei, []byte{'m'})
+	testkit.Eventually(t, "the answer is on its way", func() bool { return p.answered.Load() > 0 })
+	if q.Offer(frame(1)).Confirmed(nil) {
+		t.Error("confirmed by the answer to a message")
+	}
+	m.expect(t, 1, "frames_total", outcomeWrongAnswer)
 }

@@ -33,6 +33,7 @@ const (
 var (
 	errRefused     = errors.New("the old platform refuses the device")
 	errWrongAnswer = errors.New("the old platform answers something else")
+	errUnasked     = errors.New("the old platform says what nobody asked")
 	errUnreachable = errors.New("the old platform takes no connection")
 )
 
@@ -43,7 +44,7 @@ func outcomeOf(err error) string {
 		return outcomeAcknowledged
 	case errors.Is(err, errRefused):
 		return outcomeRefused
-	case errors.Is(err, errWrongAnswer):
+	case errors.Is(err, errWrongAnswer), errors.Is(err, errUnasked):
 		return outcomeWrongAnswer
 	case errors.Is(err, errUnreachable):
 		return outcomeUnreachable
@@ -143,6 +144,9 @@ func (b *bearer) exchange(frame teltonika.Frame) error {
 	if err := b.allow(); err != nil {
 		return err
 	}
+	if err := b.clear(); err != nil {
+		return err
+	}
 	if _, err := b.conn.Write(frame); err != nil {
 		return err
 	}
@@ -162,6 +166,30 @@ func (b *bearer) exchange(frame teltonika.Frame) error {
 			return fmt.Errorf("%w: %d of %d records", errWrongAnswer, n, want)
 		}
 		if err := b.skipCommand(want); err != nil {
+			return err
+		}
+	}
+}
+
+// clear reads past commands that have arrived before the frame is sent. Anything else would be taken for its answer.
+func (b *bearer) clear() error {
+	for {
+		switch some, err := arrived(b.conn); {
+		case err != nil:
+			return err
+		case !some:
+			return nil
+		}
+		var begin [4]byte
+		if _, err := io.ReadFull(b.conn, begin[:]); err != nil {
+			return err
+		}
+		if n := binary.BigEndian.Uint32(begin[:]); n != 0 {
+			return fmt.Errorf("%w: %d", errUnasked, n)
+		}
+		if err := b.skipCommand(0); errors.Is(err, errWrongAnswer) {
+			return fmt.Errorf("%w: zeros", errUnasked)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,10 +31,13 @@ type platform struct {
 	listener net.Listener
 	conns    sync.WaitGroup
 
-	mu     sync.Mutex
-	login  func(imei string) []byte           // the answer; nil: none
-	answer func(imei string, records int) any // []byte, time.Duration before each byte, endless, closing or nil
-	got    map[string][]byte                  // by device: the tag of each frame that was answered
+	mu       sync.Mutex
+	login    func(imei string) []byte           // the answer; nil: none
+	answer   func(imei string, records int) any // []byte, time.Duration before each byte, endless, closing or nil
+	message  []byte                             // the answer to one
+	answered atomic.Int64                       // messages
+
+	got    map[string][]byte // by device: the tag of each frame that was answered
 	logins []string
 	open   map[net.Conn]struct{}
 }
@@ -130,6 +134,8 @@ func (p *platform) reply(conn net.Conn, imei string, frame teltonika.Frame) bool
 	p.set(func(p *platform) {
 		if frame.Codec().IsMessage() {
 			p.got[imei] = append(p.got[imei], 'm')
+			_, _ = conn.Write(p.message)
+			p.answered.Add(1)
 			return
 		}
 		answer = p.answer(imei, frame.Count())
