@@ -114,8 +114,8 @@ func (q *Queue) shed() (stale []item) {
 	return stale
 }
 
-// doneWith is called once for each frame that is taken out, and returns how many of them the buffer has not dropped. The
-// lock is not held: the disk may hang, and sessions wait for the lock.
+// doneWith is called once for each frame that is taken out, and returns how many of them the buffer has not dropped.
+// The lock is not held: the disk may hang, and sessions wait for the lock.
 func (q *Queue) doneWith(items []item) (frames int) {
 	for i := range items {
 		if items[i].finish() {
