@@ -9,11 +9,12 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
-// When a frame is given up that the old platform does not answer, though it takes the login: after so many attempts if
-// it has answered others meanwhile, or after so long.
+// When a frame is given up that the old platform does not answer, though it takes the login: after some attempts if it
+// has answered others meanwhile, or after many and so long. Time alone says nothing: the old platform may be away.
 const (
-	maxAttempts = 3
-	maxStuck    = time.Hour
+	maxAttempts  = 3
+	manyAttempts = 30
+	maxStuck     = time.Hour
 )
 
 // The longest pauses between attempts: of one that fails, and of a login that is refused.
@@ -142,7 +143,7 @@ func (b *bearer) hopeless() bool {
 	if h.count++; h.count == 1 {
 		h.since, h.answers = time.Now(), answers
 	}
-	return h.count >= maxAttempts && answers != h.answers || time.Since(h.since) > maxStuck
+	return h.count >= maxAttempts && answers != h.answers || h.count >= manyAttempts && time.Since(h.since) > maxStuck
 }
 
 // done has nothing in hand any more.
