@@ -23,16 +23,21 @@ const (
 	maxRefusal = 5 * time.Minute
 )
 
+// maxRefusals is how many logins in a row are refused until what a device that has left left is given up; with the
+// pauses between them that takes five minutes. A platform that starts may refuse anybody for a while.
+const maxRefusals = 7
+
 // bearer brings a device's frames to the old platform, one after the other: the next one when this one is answered. Its
 // goroutine is the only one that the device has here.
 type bearer struct {
 	*Queue
-	conn     net.Conn // nil without one
-	release  func() bool
-	until    time.Time // when the exchange has to be over
-	hand     *attempts // nil if it has no frame
-	pauses   backoff.Backoff
-	refusals backoff.Backoff
+	conn          net.Conn // nil without one
+	release       func() bool
+	until         time.Time // when the exchange has to be over
+	hand          *attempts // nil if it has no frame
+	pauses        backoff.Backoff
+	refusals      backoff.Backoff
+	refusedLogins int // in a row
 }
 
 // attempts are those with one frame.
@@ -175,14 +180,15 @@ func (b *bearer) recoverFrom(err error) {
 	b.hangUp()
 	refused := errors.Is(err, errRefused)
 	b.setRefused(refused)
-	switch {
-	case !refused:
+	if !refused {
 		b.pauses.Wait(b.ctx)
-	case b.inSession():
-		b.refusals.Wait(b.ctx)
-	default: // it would keep a place for ever
-		b.giveUp("refused")
+		return
 	}
+	if b.refusedLogins++; b.refusedLogins >= maxRefusals && !b.inSession() { // it would keep a place for ever
+		b.giveUp("refused")
+		return
+	}
+	b.refusals.Wait(b.ctx)
 }
 
 func (b *bearer) hangUp() {

@@ -69,6 +69,7 @@ func (b *bearer) connect() error {
 		outcome = outcomeAccepted
 		b.setRefused(false)
 		b.refusals.Reset()
+		b.refusedLogins = 0
 	}
 	m.metrics.logins.WithLabelValues(outcome).Inc()
 	if err == nil || errors.Is(err, errRefused) { // it is there

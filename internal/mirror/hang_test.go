@@ -45,7 +45,7 @@ func TestHungDisk(t *testing.T) {
 			p.set(func(p *platform) { p.login = func(string) []byte { return []byte{c.login} } })
 			m := New(Options{Address: p.address, Dir: t.TempDir(), BufferBytes: 4 << 20, MaxDevices: 100,
 				Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
-				patience: 300 * time.Millisecond, pause: 10 * time.Millisecond}) // not started: nothing of it is on disk
+				patience: 300 * time.Millisecond, pause: time.Millisecond}) // not started: nothing of it is on disk
 			h := &hung{frame: frame(1), asked: make(chan struct{}), mended: make(chan struct{})}
 			defer end(t, m)
 			defer close(h.mended)

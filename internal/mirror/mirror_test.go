@@ -389,6 +389,29 @@ func TestRefusedDevices(t *testing.T) {
 	q.Release()
 }
 
+// TestFewRefusals cost a device that has left nothing.
+func TestFewRefusals(t *testing.T) {
+	p := newPlatform(t)
+	refusals := 0
+	p.set(func(p *platform) {
+		p.login = func(string) []byte {
+			refusals++
+			return teltonika.AppendLoginAnswer(nil, refusals > 3)
+		}
+	})
+	m := mirrorTo(t, p)
+	q := m.Hold(imei)
+	for tag := range byte(20) {
+		q.Offer(frame(tag))
+	}
+	q.Release()
+	p.come()
+	p.has(imei, tags(0, 20))
+	if n := m.total(t, "dropped_total", ""); n != 0 {
+		t.Errorf("%v are dropped", n)
+	}
+}
+
 // TestEvictedDevicesLeaveNothing: whoever makes up one device after the other keeps no goroutine of them waiting.
 func TestEvictedDevicesLeaveNothing(t *testing.T) {
 	m := mirrorTo(t, newPlatform(t), func(o *Options) { o.MaxDevices, o.pause = 3, maxPause })
