@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,8 +25,8 @@ func (e *Engine) connection() (*pgconn.Config, error) {
 }
 
 func (e *Engine) complete(c *pgconn.Config) {
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = connectPatience
+	if limit := connectLimit(c); c.ConnectTimeout == 0 || c.ConnectTimeout > limit {
+		c.ConnectTimeout = limit
 	}
 	if c.ValidateConnect == nil {
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -34,6 +35,31 @@ func (e *Engine) complete(c *pgconn.Config) {
 		c.RuntimeParams["application_name"] = e.opt.Name
 	}
 	c.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return e.greet(ctx, conn) }
+}
+
+// connectLimit is how long one host may take to be connected to: where all others are silent, time is left to store.
+func connectLimit(c *pgconn.Config) time.Duration {
+	type host struct {
+		name string
+		port uint16
+	}
+	hosts := map[host]bool{{c.Host, c.Port}: true}
+	for _, f := range c.Fallbacks {
+		hosts[host{f.Host, f.Port}] = true
+	}
+	return answerPatience / time.Duration(len(hosts)+1)
+}
+
+// beginWithNext moves the first host behind the others: it may be a name of many addresses, all of which are silent.
+func beginWithNext(c *pgconn.Config) {
+	first := pgconn.FallbackConfig{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}
+	all := append([]*pgconn.FallbackConfig{&first}, c.Fallbacks...)
+	next := slices.IndexFunc(all, func(f *pgconn.FallbackConfig) bool { return f.Host != c.Host || f.Port != c.Port })
+	if next < 0 {
+		return
+	}
+	all = slices.Concat(all[next:], all[:next])
+	c.Host, c.Port, c.TLSConfig, c.Fallbacks = all[0].Host, all[0].Port, all[0].TLSConfig, all[1:]
 }
 
 // newPool makes the pool of the connections that read, which are made when they are used.
@@ -69,7 +95,7 @@ func (d Durability) tooLittle() string {
 // greet makes a new connection ready: its settings, and the tables. It does not wait for ever: a change of the tables
 // waits for a standby as all else does.
 func (e *Engine) greet(ctx context.Context, c *pgconn.PgConn) error {
-	ctx, cancel := context.WithTimeout(ctx, connectPatience)
+	ctx, cancel := context.WithTimeout(ctx, greetPatience)
 	defer cancel()
 	if _, err := c.Exec(ctx, fmt.Sprintf(settings, e.opt.Durability.tooLittle())).ReadAll(); err != nil {
 		return err

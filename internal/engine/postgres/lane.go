@@ -81,6 +81,7 @@ func (l *lane) connect(ctx context.Context) error {
 	}
 	conn, err := pgconn.ConnectConfig(ctx, l.connection)
 	if err != nil {
+		beginWithNext(l.connection)
 		return err
 	}
 	l.conn = conn

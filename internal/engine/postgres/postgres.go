@@ -62,8 +62,8 @@ const (
 	// what becomes of the transaction is found out by the next Store.
 	answerPatience = 6 * time.Second
 
-	// connectPatience is how long one host may take to be connected to.
-	connectPatience = 3 * time.Second
+	// greetPatience is how long a new connection may take to be made ready.
+	greetPatience = 3 * time.Second
 )
 
 // Engine is a store in PostgreSQL. It implements engine.Engine.
