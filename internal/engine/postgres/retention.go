@@ -16,7 +16,8 @@ import (
 const (
 	firstCare   = 5 * time.Second
 	careEvery   = time.Minute
-	careLimit   = 30 * time.Second // for one round
+	careLimit   = 30 * time.Second // for one round, but for its partitions
+	makingLimit = time.Hour        // for one partition, to which much may have to be moved
 	deleteChunk = 5000             // rows deleted in one transaction
 )
 
@@ -84,14 +85,14 @@ func hangUp(c *pgx.Conn) {
 
 // careRound does one round, if this process has the lock or can have it.
 func (e *Engine) careRound(ctx context.Context, held **pgx.Conn) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, careLimit)
-	defer cancel()
 	if *held == nil || (*held).IsClosed() {
 		if *held, err = e.lockCare(ctx); err != nil || *held == nil {
 			return err
 		}
 	}
-	err = e.care(ctx, *held)
+	if err = e.addPartitions(ctx, *held); err == nil && e.opt.Retention != 0 {
+		err = e.care(ctx, *held)
+	}
 	if err != nil && sqlState(err) == "" {
 		hangUp(*held)
 		*held = nil
@@ -101,6 +102,8 @@ func (e *Engine) careRound(ctx context.Context, held **pgx.Conn) (err error) {
 
 // lockCare returns the connection that has the lock, nil if another process's has it.
 func (e *Engine) lockCare(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, careLimit)
+	defer cancel()
 	c, err := e.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -122,13 +125,27 @@ func (e *Engine) dial(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, e.pool.Config().ConnConfig)
 }
 
+// addPartitions makes one after the other, each in a transaction of its own: what has been made stays.
+func (e *Engine) addPartitions(ctx context.Context, c *pgx.Conn) error {
+	add := func() (made int, err error) {
+		ctx, cancel := context.WithTimeout(ctx, makingLimit)
+		defer cancel()
+		err = c.QueryRow(ctx, e.makePartitions(1)).Scan(&made)
+		return made, err
+	}
+	for {
+		if made, err := add(); err != nil {
+			return fmt.Errorf("make partitions: %w", err)
+		} else if made == 0 {
+			return nil
+		}
+	}
+}
+
+// care deletes what is older than the retention.
 func (e *Engine) care(ctx context.Context, c *pgx.Conn) error {
-	if _, err := c.Exec(ctx, e.makePartitions(0)); err != nil {
-		return fmt.Errorf("make partitions: %w", err)
-	}
-	if e.opt.Retention == 0 {
-		return nil
-	}
+	ctx, cancel := context.WithTimeout(ctx, careLimit)
+	defer cancel()
 	old, err := e.findExpired(ctx, c)
 	if err != nil || old == nil {
 		return err

@@ -127,14 +127,52 @@ func TestPartitionsAhead(t *testing.T) {
 		t.Errorf("%s partitions, want those of the last 7 days, of today, and of 3 days more", got)
 	}
 	at := time.Now().Add(3000 * time.Hour).UnixMilli()
-	d.sql(fmt.Sprintf("SELECT ingestion_partitions(%d, %d, 86400000)", at, at))
+	d.sql(fmt.Sprintf("SELECT ingestion_partitions(%d, %d, 86400000, 1)", at, at))
 	if got := d.sql("SELECT (SELECT count(*) FROM records_other), (SELECT count(*) FROM records)"); got != "0|2" {
 		t.Errorf("in the default partition and in all: %s", got)
 	}
 	if last, whole, err := c.LastRecords(context.Background(), device, 5); err != nil || !whole || len(last) != 2 {
 		t.Errorf("%d records, %v, %v", len(last), whole, err)
 	}
-	// Partitions of another width are made only where there are none.
-	c.opt.Retention = 0
-	c.after(t, time.Minute)
+}
+
+// TestPartitionsBetweenOthers: with another retention partitions of another width fill what is left between those that
+// are there, and a command that runs before the service leaves them to it.
+func TestPartitionsBetweenOthers(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "between")
+	command := d.start(t, func(o *Options) { o.Retention = Elsewhere })
+	store(t, command, &engine.Batch{Records: []engine.Record{recordAt(0, 0)}})
+	if got := d.sql("SELECT count(*) FROM ingestion_bounds"); got != "0" {
+		t.Fatalf("a command makes %s partitions", got)
+	}
+	const days = 24 * time.Hour
+	for _, kept := range []time.Duration{36 * time.Hour, 30 * days, 0, 90 * days} {
+		c := newCaretaker(t, d, kept)
+		c.after(t, time.Minute)
+		hangUp(c.conn)
+		// From the first one's low on each begins where the one before ends.
+		if got := d.sql("SELECT count(*) FILTER (WHERE before < low) FROM (SELECT low, " +
+			"lag(high) OVER (ORDER BY low) AS before FROM ingestion_bounds) AS b"); got != "0" {
+			t.Errorf("retention %v: %s gaps", kept, got)
+		}
+		if got := d.sql("SELECT to_timestamp(min(low) / 1000) <= now() - interval '30 hours' AND " +
+			"to_timestamp(max(high) / 1000) > now() + interval '30 hours' FROM ingestion_bounds"); got != "t" {
+			t.Errorf("retention %v: the partitions do not reach from 30 hours ago to 30 hours ahead", kept)
+		}
+	}
+	if got := d.sql("SELECT (SELECT count(*) FROM records_other), (SELECT count(*) FROM records)"); got != "0|1" {
+		t.Errorf("in the default partition and in all: %s", got)
+	}
+}
+
+// TestNewHistory: after a failover a connection makes no partitions, which may take longer than it has.
+func TestNewHistory(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "history")
+	store(t, d.start(t), enginetest.NewBatch(device, 0, 1))
+	oldest := d.sql("SELECT name FROM ingestion_bounds ORDER BY low LIMIT 1")
+	d.sql("UPDATE ingestion_state SET history = 'another'; DROP TABLE " + oldest)
+	store(t, d.start(t), enginetest.NewBatch(device, 1, 1))
+	if got := d.sql("SELECT to_regclass('" + oldest + "') IS NULL, max(seq) > 1000000000 FROM records"); got != "t|t" {
+		t.Errorf("no partition is made, and the numbers jump: %s", got)
+	}
 }

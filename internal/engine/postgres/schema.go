@@ -157,7 +157,7 @@ func (e *Engine) changeSchema(ctx context.Context, c *pgconn.PgConn) error {
 		return err
 	}
 	if !current {
-		if _, err := c.Exec(ctx, schema+e.makePartitions(partitionsBehind)).ReadAll(); err != nil {
+		if err := e.makeTables(ctx, c, row); err != nil {
 			return err
 		}
 		if _, err := c.Exec(ctx, fmt.Sprintf(renew, schemaVersion, jumpFor(row))).ReadAll(); err != nil {
@@ -166,6 +166,20 @@ func (e *Engine) changeSchema(ctx context.Context, c *pgconn.PgConn) error {
 		e.log.Info("tables made or brought up to date", "version", schemaVersion)
 	}
 	_, err = c.Exec(ctx, "COMMIT").ReadAll()
+	return err
+}
+
+// makeTables makes what is missing, which is nothing where only the server's history is another one. Partitions are
+// made with the first tables, which are empty; later they are the caretaker's, for nobody stores until this is done.
+func (e *Engine) makeTables(ctx context.Context, c *pgconn.PgConn, row []string) error {
+	statements := schema
+	switch {
+	case row == nil:
+		statements += e.makePartitions(2 * maxPartitions)
+	case row[0] == strconv.Itoa(schemaVersion):
+		return nil
+	}
+	_, err := c.Exec(ctx, statements).ReadAll()
 	return err
 }
 
