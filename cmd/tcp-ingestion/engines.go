@@ -147,6 +147,14 @@ func withoutRetention(c *config.Config) *config.Config {
 	return &kept
 }
 
+// newReader makes the engine for a command that only reads, and may be of another version than the service.
+func newReader(c *config.Config, logger *slog.Logger) (engine.Engine, error) {
+	if c.Engine == config.EngineEmbedded {
+		return sqlite.New(sqlite.Options{Dir: c.DataDir, Beside: true, Logger: logger})
+	}
+	return newEngine(withoutRetention(c), logger)
+}
+
 // openEngine makes the engine for a command that reads or mends what is stored beside the service: it keeps quiet,
 // and leaves deleting what is old to the service.
 func openEngine(cmd *cli.Command) (*config.Config, engine.Engine, *slog.Logger, error) {

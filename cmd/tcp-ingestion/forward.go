@@ -86,7 +86,7 @@ func (f *forwarding) build(cmd *cli.Command) (err error) {
 		Path: c.ForwardRefusedFile(), MaxBytes: c.DeadLetterMaxBytes, Metrics: metrics, Logger: f.logger,
 	}
 	var engineErr, sinkErr error
-	f.engine, engineErr = newEngine(withoutRetention(c), f.logger)
+	f.engine, engineErr = newReader(c, f.logger)
 	if engineErr == nil {
 		f.ends.add(func(context.Context) error { return f.engine.Close() })
 	}

@@ -49,11 +49,21 @@ type database struct {
 }
 
 // openDatabase opens or creates the file.
-func openDatabase(path string) (_ *database, err error) {
+func openDatabase(path string) (*database, error) {
 	if err := sqlitefile.Create(path, sqlitefile.MostOpen); err != nil {
 		return nil, err
 	}
-	name := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rwc"}
+	return openFile(path, "rwc", func(d *database) error {
+		if err := d.setPragmas(); err != nil {
+			return err
+		}
+		return d.migrate()
+	})
+}
+
+// openFile opens the file in SQLite's mode. ready is what it needs before the statements can be prepared.
+func openFile(path, mode string, ready func(*database) error) (_ *database, err error) {
+	name := url.URL{Scheme: "file", Path: path, RawQuery: "mode=" + mode}
 	conn, err := new(modernc.Driver).Open(name.String())
 	if err != nil {
 		return nil, err
@@ -64,12 +74,7 @@ func openDatabase(path string) (_ *database, err error) {
 			err = errors.Join(err, d.close())
 		}
 	}()
-	for _, pragma := range slices.Concat(sqlitefile.Pragmas, pragmas) {
-		if _, err := d.exec("PRAGMA " + pragma); err != nil {
-			return nil, err
-		}
-	}
-	if err := d.migrate(); err != nil {
+	if err := ready(d); err != nil {
 		return nil, err
 	}
 	if err := d.prepareAll(); err != nil {
@@ -77,6 +82,15 @@ func openDatabase(path string) (_ *database, err error) {
 	}
 	d.files, err = identify(path)
 	return d, err
+}
+
+func (d *database) setPragmas() error {
+	for _, pragma := range slices.Concat(sqlitefile.Pragmas, pragmas) {
+		if _, err := d.exec("PRAGMA " + pragma); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *database) prepareAll() error {

@@ -26,9 +26,13 @@ const lockWait = 5 * time.Second
 
 // Options configure the engine.
 type Options struct {
-	Dir       string        // holds the database; created if missing
+	Dir       string        // holds the database; created if missing, unless Beside
 	Retention time.Duration // how long everything is kept; 0 = for ever
 	Logger    *slog.Logger  // nil = slog.Default
+
+	// Beside is for a reader beside the service: while the database is missing or of an earlier version, every call fails
+	// with a transient error. It is not made, migrated, or closed to other users here.
+	Beside bool
 
 	// DeadLetterMaxBytes bounds what all dead letters take: for new ones the oldest are removed, those of devices that
 	// had no record here first. 0 = no bound
@@ -90,7 +94,7 @@ func newEngine(path string, options Options) *Engine {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	e.turns = sqlitefile.NewTurns(path, &writer{path: path, log: e.log,
+	e.turns = sqlitefile.NewTurns(path, &writer{path: path, beside: options.Beside, log: e.log,
 		dead: room{limit: options.DeadLetterMaxBytes}, messages: room{limit: options.MessageMaxBytes}})
 	return e
 }

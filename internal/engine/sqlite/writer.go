@@ -14,6 +14,7 @@ import (
 // has taken the engine's turn may use it.
 type writer struct {
 	path     string
+	beside   bool // see Options
 	log      *slog.Logger
 	db       *database // nil while closed
 	staged   staged
@@ -38,7 +39,11 @@ func (w *writer) open() error {
 	if w.db != nil {
 		return nil
 	}
-	db, err := openDatabase(w.path)
+	open := openDatabase
+	if w.beside {
+		open = openBeside
+	}
+	db, err := open(w.path)
 	if err != nil {
 		return err
 	}
@@ -54,7 +59,10 @@ func (w *writer) open() error {
 // announce says that the file is open, and who else may read it. It is not said again at every attempt while the disk
 // is full.
 func (w *writer) announce() {
-	err := sqlitefile.Tighten(w.path)
+	var err error
+	if !w.beside {
+		err = sqlitefile.Tighten(w.path)
+	}
 	if w.announced {
 		return
 	}
