@@ -143,7 +143,8 @@ func (l *lane) prove(ctx context.Context) error {
 	return l.warning()
 }
 
-const proof = "UPDATE ingestion_state SET proven = proven + 1"
+const proof = `INSERT INTO ingestion_proofs VALUES (pg_backend_pid() % 16, 1)
+	ON CONFLICT (slot) DO UPDATE SET proven = ingestion_proofs.proven + 1`
 
 // maxRaces is how often a transaction is repeated at once that another one was in the way of.
 const maxRaces = 5

@@ -42,8 +42,8 @@ func (e *Engine) Probe(ctx context.Context) (engine.Status, error) {
 
 // figures are the counts of a Status. The estimate is the server's, of all partitions; it is taken where to count would
 // take long.
-const figures = `SELECT (SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters'),
-	(SELECT bytes FROM ingestion_totals WHERE kind = 'messages'),
+const figures = `SELECT (SELECT sum(bytes)::bigint FROM ingestion_totals WHERE kind = 'dead_letters'),
+	(SELECT sum(bytes)::bigint FROM ingestion_totals WHERE kind = 'messages'),
 	CASE WHEN estimate > $1 THEN estimate ELSE (SELECT count(*) FROM (SELECT FROM records LIMIT $1 + 1) AS counted) END
 	FROM (SELECT sum(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)))::bigint AS estimate
 		FROM pg_partition_tree('records') AS p JOIN pg_class AS c ON c.oid = p.relid WHERE p.isleaf) AS e`

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS dead_letters (
 	reason text NOT NULL, codec text NOT NULL, frame text NOT NULL, transport text NOT NULL, known boolean NOT NULL,
 	item text COLLATE "C" UNIQUE, bytes bigint GENERATED ALWAYS AS (octet_length(frame) + 128) STORED);
 CREATE INDEX IF NOT EXISTS dead_letters_by_device ON dead_letters (device_id);
+CREATE INDEX IF NOT EXISTS dead_letters_to_go ON dead_letters (known, seq);
 CREATE TABLE IF NOT EXISTS messages (
 	seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ts bigint NOT NULL, device_id text COLLATE "C" NOT NULL,
 	codec text NOT NULL, type smallint NOT NULL, sent bigint, payload text NOT NULL,
@@ -46,22 +47,28 @@ CREATE INDEX IF NOT EXISTS messages_by_device ON messages (device_id, ts);
 ` + totals + clock + consumers + bounds + partitions + views
 
 // totals keep how many bytes the dead letters and the messages take, and how often some were removed, whoever adds and
-// removes them.
+// removes them; readers sum them. A transaction locks its row until it is committed, so each writer has its own, or
+// shares it with few. proofs are written to find out whether the server stores.
 const totals = `
 CREATE TABLE IF NOT EXISTS ingestion_totals (
-	kind text PRIMARY KEY, bytes bigint NOT NULL DEFAULT 0, removals bigint NOT NULL DEFAULT 0);
-INSERT INTO ingestion_totals (kind) VALUES ('dead_letters'), ('messages') ON CONFLICT DO NOTHING;
+	kind text, slot int, bytes bigint NOT NULL DEFAULT 0, removals bigint NOT NULL DEFAULT 0, PRIMARY KEY (kind, slot));
+INSERT INTO ingestion_totals (kind, slot) SELECT k, n FROM generate_series(0, 15) AS n,
+	(VALUES ('dead_letters'), ('messages')) AS v (k) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS ingestion_proofs (slot int PRIMARY KEY, proven bigint NOT NULL);
 CREATE OR REPLACE FUNCTION ingestion_added() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE more bigint := (SELECT sum(bytes) FROM added);
 BEGIN
-	IF more > 0 THEN UPDATE ingestion_totals SET bytes = bytes + more WHERE kind = TG_TABLE_NAME; END IF;
+	IF more > 0 THEN
+		UPDATE ingestion_totals SET bytes = bytes + more WHERE kind = TG_TABLE_NAME AND slot = pg_backend_pid() % 16;
+	END IF;
 	RETURN NULL;
 END $$;
 CREATE OR REPLACE FUNCTION ingestion_removed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE less bigint := (SELECT sum(bytes) FROM removed);
 BEGIN
 	IF less > 0 THEN
-		UPDATE ingestion_totals SET bytes = bytes - less, removals = removals + 1 WHERE kind = TG_TABLE_NAME;
+		UPDATE ingestion_totals SET bytes = bytes - less, removals = removals + 1
+			WHERE kind = TG_TABLE_NAME AND slot = pg_backend_pid() % 16;
 	END IF;
 	RETURN NULL;
 END $$;
@@ -83,12 +90,10 @@ CREATE OR REPLACE TRIGGER removed AFTER DELETE ON messages REFERENCING OLD TABLE
 CREATE OR REPLACE TRIGGER emptied AFTER TRUNCATE ON messages
 	FOR EACH STATEMENT EXECUTE FUNCTION ingestion_emptied();`
 
-// state has the version, and the history of the server that gave the last numbers. proven is written to find out
-// whether the server stores.
+// state has the version, and the history of the server that gave the last numbers.
 const state = `
 CREATE TABLE IF NOT EXISTS ingestion_state (
-	one boolean PRIMARY KEY DEFAULT true CHECK (one), version int NOT NULL, history text NOT NULL,
-	proven bigint NOT NULL DEFAULT 0);`
+	one boolean PRIMARY KEY DEFAULT true CHECK (one), version int NOT NULL, history text NOT NULL);`
 
 // views are what other programs may read beside the tables: a row for each signal of each record.
 const views = `

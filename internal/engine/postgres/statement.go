@@ -27,21 +27,23 @@ SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_
 	ON CONFLICT (item) DO NOTHING RETURNING item)
 SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_agg(item, ',') END FROM stored`
 
-	// roomForDeadLetters removes dead letters where all take more than $1 bytes, until they take a twentieth less: first
-	// those of devices that had no record here, of these first the ones of the device that has most, the oldest first. So
-	// what floods removes its own.
-	roomForDeadLetters = `DELETE FROM dead_letters WHERE
-	(SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters') > $1::bigint AND seq IN (
-	SELECT seq FROM (SELECT seq, bytes, sum(bytes) OVER (ORDER BY known, most DESC, device_id, seq) AS upto FROM (
-		SELECT seq, bytes, known, device_id, sum(bytes) OVER (PARTITION BY known, device_id) AS most FROM dead_letters
-	) AS d) AS d
-	WHERE upto - bytes < (SELECT bytes FROM ingestion_totals WHERE kind = 'dead_letters') - $1::bigint * 19 / 20)`
+	// roomForDeadLetters removes $2 dead letters at the most where all take more than $1 bytes, until they take a twentieth
+	// less: first the oldest of devices that had no record here, so that strangers remove no known device's. It reads no
+	// more than it may remove, by an index, whatever the table has. Rows that another transaction removes are passed over.
+	roomForDeadLetters = `DELETE FROM dead_letters WHERE seq = ANY (ARRAY(SELECT seq FROM (
+	SELECT seq, sum(bytes) OVER (ORDER BY known, seq) - bytes AS before FROM (
+		SELECT known, seq, bytes FROM dead_letters
+		WHERE (SELECT sum(bytes) FROM ingestion_totals WHERE kind = 'dead_letters') > $1::bigint
+		ORDER BY known, seq LIMIT $2::bigint FOR UPDATE SKIP LOCKED) AS d) AS d
+	WHERE before < (SELECT sum(bytes) FROM ingestion_totals WHERE kind = 'dead_letters') - $1::bigint * 19 / 20))`
 
-	// roomForMessages removes the oldest.
-	roomForMessages = `DELETE FROM messages WHERE
-	(SELECT bytes FROM ingestion_totals WHERE kind = 'messages') > $1::bigint AND seq IN (
-	SELECT seq FROM (SELECT seq, bytes, sum(bytes) OVER (ORDER BY seq) AS upto FROM messages) AS m
-	WHERE upto - bytes < (SELECT bytes FROM ingestion_totals WHERE kind = 'messages') - $1::bigint * 19 / 20)`
+	// roomForMessages removes the oldest in the same way.
+	roomForMessages = `DELETE FROM messages WHERE seq = ANY (ARRAY(SELECT seq FROM (
+	SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
+		SELECT seq, bytes FROM messages
+		WHERE (SELECT sum(bytes) FROM ingestion_totals WHERE kind = 'messages') > $1::bigint
+		ORDER BY seq LIMIT $2::bigint FOR UPDATE SKIP LOCKED) AS m) AS m
+	WHERE before < (SELECT sum(bytes) FROM ingestion_totals WHERE kind = 'messages') - $1::bigint * 19 / 20))`
 
 	// countRemovals is how often dead letters and messages were removed, by whomever.
 	countRemovals = `SELECT sum(removals) FILTER (WHERE kind = 'dead_letters')::text,
@@ -56,8 +58,6 @@ var prepared = []struct{ name, sql string }{
 	{"store_records", storeRecords},
 	{"store_dead_letters", storeDeadLetters},
 	{"store_messages", storeMessages},
-	{"room_for_dead_letters", roomForDeadLetters},
-	{"room_for_messages", roomForMessages},
 	{"count_removals", countRemovals},
 	{"show_durability", showDurability},
 }

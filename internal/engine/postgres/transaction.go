@@ -117,7 +117,7 @@ func (l *lane) sendDeadLetters(p *pgconn.Pipeline, b *engine.Batch, from, to int
 	}
 	l.send(p, "store_dead_letters", engine.KindDeadLetter, results[low:high],
 		func(i int) []byte { return l.itemKey(nil, low+i) })
-	l.sendRoom(p, "room_for_dead_letters", engine.KindDeadLetter, l.e.opt.DeadLetterMaxBytes)
+	l.sendRoom(p, roomForDeadLetters, engine.KindDeadLetter, l.e.opt.DeadLetterMaxBytes)
 }
 
 func (l *lane) sendMessages(p *pgconn.Pipeline, b *engine.Batch, from, to int) {
@@ -141,7 +141,7 @@ func (l *lane) sendMessages(p *pgconn.Pipeline, b *engine.Batch, from, to int) {
 	}
 	l.send(p, "store_messages", engine.KindMessage, results[low:high],
 		func(i int) []byte { return l.itemKey(nil, low+i) })
-	l.sendRoom(p, "room_for_messages", engine.KindMessage, l.e.opt.MessageMaxBytes)
+	l.sendRoom(p, roomForMessages, engine.KindMessage, l.e.opt.MessageMaxBytes)
 }
 
 func addTime(c *column, t time.Time) {
@@ -152,13 +152,26 @@ func addTime(c *column, t time.Time) {
 	c.addBigint(t.UnixMilli())
 }
 
-// sendRoom keeps a kind's items within their bound.
-func (l *lane) sendRoom(p *pgconn.Pipeline, name string, k engine.Kind, limit int64) {
+// sendRoom keeps a kind's items within their bound, by the statement that is planned for what the table has now.
+func (l *lane) sendRoom(p *pgconn.Pipeline, statement string, k engine.Kind, limit int64) {
 	if limit == 0 {
 		return
 	}
-	p.SendQueryPrepared(name, [][]byte{binary.BigEndian.AppendUint64(nil, uint64(limit))}, binaryFormat, nil)
+	p.SendQueryParams(statement, [][]byte{
+		binary.BigEndian.AppendUint64(nil, uint64(limit)),
+		binary.BigEndian.AppendUint64(nil, uint64(l.columns[k].mayRemove())),
+	}, nil, binaryFormat, nil)
 	l.sent = append(l.sent, step{kind: k})
+}
+
+// mayRemove is how many rows may go for those of a statement. Each counts 128 bytes or more: so they take more than what
+// is added, however small they are, and a table above its bound gets smaller.
+func (c *columns) mayRemove() int {
+	rows := 100
+	for i := range c.of {
+		rows += len(c.of[i].bytes) / 64
+	}
+	return rows
 }
 
 func (l *lane) send(p *pgconn.Pipeline, name string, k engine.Kind, results []engine.Result, key func(int) []byte) {
