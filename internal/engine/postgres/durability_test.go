@@ -105,3 +105,28 @@ func TestStoredWithoutStandby(t *testing.T) {
 		t.Errorf("%s records", got)
 	}
 }
+
+// TestStandbysNoLongerSet: when the setting of the standbys is cleared, the server confirms what waits for them. It is not
+// taken for stored, neither as a new batch nor as one that is found stored.
+func TestStandbysNoLongerSet(t *testing.T) {
+	server := testkit.StartPostgres(t, "fsync=off")
+	d := newDatabase(t, server, "cleared")
+	store(t, d.start(t), enginetest.NewBatch(device, 0, 1)) // the tables are made
+	for _, first := range []int{1, 0} {
+		server.SQL("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+		server.SQL("SELECT pg_reload_conf()")
+		testkit.Eventually(t, "the setting", func() bool { return server.SQL("SHOW synchronous_standby_names") == "nobody" })
+		e := d.start(t, replica)
+		e.patience = 20 * time.Second
+		stored := make(chan error)
+		go func() { stored <- e.Store(t.Context(), 0, enginetest.NewBatch(device, first, 1)) }()
+		testkit.Eventually(t, "a commit that waits", func() bool {
+			return server.SQL("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+		})
+		server.SQL("SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names")
+		server.SQL("SELECT pg_reload_conf()")
+		if err := <-stored; !errors.Is(err, engine.ErrDurability) || !engine.IsAmbiguous(err) {
+			t.Errorf("without a standby, batch %d is stored with %v", first, err)
+		}
+	}
+}

@@ -140,7 +140,14 @@ func (l *lane) prove(ctx context.Context) error {
 	if _, err := l.conn.Exec(ctx, proof).ReadAll(); err != nil {
 		return err
 	}
-	return l.warning()
+	if err := l.warning(); err != nil || l.e.opt.Durability != Replica {
+		return err
+	}
+	shown, err := ask(ctx, l.conn, showDurability) // behind the commit: see checkDurability
+	if err != nil {
+		return err
+	}
+	return l.e.opt.Durability.check(shown[0], shown[1])
 }
 
 const proof = `INSERT INTO ingestion_proofs VALUES (pg_backend_pid() % 16, 1)

@@ -17,7 +17,7 @@ type step struct {
 	key     func(i int) []byte // what the statement calls the i-th of them
 	kind    engine.Kind        // of those that it removes to make room, if it has no results
 	asks    bool               // for the removals
-	shows   bool               // what the commit waits for
+	shows   bool               // what the commit waits for: the last step
 	answer  *pgconn.Result
 }
 
@@ -27,19 +27,35 @@ var errWarned = errors.New("the server warns of what it has committed")
 // read takes all answers and the commit. Nothing of them counts before there is no error.
 func (l *lane) read(p *pgconn.Pipeline) error {
 	for i := range l.sent {
-		next, err := p.GetResults()
+		answer, err := readAnswer(p)
 		if err != nil {
 			return err
 		}
-		reader, ok := next.(*pgconn.ResultReader)
-		if !ok {
-			return fmt.Errorf("the server answers %T", next)
-		}
-		l.sent[i].answer = reader.Read()
-		if err := l.sent[i].answer.Err; err != nil {
-			return err
-		}
+		l.sent[i].answer = answer
 	}
+	if err := readCommit(p); err != nil {
+		return err
+	}
+	if err := l.warning(); err != nil {
+		return err
+	}
+	return l.checkDurability(p)
+}
+
+func readAnswer(p *pgconn.Pipeline) (*pgconn.Result, error) {
+	next, err := p.GetResults()
+	if err != nil {
+		return nil, err
+	}
+	reader, ok := next.(*pgconn.ResultReader)
+	if !ok {
+		return nil, fmt.Errorf("the server answers %T", next)
+	}
+	answer := reader.Read()
+	return answer, answer.Err
+}
+
+func readCommit(p *pgconn.Pipeline) error {
 	next, err := p.GetResults()
 	if err != nil {
 		return err
@@ -47,18 +63,27 @@ func (l *lane) read(p *pgconn.Pipeline) error {
 	if _, committed := next.(*pgconn.PipelineSync); !committed {
 		return fmt.Errorf("the server answers %T at the end", next)
 	}
-	if err := l.warning(); err != nil {
-		return err
-	}
-	return l.checkDurability()
+	return nil
 }
 
-// checkDurability looks at what the server was set to when it committed.
-func (l *lane) checkDurability() error {
-	for _, s := range l.sent {
-		if s.shows {
-			row := s.answer.Rows[0]
-			return l.e.opt.Durability.check(string(row[0]), string(row[1]))
+// checkDurability looks at what the server was set to before it committed, and at what it is set to behind the commit:
+// when its standbys are no longer set it confirms all that waits for them, without a warning.
+func (l *lane) checkDurability(p *pgconn.Pipeline) error {
+	required := l.e.opt.Durability
+	if required != Replica {
+		return nil
+	}
+	after, err := readAnswer(p)
+	if err == nil {
+		err = readCommit(p)
+	}
+	if err != nil {
+		return err
+	}
+	before := l.sent[len(l.sent)-1].answer
+	for _, shown := range []*pgconn.Result{before, after} {
+		if err := required.check(string(shown.Rows[0][0]), string(shown.Rows[0][1])); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -58,7 +58,12 @@ func (l *lane) write(ctx context.Context, b *engine.Batch, from, to int) error {
 		p.SendQueryPrepared("show_durability", nil, nil, nil)
 		l.sent = append(l.sent, step{shows: true})
 	}
-	err := p.Sync()
+	p.SendPipelineSync()
+	if l.e.opt.Durability == Replica {
+		p.SendQueryPrepared("show_durability", nil, nil, nil)
+		p.SendPipelineSync()
+	}
+	err := p.Flush()
 	if err == nil {
 		err = l.read(p)
 	}
