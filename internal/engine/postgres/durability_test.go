@@ -106,8 +106,8 @@ func TestStoredWithoutStandby(t *testing.T) {
 	}
 }
 
-// TestStandbysNoLongerSet: when the setting of the standbys is cleared, the server confirms what waits for them. It is not
-// taken for stored, neither as a new batch nor as one that is found stored.
+// TestStandbysNoLongerSet: when the setting of the standbys is cleared, the server confirms what waits for them. It is
+// not taken for stored, neither as a new batch nor as one that is found stored.
 func TestStandbysNoLongerSet(t *testing.T) {
 	server := testkit.StartPostgres(t, "fsync=off")
 	d := newDatabase(t, server, "cleared")

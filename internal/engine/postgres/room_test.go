@@ -71,8 +71,8 @@ func medianStore(t *testing.T, e *Engine) time.Duration {
 	return took[stores/2]
 }
 
-// TestWritersApart: a transaction that has added messages and dead letters, or proved that the server stores, and is not
-// committed yet, keeps no other connection waiting.
+// TestWritersApart: a transaction that has added messages and dead letters, or proved that the server stores, and is
+// not committed yet, keeps no other connection waiting.
 func TestWritersApart(t *testing.T) {
 	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "apart")
 	e := d.start(t)

@@ -27,9 +27,10 @@ SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_
 	ON CONFLICT (item) DO NOTHING RETURNING item)
 SELECT count(*)::text, CASE WHEN count(*) < cardinality($1::text[]) THEN string_agg(item, ',') END FROM stored`
 
-	// roomForDeadLetters removes $2 dead letters at the most where all take more than $1 bytes, until they take a twentieth
-	// less: first the oldest of devices that had no record here, so that strangers remove no known device's. It reads no
-	// more than it may remove, by an index, whatever the table has. Rows that another transaction removes are passed over.
+	// roomForDeadLetters removes $2 dead letters at the most where all take more than $1 bytes, until they take a
+	// twentieth less: first the oldest of devices that had no record here, so that strangers remove no known device's. It
+	// reads no more than it may remove, by an index, whatever the table has. Rows that another transaction removes are
+	// passed over.
 	roomForDeadLetters = `DELETE FROM dead_letters WHERE seq = ANY (ARRAY(SELECT seq FROM (
 	SELECT seq, sum(bytes) OVER (ORDER BY known, seq) - bytes AS before FROM (
 		SELECT known, seq, bytes FROM dead_letters
