@@ -1,6 +1,9 @@
 package postgres
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // OIDs of the types of the arrays' elements.
 const (
@@ -49,6 +52,38 @@ func (c *column) addText(s string) {
 func (c *column) addBytes(text []byte) {
 	c.element(len(text))
 	c.bytes = append(c.bytes, text...)
+}
+
+// addDocument is a JSON document as jsonb takes it.
+func (c *column) addDocument(text []byte) {
+	c.element(0)
+	begin := len(c.bytes)
+	c.bytes = appendDocument(c.bytes, text)
+	binary.BigEndian.PutUint32(c.bytes[begin-4:], uint32(len(c.bytes)-begin))
+}
+
+// escapedNUL is what no text of PostgreSQL's can have.
+var escapedNUL = []byte(`\u0000`)
+
+// appendDocument appends a JSON document with U+FFFD in place of each NUL.
+func appendDocument(dst, text []byte) []byte {
+	for {
+		at := bytes.Index(text, escapedNUL)
+		if at < 0 {
+			return append(dst, text...)
+		}
+		backslashes := 1
+		for backslashes <= at && text[at-backslashes] == '\\' {
+			backslashes++
+		}
+		dst = append(dst, text[:at]...)
+		if backslashes%2 == 1 {
+			dst = append(dst, `\ufffd`...)
+		} else { // the first is the second half of an escaped backslash
+			dst = append(dst, escapedNUL...)
+		}
+		text = text[at+len(escapedNUL):]
+	}
 }
 
 // addHex is the text of the bytes in hex.

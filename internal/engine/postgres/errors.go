@@ -25,11 +25,11 @@ var permanent = []string{
 	"0A", // not supported
 }
 
-// refusesItem are the classes of refusals of what an item holds, which say nothing of the other items.
+// refusesItem are the refusals of what an item holds, which say nothing of the other items. A constraint (23) is not
+// the engine's: somebody has made it, or a partition is wrong, and no item must be lost by that.
 var refusesItem = []string{
-	"22", // a character that the server does not take, \u0000 in a document, no document at all
-	"23", // a constraint
-	"54", // larger than the server takes
+	"22",    // a character that the server does not take, no document at all
+	"54000", // larger than the server takes
 }
 
 // sqlState is the server's word for an error, "" if the server did not say it.

@@ -118,7 +118,7 @@ func (e *Engine) ReplaceRecords(ctx context.Context, replacements []engine.Repla
 		if seqs[i], err = parseRef(r.Ref, "record"); err != nil {
 			return 0, err
 		}
-		was[i], now[i] = string(r.Was), string(r.Now)
+		was[i], now[i] = string(r.Was), string(appendDocument(nil, r.Now))
 	}
 	err = e.with(ctx, func(c *pgxpool.Conn) error {
 		tag, err := c.Exec(ctx, replaceRecords, seqs, was, now)

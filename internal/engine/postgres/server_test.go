@@ -67,7 +67,7 @@ func TestRefusedItems(t *testing.T) {
 	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "refused")
 	e := d.start(t)
 	b := enginetest.NewBatch(device, 0, 20)
-	b.Records[3].Payload = []byte(`{"attributes":{"1":"\u0000"}}`)
+	b.Records[3].Payload = []byte(`["no end"`)
 	b.Records[11].Payload = []byte("{\"x\":\"\xff\"}")
 	b.Records[19].Payload = []byte("no document")
 	b.DeadLetters = []engine.DeadLetter{enginetest.NewDeadLetter(device, 0), enginetest.NewDeadLetter(device, 1)}
@@ -84,6 +84,53 @@ func TestRefusedItems(t *testing.T) {
 	if got := d.sql("SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM dead_letters), " +
 		"(SELECT count(*) FROM messages)"); got != "17|1|1" {
 		t.Errorf("records, dead letters and messages: %s", got)
+	}
+}
+
+// TestNULInText stores documents whose texts have what PostgreSQL takes in no text.
+func TestNULInText(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "nul")
+	e := d.start(t)
+	texts := map[string]string{
+		`\u0000`: `\ufffd`, `a\u0000\u0000b`: `a\ufffd\ufffdb`, `\\u0000`: `\\u0000`, `\\\u0000`: `\\\ufffd`,
+		`\u0000\\u0000`: `\ufffd\\u0000`, `\u00000`: `\ufffd0`, `\u000`: `\u000`,
+	}
+	n := 0
+	for text, want := range texts {
+		if got := string(appendDocument([]byte("x"), []byte(text))); got != "x"+want {
+			t.Errorf("%s becomes %s, want %s", text, got, "x"+want)
+		}
+		if text == `\u000` {
+			continue // is no JSON
+		}
+		b := enginetest.NewBatch(device, n, 1)
+		n++
+		b.Records[0].Payload = fmt.Appendf(nil, `{"text":"%s"}`, text)
+		if got := store(t, e, b); got[0].Err != nil || got[0].Duplicate {
+			t.Errorf("%s: %+v", text, got[0])
+		}
+		if got := d.sql("SELECT count(*) FROM records WHERE payload = '{\"text\":\"" + want + "\"}'"); got == "0" {
+			t.Errorf("%s is not stored as %s", text, want)
+		}
+	}
+}
+
+// TestConstraint: what somebody has set in the database is not taken for a fault of what comes: it is stored when that
+// is gone.
+func TestConstraint(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "constrained")
+	e := d.start(t)
+	store(t, e, enginetest.NewBatch(device, 0, 1))
+	d.sql("ALTER TABLE records ADD CONSTRAINT wrong CHECK (codec = 'none') NOT VALID")
+	b := enginetest.Sized(enginetest.NewBatch(device, 1, 4))
+	if err := e.Store(t.Context(), 0, b); sqlState(err) != "23514" || !engine.IsTransient(err) || engine.IsAmbiguous(err) {
+		t.Errorf("the constraint is said with %v", err)
+	}
+	d.sql("ALTER TABLE records DROP CONSTRAINT wrong")
+	for _, r := range store(t, e, b) {
+		if r.Err != nil || r.Duplicate {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func (l *lane) sendRecords(p *pgconn.Pipeline, b *engine.Batch, from, to int) {
 		c[2].addBigint(r.Timestamp)
 		c[3].addBigint(int64(r.Hash))
 		c[4].addText(r.Codec)
-		c[5].addBytes(r.Payload)
+		c[5].addDocument(r.Payload)
 	}
 	l.send(p, "store_records", engine.KindRecord, results[low:high], func(i int) []byte { return b.Records[low+i].ID })
 }
@@ -169,8 +169,8 @@ func (l *lane) sendRoom(p *pgconn.Pipeline, statement string, k engine.Kind, lim
 	l.sent = append(l.sent, step{kind: k})
 }
 
-// mayRemove is how many rows may go for those of a statement. Each counts 128 bytes or more: so they take more than what
-// is added, however small they are, and a table above its bound gets smaller.
+// mayRemove is how many rows may go for those of a statement. Each counts 128 bytes or more: so they take more than
+// what is added, however small they are, and a table above its bound gets smaller.
 func (c *columns) mayRemove() int {
 	rows := 100
 	for i := range c.of {
