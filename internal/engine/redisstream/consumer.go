@@ -49,6 +49,9 @@ func (c *consumer) Next(ctx context.Context, n int, wait time.Duration) ([][]byt
 	deadline := time.Now().Add(wait)
 	for {
 		payloads, err := c.look(ctx, n)
+		if errors.Is(err, errLost) {
+			return nil, err
+		}
 		waits := err == nil && len(payloads) == 0 || errors.Is(err, engine.ErrTurn)
 		left := time.Until(deadline)
 		if ctx.Err() != nil && len(payloads) == 0 {
@@ -72,6 +75,9 @@ func (c *consumer) look(ctx context.Context, n int) (payloads [][]byte, err erro
 		r := c.readers[(c.first+i)%len(c.readers)]
 		page, err := r.read(ctx, n-len(payloads))
 		switch {
+		case errors.Is(err, errLost):
+			c.rewind()
+			return nil, err
 		case errors.Is(err, engine.ErrTurn):
 			notOurs = err
 		case err != nil:
@@ -94,6 +100,13 @@ func (c *consumer) look(ctx context.Context, n int) (payloads [][]byte, err erro
 		return nil, nil
 	}
 	return nil, failure
+}
+
+// rewind drops what is in hand of all shards: it was to be delivered together.
+func (c *consumer) rewind() {
+	for _, r := range c.readers {
+		r.rewind()
+	}
 }
 
 // inHand reports whether something is to be committed: it is of shards whose turn is not lost.

@@ -1,7 +1,12 @@
 package redisstream
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,6 +76,94 @@ func TestConsumerThatWasFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if g, err := next.Lag(t.Context()); err != nil || g.Unread != 0 {
+		t.Errorf("the lag is %+v, %v", g, err)
+	}
+}
+
+// TestConsumerSaysThatItsTurnWasLost even if it has it again before it has waited for long: what was in hand is
+// another's, and comes again only after the error.
+func TestConsumerSaysThatItsTurnWasLost(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 5)
+	c := member(t, e)
+	wantNext(t, c, 0, 3)
+	r.Do("SET", turnKey, "another", "PX", "300")
+	if got, err := c.Next(t.Context(), 5, 5*time.Second); len(got) > 0 || !errors.Is(err, engine.ErrTurn) {
+		t.Fatalf("%d records and %v, want that the turn is lost", len(got), err)
+	}
+	wantNext(t, c, 0, 3)
+	wantNext(t, c, 3, 2)
+}
+
+// TestConsumerLosesOneShard drops what is in hand of all shards, for it was to be delivered together.
+func TestConsumerLosesOneShard(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 3)
+	c := member(t, e).(*consumer)
+	c.readers = append(c.readers, newGroupReader(e.shards[0], "other", "this"))
+	if got, err := c.Next(t.Context(), 6, 0); len(got) != 6 || err != nil {
+		t.Fatalf("%d records and %v", len(got), err)
+	}
+	r.Do("SET", turnKey, "another", "PX", "300")
+	if got, err := c.Next(t.Context(), 6, 5*time.Second); len(got) > 0 || !errors.Is(err, engine.ErrTurn) {
+		t.Fatalf("%d records and %v, want that the turn is lost", len(got), err)
+	}
+	wantNext(t, c, 0, 3)
+	wantNext(t, c, 0, 3)
+}
+
+// TestLateReadTakesNothing: Redis executes a read later that the client has given up. All is given once, in order.
+func TestLateReadTakesNothing(t *testing.T) {
+	r := testkit.StartRedis(t)
+	var hold atomic.Bool
+	release, late := make(chan struct{}), make(chan string, 1)
+	p := startRelay(t, r, func(command []string) (string, bool) {
+		if !slices.Contains(command, readGroup.Hash()) || !hold.CompareAndSwap(true, false) {
+			return "", false
+		}
+		<-release
+		var again []any
+		for _, word := range command {
+			again = append(again, word)
+		}
+		answer, err := r.TryDo(again...)
+		if err != nil {
+			answer = err
+		}
+		late <- fmt.Sprint(answer)
+		return "+LATE\r\n", true
+	})
+	end := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(end)
+	e := use(t, r, Options{URL: p.url()})
+	storeConsumed(t, e, 0, 10)
+	c := member(t, e)
+	wantNext(t, c, 0, 3)
+	hold.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if got, err := c.Next(ctx, 3, 0); len(got) > 0 || err == nil {
+		t.Fatalf("%d records and %v while Redis does not answer", len(got), err)
+	}
+	testkit.Succeeds(t, "the shard is tried again", 5*time.Second, func() error {
+		got, err := c.Next(t.Context(), 1, 0)
+		if err == nil && (len(got) != 1 || string(got[0]) != string(enginetest.NewRecord(consumedDevice, 3).Payload)) {
+			t.Fatalf("%d records are read, of which the fourth is not the first", len(got))
+		}
+		return err
+	})
+	wantNext(t, c, 4, 1)
+	end()
+	if answer := <-late; answer != "[0]" {
+		t.Error("the late read is given entries")
+	}
+	wantNext(t, c, 5, 5)
+	if err := c.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := c.Lag(t.Context()); err != nil || g.Unread != 0 {
 		t.Errorf("the lag is %+v, %v", g, err)
 	}
 }

@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,39 +17,51 @@ import (
 const turnTime = 6 * time.Second
 
 // The scripts make sure that it is this process's turn in the moment in which they do something: one that was frozen
-// must not take entries that the other one would never see. KEYS are the stream and the turn.
+// must not take entries that the other one would never see. The turn's value is the member and the number of its claim,
+// and only the newest claim reads: a read that the client has given up, and Redis executes later, takes nothing.
+// ARGV begins with the member.
 var (
-	// takeTurn takes a turn that nobody has: 1 if it is ours now, 2 if it was before, 0 if it is another's.
+	// takeTurn takes a turn that nobody has, or this member by an older claim: 1 or 2, 0 if it is not to be had. When
+	// nobody has it but something is in hand, another may have had it: it is taken only while the first entry in hand
+	// is not acknowledged. KEYS are the turn and the stream.
 	takeTurn = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if holder then
+  if string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
+  if tonumber(string.sub(holder, #ARGV[1] + 1)) > tonumber(ARGV[2]) then return 0 end
+elseif ARGV[5] ~= '' and #redis.call('XPENDING', KEYS[2], ARGV[4], ARGV[5], ARGV[5], 1) == 0 then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
 return holder and 2 or 1`)
 
 	keepTurn = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if string.sub(redis.call('GET', KEYS[1]) or '', 1, #ARGV[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])`)
 
 	endTurn = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if string.sub(redis.call('GET', KEYS[1]) or '', 1, #ARGV[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`)
 
+	// readGroup has the stream and the turn as KEYS.
 	readGroup = redis.NewScript(`
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0} end
-return {1, redis.call('XREADGROUP', 'GROUP', ARGV[2], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], ARGV[4])}`)
+if redis.call('GET', KEYS[2]) ~= ARGV[1] .. ARGV[2] then return {0} end
+return {1, redis.call('XREADGROUP', 'GROUP', ARGV[3], ARGV[3], 'COUNT', ARGV[4], 'STREAMS', KEYS[1], ARGV[5])}`)
 )
 
 // groupReader reads a shard's records as a consumer group.
 type groupReader struct {
 	shard  *shard
 	group  string // which is also the consumer's name in it
-	member string // this process
+	member string // this process, with a colon at its end
 	key    string // of the turn
 
-	held    atomic.Bool
-	pending bool     // entries that were delivered before may be there, and come first
-	after   string   // the id of the last of those that was given
-	given   []string // ids that are not acknowledged
+	held    atomic.Bool // as far as is known
+	sure    bool        // no older claim can read any more
+	claims  int64       // the number of the newest
+	pending bool        // entries that were delivered before may be there, and come first
+	after   string      // the id of the last of those that was given
+	given   []string    // ids that are not acknowledged
 	expired atomic.Int64
 	state   health.Health
 	retry   backoff // of a shard that failed
@@ -56,7 +69,7 @@ type groupReader struct {
 
 func newGroupReader(s *shard, group, member string) *groupReader {
 	return &groupReader{
-		shard: s, group: group, member: member, key: s.recordStream() + ":turn:" + group,
+		shard: s, group: group, member: member + ":", key: s.recordStream() + ":turn:" + group,
 		state: health.Health{Every: warnEvery},
 	}
 }
@@ -83,26 +96,67 @@ func (r *groupReader) read(ctx context.Context, n int) ([][]byte, error) {
 	return payloads, err
 }
 
-// take has the turn taken, if it is not ours already.
+// take has the turn taken, if it is not ours for sure. With errTurn or errLost it is another's.
 func (r *groupReader) take(ctx context.Context) error {
-	if r.held.Load() {
+	if r.held.Load() && r.sure {
 		return nil
 	}
-	got, err := takeTurn.Run(ctx, r.shard.client(ctx), []string{r.key}, r.member, turnTime.Milliseconds()).Int()
+	inHand := ""
+	if len(r.given) > 0 {
+		inHand = r.given[0]
+	}
+	r.claims++
+	got, err := takeTurn.Run(ctx, r.shard.client(ctx), []string{r.key, r.shard.recordStream()},
+		r.member, r.claims, turnTime.Milliseconds(), r.group, inHand).Int()
 	switch {
 	case err != nil:
-		return err
+		return r.failed(err)
 	case got == 0:
-		return errTurn
+		return r.lose()
+	case got == 1:
+		r.pending = true
 	}
-	if err := r.claim(ctx); err != nil {
-		return err
+	if inHand == "" && (got == 1 || !r.held.Load()) {
+		if err := r.claim(ctx); err != nil {
+			return err
+		}
 	}
 	r.held.Store(true)
+	r.sure = true
 	return nil
 }
 
-var errTurn = &engine.Error{Transient: true, Err: engine.ErrTurn}
+// What a read fails with while it is another's turn: errLost if that has taken what was in hand.
+var (
+	errTurn = &engine.Error{Transient: true, Err: engine.ErrTurn}
+	errLost = &engine.Error{Transient: true, Err: fmt.Errorf("the turn is lost: %w", engine.ErrTurn)}
+)
+
+// lose notes that it is another's turn.
+func (r *groupReader) lose() error {
+	r.held.Store(false)
+	if len(r.given) == 0 {
+		return errTurn
+	}
+	r.given = nil
+	return errLost
+}
+
+// rewind has everything given again that is not acknowledged.
+func (r *groupReader) rewind() {
+	r.pending, r.after, r.given = true, "0", nil
+}
+
+// failed notes that a command may or may not have been executed, or may be later.
+func (r *groupReader) failed(err error) error {
+	r.pending, r.sure = true, false // Redis may have given entries
+	if refused, ok := asRefusal(err); ok && strings.Contains(string(refused), "NOGROUP") {
+		r.held.Store(false) // it is made again with the turn
+		r.given = nil
+		return &engine.Error{Transient: true, Err: refused}
+	}
+	return err
+}
 
 // claim makes the group, if there is none, and begins with all that it has pending.
 func (r *groupReader) claim(ctx context.Context) error {
@@ -111,7 +165,7 @@ func (r *groupReader) claim(ctx context.Context) error {
 	if refused, ok := asRefusal(err); err != nil && (!ok || refused.code() != "BUSYGROUP") {
 		return err
 	}
-	r.pending, r.after, r.given = true, "0", nil
+	r.rewind()
 	for start := "0-0"; ; {
 		answer, err := c.Do(ctx, "XAUTOCLAIM", r.shard.recordStream(), r.group, r.group, 0, start,
 			"COUNT", trimStep, "JUSTID").Slice()
@@ -131,19 +185,12 @@ func (r *groupReader) claim(ctx context.Context) error {
 // page reads entries behind an id, or, by ">", those that nobody was given. more says that there were any.
 func (r *groupReader) page(ctx context.Context, n int, after string) (payloads [][]byte, more bool, err error) {
 	answer, err := readGroup.Run(ctx, r.shard.client(ctx), []string{r.shard.recordStream(), r.key},
-		r.member, r.group, n, after).Slice()
+		r.member, r.claims, r.group, n, after).Slice()
 	if err != nil {
-		r.pending = true // Redis may have given them
-		if refused, ok := asRefusal(err); ok && strings.Contains(string(refused), "NOGROUP") {
-			r.held.Store(false) // it is made again with the turn
-			err = &engine.Error{Transient: true, Err: refused}
-		}
-		return nil, false, err
+		return nil, false, r.failed(err)
 	}
 	if len(answer) == 0 || answer[0] != int64(1) {
-		r.held.Store(false)
-		r.given = nil
-		return nil, false, errTurn
+		return nil, false, r.lose()
 	}
 	if len(answer) < 2 {
 		return nil, false, nil
