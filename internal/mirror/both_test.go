@@ -3,11 +3,30 @@ package mirror
 import (
 	"bytes"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
+
+func always() bool { return true }
+
+// TestBothLeft: nobody waits for a device whose connection has ended, and its copy is withdrawn.
+func TestBothLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Options{AckTimeout: time.Minute, Registerer: prometheus.NewRegistry()})
+		r, start := &Receipt{mirror: m, answer: make(chan error, 1)}, time.Now()
+		if r.Confirmed(nil, func() bool { return time.Since(start) < 3*time.Second }) || !r.abandoned() {
+			t.Error("confirmed, or not withdrawn")
+		}
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("waited for %v", took)
+		}
+	})
+}
 
 // TestBoth: a frame is confirmed by the old platform's right answer, and by nothing else.
 func TestBoth(t *testing.T) {
@@ -31,7 +50,7 @@ func TestBoth(t *testing.T) {
 			if q.Offer(frameOf(teltonika.Codec12, 0, 1, 9)) != nil {
 				t.Error("a message, which nobody answers, has a receipt")
 			}
-			if got := q.Offer(frame(1)).Confirmed(nil); got != c.confirm {
+			if got := q.Offer(frame(1)).Confirmed(nil, always); got != c.confirm {
 				t.Errorf("confirmed: %v", got)
 			}
 			if n := m.total(t, "unacknowledged_total", ""); n != 0 == c.confirm {
@@ -51,13 +70,13 @@ func TestBothAway(t *testing.T) {
 	stopped := make(chan struct{})
 	close(stopped)
 	for range 30 {
-		if q.Offer(frame(1)).Confirmed(nil) || q.Offer(frame(1)).Confirmed(stopped) {
+		if q.Offer(frame(1)).Confirmed(nil, always) || q.Offer(frame(1)).Confirmed(stopped, always) {
 			t.Fatal("confirmed by nobody")
 		}
 	}
 	testkit.Eventually(t, "copies are withdrawn", func() bool { return m.total(t, "waiting_frames", "") <= 2 })
 	p.come()
-	testkit.Eventually(t, "a frame is confirmed", func() bool { return q.Offer(frame(2)).Confirmed(nil) })
+	testkit.Eventually(t, "a frame is confirmed", func() bool { return q.Offer(frame(2)).Confirmed(nil, always) })
 }
 
 // TestBothUnasked: what the old platform has said before a frame is sent confirms nothing, and the frame is sent on a
@@ -89,12 +108,12 @@ func TestBothUnasked(t *testing.T) {
 			m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 700*time.Millisecond })
 			q := m.Hold(imei)
 			defer q.Release()
-			if got := q.Offer(frame(1)).Confirmed(nil); got != c.confirmed {
+			if got := q.Offer(frame(1)).Confirmed(nil, always); got != c.confirmed {
 				t.Fatalf("confirmed: %v", got)
 			}
 			m.expect(t, 1, "frames_total", c.outcome)
 			p.set(func(p *platform) { p.login, p.answer = accept, acknowledge })
-			testkit.Eventually(t, "a frame is confirmed", func() bool { return q.Offer(frame(2)).Confirmed(nil) })
+			testkit.Eventually(t, "a frame is confirmed", func() bool { return q.Offer(frame(2)).Confirmed(nil, always) })
 		})
 	}
 }
@@ -111,7 +130,7 @@ func TestBothAnswersAMessage(t *testing.T) {
 	q.Offer(frameOf(teltonika.Codec12, 0, 1, 9))
 	p.has(imei, []byte{'m'})
 	testkit.Eventually(t, "the answer is on its way", func() bool { return p.answered.Load() > 0 })
-	if q.Offer(frame(1)).Confirmed(nil) {
+	if q.Offer(frame(1)).Confirmed(nil, always) {
 		t.Error("confirmed by the answer to a message")
 	}
 	m.expect(t, 1, "frames_total", outcomeWrongAnswer)

@@ -449,7 +449,7 @@ func TestNoMirror(t *testing.T) {
 	}
 	q, f := m.Hold(imei), frame(1)
 	if n := testing.AllocsPerRun(100, func() {
-		if !q.Offer(f).Confirmed(nil) {
+		if !q.Offer(f).Confirmed(nil, always) {
 			t.Error("somebody has to confirm")
 		}
 	}); n != 0 {

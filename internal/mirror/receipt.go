@@ -16,27 +16,41 @@ type Receipt struct {
 	left   atomic.Bool
 }
 
-// Confirmed waits for the answer, for Options.AckTimeout or until stop is closed, and reports whether it is the right
-// one. If it is not there by then the device sends the frame again, and this copy is not brought to the old platform
-// any more, unless it is on its way. A nil Receipt is confirmed.
-func (r *Receipt) Confirmed(stop <-chan struct{}) bool {
+// askEvery is how often Confirmed asks whether the answer is still wanted.
+const askEvery = time.Second
+
+// Confirmed waits for the answer, for Options.AckTimeout, until stop is closed or wanted says no, which it asks every
+// second. It reports whether the answer is the right one. If it is not there by then the device sends the frame again,
+// and this copy is not brought to the old platform any more, unless it is on its way. A nil Receipt is confirmed.
+func (r *Receipt) Confirmed(stop <-chan struct{}, wanted func() bool) bool {
 	if r == nil {
 		return true
 	}
-	timer := time.NewTimer(r.mirror.AckTimeout)
-	defer timer.Stop()
-	err := errNotAcknowledged
-	select {
-	case err = <-r.answer:
-	case <-timer.C:
-		r.left.Store(true)
-	case <-stop:
-		r.left.Store(true)
-	}
+	err := r.await(stop, wanted)
 	if err != nil {
 		r.mirror.metrics.withheld.Inc()
 	}
 	return err == nil
+}
+
+func (r *Receipt) await(stop <-chan struct{}, wanted func() bool) error {
+	timer, ask := time.NewTimer(r.mirror.AckTimeout), time.NewTicker(askEvery)
+	defer timer.Stop()
+	defer ask.Stop()
+	for {
+		select {
+		case err := <-r.answer:
+			return err
+		case <-ask.C:
+			if wanted() {
+				continue
+			}
+		case <-timer.C:
+		case <-stop:
+		}
+		r.left.Store(true)
+		return errNotAcknowledged
+	}
 }
 
 // settle gives the receipt, once.

@@ -172,7 +172,7 @@ func (s *session) read(w *frameContext) error {
 	if err := s.readRest(w, size); err != nil {
 		return err
 	}
-	w.Received = time.Now()
+	w.Received, w.size = time.Now(), size
 	w.hold(w.frame, w.frame.Body(), teltonika.HeaderSize)
 	return nil
 }
@@ -206,7 +206,10 @@ func (s *session) readRest(w *frameContext, size int) error {
 // ack answers the frame with the number of its records, unless another platform has to acknowledge it too and has not:
 // then the device sends it again.
 func (s *session) ack(w *frameContext, records int) error {
-	if !w.mirrored.Confirmed(s.conn.Draining()) {
+	if w.mirrored != nil {
+		w.shrink() // others need the memory meanwhile
+	}
+	if !w.mirrored.Confirmed(s.conn.Draining(), s.conn.Lasts) {
 		return nil
 	}
 	binary.BigEndian.PutUint32(s.head[:], uint32(records))

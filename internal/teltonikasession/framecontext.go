@@ -15,6 +15,7 @@ type frameContext struct {
 	source
 	packet pipeline.Packet
 	frame  teltonika.Frame // with the session's buffer; a datagram has none
+	size   int             // of the frame that has arrived, in bytes, also once it is shrunk
 	claim  *claim          // the frame's part of the budget; nil if it is not large
 
 	mirrored *mirror.Receipt // nil if no other platform has to acknowledge it
@@ -52,6 +53,18 @@ func (a *Adapter) putBack(w *frameContext) {
 		w.packet.Reset()
 	}
 	a.frames.Put(w)
+}
+
+// shrink gives the memory of a large frame that is stored back, and its part of the budget. Its beginning stays.
+func (w *frameContext) shrink() {
+	if w.claim == nil {
+		return
+	}
+	w.frame = slices.Clone(w.frame[:firstFrame])
+	w.packet.Reset()
+	w.hold(w.frame, w.frame[teltonika.HeaderSize:], teltonika.HeaderSize)
+	w.claim.end()
+	w.claim = nil
 }
 
 // hold has the packet at hand, with its data field at offset.

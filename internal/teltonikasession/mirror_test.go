@@ -28,7 +28,13 @@ func (s *service) address() string {
 // mirrored returns a service that mirrors to the address.
 func mirrored(tb testing.TB, address string, both bool, change ...func(*Options)) *service {
 	tb.Helper()
-	m := mirror.New(mirror.Options{Address: address, Both: both, AckTimeout: 500 * time.Millisecond, Dir: tb.TempDir(),
+	return mirroredFor(tb, address, both, 500*time.Millisecond, change...)
+}
+
+// mirroredFor is mirrored with so long for the old platform's answer.
+func mirroredFor(tb testing.TB, address string, both bool, wait time.Duration, change ...func(*Options)) *service {
+	tb.Helper()
+	m := mirror.New(mirror.Options{Address: address, Both: both, AckTimeout: wait, Dir: tb.TempDir(),
 		BufferBytes: 64 << 20, MaxDevices: 100, Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
 	if err := m.Start(); err != nil {
 		tb.Fatal(err)
@@ -127,6 +133,27 @@ func TestBothAcknowledge(t *testing.T) {
 	s.expectMetric(2, "teltonika_records_duplicate_total")
 }
 
+// TestBothKeepsNothing: a large frame that waits for the old platform has no memory of others meanwhile, and a session
+// whose device has gone does not wait.
+func TestBothKeepsNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := mirroredFor(t, l.Addr().String(), true, time.Minute)
+	d := testkit.Dial(t, s.address())
+	d.MustLogin(imei)
+	d.Send(largeFrame(t, 10_000))
+	testkit.EventuallyIn(t, "the frame is stored, and has none of the budget", 10*time.Second, func() bool {
+		return len(s.engine.Records()) == 1 && s.inHand() == 0
+	})
+	d.Close()
+	testkit.EventuallyIn(t, "the session ends", 10*time.Second, func() bool {
+		return s.total("teltonika_connections_closed_total") == 1
+	})
+}
+
 // BenchmarkMirrorRatio compares a device's frames in turns: without a mirror, with one to a service like this one, and
 // with one that has to acknowledge too.
 //
@@ -149,7 +176,7 @@ func BenchmarkMirrorRatio(b *testing.B) {
 		without += timed(b, plain)
 		began := time.Now()
 		for range 1000 {
-			none.Offer(frame).Confirmed(nil)
+			none.Offer(frame).Confirmed(nil, nil)
 		}
 		off += time.Since(began) / 1000
 		withOurs += timed(b, ours)

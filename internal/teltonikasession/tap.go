@@ -47,7 +47,7 @@ func (s *session) showFrame(w *frameContext, err error, reason ingest.CloseReaso
 	if !s.Tap.Watched() {
 		return
 	}
-	p := tap.Packet{Time: w.Received, IMEI: w.DeviceID, Kind: tap.Frame, Bytes: w.frame, Size: len(w.frame),
+	p := tap.Packet{Time: w.Received, IMEI: w.DeviceID, Kind: tap.Frame, Bytes: w.frame, Size: w.size,
 		Reason: cmp.Or(w.fate.reason, string(reason))}
 	cut := (*partial)(nil)
 	switch p.Outcome = w.outcome(); {
