@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -22,7 +23,9 @@ type buffer struct {
 	limit    int64 // bytes
 	dropped  func(reason string, frames int, err error)
 	metrics  *metrics
+	logger   *slog.Logger
 	segments []*segment // the oldest first
+	unread   []*segment // that are left alone
 	number   uint64     // of the newest
 	total    int64      // bytes of all segments
 	waiting  *atomic.Int64
@@ -39,12 +42,13 @@ type placed struct {
 
 const suffix = ".segment"
 
-func openBuffer(dir string, limit int64, dropped func(string, int, error), m *metrics) (*buffer, error) {
+func openBuffer(o *Options, dropped func(string, int, error), m *metrics) (*buffer, error) {
+	dir, limit := o.Dir, o.BufferBytes
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("buffer of the mirror: %w", err)
 	}
 	m.capacity.Set(float64(limit))
-	return &buffer{dir: dir, limit: limit, dropped: dropped, metrics: m, waiting: &m.waiting}, nil
+	return &buffer{dir: dir, limit: limit, dropped: dropped, metrics: m, waiting: &m.waiting, logger: o.Logger}, nil
 }
 
 // append writes the offers, and has their devices' queues hold them.
@@ -175,6 +179,9 @@ func (b *buffer) reclaim() {
 // close removes what has nothing waiting and closes the rest.
 func (b *buffer) close() error {
 	var errs []error
+	for _, s := range b.unread {
+		errs = append(errs, s.file.Close())
+	}
 	for i := len(b.segments) - 1; i >= 0; i-- {
 		if b.segments[i].idle() {
 			b.remove(i)

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"sync"
@@ -43,17 +44,9 @@ func TestHungDisk(t *testing.T) {
 			t.Parallel()
 			p := newPlatform(t).come()
 			p.set(func(p *platform) { p.login = func(string) []byte { return []byte{c.login} } })
-			m := New(Options{Address: p.address, Dir: t.TempDir(), BufferBytes: 4 << 20, MaxDevices: 100,
-				Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
-				patience: 300 * time.Millisecond, pause: time.Millisecond}) // not started: nothing of it is on disk
-			h := &hung{frame: frame(1), asked: make(chan struct{}), mended: make(chan struct{})}
+			m, h, q := mirrorOn(t, p, c.receipt)
 			defer end(t, m)
 			defer close(h.mended)
-			s := &segment{file: h}
-			s.add(1)
-			q := m.Hold(imei)
-			q.expect(len(h.frame))
-			q.push(item{segment: s, size: uint32(len(h.frame)), receipt: c.receipt})
 			q.Release()
 			soon(t, "the disk is asked", h.asked)
 			served := make(chan struct{})
@@ -68,6 +61,33 @@ func TestHungDisk(t *testing.T) {
 			}()
 			soon(t, "sessions are served", served)
 		})
+	}
+}
+
+// mirrorOn is a mirror with a frame of a device on a disk that hangs.
+func mirrorOn(t *testing.T, p *platform, r *Receipt) (*Mirror, *hung, *Queue) {
+	m := New(Options{Address: p.address, Dir: t.TempDir(), BufferBytes: 4 << 20, MaxDevices: 100,
+		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		patience: 300 * time.Millisecond, pause: time.Millisecond}) // not started: nothing of it is on disk
+	h := &hung{frame: frame(1), asked: make(chan struct{}), mended: make(chan struct{})}
+	s := &segment{file: h}
+	s.add(1)
+	q := m.Hold(imei)
+	q.expect(len(h.frame))
+	q.push(item{segment: s, size: uint32(len(h.frame)), receipt: r})
+	return m, h, q
+}
+
+// TestHungDiskAtTheEnd takes little of the time in which all has to end.
+func TestHungDiskAtTheEnd(t *testing.T) {
+	m, h, q := mirrorOn(t, newPlatform(t).come(), nil)
+	defer close(h.mended)
+	soon(t, "the disk is asked", h.asked)
+	q.Release()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if m.Close(ctx) == nil || ctx.Err() != nil {
+		t.Error("not given up, or too late")
 	}
 }
 

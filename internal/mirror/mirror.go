@@ -36,6 +36,7 @@ const (
 	answerTime = 10 * time.Second // for a connection, for a login's answer, for a frame's
 	firstPause = time.Second      // after a failure; twice as long after each further one
 	lookEvery  = time.Second      // at the buffer, when nothing comes
+	closeTime  = 2 * time.Second  // for the disk, when the mirror ends
 )
 
 // Options are a mirror's settings. All fields are needed, but Both and AckTimeout.
@@ -88,7 +89,7 @@ func (m *Mirror) Start() (err error) {
 	if m == nil {
 		return nil
 	}
-	if m.buffer, err = openBuffer(m.Dir, m.BufferBytes, m.dropped, m.metrics); err != nil {
+	if m.buffer, err = openBuffer(&m.Options, m.dropped, m.metrics); err != nil {
 		return err
 	}
 	if err := m.recover(); err != nil {
@@ -220,8 +221,11 @@ func (m *Mirror) Err() error {
 	return nil
 }
 
-// Close ends the connections to the old platform. What it has not answered stays in the buffer. No session is left.
+// Close ends the connections to the old platform. What it has not answered stays in the buffer. No session is left. A
+// disk that hangs does not take the time of what else has to end.
 func (m *Mirror) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
 	m.end()
 	close(m.closing)
 	ended := make(chan struct{})

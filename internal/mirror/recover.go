@@ -14,7 +14,7 @@ import (
 
 // recover reads the segments of the process before, and gives what waits in them to push, which says whether it has
 // room for it. It returns how many frames wait. A torn end, which a full disk or a crash of the machine leaves, ends a
-// segment.
+// segment. One that the disk does not give is left alone: the service starts without the rest of it.
 func (b *buffer) recover(push func(device string, i item) bool) (frames int, err error) {
 	paths, err := filepath.Glob(filepath.Join(b.dir, "*"+suffix))
 	if err != nil {
@@ -26,41 +26,55 @@ func (b *buffer) recover(push func(device string, i item) bool) (frames int, err
 		if _, err := fmt.Sscanf(filepath.Base(path), "%016x"+suffix, &number); err != nil {
 			continue // nobody's
 		}
-		file, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			return frames, fmt.Errorf("buffer of the mirror: %w", err)
-		}
 		b.number = max(b.number, number)
-		s := &segment{file: file}
-		b.segments = append(b.segments, s)
-		n, err := b.read(s, push)
+		n, err := b.open(path, push)
 		frames += n
 		if err != nil {
-			return frames, fmt.Errorf("buffer of the mirror: %w", err)
+			b.logger.Error("mirror cannot read a segment of its buffer and leaves it alone", "path", path, "error", err)
 		}
 	}
 	return frames, nil
 }
 
-// read reads one segment.
+// open reads the segment at path. If that fails somewhere, what has been read waits, and nothing of the file goes.
+func (b *buffer) open(path string, push func(device string, i item) bool) (frames int, err error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	s := &segment{file: file}
+	if frames, err = b.read(s, push); err != nil {
+		b.unread = append(b.unread, s)
+		return frames, err
+	}
+	b.segments = append(b.segments, s)
+	b.total += s.size
+	if info, err := file.Stat(); err == nil && info.Size() > s.size {
+		_ = file.Truncate(s.size) // else what is written behind may look like more
+		b.logger.Warn("mirror cuts the torn end off a segment of its buffer", "path", path, "bytes", info.Size()-s.size)
+	}
+	return frames, nil
+}
+
+// read reads one segment up to its end, torn or not.
 func (b *buffer) read(s *segment, push func(device string, i item) bool) (frames int, err error) {
 	from := bufio.NewReaderSize(s.file, 256<<10)
 	var header [entryHeader]byte
 	var body []byte
 	for {
 		if _, err := io.ReadFull(from, header[:]); err != nil {
-			return frames, b.readEnd(s, err)
+			return frames, unlessEnd(err)
 		}
 		size, device := binary.BigEndian.Uint32(header[:]), int(header[9])
 		if size > maxEntry || int(size) < device {
-			return frames, b.readEnd(s, io.EOF)
+			return frames, nil
 		}
 		body = slices.Grow(body[:0], int(size))[:size]
 		if _, err := io.ReadFull(from, body); err != nil {
-			return frames, b.readEnd(s, err)
+			return frames, unlessEnd(err)
 		}
 		if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(header[4:]) {
-			return frames, b.readEnd(s, io.EOF)
+			return frames, nil
 		}
 		at := s.size
 		s.size += entryHeader + int64(size)
@@ -80,10 +94,8 @@ func (b *buffer) read(s *segment, push func(device string, i item) bool) (frames
 	}
 }
 
-// readEnd takes what has been read of the segment for all of it.
-func (b *buffer) readEnd(s *segment, err error) error {
-	b.total += s.size
-	_ = s.file.Truncate(s.size) // else what is written behind may look like more
+// unlessEnd returns an error that is not the end of the file.
+func unlessEnd(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil
 	}
