@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestUnreadableSegments are left alone and told, and the mirror has what is in the others. How much a torn one loses is
-// told, too.
+// TestUnreadableSegments are left alone and told, and the mirror has what is in the others. How much a torn one loses
+// is told, too.
 func TestUnreadableSegments(t *testing.T) {
 	dir := t.TempDir()
 	entry := appendEntry(nil, imei, frame(7))
