@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 )
 
 // consumers are how far the groups are. expired are the records that were dropped before a group had read them.
@@ -20,6 +21,9 @@ CREATE TABLE IF NOT EXISTS consumers (
 	name text PRIMARY KEY, seq bigint NOT NULL DEFAULT 0, expired bigint NOT NULL DEFAULT 0, committed_at timestamptz);`
 
 const (
+	holdsLong  = 10 * time.Second // how long an open transaction may hold up a group before the log says so
+	holdsEvery = 10 * time.Minute // how often it says so
+
 	lockConsumer = 0x74637063 // the class of the locks of groups; the second number is the name's hash
 
 	takeTurn   = "SELECT pg_try_advisory_lock($1, hashtext($2))"
@@ -32,12 +36,15 @@ const (
 	oldest = "SELECT payload ->> 'received_at' FROM records WHERE seq > $1 ORDER BY seq LIMIT 1"
 )
 
+var errHeld = errors.New("a transaction is open")
+
 // Consumer makes a member of the group. Whose turn it is has the group's lock, which the server holds for a connection.
 func (e *Engine) Consumer(_ context.Context, group string) (engine.Consumer, error) {
 	if !engine.ValidGroup(group) {
 		return nil, &engine.Error{Err: fmt.Errorf("%q is no name of a group", group)}
 	}
-	return &consumer{e: e, group: group}, nil
+	return &consumer{e: e, group: group, horizon: horizon{numbering: recordNumbers},
+		held: health.Health{Every: holdsEvery}}, nil
 }
 
 // consumer reads behind its position, a few times a second, as a tail does. It commits by the connection that has the
@@ -48,6 +55,9 @@ type consumer struct {
 	conn  *pgx.Conn // nil before it is used, and after a failure
 	turn  bool      // the connection has the lock
 
+	horizon horizon
+	held    health.Health // of the horizon
+
 	mu               sync.Mutex // Lag looks beside the others
 	given, committed int64
 	reads            bool // it has had its turn
@@ -57,7 +67,7 @@ type consumer struct {
 func (c *consumer) Next(ctx context.Context, n int, wait time.Duration) ([][]byte, error) {
 	deadline := time.Now().Add(wait)
 	for {
-		payloads, err := c.look(ctx, n)
+		payloads, err := c.look(ctx, n, deadline)
 		waits := err == nil && len(payloads) == 0 || errors.Is(err, engine.ErrTurn)
 		left := time.Until(deadline)
 		if !waits || left <= 0 {
@@ -69,20 +79,18 @@ func (c *consumer) Next(ctx context.Context, n int, wait time.Duration) ([][]byt
 	}
 }
 
-// look gives what is there now.
-func (c *consumer) look(ctx context.Context, n int) ([][]byte, error) {
+// look gives what is there now. What has been settled before is given without a look at who writes.
+func (c *consumer) look(ctx context.Context, n int, deadline time.Time) ([][]byte, error) {
 	if err := c.take(ctx); err != nil {
 		return nil, c.failed(ctx, err)
 	}
-	last, err := recordNumbers.settled(ctx, c.conn)
-	if err != nil {
-		return nil, c.failed(ctx, err)
+	rows, err := c.read(ctx, n)
+	if err == nil && len(rows) == 0 {
+		if err = c.horizon.await(ctx, c.conn, deadline); err == nil {
+			c.tellWho(ctx)
+			rows, err = c.read(ctx, n)
+		}
 	}
-	found, err := c.conn.Query(ctx, selectRecords, c.given, last, n)
-	if err != nil {
-		return nil, c.failed(ctx, err)
-	}
-	rows, err := pgx.CollectRows(found, scanRow)
 	if err != nil || len(rows) == 0 {
 		return nil, c.failed(ctx, err)
 	}
@@ -94,6 +102,33 @@ func (c *consumer) look(ctx context.Context, n int) ([][]byte, error) {
 	defer c.mu.Unlock()
 	c.given = rows[len(rows)-1].seq
 	return payloads, nil
+}
+
+func (c *consumer) read(ctx context.Context, n int) ([]row, error) {
+	if c.horizon.settled <= c.given {
+		return nil, nil
+	}
+	found, err := c.conn.Query(ctx, selectRecords, c.given, c.horizon.settled, n)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(found, scanRow)
+}
+
+// tellWho logs who has held up the group for long.
+func (c *consumer) tellWho(ctx context.Context) {
+	if !c.horizon.waits() {
+		c.held.Worked()
+		return
+	}
+	lasted := time.Since(c.horizon.since)
+	if lasted < holdsLong {
+		return
+	}
+	if _, due := c.held.Failed(errHeld); due {
+		c.e.log.Warn("new records are not read: a transaction that writes to their table is open", "group", c.group,
+			"after", lasted.Round(time.Second), "error", "it is of process "+c.horizon.who(ctx, c.conn))
+	}
 }
 
 // failed lets go of a turn whose connection may not be as it was, and returns the error as the contract wants it.
@@ -111,6 +146,7 @@ func (c *consumer) failed(ctx context.Context, err error) error {
 func (c *consumer) letGo() {
 	hangUp(c.conn)
 	c.conn, c.turn = nil, false
+	c.horizon = horizon{numbering: recordNumbers} // the next server may not know whom this one waits for
 }
 
 // take takes the turn. Where another member has committed meanwhile, what was given before is its matter.

@@ -26,6 +26,11 @@ const (
 	AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 	AND l.relation = $1::regclass AND l.pid IS DISTINCT FROM pg_backend_pid()`
 
+	// holders are some of their processes.
+	holders = `SELECT coalesce(left(string_agg(DISTINCT pid || ' ' || coalesce(a.application_name, ''), ', '), 200), '')
+	FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+	WHERE l.relation = $1::regclass AND l.virtualtransaction = ANY ($2)`
+
 	// awaited are those of them that still are.
 	awaited = writers + ` AND l.virtualtransaction = ANY ($2)`
 )
@@ -49,19 +54,68 @@ var (
 	messageNumbers = numbering{"messages", "messages_seq_seq"}
 )
 
+// horizon is how far a table can be read for certain. It remembers what it knows, and for whom it waits.
+type horizon struct {
+	numbering
+	settled int64     // of every seq up to it is known whether there is a row
+	newest  int64     // what it becomes when those that write have ended
+	writing []string  // their transactions
+	since   time.Time // when they were noted
+}
+
+// await asks until those have ended that write, or until the time is over.
+func (h *horizon) await(ctx context.Context, c asker, until time.Time) error {
+	wait := backoff.Backoff{First: firstLook, Max: lastLook}
+	for {
+		if err := h.ask(ctx, c); err != nil || !h.waits() {
+			return err
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			return nil
+		}
+		if !backoff.Pause(ctx, min(wait.Next(), left)) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (h *horizon) waits() bool { return len(h.writing) > 0 }
+
+// ask asks once.
+func (h *horizon) ask(ctx context.Context, c asker) (err error) {
+	var writing []string
+	if h.waits() {
+		err = c.QueryRow(ctx, awaited, h.table, h.writing).Scan(&writing)
+	} else {
+		h.since = time.Now()
+		err = c.QueryRow(ctx, fmt.Sprintf(newestSeq, h.sequence)).Scan(&h.newest)
+		if err == nil {
+			err = c.QueryRow(ctx, writers, h.table).Scan(&writing)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if h.writing = writing; !h.waits() {
+		h.settled = h.newest
+	}
+	return nil
+}
+
+// who are the server's processes that are waited for, and the names of their programs.
+func (h *horizon) who(ctx context.Context, c asker) (names string) {
+	if err := c.QueryRow(ctx, holders, h.table, h.writing).Scan(&names); err != nil {
+		return err.Error()
+	}
+	return names
+}
+
 // settled waits until it is known of every seq up to the newest one whether there is a row, and returns that one.
 func (n numbering) settled(ctx context.Context, c asker) (newest int64, err error) {
-	if err := c.QueryRow(ctx, fmt.Sprintf(newestSeq, n.sequence)).Scan(&newest); err != nil {
-		return 0, err
+	h := horizon{numbering: n}
+	for err == nil && (h.since.IsZero() || h.waits()) {
+		err = h.await(ctx, c, time.Now().Add(time.Minute))
 	}
-	var writing []string
-	err = c.QueryRow(ctx, writers, n.table).Scan(&writing)
-	wait := backoff.Backoff{First: firstLook, Max: lastLook}
-	for err == nil && len(writing) > 0 {
-		if !wait.Wait(ctx) {
-			return 0, ctx.Err()
-		}
-		err = c.QueryRow(ctx, awaited, n.table, writing).Scan(&writing)
-	}
-	return newest, err
+	return h.settled, err
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,10 +49,50 @@ func TestReadersWaitForOpenTransactions(t *testing.T) {
 	<-ended
 }
 
+// TestOpenTransactionHoldsUpOnlyWhatIsNew: a group is given what was settled before another program's transaction, and
+// waits for the rest no longer than it is told to.
+func TestOpenTransactionHoldsUpOnlyWhatIsNew(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "held")
+	e := d.start(t)
+	c, err := e.Consumer(t.Context(), "group")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	next := func(n int, wait time.Duration, want int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), wait+5*time.Second)
+		defer cancel()
+		if got, err := c.Next(ctx, n, wait); err != nil || len(got) != want {
+			t.Errorf("%d records, %v, want %d", len(got), err, want)
+		}
+	}
+	store(t, e, enginetest.NewBatch(device, 0, 10))
+	next(1, time.Minute, 1)
+	late := begin(t, d, `INSERT INTO records (id, device_id, ts, hash, codec, payload)
+		VALUES ('late', 'late', 0, 0, '8', '{"late": true}')`)
+	store(t, e, enginetest.NewBatch(device, 10, 5))
+	next(4, time.Minute, 4)
+	next(100, time.Minute, 5)
+	next(100, 300*time.Millisecond, 0)
+	c.(*consumer).horizon.since = time.Now().Add(-holdsLong)
+	next(100, 0, 0)
+	if c.(*consumer).held.Failure() == nil {
+		t.Error("nobody is told who holds up the group")
+	}
+	if who := c.(*consumer).horizon.who(t.Context(), c.(*consumer).conn); !strings.Contains(who, "late-program") {
+		t.Errorf("it waits for %q", who)
+	}
+	if err := late.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next(100, time.Minute, 6)
+}
+
 // begin runs the statement in a transaction that stays open.
 func begin(t *testing.T, d database, statement string) pgx.Tx {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), d.url())
+	c, err := pgx.Connect(t.Context(), d.url()+"?application_name=late-program")
 	if err != nil {
 		t.Fatal(err)
 	}
