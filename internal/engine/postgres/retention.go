@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/health"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/retention"
 )
 
@@ -19,6 +20,8 @@ const (
 	careLimit   = 30 * time.Second // for one round, but for its partitions
 	makingLimit = time.Hour        // for one partition, to which much may have to be moved
 	deleteChunk = 5000             // rows deleted in one transaction
+	careWarned  = 10 * time.Minute // how often a failure that goes on is logged
+	skipCounted = 10_000           // records counted that a group has not read of a partition
 )
 
 // clock is what the ages of rows are counted by, and the marks say which numbers had been given when it said what. See
@@ -58,17 +61,19 @@ func (e *Engine) takeCare(ctx context.Context) {
 	defer func() { hangUp(c) }()
 	timer := time.NewTimer(firstCare)
 	defer timer.Stop()
-	for failing := false; ; {
+	failing := health.Health{Every: careWarned}
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
 		err := e.careRound(ctx, &c)
-		if err != nil && ctx.Err() == nil && !failing {
+		if err == nil {
+			failing.Worked()
+		} else if _, due := failing.Failed(err); due && ctx.Err() == nil {
 			e.log.Warn("partitions cannot be made or dropped, trying again", "error", err)
 		}
-		failing = err != nil
 		timer.Reset(careEvery)
 	}
 }
@@ -217,8 +222,12 @@ const (
 	droppable = `SELECT coalesce((SELECT max(seq) FROM %[1]s) <= $1,
 	(SELECT high FROM ingestion_bounds WHERE name = $2) <= (extract(epoch FROM now()) * 1000)::bigint - $3)`
 
-	// skip tells the consumers that have not read them of the records that go.
-	skip = `UPDATE consumers AS c SET expired = c.expired + (SELECT count(*) FROM %[1]s AS p WHERE p.seq > c.seq)
+	// skip tells the consumers that have not read them of the records that go. From skipCounted on it is about how many
+	// there are in the partition: nothing waits until they are counted.
+	skip = `UPDATE consumers AS c SET expired = c.expired + 
+		(SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (SELECT reltuples::bigint FROM pg_class
+			WHERE oid = '%[1]s'::regclass)) END
+		FROM (SELECT count(*) AS counted FROM (SELECT FROM %[1]s AS p WHERE p.seq > c.seq LIMIT $1) AS unread) AS n)
 	WHERE c.seq < (SELECT max(seq) FROM %[1]s)`
 )
 
@@ -233,7 +242,7 @@ func dropPartition(ctx context.Context, c *pgx.Conn, name string, upTo int64, ke
 		return err
 	}
 	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fmt.Sprintf(skip, name)); err != nil {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(skip, name), skipCounted); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "LOCK TABLE ONLY records IN ACCESS EXCLUSIVE MODE"); err != nil {

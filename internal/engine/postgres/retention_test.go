@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,6 +163,31 @@ func TestPartitionsBetweenOthers(t *testing.T) {
 	}
 	if got := d.sql("SELECT (SELECT count(*) FROM records_other), (SELECT count(*) FROM records)"); got != "0|1" {
 		t.Errorf("in the default partition and in all: %s", got)
+	}
+}
+
+// TestSkippedRecords: a partition goes whatever a group has not read of it. From skipCounted on it is not counted.
+func TestSkippedRecords(t *testing.T) {
+	d := newDatabase(t, testkit.StartPostgres(t, "fsync=off"), "skipped")
+	c := newCaretaker(t, d, 24*time.Hour)
+	store(t, c.Engine, &engine.Batch{Records: []engine.Record{recordAt(0, 0)}})
+	const more = 2 * skipCounted
+	at := time.Now().Add(-5 * time.Hour).UnixMilli()
+	d.sql(fmt.Sprintf("INSERT INTO consumers (name) VALUES ('abandoned'); INSERT INTO records "+
+		"(id, device_id, ts, hash, codec, payload) SELECT n, n, %d, n, '8', '{}' FROM generate_series(1, %d) AS n; "+
+		"ANALYZE records", at, more))
+	name := d.sql(fmt.Sprintf("SELECT name FROM ingestion_bounds WHERE low <= %d AND high > %[1]d", at))
+	plan := d.sql("BEGIN; EXPLAIN (ANALYZE, TIMING off) " +
+		strings.ReplaceAll(fmt.Sprintf(skip, name), "$1", strconv.Itoa(skipCounted)) + "; ROLLBACK")
+	if !strings.Contains(plan, fmt.Sprint("actual rows=", skipCounted)) ||
+		strings.Contains(plan, fmt.Sprint("actual rows=", more)) {
+		t.Errorf("it counts more than it needs:\n%s", plan)
+	}
+	d.sql("INSERT INTO consumers (name, seq) SELECT 'behind', max(seq) - 5 FROM records")
+	c.after(t, 26*time.Hour)
+	if got, want := d.sql("SELECT string_agg(expired::text, ' ' ORDER BY name) FROM consumers"),
+		fmt.Sprint(more, " ", 5); got != want {
+		t.Errorf("skipped: %s, want %s", got, want)
 	}
 }
 
