@@ -2,11 +2,14 @@ package forward
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,6 +122,110 @@ func TestFilesOfKilledProcess(t *testing.T) {
 	wantIDs(t, filepath.Join(dir, "*.part"), "b1", "c1")
 	deliver(t, other, "b2")
 	wantIDs(t, filepath.Join(dir, "*.part"), "b1", "b2", "c1")
+}
+
+// TestFilesTakeOver completes what the process left whose turn it was, after this one had begun.
+func TestFilesTakeOver(t *testing.T) {
+	dir := t.TempDir()
+	s := newFiles(t, dir, 1<<30, time.Hour)
+	left := filepath.Join(dir, "forward-20261122T110000Z-00000000.jsonl")
+	if err := os.WriteFile(left+".part", linesOf(items("a1")), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, "a2")
+	wantIDs(t, left, "a1")
+	wantIDs(t, filepath.Join(dir, "*.part"), "a2")
+	if err := s.recover(left + ".part"); err != nil {
+		t.Errorf("one that another process has completed meanwhile: %v", err)
+	}
+}
+
+// TestFilesBesideOneThatStandsBy: one that starts may take a new file for one that was left, and remove it. Nothing is
+// written into a file without a name.
+func TestFilesBesideOneThatStandsBy(t *testing.T) {
+	dir := t.TempDir()
+	stop, ended := make(chan struct{}), make(chan error, 2)
+	for range cap(ended) {
+		go func() {
+			for {
+				if _, err := NewFiles(FilesOptions{
+					Dir: dir, Prefix: "forward", Logger: slog.New(slog.DiscardHandler),
+				}); err != nil {
+					ended <- err
+					return
+				}
+				select {
+				case <-stop:
+					ended <- nil
+					return
+				default:
+				}
+			}
+		}()
+	}
+	s := newFiles(t, dir, 1, time.Hour) // a file for each batch
+	var want []string
+	for i := range 100 {
+		id := fmt.Sprintf("a%03d", i)
+		for s.Deliver(t.Context(), items(id)) != nil { // one that came too late is tried again
+		}
+		want = append(want, id)
+	}
+	close(stop)
+	for range cap(ended) {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	got := slices.Sorted(slices.Values(idsIn(t, filepath.Join(dir, "*.jsonl"))))
+	if got = slices.Compact(got); !slices.Equal(got, want) {
+		t.Errorf("%d records of %d are in files that have a name", len(got), len(want))
+	}
+}
+
+// TestFilesTakenWhileWritten: what is delivered after somebody removed or renamed the file goes into another one.
+func TestFilesTakenWhileWritten(t *testing.T) {
+	for name, take := range map[string]func(part string) error{
+		"removed": os.Remove,
+		"renamed": func(part string) error { return os.Rename(part, strings.TrimSuffix(part, endOpen)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := newFiles(t, dir, 1<<30, time.Hour)
+			for _, id := range []string{"a1", "a2"} {
+				deliver(t, s, id)
+				wantIDs(t, filepath.Join(dir, "*.part"), id)
+				if err := take(s.file.Name()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		})
+	}
+}
+
+// TestFilesWhoseNameIsNotDurable: a file is not written again after it has its name, though the disk failed then.
+func TestFilesWhoseNameIsNotDurable(t *testing.T) {
+	dir := t.TempDir()
+	s := newFiles(t, dir, int64(2*len(document1("a1"))), time.Hour)
+	sync := s.syncDir
+	deliver(t, s, "a1")
+	s.syncDir = func(string) error { return syscall.EIO }
+	deliver(t, s, "a2")
+	complete := filepath.Join(dir, "*.jsonl")
+	wantIDs(t, complete, "a1", "a2")
+	if err := s.Deliver(t.Context(), items("a3")); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a new file begins: %v", err)
+	}
+	if err := s.Close(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("close: %v", err)
+	}
+	s.syncDir = sync
+	deliver(t, s, "a3")
+	wantIDs(t, complete, "a1", "a2")
+	wantIDs(t, filepath.Join(dir, "*.part"), "a3")
 }
 
 // TestFilesCutWhatFailed takes a part of a line off that an earlier write left.
