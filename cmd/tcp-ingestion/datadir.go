@@ -21,9 +21,14 @@ func keepsFiles(c *config.Config) bool {
 	return c.Engine == config.EngineEmbedded || c.ControlRedisURL == "" || isMirrored(c)
 }
 
-// buildExitCode is the code of a service that cannot be built. One that is kept away by another may be tried again.
+// errMayPass is in the chain of an error that is no setting's fault, as of a disk that is full.
+var errMayPass = errors.New("cannot be used now")
+
+// buildExitCode is the code of a service that cannot be built. One that is kept away by another, or by what may pass,
+// may be tried again, unless settings are wrong as well.
 func buildExitCode(err error) int {
-	if errors.Is(err, sqlitefile.ErrInUse) {
+	var wrong *config.Error
+	if errors.Is(err, sqlitefile.ErrInUse) || errors.Is(err, errMayPass) && !errors.As(err, &wrong) {
 		return exitFailure
 	}
 	return exitSettings

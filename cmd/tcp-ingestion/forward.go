@@ -31,7 +31,8 @@ func forwardCommand() *cli.Command {
 		Description: "Runs beside the server, with the same engine settings, and goes on where it was. The place is\n" +
 			"that of --forward-group: of several processes of a group one reads, and the others stand by. SIGTERM\n" +
 			"and SIGINT have the batch in hand finished.\n" +
-			"Exit codes: 0 stopped, 1 the engine or the target takes nothing as it is set up, 78 wrong settings.",
+			"Exit codes: 0 stopped, 1 the engine or the target takes nothing as it is set up, or the files' directory\n" +
+			"cannot be used now, 78 wrong settings.",
 		Flags:  settingFlagsWith(ofForward, slices.Concat(engineSettings, forwardSettings)...),
 		Action: func(ctx context.Context, cmd *cli.Command) error { return inLogFormat(cmd, runForward(ctx, cmd)) },
 	}

@@ -205,3 +205,29 @@ func TestSinksRefuseWrongSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardToDiskThatIsFull ends with 1, after which systemd tries again; a wrong setting ends with 78.
+func TestForwardToDiskThatIsFull(t *testing.T) {
+	t.Parallel()
+	full := t.TempDir()
+	if err := syscall.Mount("tmpfs", full, "tmpfs", 0, "size=4k,nr_inodes=1"); err != nil {
+		t.Fatalf("mount tmpfs (the tests need root): %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(full, 0) })
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		dir, format string
+		code        int
+	}{
+		{full + "/out", "native", exitFailure}, {full + "/out", "xml", exitSettings}, {file + "/out", "native", exitSettings},
+	} {
+		settings := map[string]string{"DATA_DIR": t.TempDir(), "FORWARD_TO": "file:" + c.dir, "FORWARD_FORMAT": c.format}
+		code, _, errOut := execute(t, settings, "", "forward")
+		if code != c.code || !strings.Contains(errOut, "FORWARD_TO: ") {
+			t.Errorf("%+v: exit code %d: %s", c, code, errOut)
+		}
+	}
+}

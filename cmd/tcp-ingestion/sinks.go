@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -80,11 +82,11 @@ func openFiles(o *sinkOptions) (forward.Sink, error) {
 	s, err := forward.NewFiles(forward.FilesOptions{
 		Dir: filepath.Clean(dir), Prefix: f.Group, MaxBytes: f.FileBytes, MaxAge: f.FileAge, Logger: o.logger,
 	})
-	if os.IsPermission(err) {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return nil, invalid("FORWARD_TO", fmt.Errorf("%w; give this user a directory that it may write", err))
-	}
-	if err != nil {
-		return nil, invalid("FORWARD_TO", err)
+	case err != nil:
+		return nil, fmt.Errorf("FORWARD_TO: %w: %w", errMayPass, err)
 	}
 	return s, nil
 }

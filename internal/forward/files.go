@@ -159,11 +159,11 @@ func (s *Files) open() error {
 		if err != nil || there {
 			return err
 		}
-		s.Logger.Warn(errGone.Error(), "path", s.file.Name())
+		s.Logger.Warn("file was removed or renamed while it was written", "path", s.file.Name())
 		s.release()
 	}
 	if err := s.recoverLeft(); err != nil { // of the one whose turn it was
-		s.Logger.Warn("file of a process that ended not completed, trying again", "dir", s.Dir, "error", err)
+		s.Logger.Warn("file of a process that ended not completed, trying again", "path", s.Dir, "error", err)
 	}
 	return s.begin()
 }
