@@ -155,19 +155,24 @@ func (m *Mirror) queue(device string) *Queue {
 	return q
 }
 
-// evict takes the place of a device that has left. The lock is held.
+// evict takes the place of a device that has left, rather of one that has nothing waiting. The lock is held.
 func (m *Mirror) evict() bool {
 	looked := 0
-	for device, q := range m.queues { // in no order
-		if q.evict() {
-			delete(m.queues, device)
-			return true
+	var found *Queue
+	for _, q := range m.queues { // in no order
+		left, empty := q.left()
+		if left {
+			found = q
 		}
-		if looked++; looked == lookFor {
+		if looked++; left && empty || looked == lookFor {
 			break
 		}
 	}
-	return false
+	if found == nil || !found.evict() {
+		return false
+	}
+	delete(m.queues, found.device)
+	return true
 }
 
 // forget reports whether the queue is needed no more, and removes it.

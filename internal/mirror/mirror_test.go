@@ -428,6 +428,35 @@ func TestEvictedDevicesLeaveNothing(t *testing.T) {
 	})
 }
 
+// TestEvictsWhoHasNothing: a place is rather that of a device that has left nothing.
+func TestEvictsWhoHasNothing(t *testing.T) {
+	const devices = 11
+	var queues []*Queue
+	m := mirrorTo(t, newPlatform(t), func(o *Options) { o.MaxDevices, o.pause = devices, maxPause })
+	for i := range devices {
+		q := m.Hold(fmt.Sprint(i))
+		if i > 0 {
+			q.Offer(frame(0))
+		}
+		queues = append(queues, q)
+	}
+	m.expect(t, devices, "logins_total", outcomeUnreachable) // they pause
+	m.expect(t, devices-1, "waiting_frames", "")
+	for _, q := range queues {
+		q.Release()
+	}
+	m.Hold("new").Release()
+	if n := m.total(t, "dropped_total", ""); n != 0 || m.has("0") {
+		t.Errorf("%v frames are dropped for a device's place", n)
+	}
+}
+
+func (m *Mirror) has(device string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.queues[device] != nil
+}
+
 // TestMoreDevicesThanPlaces: those that are connected keep theirs.
 func TestMoreDevicesThanPlaces(t *testing.T) {
 	p := newPlatform(t).come()

@@ -203,6 +203,13 @@ func (q *Queue) idle() bool {
 	return q.sessions == 0 && q.coming == 0 && len(q.items) == 0
 }
 
+// left reports whether the device has left, and whether it has left nothing.
+func (q *Queue) left() (left, empty bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.sessions == 0, q.bytes == 0
+}
+
 // evict has a queue whose device has left drop all; it reports false if the device is connected.
 func (q *Queue) evict() bool {
 	q.mu.Lock()
