@@ -241,6 +241,7 @@ func (c *Config) contradictions() []Problem {
 	problems = append(problems, c.kafkaContradictions()...)
 	problems = append(problems, c.forwardContradictions()...)
 	problems = append(problems, c.samePorts()...)
+	problems = append(problems, c.mirrorContradictions()...)
 	problems = append(problems, c.tlsContradictions()...)
 	if c.TeltonikaPort < 0 && c.TLSPort < 0 && c.UDPPort < 0 {
 		problems = append(problems, Problem{"TELTONIKA_PORT",

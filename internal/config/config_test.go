@@ -120,6 +120,22 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
+func TestContradictionsOfTheMirror(t *testing.T) {
+	for want, env := range map[string]map[string]string{
+		"MAX_FRAME_BYTES":          {"MIRROR": "old:5027", "MIRROR_BUFFER_BYTES": "4194304", "MAX_FRAME_BYTES": "262145"},
+		"is this service itself":   {"MIRROR": "127.0.0.1:5027"},
+		"::1]:5027 is this servic": {"MIRROR": "[::1]:5027"},
+	} {
+		if _, err := Load(from(env)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+	right := map[string]string{"MIRROR": "127.0.0.1:5028", "MIRROR_BUFFER_BYTES": "4194304", "MAX_FRAME_BYTES": "262144"}
+	if _, err := Load(from(right)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestContradictionsOfTheAllowList(t *testing.T) {
 	for _, c := range []struct {
 		settings map[string]string
