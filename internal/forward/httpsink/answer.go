@@ -44,10 +44,13 @@ func (a answer) tooLarge() bool { return a.status == http.StatusRequestEntityToo
 // of sending would be said of any record: it waits until somebody mends that. The other 4xx are about the records.
 func (a answer) later() bool {
 	switch a.status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, // who we are
-		http.StatusNotFound, http.StatusMethodNotAllowed, // where we ask
-		http.StatusUnsupportedMediaType,                                            // how, as gzip
-		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests: // when we ask
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, // who we are
+		http.StatusProxyAuthRequired,
+		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusMisdirectedRequest, // where we ask
+		http.StatusUnsupportedMediaType, http.StatusUpgradeRequired, http.StatusPreconditionRequired, // how, as gzip
+		http.StatusRequestHeaderFieldsTooLarge,
+		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, // when we ask
+		http.StatusLocked:
 		return true
 	}
 	return !a.accepted() && a.status/100 != 4

@@ -36,21 +36,34 @@ const (
 // it is, so that a server that refuses everything is not asked for every record.
 const maxSplits = 64
 
+// mostRefused is of how many batches in a row the server may refuse all. What it refuses then is taken for the sender's
+// mistake: a proxy answers 400 as well to a certificate that has expired, or to HTTP where it wants TLS.
+const mostRefused = 8
+
 // Sink is a forward.Sink.
 type Sink struct {
 	options Options
 	client  *http.Client
 	refuse  forward.Refuse
 
-	most int // items that the server takes at once, as far as it has said
+	most  int // items that the server takes at once, as far as it has said
+	trust int // batches more of which the server may refuse all; see mostRefused
 	resume
 }
 
 // resume is what is done of the batch that is tried again.
 type resume struct {
-	batch  string // which one it is
-	done   int    // items of it that are delivered or put aside
-	splits int
+	batch    string // which one it is
+	done     int    // items of it that are accepted or refused
+	splits   int
+	accepted bool // at least one is
+	refused  []refused
+}
+
+// refused is a part of the batch that is to be put aside.
+type refused struct {
+	from, to int
+	reason   string
 }
 
 // New makes a sink. What the server refuses for good goes to refuse. The error joins an *forward.OptionError for each
@@ -88,7 +101,33 @@ func (s *Sink) Deliver(ctx context.Context, batch []forward.Item) error {
 			return err
 		}
 	}
+	if err := s.putAside(batch); err != nil {
+		return err
+	}
 	s.resume = resume{}
+	return nil
+}
+
+// putAside puts aside what is refused of the batch, if the server is known to accept others. Else all of it is to be
+// sent again.
+func (s *Sink) putAside(batch []forward.Item) error {
+	if s.accepted {
+		s.trust = mostRefused
+	} else if s.trust == 0 {
+		reason := s.refused[0].reason
+		s.resume = resume{}
+		return fmt.Errorf("the server refuses all records and accepts none, which looks like our mistake: %s", reason)
+	}
+	for len(s.refused) > 0 {
+		part := s.refused[0]
+		if err := s.refuse(part.reason, batch[part.from:part.to]...); err != nil {
+			return err
+		}
+		s.refused = s.refused[1:]
+	}
+	if !s.accepted {
+		s.trust--
+	}
 	return nil
 }
 
@@ -100,6 +139,7 @@ func (s *Sink) send(ctx context.Context, part []forward.Item) error {
 	case err != nil:
 		return err
 	case a.accepted():
+		s.accepted = true
 		if s.done += len(part); len(part) == s.most {
 			s.most++
 		}
@@ -111,9 +151,7 @@ func (s *Sink) send(ctx context.Context, part []forward.Item) error {
 		s.splits++
 		return s.sendHalves(ctx, part)
 	}
-	if err := s.refuse(a.String(), part...); err != nil {
-		return err
-	}
+	s.refused = append(s.refused, refused{from: s.done, to: s.done + len(part), reason: a.String()})
 	s.done += len(part)
 	return nil
 }

@@ -68,7 +68,8 @@ func TestDelivers(t *testing.T) {
 func TestFailuresPass(t *testing.T) {
 	r := newReceiver(t)
 	s, aside := newSink(t, Options{URL: r.URL})
-	statuses := []int{500, 502, 503, 504, 599, 408, 425, 429, 401, 403, 404, 405, 407, 415, 304, 302, 200}
+	statuses := []int{500, 502, 503, 504, 599, 408, 425, 429, 401, 402, 403, 404, 405, 407, 410, 415, 421, 423,
+		426, 428, 431, 304, 302, 200}
 	calls := 0
 	r.answers(func(w http.ResponseWriter, _ []string) {
 		w.Header().Set("Location", r.URL+"/elsewhere")
@@ -142,17 +143,64 @@ func TestOnlyWhatIsRefusedIsPutAside(t *testing.T) {
 	}
 }
 
-// TestServerThatRefusesEverything is not asked for every record, and loses none.
-func TestServerThatRefusesEverything(t *testing.T) {
+// TestServerThatRefusesWholeBatch is not asked for every record, and loses none.
+func TestServerThatRefusesWholeBatch(t *testing.T) {
 	r := newReceiver(t)
 	s, aside := newSink(t, Options{URL: r.URL})
+	accept(t, s)
 	r.answers(func(w http.ResponseWriter, _ []string) { w.WriteHeader(http.StatusBadRequest) })
 	batch := records(0, 5000)
 	if err := s.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
-	if _, requests := r.got(); !slices.Equal(aside.ids, idsOf(batch)) || requests > 2*maxSplits+1 {
+	if _, requests := r.got(); !slices.Equal(aside.ids, idsOf(batch)) || requests > 2*maxSplits+2 {
 		t.Errorf("%d put aside in %d requests", len(aside.ids), requests)
+	}
+}
+
+// accept has the server accept a batch, as it does in general.
+func accept(t *testing.T, s *Sink) {
+	t.Helper()
+	if err := s.Deliver(t.Context(), records(900000, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestServerThatAcceptsNothing is waited for, from the start or after some batches, and then gets everything.
+func TestServerThatAcceptsNothing(t *testing.T) {
+	r := newReceiver(t)
+	s, aside := newSink(t, Options{URL: r.URL})
+	refuseAll := func(w http.ResponseWriter, _ []string) {
+		http.Error(w, "The SSL certificate error", http.StatusBadRequest)
+	}
+	wantWaits := func(batch []forward.Item, put int) {
+		t.Helper()
+		for range 3 {
+			err := s.Deliver(t.Context(), batch)
+			if err == nil || !strings.Contains(err.Error(), "SSL certificate") || len(aside.ids) != put {
+				t.Fatalf("%v, %d put aside, want %d", err, len(aside.ids), put)
+			}
+		}
+	}
+	r.answers(refuseAll)
+	wantWaits(records(0, 4), 0)
+	r.answers(nil)
+	if err := s.Deliver(t.Context(), records(0, 4)); err != nil {
+		t.Fatal(err)
+	}
+	r.answers(refuseAll)
+	for i := range mostRefused {
+		if err := s.Deliver(t.Context(), records(10*i+10, 4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantWaits(records(500, 4), 4*mostRefused)
+	r.answers(nil)
+	if err := s.Deliver(t.Context(), records(500, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := r.got(); !slices.Equal(got, append(idsOf(records(0, 4)), idsOf(records(500, 4))...)) {
+		t.Errorf("accepted %v", got)
 	}
 }
 
@@ -220,6 +268,7 @@ func TestGoesOnWhereItWas(t *testing.T) {
 func TestWhatCannotBePutAside(t *testing.T) {
 	r := newReceiver(t)
 	s, aside := newSink(t, Options{URL: r.URL})
+	accept(t, s)
 	r.answers(func(w http.ResponseWriter, ids []string) { w.WriteHeader(http.StatusBadRequest) })
 	aside.err = errors.New("disk full")
 	batch := records(0, 2)
