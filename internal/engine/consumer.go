@@ -29,6 +29,10 @@ type Consumer interface {
 	// read since, and may deliver some of it again: there is nothing more to commit then.
 	Commit(ctx context.Context) error
 
+	// Holds fails by ErrTurn if the turn is lost, as Next does: nothing that was given is to be delivered any more. One
+	// that cannot tell returns nil, or an error that is not ErrTurn.
+	Holds(ctx context.Context) error
+
 	// Lag is how far the group has got. Expired counts what this consumer has found missing.
 	Lag(ctx context.Context) (Group, error)
 

@@ -48,6 +48,8 @@ const (
 	failureEvery = time.Minute      // how often a failure that lasts is logged
 	firstPause   = time.Second / 2  // after a failure, twice as long after each further one
 	longestPause = 30 * time.Second // up to this
+	answerLimit  = 10 * time.Second // for the engine, beyond what it is to wait for a record
+	commitLimit  = 30 * time.Second // for a commit
 )
 
 // New returns a forwarder that has begun nothing.
@@ -130,7 +132,7 @@ func (f *Forwarder) gather(ctx context.Context) (*batch, error) {
 				break
 			}
 		}
-		payloads, err := f.Consumer.Next(ctx, min(pageRecords, f.BatchRecords-len(b.items)), wait)
+		payloads, err := f.next(ctx, min(pageRecords, f.BatchRecords-len(b.items)), wait)
 		f.noteReading(ctx, err)
 		switch {
 		case errors.Is(err, engine.ErrTurn):
@@ -151,6 +153,17 @@ func (f *Forwarder) gather(ctx context.Context) (*batch, error) {
 		f.add(b, payloads)
 	}
 	return b, nil
+}
+
+// next reads. An engine that hangs is one that cannot be read now.
+func (f *Forwarder) next(ctx context.Context, n int, wait time.Duration) ([][]byte, error) {
+	limited, cancel := context.WithTimeout(ctx, wait+answerLimit)
+	defer cancel()
+	payloads, err := f.Consumer.Next(limited, n, wait)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = &engine.Error{Transient: true, Err: fmt.Errorf("no answer in time: %w", err)}
+	}
+	return payloads, err
 }
 
 // add sorts what was read.
@@ -198,6 +211,15 @@ func (f *Forwarder) carry(work, running context.Context, b *batch) error {
 	if b.read == 0 {
 		return nil
 	}
+	err := f.finish(work, running, b)
+	if errors.Is(err, engine.ErrTurn) {
+		f.Logger.Warn("another process of the group has come to read, records may be delivered twice", "records", b.read)
+		return nil
+	}
+	return err
+}
+
+func (f *Forwarder) finish(work, running context.Context, b *batch) error {
 	for _, r := range b.refused {
 		put := func(context.Context) error { return f.Refuse(r.reason, r.item) }
 		if err := f.untilDone(work, running, "refusal", put); err != nil {
@@ -213,12 +235,11 @@ func (f *Forwarder) carry(work, running context.Context, b *batch) error {
 		}
 		rest = rest[n:]
 	}
-	err := f.untilDone(work, running, "commit", f.Consumer.Commit)
-	if errors.Is(err, engine.ErrTurn) {
-		f.Logger.Warn("another process of the group has come to read, records may be delivered twice", "records", b.read)
-		return nil
-	}
-	return err
+	return f.untilDone(work, running, "commit", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, commitLimit)
+		defer cancel()
+		return f.Consumer.Commit(ctx)
+	})
 }
 
 // fitting is how many of the items the sink may get at once.
@@ -243,7 +264,8 @@ func (f *Forwarder) deliver(ctx context.Context, items []Item) error {
 	return nil
 }
 
-// untilDone does a step of the batch until it succeeds, for ever. When the process is to end it does not try again.
+// untilDone does a step of the batch until it succeeds, for ever, or until another process has come to read. When the
+// process is to end it does not try again.
 func (f *Forwarder) untilDone(
 	work, running context.Context, step string, do func(context.Context) error,
 ) error {
@@ -264,7 +286,17 @@ func (f *Forwarder) untilDone(
 		}
 		f.Metrics.retries.WithLabelValues(step).Inc()
 		backoff.Pause(running, max(retry.Next(), after(err)))
+		if err := f.holds(work); errors.Is(err, engine.ErrTurn) {
+			return err
+		}
 	}
+}
+
+// holds asks whether the batch is still this process's to deliver. Why that cannot be told, the next read says.
+func (f *Forwarder) holds(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	return f.Consumer.Holds(ctx)
 }
 
 // after is how long the sink asks to be left alone.

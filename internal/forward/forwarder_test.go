@@ -24,6 +24,9 @@ type script struct {
 	reads     []error    // that Next fails with first
 	delivers  []error    // that Deliver fails with first
 	commits   []error
+	holds     []error
+	lag       error
+	hangs     bool // Next does not return before its context ends
 	happened  []string
 	delivered func()
 }
@@ -38,6 +41,10 @@ func next[T any](from *[]T) (first T) {
 func (s *script) Next(ctx context.Context, n int, wait time.Duration) (page [][]byte, err error) {
 	if err := next(&s.reads); err != nil {
 		return nil, err
+	}
+	if s.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	for _, id := range next(&s.pages) {
 		page = append(page, document1(id))
@@ -94,7 +101,12 @@ func (s *script) refuse(reason string, items ...Item) error {
 	return nil
 }
 
+func (s *script) Holds(context.Context) error { return next(&s.holds) }
+
 func (s *script) Lag(context.Context) (engine.Group, error) {
+	if s.lag != nil {
+		return engine.Group{}, s.lag
+	}
 	return engine.Group{Unread: 7, Oldest: 3 * time.Second, Expired: 2}, nil
 }
 
@@ -263,6 +275,33 @@ func TestTurnLost(t *testing.T) {
 	f.noteReading(t.Context(), turn)
 	if len(f.Warnings()) != 1 || len(f.NotReady()) != 0 {
 		t.Errorf("one that waits warns %q and is not ready for %q", f.Warnings(), f.NotReady())
+	}
+}
+
+// TestTurnLostWhileDeliveryFails does not deliver it any more.
+func TestTurnLostWhileDeliveryFails(t *testing.T) {
+	turn := &engine.Error{Transient: true, Err: engine.ErrTurn}
+	s := &script{
+		pages: [][]string{{"a1"}, nil, {"a2"}}, delivers: []error{errAway, errAway, errAway},
+		holds: []error{nil, errAway, turn},
+	}
+	if _, err := s.forwards(t, s.options(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, "a1 fails", "a1 fails", "a1 fails", "a2", "commit")
+}
+
+// TestEngineThatHangs is one that cannot be read, and its lag is not known.
+func TestEngineThatHangs(t *testing.T) {
+	s := &script{hangs: true, lag: errAway}
+	o := s.options()
+	f, err := s.forwards(t, o, time.Minute)
+	if err != nil || len(f.NotReady()) != 1 {
+		t.Errorf("%v, and not ready for %q", err, f.NotReady())
+	}
+	records, seconds := testutil.ToFloat64(o.Metrics.lagRecords), testutil.ToFloat64(o.Metrics.lagSeconds)
+	if records != -1 || seconds != -1 {
+		t.Errorf("the lag is %v records and %v s", records, seconds)
 	}
 }
 

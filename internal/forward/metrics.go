@@ -96,6 +96,8 @@ func (f *Forwarder) lookAtLag(ctx context.Context, expired int64) int64 {
 	defer cancel()
 	g, err := f.Consumer.Lag(ctx)
 	if err != nil {
+		f.Metrics.lagRecords.Set(-1)
+		f.Metrics.lagSeconds.Set(-1)
 		return expired // why is said where records are read
 	}
 	f.Metrics.lagRecords.Set(float64(g.Unread))

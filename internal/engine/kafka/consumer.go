@@ -204,6 +204,9 @@ func (c *consumer) settle(offsets map[int32]kgo.EpochOffset) {
 	}
 }
 
+// Holds cannot tell: the broker does with the commit.
+func (c *consumer) Holds(context.Context) error { return nil }
+
 // Lag asks the brokers. The oldest record's age is told by its time in Kafka.
 func (c *consumer) Lag(ctx context.Context) (engine.Group, error) {
 	g, err := c.e.lagOf(ctx, c.group)

@@ -165,6 +165,7 @@ func (c *consumer) take(ctx context.Context) error {
 		return err
 	}
 	if !c.turn {
+		c.reads = false // what was given before is the other's: this one begins anew where the group is then
 		return &engine.Error{Transient: true, Err: engine.ErrTurn}
 	}
 	if _, err := c.conn.Exec(ctx, joinGroup, c.group); err != nil {
@@ -203,6 +204,22 @@ func (c *consumer) Commit(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.committed = upTo
+	return nil
+}
+
+// Holds asks by the connection that has the lock. It is taken again if the connection is lost and nobody has it.
+func (c *consumer) Holds(ctx context.Context) error {
+	given, read := c.given, c.reads
+	err := c.take(ctx)
+	if err == nil {
+		err = c.conn.Ping(ctx)
+	}
+	if err != nil {
+		return c.failed(ctx, err)
+	}
+	if read && c.given != given {
+		return &engine.Error{Transient: true, Err: engine.ErrTurn}
+	}
 	return nil
 }
 

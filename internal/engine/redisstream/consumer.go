@@ -128,6 +128,23 @@ func (c *consumer) Commit(ctx context.Context) error {
 	return failed[0]
 }
 
+// Holds takes the turns of what is in hand anew. One that has ended is still ours if nobody has had it since.
+func (c *consumer) Holds(ctx context.Context) error {
+	for _, r := range c.readers {
+		if len(r.given) == 0 {
+			continue
+		}
+		r.sure = false
+		if err := r.take(ctx); errors.Is(err, errLost) {
+			c.rewind()
+			return err
+		} else if err != nil {
+			return r.shard.classify(err)
+		}
+	}
+	return nil
+}
+
 // Lag adds up the shards.
 func (c *consumer) Lag(ctx context.Context) (engine.Group, error) {
 	var sum engine.Group

@@ -96,6 +96,34 @@ func TestConsumerSaysThatItsTurnWasLost(t *testing.T) {
 	wantNext(t, c, 3, 2)
 }
 
+// TestConsumerHolds its turn while nobody else has had it, even if it has ended.
+func TestConsumerHolds(t *testing.T) {
+	r := testkit.StartRedis(t)
+	e := use(t, r, Options{})
+	storeConsumed(t, e, 0, 5)
+	c, other := member(t, e), member(t, e)
+	wantNext(t, c, 0, 3)
+	r.Do("DEL", turnKey)
+	if err := c.Holds(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := other.Next(t.Context(), 3, 0); len(got) > 0 || !errors.Is(err, engine.ErrTurn) {
+		t.Fatalf("%d records and %v are given beside one that holds its turn", len(got), err)
+	}
+	r.Do("DEL", turnKey)
+	wantNext(t, other, 0, 3)
+	if err := other.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil { // after which nobody has the turn
+		t.Fatal(err)
+	}
+	if err := c.Holds(t.Context()); !errors.Is(err, engine.ErrTurn) {
+		t.Errorf("what another has delivered is held: %v", err)
+	}
+	wantNext(t, c, 3, 2)
+}
+
 // TestConsumerLosesOneShard drops what is in hand of all shards, for it was to be delivered together.
 func TestConsumerLosesOneShard(t *testing.T) {
 	r := testkit.StartRedis(t)

@@ -132,6 +132,9 @@ func (c *consumer) Commit(context.Context) error {
 	return nil
 }
 
+// Holds is always so: the lock is the process's until it ends.
+func (c *consumer) Holds(context.Context) error { return nil }
+
 // Lag counts what is behind the positions. The oldest one's age is told by its received_at.
 func (c *consumer) Lag(ctx context.Context) (engine.Group, error) {
 	c.mu.Lock()
