@@ -10,9 +10,9 @@ import (
 )
 
 func TestEngineWithoutAnEntryIsRefused(t *testing.T) {
-	c := &config.Config{Engine: "postgres"}
+	c := &config.Config{Engine: "mysql"}
 	_, err := newEngine(c, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "postgres") ||
+	if err == nil || !strings.Contains(err.Error(), "mysql") ||
 		!strings.Contains(err.Error(), "redis or embedded or jetstream") {
 		t.Errorf("the error does not name it and those that are known: %v", err)
 	}
