@@ -106,7 +106,7 @@ func (f *Forwarder) beside(ctx context.Context, run func(context.Context)) (end 
 type batch struct {
 	read    int
 	items   []Item
-	bytes   int
+	bytes   int // of the items and of what is refused
 	refused []refusal
 }
 
@@ -117,7 +117,7 @@ type refusal struct {
 }
 
 func (f *Forwarder) full(b *batch) bool {
-	return len(b.items) >= f.BatchRecords || b.bytes >= f.BatchBytes || b.read >= mostRead
+	return len(b.items)+len(b.refused) >= f.BatchRecords || b.bytes >= f.BatchBytes || b.read >= mostRead
 }
 
 // gather reads until the batch is full, or as old as it may get, or ctx ends.
@@ -132,7 +132,7 @@ func (f *Forwarder) gather(ctx context.Context) (*batch, error) {
 				break
 			}
 		}
-		payloads, err := f.next(ctx, min(pageRecords, f.BatchRecords-len(b.items)), wait)
+		payloads, err := f.next(ctx, min(pageRecords, f.BatchRecords-len(b.items)-len(b.refused)), wait)
 		f.noteReading(ctx, err)
 		switch {
 		case errors.Is(err, engine.ErrTurn):
@@ -175,7 +175,7 @@ func (f *Forwarder) add(b *batch, payloads [][]byte) {
 		case !wanted:
 			f.Metrics.filtered.Inc()
 		case err != nil:
-			b.refused = append(b.refused, refusal{item, err.Error()})
+			b.refused, b.bytes = append(b.refused, refusal{item, err.Error()}), b.bytes+len(payload)
 		default:
 			b.items, b.bytes = append(b.items, item), b.bytes+len(item.Payload)
 		}
@@ -220,8 +220,12 @@ func (f *Forwarder) carry(work, running context.Context, b *batch) error {
 }
 
 func (f *Forwarder) finish(work, running context.Context, b *batch) error {
-	for _, r := range b.refused {
-		put := func(context.Context) error { return f.Refuse(r.reason, r.item) }
+	for rest := b.refused; len(rest) > 0; {
+		reason, items := rest[0].reason, []Item(nil)
+		for ; len(rest) > 0 && rest[0].reason == reason; rest = rest[1:] {
+			items = append(items, rest[0].item)
+		}
+		put := func(context.Context) error { return f.Refuse(reason, items...) }
 		if err := f.untilDone(work, running, "refusal", put); err != nil {
 			return err
 		}

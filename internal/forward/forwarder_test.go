@@ -97,7 +97,11 @@ func outcome(what string, err error) string {
 }
 
 func (s *script) refuse(reason string, items ...Item) error {
-	s.happened = append(s.happened, fmt.Sprintf("refused %q", items[0].Payload))
+	var payloads []string
+	for _, i := range items {
+		payloads = append(payloads, string(i.Payload))
+	}
+	s.happened = append(s.happened, fmt.Sprintf("refused %q", payloads))
 	return nil
 }
 
@@ -313,7 +317,7 @@ func TestRefusedAndFiltered(t *testing.T) {
 	if _, err := s.forwards(t, o, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	s.want(t, `refused "junk"`, "b1", "commit")
+	s.want(t, `refused ["junk"]`, "b1", "commit")
 	s = &script{pages: [][]string{{"a1"}}}
 	o.Consumer, o.Sink = s, s
 	o.Metrics = NewMetrics(nil)
@@ -324,6 +328,15 @@ func TestRefusedAndFiltered(t *testing.T) {
 	if n := testutil.ToFloat64(o.Metrics.filtered); n != 1 {
 		t.Errorf("%v records are counted as filtered", n)
 	}
+}
+
+// TestRefusedTogether puts aside in one step what has the same reason, and not more than a batch.
+func TestRefusedTogether(t *testing.T) {
+	s := &script{pages: [][]string{{"junk", "junk"}, {"junk"}, {"junk"}}}
+	if _, err := s.forwards(t, s.options(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, `refused ["junk" "junk" "junk"]`, "commit", `refused ["junk"]`, "commit")
 }
 
 // TestBatchBytes gives the sink no more at once, but for one record that is larger.
