@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/engine/redisstream": {"internal/deadline", "internal/engine", "internal/health", "internal/redisdial"},
 	"internal/engine/jetstream":   {"internal/backoff", "internal/engine", "internal/health"},
 	"internal/engine/kafka":       {"internal/backoff", "internal/engine", "internal/tlsclient"},
-	"internal/engine/postgres":    {"internal/backoff", "internal/engine", "internal/retention"},
+	"internal/engine/postgres":    {"internal/backoff", "internal/engine", "internal/health", "internal/retention"},
 	"internal/engine/sqlite": {"internal/atomicfile", "internal/backoff", "internal/engine", "internal/retention",
 		"internal/sqlitefile"},
 	"internal/publish":    {"internal/engine", "internal/health", "internal/logging", "internal/metric"},
