@@ -14,10 +14,13 @@ import (
 )
 
 // crashTime is how long each of the crash tests goes on killing: CRASH_TIME, or long enough for a dozen rounds.
-func crashTime(t *testing.T) time.Duration {
+func crashTime(t *testing.T) time.Duration { return crashTimeOr(t, 15*time.Second) }
+
+// crashTimeOr is CRASH_TIME, or that long.
+func crashTimeOr(t *testing.T, short time.Duration) time.Duration {
 	text := os.Getenv("CRASH_TIME")
 	if text == "" {
-		return 15 * time.Second
+		return short
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -53,11 +56,7 @@ func TestKillServer(t *testing.T) {
 		store := open(t)
 		t.Run(store.name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t, store.settings)
-			settings := maps.Clone(store.settings)
-			_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
-			f := startFleet(t, s.devices, 80, chatty)
-			f.amidKills(t, s, settings, crashTime(t))
+			f := store.killServer(t, 80, crashTime(t))
 			store.wantAll(t, f.acknowledged(), store.name == "kafka")
 			store.wantMessages(t, f.messages())
 		})
@@ -74,19 +73,23 @@ func TestKillServerOnReplicas(t *testing.T) {
 		store := open(t)
 		t.Run(store.name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t, store.settings)
-			settings := maps.Clone(store.settings)
-			_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
-			f := startFleet(t, s.devices, 40, chatty)
-			during := 3 * time.Second
-			if os.Getenv("CRASH_TIME") != "" {
-				during = crashTime(t)
-			}
-			f.amidKills(t, s, settings, during)
+			f := store.killServer(t, 40, crashTimeOr(t, 3*time.Second))
 			store.wantAll(t, f.acknowledged(), false)
 			store.wantMessages(t, f.messages())
 		})
 	}
+}
+
+// killServer kills a server on the store, again and again, under devices that send records and messages. It returns the
+// fleet, which has ended.
+func (s store) killServer(t *testing.T, devices int, during time.Duration) *fleet {
+	t.Helper()
+	first := startServer(t, s.settings)
+	settings := maps.Clone(s.settings)
+	_, settings["TELTONIKA_PORT"], _ = strings.Cut(first.devices, ":")
+	f := startFleet(t, first.devices, devices, chatty)
+	f.amidKills(t, first, settings, during)
+	return f
 }
 
 // amidKills kills the server under the fleet and starts it again with these settings, for so long, and ends both.

@@ -88,7 +88,7 @@ func delivered(t testing.TB, dir string) (documents []string) {
 // device's in the order in which they are stored.
 func TestKillForward(t *testing.T) {
 	for _, open := range []func(testing.TB) store{
-		func(t testing.TB) store { return redisStore(t) }, embeddedStore, kafkaStore,
+		func(t testing.TB) store { return redisStore(t) }, embeddedStore, kafkaStore, postgresStore,
 	} {
 		store := open(t)
 		t.Run(store.name, func(t *testing.T) {

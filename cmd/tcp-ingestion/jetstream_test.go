@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -200,15 +199,7 @@ func (f *fleet) longestStall(t testing.TB, during func()) (longest time.Duration
 func TestKillServerOnJetStream(t *testing.T) {
 	t.Parallel()
 	store := oneNATS(t)
-	s := startServer(t, store.settings)
-	settings := maps.Clone(store.settings)
-	_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
-	during := 4 * time.Second
-	if os.Getenv("CRASH_TIME") != "" {
-		during = crashTime(t)
-	}
-	f := startFleet(t, s.devices, 40, chatty)
-	f.amidKills(t, s, settings, during)
+	f := store.killServer(t, 40, crashTimeOr(t, 4*time.Second))
 	store.wantAll(t, f.acknowledged(), true)
 	store.wantMessages(t, f.messages())
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"maps"
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -120,11 +118,7 @@ func TestKillPostgres(t *testing.T) {
 			t.Logf("%s: at most %v without an ACK", fault.name, stall.Round(100*time.Millisecond))
 		}
 	}
-	f.end(t)
-	s.wantBalance()
-	if code := s.stop(syscall.SIGTERM, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	f.endWith(t, s)
 	t.Logf("%d faults", rounds)
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
@@ -135,15 +129,7 @@ func TestKillPostgres(t *testing.T) {
 func TestKillServerOnPostgres(t *testing.T) {
 	t.Parallel()
 	store := postgresStore(t)
-	s := startServer(t, store.settings)
-	settings := maps.Clone(store.settings)
-	_, settings["TELTONIKA_PORT"], _ = strings.Cut(s.devices, ":")
-	during := 3 * time.Second
-	if os.Getenv("CRASH_TIME") != "" {
-		during = crashTime(t)
-	}
-	f := startFleet(t, s.devices, 40, chatty)
-	f.amidKills(t, s, settings, during)
+	f := store.killServer(t, 40, crashTimeOr(t, 3*time.Second))
 	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
 	store.wantMessages(t, f.messages())

@@ -112,9 +112,6 @@ func (m *Mosquitto) Save() {
 	})
 }
 
-// Log is what the broker has said since it was started last.
-func (m *Mosquitto) Log() string { return m.run.out.String() }
-
 // Subscriber is a mosquitto_sub with a session that stays.
 type Subscriber struct {
 	tb  testing.TB
