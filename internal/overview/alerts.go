@@ -145,6 +145,8 @@ var rules = []rule{
 	{"IngestionDuplicates", warning, 15 * time.Minute, shareOfRecords(duplicate, 0.3, 1, received)},
 }
 
+const ofForward = "of another process, forward"
+
 // notEvaluated are the alerts that one process cannot know of, and why.
 var notEvaluated = []NotEvaluated{
 	{"IngestionDown", "only from outside"},
@@ -154,6 +156,11 @@ var notEvaluated = []NotEvaluated{
 	{"IngestionNoRecords", "compares with other instances"},
 	{"IngestionFleetDropped", "counts the devices of all instances"},
 	{"IngestionTLSRefused", "compares with the day before"},
+	{"IngestionForwardDown", ofForward},
+	{"IngestionForwardFailing", ofForward},
+	{"IngestionForwardBehind", ofForward},
+	{"IngestionForwardRefused", ofForward},
+	{"IngestionForwardLost", ofForward},
 }
 
 func expiresWithin(days float64) func(*history) bool {

@@ -50,6 +50,7 @@ func TestAlertsAreComplete(t *testing.T) {
 			}
 		}
 	}
+	web := "https://" + only(t, "go.mod", `^module (\S+)$`) + "/src/branch/main/" // as the forge shows a file
 	for _, a := range alerts(t) {
 		for _, key := range []string{"expr", "summary", "description", "look", "action"} {
 			if a.values[key] == "" {
@@ -59,7 +60,7 @@ func TestAlertsAreComplete(t *testing.T) {
 		if s := a.values["severity"]; !slices.Contains([]string{"critical", "warning", "info"}, s) {
 			t.Errorf("%s has severity %q", a.name, s)
 		}
-		if want := "/" + runbook + "#" + strings.ToLower(a.name); !strings.HasSuffix(a.values["runbook_url"], want) {
+		if want := web + runbook + "#" + strings.ToLower(a.name); a.values["runbook_url"] != want {
 			t.Errorf("%s has the runbook %s, want %s", a.name, a.values["runbook_url"], want)
 		}
 		if !fires[a.name] || !silent[a.name] {

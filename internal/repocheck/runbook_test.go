@@ -91,6 +91,10 @@ func forPeople(s string) string {
 	})
 }
 
+// forwardAlerts stand in the runbook only, not in the on-call's table: few have a forward, and docs/forward.md names
+// them.
+const forwardAlerts = "Does what is stored get to where it is forwarded?"
+
 // TestDocsAlerts: the runbook, and the on-call's table of alerts, say what alerts.yml says.
 func TestDocsAlerts(t *testing.T) {
 	var book, table strings.Builder
@@ -107,6 +111,9 @@ func TestDocsAlerts(t *testing.T) {
 			book.WriteString(wrapped(paragraph) + "\n")
 		}
 		fmt.Fprintf(&book, "```promql\n%s\n```\n\n", a.values["expr"])
+		if a.group == forwardAlerts {
+			continue
+		}
 		fmt.Fprintf(&table, "| [%s](%s#%s) | %s | %s |\n", a.name, runbook, strings.ToLower(a.name), a.values["severity"],
 			testkit.Markup(operations, forPeople(a.values["summary"])))
 	}
