@@ -65,6 +65,7 @@ lint: ## format, vet, staticcheck, the workflow and the compose file
 	$(GO) run $(ACTIONLINT) .gitea/workflows/*.yaml
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml deploy/compose.transports.yaml >/dev/null
+	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.yaml deploy/compose.observability.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.kafka.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.jetstream.yaml >/dev/null
 	$(GO) run $(COMPOSELINT) -no-interpolation deploy/compose.postgres.yaml >/dev/null

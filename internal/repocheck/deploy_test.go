@@ -44,6 +44,7 @@ const (
 	jetStreamPath  = "deploy/compose.jetstream.yaml"
 	postgresPath   = "deploy/compose.postgres.yaml"
 	sentinelPath   = "deploy/compose.sentinel.yaml"
+	observePath    = "deploy/compose.observability.yaml"
 	unitPath       = "deploy/systemd/tcp-ingestion.service"
 	forwardPath    = "deploy/systemd/tcp-ingestion-forward.service"
 	envPath        = "deploy/systemd/tcp-ingestion.env.example"
@@ -191,7 +192,7 @@ func TestNoSecretsAndNoMovingNames(t *testing.T) {
 	secret := regexp.MustCompile(`(?i)(password|token|secret|auth)\w*["']?\s*[:=]\s*["']?[^\s"'$?]` +
 		`|requirepass\s+"?[^"$]|://[^\s/@]*:[^\s/@$]+@`)
 	for _, path := range []string{dockerfilePath, composePath, transportsPath, kafkaPath, jetStreamPath, postgresPath,
-		sentinelPath, unitPath, forwardPath, workflowPath} {
+		sentinelPath, observePath, "deploy/grafana/grafana.ini", unitPath, forwardPath, workflowPath} {
 		for line := range strings.Lines(contents(t, path)) {
 			if line, _, _ = strings.Cut(line, "#"); secret.MatchString(line) {
 				t.Errorf("%s: is this a secret? %s", path, line)
