@@ -127,8 +127,13 @@ func (d *doors) sends(one *testkit.Tracker, r teltonika.Record) {
 	one.ExpectACK(1)
 }
 
+// lastGood is the time of the last goodRecord: one of the same millisecond would be the same record again.
+var lastGood uint64
+
 func goodRecord() teltonika.Record {
-	return teltonika.Record{Timestamp: uint64(time.Now().UnixMilli()), Latitude: 546674250, Longitude: 252560283,
+	now := max(uint64(time.Now().UnixMilli()), lastGood+1)
+	lastGood = now
+	return teltonika.Record{Timestamp: now, Latitude: 546674250, Longitude: 252560283,
 		Satellites: 11}
 }
 
