@@ -68,7 +68,7 @@ func (r *Reader) Add(line string) (found []Piece) {
 		r.begun = r.line
 		r.dump.add(row)
 		return found
-	case text == "" || text[0] == '#' || isSnifferLine(text):
+	case text == "" || text[0] == '#' || besideLine.MatchString(text):
 		return r.endDump()
 	}
 	found = append(r.endDump(), r.endSniffed()...)
@@ -204,8 +204,8 @@ func (r *Reader) endSniffed() []Piece {
 	return found
 }
 
-// snifferLine is one that tcpdump writes above a packet, or at its start and end.
-var snifferLine = regexp.MustCompile(
-	`^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ (\S+ +(In|Out) +)?(IP6?|ARP)\b|^tcpdump: |^listening on `)
-
-func isSnifferLine(text string) bool { return snifferLine.MatchString(text) }
+// besideLine is one that a program writes beside a packet: tcpdump above it and at its start and end, xxd -i its length
+// below it.
+var besideLine = regexp.MustCompile(
+	`^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ (\S+ +(In|Out) +)?(IP6?|ARP)\b|^tcpdump: |^listening on |` +
+		`^unsigned int \w+_len = \d+;$`)

@@ -107,7 +107,7 @@ func pasted(t testing.TB) map[string][2]string {
 			`"codec":"8","frame":"` + frame + `","transport":"tcp"}`, `"frame" of a JSON object`},
 		"xxd -p": {frame[:60] + "\n" + frame[60:], ""},
 		"xxd -i": {"unsigned char packet_bin[] = {\n  " + numbered(t, frame[:24], "0x%02x", ", ") + ",\n  " +
-			numbered(t, frame[24:], "0x%02x", ", ") + "\n};", "numbers"},
+			numbered(t, frame[24:], "0x%02x", ", ") + "\n};\nunsigned int packet_bin_len = 47;", "numbers"},
 		"od -t x1":           {odOf(t, frame, "%07o"), "od -t x1"},
 		"od -A x -t x1":      {odOf(t, frame, "%06x"), "od -t x1"},
 		"CSV":                {`2026-11-22T11:00:00Z,356307042441013,17,"` + frame + `",20261122110000`, "field 4"},
