@@ -111,7 +111,7 @@ type Receiver interface {
 	Finished(e Entry)
 	// Unreachable reports whether no command can reach the device, as far as is known: it has only ever sent datagrams.
 	Unreachable(ctx context.Context, imei string) bool
-	// Connections are the devices that are connected here.
+	// Connections are the devices that are connected here now. They may be ranged over more than once.
 	Connections() iter.Seq[Connection]
 	// TakenOver says that the device has logged in at another instance since the connection of that number, which is to be
 	// closed with all older ones. It may come more than once.

@@ -48,9 +48,9 @@ func BenchmarkCommand(b *testing.B) {
 	reportScripts(b, r)
 }
 
-// BenchmarkNoteAll writes down again what is there already: all connections, as every heartbeat does. An operation is
+// BenchmarkWriteAll writes down again what is there already: all connections, as every heartbeat does. An operation is
 // one batch.
-func BenchmarkNoteAll(b *testing.B) {
+func BenchmarkWriteAll(b *testing.B) {
 	r := testkit.StartRedis(b)
 	s := open(b, r, "a")
 	defer func() { _ = s.Close() }()
@@ -59,18 +59,19 @@ func BenchmarkNoteAll(b *testing.B) {
 	if err := h.beat(context.Background()); err != nil {
 		b.Fatal(err)
 	}
-	assert := func() {
-		for i := range sessionBatch {
-			n.Connected(command.Connection{IMEI: fmt.Sprintf("35630704244%04d", i), Number: uint64(i)})
-		}
-		if err := s.writeSessions(context.Background()); err != nil {
+	for i := range sessionBatch {
+		n.connect(fmt.Sprintf("35630704244%04d", i))
+	}
+	all := func() {
+		if err := s.writeAll(context.Background(), n); err != nil {
 			b.Fatal(err)
 		}
 	}
-	assert()
+	all()
+	b.ReportAllocs()
 	r.Do("CONFIG", "RESETSTAT")
 	for b.Loop() {
-		assert()
+		all()
 	}
 	reportScripts(b, r)
 }

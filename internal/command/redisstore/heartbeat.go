@@ -26,7 +26,9 @@ func (h *heartbeat) work(ctx context.Context) (time.Duration, error) {
 		if err := h.beat(ctx); err != nil {
 			return 0, h.again(ctx, err)
 		}
-		s.noteAll(h.receiver)
+		if err := s.writeAll(ctx, h.receiver); err != nil {
+			return 0, h.again(ctx, err)
+		}
 		h.next = time.Now().Add(s.opt.Timing.Heartbeat)
 	}
 	if err := s.writeSessions(ctx); err != nil {

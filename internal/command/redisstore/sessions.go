@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
 )
 
-// sessionBatch is how many devices one script writes down: about a millisecond of Redis' time (go test -bench NoteAll).
+// sessionBatch is how many devices one script writes down: a millisecond of Redis' time (go test -bench WriteAll).
 const sessionBatch = 200
 
 // session is what is to be known of a device's connection here.
@@ -35,6 +36,7 @@ func (c *session) supersedes(other *session) bool {
 type sessions struct {
 	writing sync.Mutex    // held while some are written, so that they are written in the order in which they came to be
 	offset  time.Duration // of Redis' clock; under writing
+	text    []byte        // the batch as the script reads it; under writing, reused
 
 	mu        sync.Mutex
 	noted     map[string]session
@@ -57,7 +59,7 @@ func (s *Store) Disconnected(c command.Connection) {
 }
 
 // note takes down what is to be written. It needs no more room than there are devices that are connected, or were when
-// Redis was last told, or when noteAll asked.
+// Redis was last told, or when expectAll asked.
 func (n *sessions) note(c session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -152,30 +154,67 @@ func (s *Store) writeSessions(ctx context.Context) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		args := make([]any, 0, 3*len(batch))
-		for _, c := range batch {
-			args = append(args, c.IMEI, s.sessionToken(c.Connection), flag(!c.gone))
-		}
-		answer, err := s.eval(ctx, scriptSessions, args...)
-		if err != nil {
+		if err := s.write(ctx, batch); err != nil {
 			for _, c := range batch {
 				n.note(c)
 			}
 			return err
 		}
-		if all := list(answer); len(all) == 2 && n.done(batch, list(all[0]), list(all[1])) {
-			if n.offset, err = s.clockOffset(ctx); err != nil {
-				return err
-			}
-		}
 	}
 }
 
-// sessionToken orders sessions, of all instances: by login, and those of one run by number. Its parts have a fixed
-// width. The login is counted back from now, because this process' clock may have been set since.
-func (s *Store) sessionToken(c command.Connection) string {
+// writeAll makes known all that are connected, because Redis may have forgotten them. What ends meanwhile is noted, and
+// so not brought back for longer than until that is written. After an error nobody knows what is written.
+func (s *Store) writeAll(ctx context.Context, r command.Receiver) error {
+	n := &s.sessions
+	n.writing.Lock()
+	defer n.writing.Unlock()
+	batch := make([]session, 0, sessionBatch)
+	for c := range n.expectAll(r) {
+		if len(batch) == sessionBatch {
+			if err := s.write(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+		batch = append(batch, session{Connection: c})
+	}
+	return s.write(ctx, batch)
+}
+
+// write makes the batch known. n.writing is held.
+func (s *Store) write(ctx context.Context, batch []session) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	n := &s.sessions
+	n.text = n.text[:0]
+	for _, c := range batch {
+		n.text = s.appendSession(n.text, c)
+	}
+	answer, err := s.eval(ctx, scriptSessions, n.text)
+	if err != nil {
+		return err
+	}
+	if all := list(answer); len(all) == 2 && n.done(batch, list(all[0]), list(all[1])) {
+		n.offset, err = s.clockOffset(ctx)
+	}
+	return err
+}
+
+// appendSession appends what the script reads of a session. All sessions are one text: as arguments of their own they
+// would be most of the garbage of a server with many connections. No IMEI has a space.
+func (s *Store) appendSession(text []byte, c session) []byte {
+	text = append(append(text, c.IMEI...), ' ')
+	text = append(s.appendToken(text, c.Connection), ' ')
+	return append(append(text, flag(!c.gone)...), ' ')
+}
+
+// appendToken appends what orders sessions, of all instances: by login, and those of one run by number. Its parts have
+// a fixed width. The login is counted back from now, because this process' clock may have been set since.
+func (s *Store) appendToken(text []byte, c command.Connection) []byte {
 	login := time.Now().Add(s.sessions.offset).Add(-time.Since(c.Since))
-	return fmt.Sprintf("%015d-%020d-%s", max(0, login.UnixMilli()), c.Number, s.runID)
+	return fmt.Appendf(text, "%015d-%020d-%s", max(0, login.UnixMilli()), c.Number, s.runID)
 }
 
 // parseToken returns the number of the session's connection and its run.
@@ -201,17 +240,17 @@ func (s *Store) takenOver(ctx context.Context, r command.Receiver, stream, entry
 	return err
 }
 
-// noteAll notes all that are connected, because Redis may have forgotten them. A connection that ends meanwhile stays
-// noted as gone until this is over, and so is not brought back.
-func (s *Store) noteAll(r command.Receiver) {
-	n := &s.sessions
-	n.writing.Lock()
-	defer n.writing.Unlock()
+// expectAll returns all that are connected, and counts on them being written: the end of one is noted from now on.
+func (n *sessions) expectAll(r command.Receiver) iter.Seq[command.Connection] {
 	n.setNotingAll(true)
 	defer n.setNotingAll(false)
-	for c := range r.Connections() {
-		n.note(session{Connection: c})
+	all := r.Connections()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range all {
+		n.written[c.IMEI] = max(n.written[c.IMEI], c.Number)
 	}
+	return all
 }
 
 func (n *sessions) setNotingAll(is bool) {

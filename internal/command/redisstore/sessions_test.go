@@ -264,7 +264,9 @@ func TestEndWhileAsserting(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		a.noteAll(endsMeanwhile{a, c})
+		if err := a.writeAll(t.Context(), endsMeanwhile{a, c}); err != nil {
+			t.Fatal(err)
+		}
 		if err := a.writeSessions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -282,16 +284,16 @@ func TestOneScriptMovesFewCommands(t *testing.T) {
 	r := testkit.StartRedis(t)
 	a := alone(t, r, "a")
 	const devices, each, most = 100, 5, 200
-	args := []any{}
+	var text []byte
 	for i := range devices {
 		c := command.Connection{IMEI: fmt.Sprint("device", i), Since: time.Now(), Number: uint64(i)}
 		for range each {
 			a.submit(t, newCommand(c.IMEI))
 		}
-		args = append(args, c.IMEI, a.sessionToken(c), "1")
+		text = a.appendSession(text, session{Connection: c})
 	}
 	for moved, round := 0, 1; moved < devices*each; round++ {
-		answer, err := a.eval(t.Context(), scriptSessions, args...)
+		answer, err := a.eval(t.Context(), scriptSessions, text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +313,7 @@ func TestOneScriptMovesFewCommands(t *testing.T) {
 func TestLoginIsCountedBack(t *testing.T) {
 	s := &Store{runID: "0", sessions: newSessions()}
 	before := command.Connection{Since: clockSet(t, time.Now(), time.Hour), Number: 1}
-	if login := parseLogin(t, s.sessionToken(before)); time.Since(login).Abs() > time.Minute {
+	if login := parseLogin(t, string(s.appendToken(nil, before))); time.Since(login).Abs() > time.Minute {
 		t.Errorf("the login was at %v", login)
 	}
 }

@@ -1,6 +1,6 @@
--- sessions writes down which devices are connected to this instance, and which are not any more. ARGV: for each imei, token, and 1 or 0.
--- Answers those of the devices whose waiting commands have not all been taken over yet, and those that have a newer session elsewhere. The
--- instance of an older one is told to close it.
+-- sessions writes down which devices are connected to this instance, and which are not any more. ARGV: one text, for each imei, token,
+-- and 1 or 0, with spaces between. Answers those of the devices whose waiting commands have not all been taken over yet, and those that
+-- have a newer session elsewhere. The instance of an older one is told to close it.
 local left = 200 -- how many commands this call may still take over: some milliseconds of Redis' time
 local AHEAD = 1000 -- how many ms an instance may be wrong about Redis' clock
 local CONNECTION = 17 -- where in a token its login ends, and what names the connection begins
@@ -35,8 +35,11 @@ local function collect(imei)
   return count == #ids
 end
 
-local imeis = {}
-for i = 3, #ARGV, 3 do imeis[#imeis + 1] = ARGV[i] end
+local imeis, named, connected = {}, {}, {}
+for imei, token, flag in string.gmatch(ARGV[3], '(%S+) (%S+) ([01])') do
+  local n = #imeis + 1
+  imeis[n], named[n], connected[n] = imei, token, flag == '1'
+end
 local owners, tokens = redis.call('HMGET', REGISTRY, unpack(imeis)), redis.call('HMGET', SESSIONS, unpack(imeis))
 
 local again, lost = {}, {}
@@ -72,11 +75,10 @@ local function disconnect(imei, token, owner, held)
 end
 
 for n, imei in ipairs(imeis) do
-  local token, connected = ARGV[3 * n + 1], ARGV[3 * n + 2] == '1'
-  if connected then
-    connect(imei, token, owners[n], tokens[n])
+  if connected[n] then
+    connect(imei, named[n], owners[n], tokens[n])
   else
-    disconnect(imei, token, owners[n], tokens[n])
+    disconnect(imei, named[n], owners[n], tokens[n])
   end
 end
 return { again, lost }
