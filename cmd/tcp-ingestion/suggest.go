@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/spelling"
 )
 
 // unknownCommand is the error of a word that is no command of cmd.
@@ -18,48 +19,8 @@ func unknownCommand(cmd *cli.Command, word string) error {
 	for _, c := range cmd.VisibleCommands() {
 		names = append(names, c.Names()...)
 	}
-	return cli.Exit(fmt.Sprintf("unknown command %q%s; see %s --help", word, didYouMean(word, names, ""), cmd.FullName()),
+	return cli.Exit(fmt.Sprintf("unknown command %q%s; see %s --help", word, spelling.DidYouMean(word, names, ""), cmd.FullName()),
 		exitUsage)
-}
-
-// didYouMean asks for the name that is most like the word, if any is much like it.
-func didYouMean(word string, names []string, prefix string) string {
-	best, least := "", max(2, len(word)/3)+1
-	for _, name := range names {
-		if d := edits(word, name); d < least && d < len(name) {
-			best, least = name, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s%s?)", prefix, best)
-}
-
-// edits is how many characters have to be added, removed, replaced or swapped with the next one to make b of a. It
-// looks at the first 64 of each.
-func edits(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	var before, last []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before, last, row = last, row, make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := last[j]
-			if a[i] != b[j] {
-				replaced++
-			}
-			row[j+1] = min(replaced, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }
 
 // flagNames are those of the command's flags.
@@ -87,7 +48,7 @@ func misspeltSettings(environment []string) map[string]string {
 			if _, set := os.LookupEnv(s); set || name[0] != s[0] { // SSL_CERT_FILE is somebody else's
 				continue
 			}
-			if edits(name, s) <= 2 {
+			if spelling.Edits(name, s) <= 2 {
 				misspelt[name] = s
 				break
 			}

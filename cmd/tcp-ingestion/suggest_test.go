@@ -9,20 +9,6 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
-func TestEdits(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"serve", "serve", 0}, {"sevre", "serve", 1}, {"serv", "serve", 1}, {"", "tail", 4},
-		{"tial", "tail", 1}, {"sned", "serve", 4}, {strings.Repeat("x", 100_000), "serve", 64},
-	} {
-		if got := edits(c.a, c.b); got != c.want {
-			t.Errorf("%.10q and %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 // TestMan: the page is one that man reads, and has all commands and settings.
 func TestMan(t *testing.T) {
 	code, page, errOut := execute(t, nil, "", "man")

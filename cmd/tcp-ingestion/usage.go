@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/spelling"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -20,7 +21,7 @@ const exitHelp = 3
 func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 	text := usageText(err)
 	if flag, unknown := strings.CutPrefix(text, "unknown flag -"); unknown {
-		text += didYouMean(strings.TrimLeft(flag, "-"), flagNames(cmd), "--")
+		text += spelling.DidYouMean(strings.TrimLeft(flag, "-"), flagNames(cmd), "--")
 	}
 	return cli.Exit(fmt.Sprintf("%s; see %s --help", text, cmd.FullName()), exitUsage)
 }
