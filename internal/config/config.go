@@ -156,36 +156,39 @@ type Problem struct {
 }
 
 // Error names every wrong setting.
-type Error struct{ Problems []Problem }
+type Error struct {
+	Problems []Problem
+	From     []string // where each stands, empty if that is nowhere; may be shorter than Problems
+}
 
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("invalid settings:")
-	for _, p := range e.Problems {
-		fmt.Fprintf(&b, "\n  %s: %s", p.Setting, p.Text)
+	for i, p := range e.Problems {
+		from := ""
+		if i < len(e.From) {
+			from = where(e.From[i])
+		}
+		fmt.Fprintf(&b, "\n  %s%s: %s", p.Setting, from, p.Text)
 	}
 	return b.String()
 }
 
-// Load reads the settings. lookup returns a setting's value by its name; an empty value counts as not set.
-// The error is an *Error that names every wrong setting.
+// where is what stands behind a setting's name.
+func where(from string) string {
+	if from == "" {
+		return ""
+	}
+	return " (" + from + ")"
+}
+
+// Load reads settings that stand in one place. lookup returns a setting's value by its name; an empty value counts as
+// not set. The error is an *Error that names every wrong setting.
 func Load(lookup func(name string) string) (*Config, error) {
-	c := &Config{}
-	var problems []Problem
-	for _, s := range Settings {
-		value := strings.TrimSpace(lookup(s.Name))
-		if value == "" {
-			value = s.Default
-		}
-		if err := s.set(c, value); err != nil {
-			problems = append(problems, Problem{s.Name, s.describe(value, err)})
-		}
-	}
-	problems = append(problems, c.contradictions()...)
-	if len(problems) > 0 {
-		return nil, &Error{problems}
-	}
-	return c, nil
+	return Gather(nil, nil, func(s *Setting) (Found, bool) {
+		value := lookup(s.Name)
+		return Found{Value: value}, strings.TrimSpace(value) != ""
+	}).Load()
 }
 
 func (s *Setting) describe(value string, err error) string {

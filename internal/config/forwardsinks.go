@@ -138,10 +138,6 @@ func (c *Config) forwardContradictions() (problems []Problem) {
 		"not set, but FORWARD_TLS_CERT_FILE is; set it to the path of the certificate's key")
 	wrong(f.TLS.CertFile == "" && f.TLS.KeyFile != "", "FORWARD_TLS_CERT_FILE",
 		"not set, but FORWARD_TLS_KEY_FILE is; set it to the path of the key's certificate")
-	wrong(f.HTTP.Key != "" && f.HTTP.KeyFile != "", "FORWARD_HTTP_KEY",
-		"set, and FORWARD_HTTP_KEY_FILE too; leave one out")
-	wrong(f.HTTP.Token != "" && f.HTTP.TokenFile != "", "FORWARD_HTTP_TOKEN",
-		"set, and FORWARD_HTTP_TOKEN_FILE too; leave one out")
 	wrong(f.MQTT.User == "" && f.MQTT.PasswordFile != "", "FORWARD_MQTT_USER",
 		"not set, but FORWARD_MQTT_PASSWORD_FILE is; set it to the user's name")
 	return problems

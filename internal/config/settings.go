@@ -12,10 +12,14 @@ type Setting struct {
 	Default string // as text, empty if it has none or a computed one
 	Help    string
 	Bool    bool   // the flag may stand without a value
-	Secret  bool   // the value may hold a password
+	Secret  bool   // the value may hold a password: a file may have it instead, and nothing shows it
+	List    bool   // values separated by commas, which may be a list in a file
 	IfEmpty string // what a value means that is set and empty; if this is empty too, it counts as not set
 
-	set func(*Config, string) error
+	OfSecret string // the secret that is in the file that this setting names, empty for others
+
+	readAgain bool // whoever needs the secret reads its file, each time anew
+	set       func(*Config, string) error
 }
 
 // Flag is the name of the setting's flag.
@@ -33,7 +37,7 @@ const maxByteRate = 1_000_000_000
 const forever = time.Duration(1<<63 - 1)
 
 // Settings are all settings, in the order in which they are shown.
-var Settings = slices.Concat(serviceSettings, forwardSettings, forwardSinkSettings)
+var Settings = withFiles(slices.Concat(serviceSettings, forwardSettings, forwardSinkSettings))
 
 var serviceSettings = []Setting{
 	{Name: "INSTANCE_ID", Help: "this process in logs, metrics and streams (default local- and 8 hex digits)",
@@ -47,8 +51,9 @@ var serviceSettings = []Setting{
 		set: func(c *Config, v string) error { c.LogFormat = v; return oneOf(v, "", LogJSON, LogText) }},
 	{Name: "TELTONIKA_PORT", Default: "5027", Help: "TCP port for devices; 0 takes any free port, off takes none",
 		set: func(c *Config, v string) error { return parseOptionalPort(&c.TeltonikaPort, v) }},
-	{Name: "BIND_ADDRESS", Help: "addresses to listen on for devices, IPv4 or IPv6, separated by commas (default all)",
-		set: func(c *Config, v string) error { return parseAddresses(&c.BindAddress, v) }},
+	{Name: "BIND_ADDRESS", List: true,
+		Help: "addresses to listen on for devices, IPv4 or IPv6, separated by commas (default all)",
+		set:  func(c *Config, v string) error { return parseAddresses(&c.BindAddress, v) }},
 	{Name: "UDP_PORT",
 		Help: "UDP port for devices, may be the number of TELTONIKA_PORT; 0 takes any free port (default off)",
 		set:  func(c *Config, v string) error { return parseOptionalPort(&c.UDPPort, v) }},
@@ -78,7 +83,7 @@ var serviceSettings = []Setting{
 			c.TLSMinVersion = v
 			return oneOf(v, "1.0", "1.1", "1.2", "1.3")
 		}},
-	{Name: "PROXY_PROTOCOL_FROM",
+	{Name: "PROXY_PROTOCOL_FROM", List: true,
 		Help: "balancers whose PROXY protocol header is required and believed: addresses and networks, separated by " +
 			"commas (default none)",
 		set: func(c *Config, v string) error { c.ProxyProtocolFrom = v; return nil }},
@@ -120,7 +125,7 @@ var serviceSettings = []Setting{
 		Help: "when a record counts as stored: reply, fsync (WAITAOF, or appendfsync always), replicas=N, or quorum " +
 			"(fsynced at the master and one replica: Redis 7.2 or Valkey)",
 		set: func(c *Config, v string) error { return parseDurability(&c.RedisDurability, v) }},
-	{Name: "NATS_URL", Secret: true,
+	{Name: "NATS_URL", Secret: true, List: true,
 		Help: "servers of ENGINE=jetstream: nats://user:password@host:4222, or tls://, several separated by commas",
 		set:  func(c *Config, v string) error { return parseNATSURL(&c.NATSURL, v) }},
 	{Name: "NATS_CREDS", Help: "file with the user's credentials (JWT and seed) for NATS",
@@ -144,8 +149,9 @@ var serviceSettings = []Setting{
 		}},
 	{Name: "JETSTREAM_CREATE", Default: "false", Bool: true, Help: "make the streams that are missing",
 		set: func(c *Config, v string) error { return parseBool(&c.JetStreamCreate, v) }},
-	{Name: "KAFKA_BROKERS", Help: "addresses of Kafka brokers, host:port, separated by commas; one that answers is enough",
-		set: func(c *Config, v string) error { return parseBrokers(&c.Kafka.Brokers, v) }},
+	{Name: "KAFKA_BROKERS", List: true,
+		Help: "addresses of Kafka brokers, host:port, separated by commas; one that answers is enough",
+		set:  func(c *Config, v string) error { return parseBrokers(&c.Kafka.Brokers, v) }},
 	{Name: "KAFKA_TOPIC", Default: "telemetry.teltonika",
 		Help: "topic of records; dead letters go to the one with .dead added, messages to the one with .messages",
 		set:  func(c *Config, v string) error { return parseTopic(&c.Kafka.Topic, v) }},
@@ -163,8 +169,9 @@ var serviceSettings = []Setting{
 	{Name: "KAFKA_CREATE_TOPICS", Default: "false", Bool: true,
 		Help: "create the topics that are missing, with 12 partitions and, where there are brokers enough, 3 replicas",
 		set:  func(c *Config, v string) error { return parseBool(&c.Kafka.CreateTopics, v) }},
-	{Name: "KAFKA_GROUPS", Help: "consumer groups whose lag is shown, separated by commas, 50 at most (default none)",
-		set: func(c *Config, v string) error { return parseGroups(&c.Kafka.Groups, v) }},
+	{Name: "KAFKA_GROUPS", List: true,
+		Help: "consumer groups whose lag is shown, separated by commas, 50 at most (default none)",
+		set:  func(c *Config, v string) error { return parseGroups(&c.Kafka.Groups, v) }},
 	{Name: "KAFKA_TLS", Default: "false", Bool: true, Help: "speak TLS with the brokers",
 		set: func(c *Config, v string) error { return parseBool(&c.Kafka.TLS, v) }},
 	{Name: "KAFKA_TLS_CA_FILE", Help: "PEM file with the CA of the brokers' certificates (default: the system's)",

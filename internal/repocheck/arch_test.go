@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"internal/deadletter": {"internal/engine", "internal/pipeline", "internal/publish", "internal/record",
 		"meaning", "teltonika"},
 	"internal/ops":      {"internal/backoff", "internal/engine", "internal/health", "internal/httpserver"},
-	"internal/config":   {"internal/spelling"},
+	"internal/config":   {"internal/secret", "internal/spelling"},
 	"internal/spelling": {},
 	"internal/mirror": {"internal/backoff", "internal/deadline", "internal/health", "internal/logging",
 		"internal/metric", "teltonika"},

@@ -2,7 +2,9 @@
 package secret
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -15,13 +17,45 @@ func (t Text) Read() (string, error) {
 	if t.File == "" {
 		return t.Value, nil
 	}
-	content, err := os.ReadFile(t.File)
+	return ReadFile(t.File)
+}
+
+// maxBytes is more than any password, token or address has.
+const maxBytes = 64 << 10
+
+// ReadFile is the first line of a file, without the space around it. It is never empty.
+func ReadFile(path string) (string, error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
-	line, _, _ := strings.Cut(string(content), "\n")
-	if line = strings.TrimSpace(line); line == "" {
-		return "", fmt.Errorf("%s has nothing in its first line", t.File)
+	if !info.Mode().IsRegular() { // a pipe would be waited for
+		return "", fmt.Errorf("%s is not a regular file", path)
 	}
-	return line, nil
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := bytes.Cut(content, []byte("\n"))
+	text := strings.TrimSpace(string(line))
+	switch {
+	case len(content) > maxBytes:
+		return "", fmt.Errorf("%s has more than %d bytes", path, maxBytes)
+	case text == "":
+		return "", fmt.Errorf("%s has nothing in its first line", path)
+	case strings.Contains(text, "\x00"):
+		return "", fmt.Errorf("%s has a NUL in its first line, and is no text", path)
+	}
+	return text, nil
+}
+
+// ReadableByAll reports whether every user of this machine may read the file.
+func ReadableByAll(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&0o004 != 0
 }
