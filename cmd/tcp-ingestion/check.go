@@ -39,7 +39,8 @@ func checkCommand() *cli.Command {
 }
 
 func check(ctx context.Context, cmd *cli.Command) error {
-	c, err := loadSettings(cmd, besideTheService)
+	values := gatherSettings(cmd, besideTheService)
+	c, err := inForce(values)
 	if err != nil {
 		return err
 	}
@@ -50,6 +51,9 @@ func check(ctx context.Context, cmd *cli.Command) error {
 		return cli.Exit(err.Error(), exitSettings)
 	}
 	fmt.Fprintln(out, "settings:   valid")
+	for _, warning := range values.Warnings {
+		fmt.Fprintln(out, "warning:   ", warning)
+	}
 	for name, meant := range misspeltSettings(os.Environ()) {
 		fmt.Fprintf(out, "warning:    %s is no setting, did you mean %s?\n", name, meant)
 	}

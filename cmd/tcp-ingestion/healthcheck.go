@@ -28,6 +28,7 @@ func healthcheckCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "url", Usage: "what to ask (default http://127.0.0.1:$METRICS_PORT/healthz)"},
 			&cli.DurationFlag{Name: "timeout", Value: healthcheckTimeout, Usage: "how long it may take"},
+			configFlag(false),
 		},
 		Action: healthcheck,
 	}

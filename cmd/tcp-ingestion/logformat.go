@@ -1,11 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"os"
-	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -26,8 +23,7 @@ func logsText(cmd *cli.Command, format string) bool {
 // inLogFormat has what ends serve be a line of its log, where that is JSON: whoever reads the log reads why. The
 // settings may be what is wrong, so the format is looked for by itself.
 func inLogFormat(cmd *cli.Command, err error) error {
-	format := strings.TrimSpace(cmp.Or(cmd.String("log-format"), os.Getenv("LOG_FORMAT")))
-	if err == nil || err.Error() == "" || logsText(cmd, format) {
+	if err == nil || err.Error() == "" || logsText(cmd, gatherSettings(cmd, nil).Of("LOG_FORMAT").Value) {
 		return err
 	}
 	code := exitFailure

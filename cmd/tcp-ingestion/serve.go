@@ -70,7 +70,8 @@ func beginStart(ctx context.Context, cmd *cli.Command) *start {
 
 // startService makes the configured service and starts it. The error has an exit code.
 func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
-	c, err := loadSettings(cmd, nil)
+	values := gatherSettings(cmd, nil)
+	c, err := inForce(values)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +79,9 @@ func startService(ctx context.Context, cmd *cli.Command) (*service, error) {
 	s, err := newService(c, logger, level)
 	if err != nil {
 		return nil, cli.Exit(err.Error(), buildExitCode(err))
+	}
+	for _, warning := range values.Warnings {
+		logger.Warn("a setting to look at", "warning", warning)
 	}
 	for name, meant := range misspeltSettings(os.Environ()) {
 		logger.Warn("environment variable is no setting", "variable", name, "meant", meant)

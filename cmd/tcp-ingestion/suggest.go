@@ -19,8 +19,8 @@ func unknownCommand(cmd *cli.Command, word string) error {
 	for _, c := range cmd.VisibleCommands() {
 		names = append(names, c.Names()...)
 	}
-	return cli.Exit(fmt.Sprintf("unknown command %q%s; see %s --help", word, spelling.DidYouMean(word, names, ""), cmd.FullName()),
-		exitUsage)
+	meant := spelling.DidYouMean(word, names, "")
+	return cli.Exit(fmt.Sprintf("unknown command %q%s; see %s --help", word, meant, cmd.FullName()), exitUsage)
 }
 
 // flagNames are those of the command's flags.
@@ -34,7 +34,7 @@ func flagNames(cmd *cli.Command) (names []string) {
 // misspeltSettings are environment variables that are no settings but nearly, each with the setting that may be meant
 // and is not set.
 func misspeltSettings(environment []string) map[string]string {
-	settings := map[string]bool{}
+	settings := map[string]bool{config.FileVariable: true}
 	for _, s := range config.Settings {
 		settings[s.Name] = true
 	}

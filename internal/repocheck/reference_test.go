@@ -38,7 +38,7 @@ func TestDocsSettings(t *testing.T) {
 		if group, _, _ := strings.Cut(s.Name, "_"); pagesOf[group] != "" {
 			entry = fmt.Sprintf("[%s_…](%s)", group, pagesOf[group])
 		}
-		if listed[entry] {
+		if listed[entry] || s.OfSecret != "" {
 			continue
 		}
 		if listed[entry] = true; list.Len() > 0 {

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestServeWithAFile: the real process takes its settings from a file and a secret from another, a variable wins over
+// the file, and who asks it by the same file gets in.
+func TestServeWithAFile(t *testing.T) {
+	t.Parallel()
+	token := writeFile(t, "token", "hunter2hunter2hunter2\n")
+	file := writeFile(t, "settings.yaml", "DATA_DIR: "+t.TempDir()+"\nADMIN_TOKEN_FILE: "+token+
+		"\nUDP_PORT: 0\nINSTANCE_ID: from-the-file\nLOG_LEVEL: debug\n")
+	s := startServer(t, map[string]string{"CONFIG_FILE": file, "LOG_LEVEL": "info"})
+	if s.address("devices-udp") == "" || !s.logged("starting") {
+		t.Error("UDP_PORT of the file is not in force")
+	}
+	s.mu.Lock()
+	log := strings.Join(s.log, "\n")
+	s.mu.Unlock()
+	if !strings.Contains(log, `"instance":"from-the-file"`) || strings.Contains(log, `"level":"debug"`) ||
+		strings.Contains(log, "hunter2") {
+		t.Error(log)
+	}
+	for want, args := range map[int][]string{
+		0: {"devices", "--config", file, "--admin-address", s.address("admin")},
+		1: {"devices", "--admin-address", s.address("admin")},
+	} {
+		if code, out, errOut := execute(t, nil, "", args...); code != want {
+			t.Errorf("%v: exit code %d, want %d: %s%s", args, code, want, out, errOut)
+		}
+	}
+}
+
+// TestWrongFileOfSettings: serve, check and a command beside them say the same of it, and start nothing. In JSON it is
+// a line of the log.
+func TestWrongFileOfSettings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := writeFile(t, "settings.yaml", "LOG_FORMAT: text\nDATA_DIR: "+dir+
+		"/data\nREDIS_ULR: redis://u:hunter2@h\nTLS_PORT: [1]\n")
+	want := "invalid settings:\n" +
+		"  REDIS_ULR (" + file + ":3): is no setting (did you mean REDIS_URL?)\n" +
+		"  TLS_PORT (" + file + ":4): is a list; use one value\n" +
+		"  UDP_PORT (environment): \"x\": use a whole number from 0 to 65535, or off\n"
+	for _, verb := range []string{"serve", "check", "healthcheck", "tail"} {
+		code, out, errOut := execute(t, map[string]string{"UDP_PORT": "x"}, "", verb, "--config", file)
+		if code != exitSettings || out+errOut != "tcp-ingestion: "+want {
+			t.Errorf("%s: exit code %d: %s%s", verb, code, out, errOut)
+		}
+	}
+	if _, err := os.Stat(dir + "/data"); err == nil {
+		t.Error("something has been started")
+	}
+	_, _, errOut := execute(t, map[string]string{"UDP_PORT": "x", "LOG_FORMAT": "json"}, "", "serve", "--config", file)
+	if !strings.HasPrefix(errOut, "{") || !strings.Contains(errOut, "did you mean REDIS_URL?") {
+		t.Error(errOut)
+	}
+}
