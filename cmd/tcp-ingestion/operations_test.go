@@ -50,10 +50,11 @@ func exported(body string) map[string]*exportedMetric {
 	return all
 }
 
-// everyMetric runs a server through whatever makes a metric appear.
-func everyMetric(t *testing.T) map[string]*exportedMetric {
+// everything is a server on a Redis that has been through whatever makes a metric appear, but a full memory, and a
+// forward beside it.
+func everything(t *testing.T) (s, f *server, redis *testkit.Redis) {
 	t.Helper()
-	redis := testkit.StartRedis(t, "--appendonly", "yes", "--maxmemory", "200mb")
+	redis = testkit.StartRedis(t, "--appendonly", "yes", "--maxmemory", "200mb")
 	redis.Do("XGROUP", "CREATE", "telemetry:teltonika", "maps", "$", "MKSTREAM")
 	list := filepath.Join(t.TempDir(), "devices")
 	if err := os.WriteFile(list, []byte("356307042441013\n"), 0o644); err != nil {
@@ -61,7 +62,7 @@ func everyMetric(t *testing.T) map[string]*exportedMetric {
 	}
 	ca := newCertificateAuthority(t)
 	ca.renew(30)
-	s := startServer(t, map[string]string{
+	s = startServer(t, map[string]string{
 		"REDIS_URL": redis.URL(), "DEVICE_AUTHORITY_MODE": "file_allow_list", "DEVICE_ALLOW_LIST": list, "UDP_PORT": "0",
 		"TLS_DETECT": "true", "TLS_CERT_FILE": ca.path("server.crt"), "TLS_KEY_FILE": ca.path("server.key"),
 		"PROXY_PROTOCOL_FROM": "192.0.2.1",                            // a balancer that never comes
@@ -77,6 +78,9 @@ func everyMetric(t *testing.T) map[string]*exportedMetric {
 	d.MustLogin("356307042441013")
 	d.SendFrame(teltonika.Codec8E, teltonika.Record{Timestamp: 1560161086000, Priority: 1})
 	d.ExpectACK(1)
+	broken := teltonika.AppendFrame(nil, []byte{byte(teltonika.Codec8), 0, 0})
+	broken[len(broken)-1] ^= 1
+	d.Send(broken)
 	d.Close()
 
 	d = testkit.Dial(t, s.devices)
@@ -84,6 +88,16 @@ func everyMetric(t *testing.T) map[string]*exportedMetric {
 	d.Send(teltonika.AppendFrame(nil, []byte{0x99, 1, 0, 1}))
 	d.ExpectClosed()
 
+	f = startForward(t, map[string]string{
+		"REDIS_URL": redis.URL(), "FORWARD_TO": "file:" + t.TempDir(), "DATA_DIR": t.TempDir(),
+	})
+	return s, f, redis
+}
+
+// everyMetric is what a server and a forward export.
+func everyMetric(t *testing.T) map[string]*exportedMetric {
+	t.Helper()
+	s, f, redis := everything(t)
 	redis.Do("CONFIG", "SET", "maxmemory", "1mb") // is reached at once, so there is a forecast
 	var all map[string]*exportedMetric
 	testkit.Eventually(t, "the engine's figures are shown", func() bool {
@@ -92,6 +106,8 @@ func everyMetric(t *testing.T) map[string]*exportedMetric {
 		return all["telemetry_memory_exhausted_in_seconds"] != nil && all["telemetry_engine_info"] != nil &&
 			all["teltonika_tls_unused_total"] != nil
 	})
+	_, body := f.get("/metrics")
+	maps.Copy(all, exported(body))
 	return all
 }
 
@@ -107,9 +123,9 @@ func read(t *testing.T, path string) string {
 }
 
 var (
-	ours      = regexp.MustCompile(`^(teltonika|telemetry|tcp_ingestion)_`)
-	metric    = regexp.MustCompile(`\b(?:teltonika|telemetry|tcp_ingestion|process|go)_[a-z0-9_]+`)
-	selector  = regexp.MustCompile(`\b((?:teltonika|telemetry|tcp_ingestion|process|go)_[a-z0-9_]+)\{([^}]*)\}`)
+	ours      = regexp.MustCompile(`^(teltonika|telemetry|tcp_ingestion|forward)_`)
+	metric    = regexp.MustCompile(`\b(?:teltonika|telemetry|tcp_ingestion|forward|process|go)_[a-z0-9_]+`)
+	selector  = regexp.MustCompile(`\b((?:teltonika|telemetry|tcp_ingestion|forward|process|go)_[a-z0-9_]+)\{([^}]*)\}`)
 	labelName = regexp.MustCompile(`(\w+)\s*(?:!?=|,|$)`)
 	histogram = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
@@ -124,11 +140,15 @@ var metricGroups = []struct{ heading, pattern string }{
 	{"Latency and queue", `^teltonika_(ack|publish)_`},
 	{"Engine", `^telemetry_`},
 	{mirrorMetrics, `^teltonika_mirror_`},
+	{forwardMetrics, `^forward_`},
 	{"Program", `^(tcp_ingestion|teltonika_taps?)_`},
 }
 
-// mirrorMetrics stand in the reference only: few have a mirror, and docs/mirror.md explains them.
-const mirrorMetrics = "Mirror"
+// These stand in the reference only: few have a mirror or a forward, which have pages of their own.
+const (
+	mirrorMetrics  = "Mirror"
+	forwardMetrics = "Forward"
+)
 
 // TestDocsMetrics: the pages say of each metric what its help says, and what they, the alert rules and the dashboard
 // name is really there, with these labels.
@@ -141,7 +161,7 @@ func TestDocsMetrics(t *testing.T) {
 		anchor := page + "#" + strings.ReplaceAll(strings.ToLower(g.heading), " ", "-")
 		fmt.Fprintf(&full, "## %s\n\n| metric | type | meaning |\n|---|---|---|\n", g.heading)
 		inBrief := &brief
-		if g.heading == mirrorMetrics {
+		if g.heading == mirrorMetrics || g.heading == forwardMetrics {
 			inBrief = new(strings.Builder)
 		}
 		fmt.Fprintf(inBrief, "| [%s](%s) | |\n|---|---|\n", g.heading, anchor)
@@ -185,6 +205,7 @@ func wantMetrics(t *testing.T, there map[string]*exportedMetric) {
 		}
 		pages = append(pages, found...)
 	}
+	pages = slices.DeleteFunc(pages, func(p string) bool { return filepath.Base(p) == "signals.md" }) // other names
 	find := func(name string) *exportedMetric {
 		if m := there[name]; m != nil {
 			return m
