@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -53,6 +54,10 @@ type Command struct {
 	Expires    time.Time // it is not sent later than that; 30 days after Created at most
 	Idempotent bool      // may be sent twice when it is not known whether it was sent
 	Confirm    bool      // its sender means it, however much it destroys; see Policy
+
+	// OnlyIf has to be true of the device's last record at the moment at which the command is written to the connection,
+	// or the command is Failed. Nil for none.
+	OnlyIf *condition.Condition
 }
 
 // Complete fills in what its sender left out.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 
@@ -197,7 +198,7 @@ func (l *line) TakenOver() { l.disconnect() }
 var errHungUp = errors.New("hung up")
 
 // Send implements command.Sender.
-func (l *line) Send(ctx context.Context, frame []byte) (time.Time, error) {
+func (l *line) Send(ctx context.Context, frame []byte, _ *condition.Condition) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err
 	}

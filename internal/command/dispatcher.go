@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
 )
@@ -17,8 +18,9 @@ import (
 type Sender interface {
 	// Send writes a frame when no frame of the device is in hand and its first one is acknowledged. It returns when that
 	// was: what the device said before is not the answer. When Send fails, also because ctx ended before that moment, the
-	// device cannot have got the whole frame.
-	Send(ctx context.Context, frame []byte) (time.Time, error)
+	// device cannot have got the whole frame. At that very moment onlyIf, unless it is nil, has to be true of the device's
+	// last record; else nothing is written, and the error is a [condition.NotMet].
+	Send(ctx context.Context, frame []byte, onlyIf *condition.Condition) (time.Time, error)
 	// TakenOver closes the connection, because the device has a newer one at another instance.
 	TakenOver()
 }

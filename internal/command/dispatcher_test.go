@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -112,7 +113,7 @@ func TestLineWithoutAMoment(t *testing.T) {
 // stuckSender is the connection of a device that sends a frame without an end.
 type stuckSender struct{}
 
-func (stuckSender) Send(ctx context.Context, _ []byte) (time.Time, error) {
+func (stuckSender) Send(ctx context.Context, _ []byte, _ *condition.Condition) (time.Time, error) {
 	<-ctx.Done()
 	return time.Time{}, ctx.Err()
 }

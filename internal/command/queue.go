@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
 )
 
@@ -235,8 +236,13 @@ func (q *queue) send(s Sender, e Entry, by time.Time) bool {
 		by = e.Expires
 	}
 	ctx, cancel := context.WithDeadline(q.ctx, by.Round(0)) // by the clock on the wall, whatever stops this process
-	written, err := s.Send(ctx, frame)
+	written, err := s.Send(ctx, frame, e.OnlyIf)
 	cancel()
+	if notMet, ok := errors.AsType[*condition.NotMet](err); ok {
+		e.Attempts-- // this one was none
+		d.finish(q.ctx, e, Failed, notMet.Error())
+		return true
+	}
 	if err != nil {
 		d.withdraw(q.ctx, e.ID)
 		q.wait(sendPause)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -119,9 +120,9 @@ type lateLine struct{ *line }
 
 const untilTheMoment = 3 * time.Second
 
-func (l lateLine) Send(ctx context.Context, frame []byte) (time.Time, error) {
+func (l lateLine) Send(ctx context.Context, frame []byte, c *condition.Condition) (time.Time, error) {
 	time.Sleep(untilTheMoment)
-	return l.line.Send(ctx, frame)
+	return l.line.Send(ctx, frame, c)
 }
 
 // What a device says while its command waits for its moment on the connection is not the answer.
@@ -202,6 +203,44 @@ func TestLeaseThatComesTooLate(t *testing.T) {
 		d.submit(c)
 		if e := d.result("late"); e.State != command.Expired || e.Attempts != 0 || len(dev.got["late"]) != 0 {
 			d.Errorf("%s after %d attempts, it reached the device %d times", e.State, e.Attempts, len(dev.got["late"]))
+		}
+	})
+}
+
+// choosyLine is the connection of a device of which a condition is never true.
+type choosyLine struct {
+	*line
+	asked chan string
+}
+
+func (l choosyLine) Send(ctx context.Context, frame []byte, c *condition.Condition) (time.Time, error) {
+	if c == nil {
+		return l.line.Send(ctx, frame, nil)
+	}
+	l.asked <- c.String()
+	return time.Time{}, &condition.NotMet{Why: "speed is 43"}
+}
+
+// A command whose condition is not met has failed without having been sent, and the next one follows at once.
+func TestConditionNotMet(t *testing.T) {
+	withDispatcher(t, func(d *dispatcher) {
+		dev := d.newDevice(imei)
+		choosy := choosyLine{dev.line, make(chan string, 1)}
+		d.Connected(imei, nextNumber(), choosy)
+		c := newCommand(imei, "moving")
+		c.OnlyIf = condition.Read("speed<5")
+		d.submit(c)
+		start := time.Now()
+		e := d.result("moving")
+		if e.State != command.Failed || e.Reason != "condition not met: speed is 43" || e.Attempts != 0 || !e.SentAt.IsZero() {
+			d.Errorf("%+v", e)
+		}
+		if got := <-choosy.asked; got != "speed<5,age<=60s" || len(choosy.asked) != 0 {
+			d.Errorf("asked whether %q, and %d times more", got, len(choosy.asked))
+		}
+		d.submit(newCommand(imei, "next"))
+		if e := d.result("next"); e.State != command.Answered || time.Since(start) > patience.Gap {
+			d.Errorf("the next one is %s after %v", e.State, time.Since(start))
 		}
 	})
 }

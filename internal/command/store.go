@@ -57,7 +57,8 @@ type Store interface {
 
 	// Finish gives the command the final state and reason of e now, by the store's clock, unless it has one. It returns
 	// the entry as it is then. A command that was Sent keeps its device's lease for t.Quarantine, because its answer may
-	// still come. A command that the store has lost is finished all the same, from what e says.
+	// still come. If e has fewer Attempts than are kept, nothing of the last one reached the device, and Finish withdraws
+	// it first. A command that the store has lost is finished all the same, from what e says.
 	Finish(ctx context.Context, e Entry, t Timeouts) (Entry, error)
 
 	// Publish keeps an event for whoever reads them, with the first MaxEventPayload bytes of its payload and its real

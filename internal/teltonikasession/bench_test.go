@@ -120,7 +120,7 @@ func BenchmarkPresence(b *testing.B) {
 	records := fresh(benchRecords)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.last = lastRecord(records, w.Received)
+		w.last = asLast(newest(records), w.Received)
 		w.remember(publish.Outcome{Published: benchRecords})
 		w.heard()
 	}

@@ -1,18 +1,16 @@
 package teltonikasession
 
 import (
-	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/mirror"
 )
 
 // device is who is logged in on a connection, as others see it. When another device logs in on the connection, that one
 // gets a device of its own, and what was meant for the first cannot reach it. It implements command.Sender.
 type device struct {
-	known   *devices.Device // nil without Options.Devices
-	visit   uint64          // the connection's number there
-	mirror  *mirror.Queue   // nil if no other platform sees the device
-	frames  int             // acknowledged
-	records int             // likewise
+	visit   uint64        // the connection's number there
+	mirror  *mirror.Queue // nil if no other platform sees the device
+	frames  int           // acknowledged
+	records int           // likewise
 	sender
 }
 

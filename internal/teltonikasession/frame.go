@@ -119,6 +119,7 @@ func (s *session) carry(w *frameContext) error {
 	if err := s.decode(w); err != nil {
 		return err
 	}
+	s.device.last.keep(w)
 	if err := s.allowBulk(w); err != nil {
 		return err
 	}

@@ -14,9 +14,10 @@ import (
 type frameContext struct {
 	source
 	packet pipeline.Packet
-	frame  teltonika.Frame // with the session's buffer; a datagram has none
-	size   int             // of the frame that has arrived, in bytes, also once it is shrunk
-	claim  *claim          // the frame's part of the budget; nil if it is not large
+	frame  teltonika.Frame   // with the session's buffer; a datagram has none
+	newest *teltonika.Record // of the packet's, while it is at hand; nil if there is none
+	size   int               // of the frame that has arrived, in bytes, also once it is shrunk
+	claim  *claim            // the frame's part of the budget; nil if it is not large
 
 	mirrored *mirror.Receipt // nil if no other platform has to acknowledge it
 
@@ -46,7 +47,7 @@ func (a *Adapter) putBack(w *frameContext) {
 	if w.claim != nil {
 		w.claim.end()
 	}
-	w.source, w.claim, w.mirrored = source{}, nil, nil
+	w.source, w.newest, w.claim, w.mirrored = source{}, nil, nil, nil
 	w.packet.Hold(w.Origin, nil, nil, 0)
 	if cap(w.frame) > keepFrame {
 		w.frame = nil

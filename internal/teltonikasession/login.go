@@ -94,8 +94,8 @@ func (s *session) become(imei string, known bool, waited time.Duration) (uint64,
 		return 0, err
 	}
 	s.device = &device{
-		known: s.Devices.Hold(imei), mirror: s.mirrorOf(imei, known),
-		sender: sender{session: s, imei: imei, loggedIn: time.Now()},
+		mirror: s.mirrorOf(imei, known),
+		sender: sender{session: s, imei: imei, known: s.Devices.Hold(imei), loggedIn: time.Now()},
 	}
 	s.device.visit = s.device.known.LoggedIn(devices.Visit{
 		At: s.device.loggedIn, Address: s.conn.RemoteAddr().String(), Transport: s.conn.Transport(),

@@ -19,6 +19,7 @@ const maxPriority = 2
 
 // decode reads what the packet brings, and counts it as received.
 func (a *Adapter) decode(w *frameContext) error {
+	w.newest = nil
 	err := w.packet.Decode()
 	switch {
 	case err != nil && w.Codec.IsMessage():
@@ -27,7 +28,8 @@ func (a *Adapter) decode(w *frameContext) error {
 		return err
 	}
 	w.receive(len(w.packet.Records) + len(w.packet.Messages))
-	w.last = lastRecord(w.packet.Records, w.Received)
+	w.newest = newest(w.packet.Records)
+	w.last = asLast(w.newest, w.Received)
 	return nil
 }
 

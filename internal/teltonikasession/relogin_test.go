@@ -83,10 +83,10 @@ func TestAnotherLoginOnOneConnection(t *testing.T) {
 		if got := second.(*device); got.imei != otherIMEI || got.frames != 1 || got.records != 3 {
 			t.Errorf("%d frames of %s", got.frames, got.imei)
 		}
-		if _, err := first.Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
+		if _, err := first.Send(context.Background(), commandFrame(t), nil); !errors.Is(err, errEnded) {
 			t.Errorf("a command for the first device: %v", err)
 		}
-		if _, err := second.Send(context.Background(), commandFrame(t)); err != nil {
+		if _, err := second.Send(context.Background(), commandFrame(t), nil); err != nil {
 			t.Error(err)
 		}
 		for _, part := range []string{`msg="device disconnected" imei=` + imei, "reason=other_login", "frames=1 records=2",

@@ -48,14 +48,18 @@ func noteError(d *devices.Device, cause string, err error, first []byte) {
 // cause is a short name of the disposition.
 func (d *disposition) cause() string { return cmp.Or(d.refused, d.deadLetter, string(d.close)) }
 
-// lastRecord is the one with the latest timestamp, or zero if there is none that has one.
-func lastRecord(records []teltonika.Record, received time.Time) (last devices.LastRecord) {
-	var r *teltonika.Record
+// newest is the record with the latest timestamp, or nil if there is none that has one.
+func newest(records []teltonika.Record) (r *teltonika.Record) {
 	for i := range records {
 		if t := records[i].Timestamp; t <= record.MaxTimestamp && (r == nil || t > r.Timestamp) {
 			r = &records[i]
 		}
 	}
+	return r
+}
+
+// asLast is what is remembered of the newest record, which may be nil.
+func asLast(r *teltonika.Record, received time.Time) (last devices.LastRecord) {
 	if r == nil {
 		return last
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
+	devices "git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
@@ -43,6 +45,7 @@ var (
 type sender struct {
 	session  *session
 	imei     string
+	known    *devices.Device // nil without Options.Devices
 	loggedIn time.Time
 
 	mu      sync.Mutex
@@ -51,11 +54,13 @@ type sender struct {
 	acked   bool // the device's first frame is acknowledged
 	broken  bool // a command was not written in time, or in part
 	waiting *outgoing
+	last    lastRecord // for conditions of commands; read and written only while the socket is one's own
 }
 
 // outgoing is a command that waits for its moment.
 type outgoing struct {
 	frame   []byte
+	onlyIf  *condition.Condition     // of the device's last record; nil for none
 	late    func(now time.Time) bool // it is not to be sent any more
 	written time.Time                // when writing began; read after done
 	done    chan error
@@ -93,11 +98,11 @@ func (s *sender) maySend() bool {
 }
 
 // Send implements command.Sender.
-func (s *sender) Send(ctx context.Context, frame []byte) (time.Time, error) {
+func (s *sender) Send(ctx context.Context, frame []byte, onlyIf *condition.Condition) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err // it is too late already
 	}
-	out := &outgoing{frame: frame, late: lateBy(ctx), done: make(chan error, 1)}
+	out := &outgoing{frame: frame, onlyIf: onlyIf, late: lateBy(ctx), done: make(chan error, 1)}
 	if err := s.enqueue(out); err != nil {
 		return time.Time{}, err
 	}
@@ -170,6 +175,10 @@ func (s *sender) sendWaiting() {
 	out.written = time.Now()
 	if out.late(out.written) {
 		out.done <- context.DeadlineExceeded
+		return
+	}
+	if notMet := s.check(out); notMet != nil {
+		out.done <- notMet
 		return
 	}
 	err := s.session.conn.SetWriteDeadline(out.written.Add(s.session.WriteTimeout))

@@ -70,7 +70,7 @@ func commandFrame(t testing.TB) []byte {
 func sendLater(ctx context.Context, l command.Sender, frame []byte) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := l.Send(ctx, frame)
+		_, err := l.Send(ctx, frame, nil)
 		done <- err
 	}()
 	synctest.Wait()
@@ -81,7 +81,7 @@ func TestCommandIsSentToAWaitingDevice(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		d.expectAlive()
-		if _, err := b.sender().Send(context.Background(), commandFrame(t)); err != nil {
+		if _, err := b.sender().Send(context.Background(), commandFrame(t), nil); err != nil {
 			t.Fatal(err)
 		}
 		d.expect("000000000000000f0c010500000007676574696e666f0100004312")
@@ -112,7 +112,7 @@ func TestCommandDoesNotWaitForEverForTheFirstACK(t *testing.T) {
 		done := make(chan error, 1)
 		sender := b.sender()
 		go func() {
-			at, err := sender.Send(context.Background(), commandFrame(t))
+			at, err := sender.Send(context.Background(), commandFrame(t), nil)
 			written <- at
 			done <- err
 		}()
@@ -156,7 +156,7 @@ func TestCommandTakenBackIsNotSent(t *testing.T) {
 		d.send(goodFrame(3))
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		if _, err := b.sender().Send(ctx, commandFrame(t)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.sender().Send(ctx, commandFrame(t), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		s.engine.Release()
@@ -171,7 +171,7 @@ func TestCommandThatComesTooLate(t *testing.T) {
 		d.expectAlive()
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		if _, err := b.sender().Send(over, commandFrame(t)); !errors.Is(err, context.Canceled) {
+		if _, err := b.sender().Send(over, commandFrame(t), nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 		d.expectAlive()
@@ -187,7 +187,7 @@ func TestCommandWhoseTimeIsJustOver(t *testing.T) {
 	withCommands(t, func(s *service, b *switchboard) {
 		d := s.login()
 		d.expectAlive()
-		_, err := b.sender().Send(unnoticed{context.Background()}, commandFrame(t))
+		_, err := b.sender().Send(unnoticed{context.Background()}, commandFrame(t), nil)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
@@ -203,7 +203,7 @@ func TestCommandAfterTheEnd(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, errEnded) {
 			t.Errorf("the waiting command: %v", err)
 		}
-		if _, err := b.sender().Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
+		if _, err := b.sender().Send(context.Background(), commandFrame(t), nil); !errors.Is(err, errEnded) {
 			t.Errorf("a later command: %v", err)
 		}
 		if !slices.Equal(b.senders, b.ended) {
@@ -222,7 +222,7 @@ func TestLinesOfATakeOver(t *testing.T) {
 			t.Error("the newer connection has the older one's sender")
 		}
 		d.expectAlive()
-		if _, err := older.Send(context.Background(), commandFrame(t)); !errors.Is(err, errEnded) {
+		if _, err := older.Send(context.Background(), commandFrame(t), nil); !errors.Is(err, errEnded) {
 			t.Errorf("sent on the older sender: %v", err)
 		}
 		if !slices.Equal(b.ended, []command.Sender{older}) {
@@ -246,7 +246,7 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		}
 		pass(firstACKTimeout)
 		begun := time.Now()
-		if _, err := b.sender().Send(context.Background(), commandFrame(t)); err == nil || time.Since(begun) != writeTimeout {
+		if _, err := b.sender().Send(context.Background(), commandFrame(t), nil); err == nil || time.Since(begun) != writeTimeout {
 			t.Errorf("error %v after %v", err, time.Since(begun))
 		}
 		synctest.Wait()

@@ -208,6 +208,7 @@ func sameCommand(got, want command.Command) error {
 	differ("expiry", sameTime(got.Expires, want.Expires))
 	differ("idempotence", got.Idempotent == want.Idempotent)
 	differ("confirmation", got.Confirm == want.Confirm)
+	differ("condition", got.OnlyIf.String() == want.OnlyIf.String())
 	return errors.Join(errs...)
 }
 

@@ -13,6 +13,7 @@ var finishCases = []testCase{
 	{"queued", finishQueued},
 	{"only once", finishOnce},
 	{"the quarantine ends", finishQuarantine},
+	{"not sent", finishNotSent},
 	{"lost", finishLost},
 	{"one final state, sent", func(t *testing.T, b Backend) { race(t, b, true) }},
 	{"one final state, queued", func(t *testing.T, b Backend) { race(t, b, false) }},
@@ -73,6 +74,24 @@ func finishQuarantine(t *testing.T, b Backend) {
 	n.submit(t, next)
 	n.finish(t, e.Finished(command.TimedOut, "no answer", time.Now()), hasty)
 	n.wantGrantSoon(t, next.ID)
+}
+
+// finishNotSent has a command end that was begun, and of which nothing was sent: no answer to it can come.
+func finishNotSent(t *testing.T, b Backend) {
+	n := start(t, b, "a")
+	c, next := newCommand(deviceA), newCommand(deviceA)
+	e := n.begun(t, c, patient)
+	n.submit(t, next)
+	e.Attempts--
+	e = n.finish(t, e.Finished(command.Failed, "condition not met", time.Now()), patient)
+	if e.State != command.Failed || e.Attempts != 0 || !e.SentAt.IsZero() || !e.Deadline.IsZero() {
+		t.Errorf("finish returns %+v", e)
+	}
+	if kept := n.wantFinal(t, c.ID, command.Failed); kept.Attempts != 0 || !kept.SentAt.IsZero() {
+		t.Errorf("lookup says %+v", kept)
+	}
+	n.wantNotToBeSent(t, c.ID, command.Failed)
+	n.grant(t, next.ID, patient)
 }
 
 // finishLost has a command that the store does not know, or not any more.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -28,6 +29,7 @@ func submitKept(t *testing.T, b Backend) {
 	full := newCommand(deviceB)
 	full.ID = `!"#$%&'()*+,-./:;<=>?@[\]^_{|}~` + full.ID
 	full.Codec, full.Timeout, full.Idempotent, full.Confirm = teltonika.Codec14, 1234*time.Millisecond, true, true
+	full.OnlyIf = condition.Read("speed<5, ignition=off, age<=5m")
 	full.Payload = []byte("\x00\x01\xff 'x'; \r\n")
 	long := newCommand(deviceA)
 	long.Payload, long.Timeout = bytes.Repeat([]byte{'x', 0xa5}, command.MaxPayload/2), command.MaxTimeout

@@ -2,9 +2,11 @@ package redisstore
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -12,9 +14,34 @@ import (
 func commandArgs(c *command.Command) []any {
 	payload, encoding := command.EncodePayload(c.Payload)
 	return []any{
-		c.ID, c.IMEI, strconv.Itoa(int(c.Codec)), payload, string(encoding), c.Timeout.Milliseconds(),
+		c.ID, c.IMEI, codecField(c), payload, string(encoding), c.Timeout.Milliseconds(),
 		milliseconds(c.Created), milliseconds(c.Expires), strconv.FormatBool(c.Idempotent), strconv.FormatBool(c.Confirm),
 	}
+}
+
+// ifWord stands between the codec and the condition. They are one field so that a version that knows no conditions finds
+// no codec in it, and does not send what it would send whatever is true of the device.
+const ifWord = " if "
+
+// codecField is "12", or "12 if " and the condition.
+func codecField(c *command.Command) string {
+	codec := strconv.Itoa(int(c.Codec))
+	if c.OnlyIf == nil {
+		return codec
+	}
+	return codec + ifWord + c.OnlyIf.String()
+}
+
+// codec is the first part of the field, zero if there is none.
+func (f fields) codec() teltonika.Codec {
+	codec, _, _ := strings.Cut(f["codec"], ifWord)
+	n, _ := strconv.ParseUint(codec, 10, 8)
+	return teltonika.Codec(n)
+}
+
+func (f fields) onlyIf() *condition.Condition {
+	_, text, _ := strings.Cut(f["codec"], ifWord)
+	return condition.Read(text)
 }
 
 // milliseconds since 1970, or nothing for the zero time.
@@ -43,7 +70,7 @@ func fieldsOf(answer any) fields {
 func (f fields) entry() command.Entry {
 	e := command.Entry{
 		Command: command.Command{
-			ID: f["id"], IMEI: f["imei"], Codec: teltonika.Codec(f.number("codec")), Payload: f.bytes("payload", "encoding"),
+			ID: f["id"], IMEI: f["imei"], Codec: f.codec(), OnlyIf: f.onlyIf(), Payload: f.bytes("payload", "encoding"),
 			Timeout: time.Duration(f.number("timeout_ms")) * time.Millisecond,
 			Created: f.time("created"), Expires: f.time("expires_at"),
 			Idempotent: f["idempotent"] == "true", Confirm: f["confirm"] == "true",

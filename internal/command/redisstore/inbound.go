@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -25,9 +26,10 @@ type inbound struct {
 // does.
 func parseInbound(m redis.XMessage) inbound {
 	p := parser{values: m.Values}
+	codec, onlyIf := p.codec()
 	c := command.Command{
-		ID: p.text("id"), IMEI: p.text("imei"), Codec: p.codec(), Payload: p.payload(), Timeout: p.timeout(),
-		Created: entryTime(m.ID), Expires: p.time("expires_at"), Idempotent: p.flag("idempotent"), Confirm: p.flag("confirm"),
+		ID: p.text("id"), IMEI: p.text("imei"), Codec: codec, OnlyIf: onlyIf,
+		Payload: p.payload(), Timeout: p.timeout(), Created: entryTime(m.ID), Expires: p.time("expires_at"), Idempotent: p.flag("idempotent"), Confirm: p.flag("confirm"),
 	}
 	if c.ID == "" {
 		c.ID = m.ID
@@ -109,15 +111,24 @@ func mentions(err error, field string) bool {
 	})
 }
 
-func (p *parser) codec() teltonika.Codec {
-	switch p.text("codec") {
+// codec reads the codec, and the condition that may stand behind it.
+func (p *parser) codec() (teltonika.Codec, *condition.Condition) {
+	codec, text, conditional := strings.Cut(p.text("codec"), ifWord)
+	var onlyIf *condition.Condition
+	if conditional {
+		var err error
+		if onlyIf, err = condition.Parse(text); err != nil {
+			p.fail("codec", "has a condition that cannot be read: it "+err.Error())
+		}
+	}
+	switch codec {
 	case "14":
-		return teltonika.Codec14
+		return teltonika.Codec14, onlyIf
 	case "", "12":
 	default:
 		p.fail("codec", "must be 12 or 14")
 	}
-	return teltonika.Codec12
+	return teltonika.Codec12, onlyIf
 }
 
 func (p *parser) payload() []byte {

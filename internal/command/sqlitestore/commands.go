@@ -131,6 +131,11 @@ func (s *Store) Finish(ctx context.Context, e command.Entry, p command.Timeouts)
 		if err != nil || r.State.Final() {
 			return r.Entry, err
 		}
+		if r.State == command.Sent && r.run == s.run && e.Attempts < r.Attempts {
+			if err := tx.withdraw(&r); err != nil {
+				return command.Entry{}, err
+			}
+		}
 		if r.State == command.Sent {
 			if _, err := s.holdLease(tx, &r.Entry, s.now().Add(p.Quarantine)); err != nil {
 				return command.Entry{}, err

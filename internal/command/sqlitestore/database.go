@@ -8,7 +8,7 @@ import (
 )
 
 // steps make the file of version n one of version n+1. The version is kept in the file's user_version.
-var steps = []string{schema, ages, rawResponses, lists}
+var steps = []string{schema, ages, rawResponses, lists, conditions}
 
 // schema is what other programs read; columns are only ever added. Times are in ms since 1970 UTC. The tables are not
 // STRICT, which SQLite clients before 3.37 refuse to open.
@@ -60,6 +60,11 @@ ALTER TABLE events ADD COLUMN payload_hex TEXT;`
 const lists = `
 CREATE INDEX commands_of_device ON commands (imei, seq);
 CREATE INDEX commands_newest_open ON commands (seq) WHERE state IN ('queued', 'sent');`
+
+// conditions keeps what has to be true for a command to be sent, as condition.Parse reads it; empty for nothing. An
+// earlier version, which would send the command all the same, does not open a file that has this column.
+const conditions = `
+ALTER TABLE commands ADD COLUMN only_if TEXT NOT NULL DEFAULT '';`
 
 // transaction is what work is done in. Its errors are SQLite's.
 type transaction struct{ *sqlitefile.Tx }

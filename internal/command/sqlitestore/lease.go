@@ -78,16 +78,22 @@ func (s *Store) Withdraw(ctx context.Context, id string) error {
 		if err != nil || r.State != command.Sent || r.run != s.run {
 			return struct{}{}, err
 		}
-		r.run = ""
-		if r.Attempts--; r.Attempts == 0 {
-			r.State, r.SentAt, r.Deadline, r.Instance = command.Queued, time.Time{}, time.Time{}, ""
-			if err := tx.Do(`DELETE FROM turns WHERE imei = ? AND id = ?`, r.IMEI, id); err != nil {
-				return struct{}{}, err
-			}
+		if err := tx.withdraw(&r); err != nil {
+			return struct{}{}, err
 		}
 		return struct{}{}, tx.update(&r)
 	})
 	return err
+}
+
+// withdraw takes back what this run has begun.
+func (tx *transaction) withdraw(r *row) error {
+	r.run = ""
+	if r.Attempts--; r.Attempts > 0 {
+		return nil
+	}
+	r.State, r.SentAt, r.Deadline, r.Instance = command.Queued, time.Time{}, time.Time{}, ""
+	return tx.Do(`DELETE FROM turns WHERE imei = ? AND id = ?`, r.IMEI, r.ID)
 }
 
 // Settle implements command.Store. A message that was received before the command of the lease began does not answer

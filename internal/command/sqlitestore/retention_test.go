@@ -96,7 +96,7 @@ func TestManyAreRemoved(t *testing.T) {
 		if day == 0 {
 			fill := `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 				INSERT INTO commands SELECT NULL, i, '', 12, '', '', 0, 0, 0, 0, 0, 'expired', 0, NULL, NULL, 0, NULL, NULL,
-					'', '', '', 0, '', '', NULL, NULL FROM n`
+					'', '', '', 0, '', '', NULL, NULL, '' FROM n`
 			if _, err := transact(t.Context(), s, func(tx *transaction) (none struct{}, err error) {
 				return none, tx.Do(fill, 2*cleanPage+7)
 			}); err != nil {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 )
 
 // columns of a command, in the order of row.
 const columns = `seq, id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at, idempotent, confirm,
 	state, attempts, sent_at, deadline, finished_at, response, response_encoding, reason, instance, run, answers,
 	heard, heard_as,
-	response_hex`
+	response_hex, only_if`
 
 // row is a command as it is kept.
 type row struct {
@@ -56,19 +57,20 @@ func (tx *transaction) each(fn func(row) bool, condition string, args ...any) (e
 func scan(from interface{ Scan(into ...any) error }) (r row, err error) {
 	var timeout, created, expires int64
 	var sent, deadline, finished sql.NullInt64
-	var payload, encoding string
+	var payload, encoding, onlyIf string
 	var response, responseEncoding, raw sql.NullString
 	err = from.Scan(&r.seq, &r.ID, &r.IMEI, &r.Codec, &payload, &encoding, &timeout, &created, &expires,
 		&r.Idempotent, &r.Confirm,
 		&r.State, &r.Attempts, &sent, &deadline, &finished, &response, &responseEncoding, &r.Reason, &r.Instance, &r.run,
 		&r.answers, &r.heard, &r.heardAs,
-		&raw)
+		&raw, &onlyIf)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return row{}, command.ErrUnknown
 	case err != nil:
 		return row{}, err
 	}
+	r.OnlyIf = condition.Read(onlyIf)
 	r.Timeout = time.Duration(timeout) * time.Millisecond
 	r.Created, r.Expires = time.UnixMilli(created), time.UnixMilli(expires)
 	r.SentAt, r.Deadline, r.FinishedAt = fromMillis(sent), fromMillis(deadline), fromMillis(finished)
@@ -85,11 +87,11 @@ func (tx *transaction) insert(e *command.Entry) error {
 	response, responseEncoding, raw := encodeResponse(e.Response)
 	return tx.Do(`INSERT INTO commands (id, imei, codec, payload, encoding, timeout_ms, created_at, expires_at,
 			idempotent, confirm, state, attempts, sent_at, deadline, finished_at, response, response_encoding, response_hex,
-			reason, instance, run)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
+			reason, instance, only_if, run)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
 		e.ID, e.IMEI, e.Codec, payload, encoding, e.Timeout.Milliseconds(), e.Created.UnixMilli(), e.Expires.UnixMilli(),
 		e.Idempotent, e.Confirm, e.State, e.Attempts, toMillis(e.SentAt), toMillis(e.Deadline), toMillis(e.FinishedAt),
-		response, responseEncoding, raw, e.Reason, e.Instance)
+		response, responseEncoding, raw, e.Reason, e.Instance, e.OnlyIf.String())
 }
 
 // update keeps what has become of a command.

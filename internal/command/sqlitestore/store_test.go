@@ -272,7 +272,10 @@ func TestNewestEvents(t *testing.T) {
 
 func finish(t *testing.T, s *Store, id string) {
 	t.Helper()
-	e := command.Entry{Command: newCommand(id)}
+	e, err := s.Lookup(t.Context(), id)
+	if err != nil {
+		e = command.Entry{Command: newCommand(id)}
+	}
 	if _, err := s.Finish(t.Context(), e.Finished(command.Failed, "denied", s.now()), command.Timeouts{}); err != nil {
 		t.Fatal(err)
 	}

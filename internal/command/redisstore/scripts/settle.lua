@@ -11,7 +11,7 @@ if not c then
 end
 -- What came before the command was sent does not answer it, though it may be asked about only now.
 if c.sent_at ~= '' and now - ARGV[13] < tonumber(c.sent_at) then return { 'message', {} } end
-if c.state == 'queued' or (c.codec == '14') ~= (ARGV[6] == '1') then return { 'message', {} } end
+if c.state == 'queued' or (string.sub(c.codec, 1, 2) == '14') ~= (ARGV[6] == '1') then return { 'message', {} } end
 if c.heard == token then return { c.match, answer(c) } end
 
 local match, answers = 'late_answer', (c.answers or 0) + 1
