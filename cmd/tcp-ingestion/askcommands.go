@@ -192,6 +192,7 @@ func printCommand(cmd *cli.Command, e *admin.Entry) error {
 	line("id", e.ID)
 	line("device", e.IMEI)
 	line("command", fmt.Sprintf("%q (%s, codec %d)", e.Payload, e.Encoding, e.Codec))
+	line("only if", e.OnlyIf)
 	line("not plain", e.NotPlain)
 	line("state", string(e.State))
 	line("waits for", e.WaitsFor)

@@ -9,6 +9,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 )
 
 // Exit codes of commands that ask a running server, beside the general ones. The set is closed. Those from 68 on are
@@ -19,6 +20,7 @@ const (
 	exitNacked      = 12
 	exitCancelled   = 13
 	exitNoResult    = 14 // queued or sent
+	exitNotMet      = 15 // its condition was not met
 	exitUnreachable = 68 // EX_NOHOST
 	exitNoServer    = 69 // EX_UNAVAILABLE
 	exitTooMany     = 75 // EX_TEMPFAIL
@@ -27,8 +29,9 @@ const (
 
 // resultCodes are those of a command that was sent to a device.
 const resultCodes = `Exit codes: 0 answered (with --wait 0: accepted), 1 failed, as standard error says, 2 wrong usage,
-10 expired, 11 timed out, 12 the device is another one, 13 taken back, 14 no result yet, 68 no command can reach the
-device, 69 no server answers, 75 too many commands wait, 77 refused by the policy, 78 wrong settings.`
+10 expired, 11 timed out, 12 the device is another one, 13 taken back, 14 no result yet, 15 its condition was not met,
+68 no command can reach the device, 69 no server answers, 75 too many commands wait, 77 refused by the policy, 78 wrong
+settings.`
 
 // stateCodes are the exit codes of whoever wanted an answer.
 var stateCodes = map[command.State]int{
@@ -55,7 +58,11 @@ func printResult(cmd *cli.Command, e *admin.Entry, accepted bool) error {
 	if accepted || e.State == command.Answered {
 		return nil
 	}
-	return shown{cli.Exit(stateText(e)+"; "+sequel(e), stateCodes[e.State])}
+	code := stateCodes[e.State]
+	if e.State == command.Failed && condition.IsNotMet(e.Reason) {
+		code = exitNotMet
+	}
+	return shown{cli.Exit(stateText(e)+"; "+sequel(e), code)}
 }
 
 // stateText says what has become of a command.

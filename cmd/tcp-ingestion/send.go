@@ -40,6 +40,8 @@ func sendCommand() *cli.Command {
 			&cli.StringFlag{Name: "id", Usage: "the command's id (default a random one)"},
 			&cli.BoolFlag{Name: "idempotent", Usage: "it may be sent twice where it is not known whether it was sent"},
 			&cli.BoolFlag{Name: "confirm", Usage: "it is meant, although the policy asks for confirmation"},
+			&cli.StringFlag{Name: "only-if", Usage: "what has to be true of the device's last record when the command " +
+				"goes out, such as speed<5,ignition=off; it fails otherwise"},
 			&cli.BoolFlag{Name: "json", Usage: "print all that is known of the command, as a JSON object"},
 		}, settingFlags(adminSettings...)...),
 		Action: withJSON(send),
@@ -84,6 +86,9 @@ func sendRequest(cmd *cli.Command) (r *admin.Request, wait time.Duration) {
 		ID: new(cmp.Or(cmd.String("id"), admin.NewID())), Codec: new(cmd.Int("codec")),
 		TimeoutMS: new(cmd.Duration("timeout").Milliseconds()), ExpiresInMS: new(cmd.Duration("expires").Milliseconds()),
 		WaitMS: new(min(wait.Milliseconds(), 0)), Idempotent: cmd.Bool("idempotent"), Confirm: cmd.Bool("confirm"),
+	}
+	if onlyIf := cmd.String("only-if"); cmd.IsSet("only-if") {
+		r.OnlyIf = &onlyIf
 	}
 	if payload := cmd.Args().Get(1); cmd.Bool("hex") {
 		r.Hex = &payload

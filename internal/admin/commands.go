@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/dictionary"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
 
 // submit takes a command, and waits for its result as long as asked.
@@ -27,6 +30,9 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	}
 	c, wait, err := parseCommand(body, r.PathValue("imei"), time.Now().UTC().Truncate(time.Millisecond))
 	if err != nil {
+		return err
+	}
+	if err := s.knowsFields(c.OnlyIf); err != nil {
 		return err
 	}
 	done, err := s.mayWait(wait)
@@ -45,6 +51,21 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Location", commandPath(e.IMEI, e.ID))
 	writeJSON(w, http.StatusAccepted, entryOf(&e))
+	return nil
+}
+
+// knowsFields says which field of a condition no record can have: it would never be met.
+func (s *Server) knowsFields(c *condition.Condition) error {
+	if c == nil {
+		return nil
+	}
+	d := meaning.Embedded()
+	if s.Dictionary != nil {
+		d = s.Dictionary()
+	}
+	if err := c.Validate(dictionary.Units(d)); err != nil {
+		return wrongFields(map[string]string{"only_if": err.Error()})
+	}
 	return nil
 }
 
@@ -74,7 +95,7 @@ func (s *Server) accept(r *http.Request, c command.Command) (command.Entry, erro
 		p := s.storeFailed("submit", err)
 		p.ID = c.ID
 		return e, p
-	case e.IMEI != c.IMEI || !bytes.Equal(e.Payload, c.Payload):
+	case e.IMEI != c.IMEI || !bytes.Equal(e.Payload, c.Payload) || e.OnlyIf.String() != c.OnlyIf.String():
 		return e, problem(http.StatusConflict, "the id is another command's: give each command an id of its own, or none")
 	}
 	return e, nil

@@ -57,6 +57,20 @@ func TestEverythingGiven(t *testing.T) {
 	}
 }
 
+// TestConditionGiven is kept in full, and an id does not stand for the same command under another condition.
+func TestConditionGiven(t *testing.T) {
+	s := start(t, Options{})
+	body := `{"id":"a","command":"setdigout 1","confirm":true,` +
+		`"only_if":"ignition = off, external.powersource.voltage>11.5V"}`
+	const full = "engine.ignition.status=off,external.powersource.voltage>11.5V,age<=60s"
+	if e := s.ask("POST", commandsOf(present), body).entry(t, 200); e.OnlyIf != full {
+		t.Errorf("the condition is %q, want %q", e.OnlyIf, full)
+	}
+	s.ask("POST", commandsOf(present), body).entry(t, 200)
+	s.ask("POST", commandsOf(present), strings.Replace(body, "off", "on", 1)).want(t, 409)
+	s.ask("POST", commandsOf(present), `{"id":"a","command":"setdigout 1","confirm":true}`).want(t, 409)
+}
+
 func TestWrongFields(t *testing.T) {
 	s := start(t, Options{})
 	for _, c := range []struct {
@@ -91,6 +105,11 @@ func TestWrongFields(t *testing.T) {
 		{present, `{"command":"a","expires_at":"2999-01-01T00:00:00Z"}`, []string{"expires_at"}},
 		{present, `{"command":"a","expires_in_ms":0}`, []string{"expires_in_ms"}},
 		{present, `{"command":"a","expires_in_ms":1,"expires_at":"2026-01-01T00:00:00Z"}`, []string{"expires_at"}},
+		{present, `{"command":"a","only_if":5}`, []string{"only_if"}},
+		{present, `{"command":"a","only_if":""}`, []string{"only_if"}},
+		{present, `{"command":"a","only_if":"speed is low"}`, []string{"only_if"}},
+		{present, `{"command":"a","only_if":"odometre<5"}`, []string{"only_if"}}, // no such signal
+		{present, `{"command":"a","only_if":"external.powersource.voltage<5A"}`, []string{"only_if"}},
 		{present, `{"command":"a","wait_ms":60001}`, []string{"wait_ms"}},
 		{present, `{"command":"a","wait_ms":-1}`, []string{"wait_ms"}},
 		{"a-b",

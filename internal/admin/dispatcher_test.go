@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/sqlitestore"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
@@ -23,7 +24,7 @@ type tracker struct {
 
 func (*tracker) TakenOver() {}
 
-func (l *tracker) Send(_ context.Context, frame []byte) (time.Time, error) {
+func (l *tracker) Send(_ context.Context, frame []byte, _ *condition.Condition) (time.Time, error) {
 	if l.silent {
 		return time.Now(), nil
 	}

@@ -16,6 +16,8 @@
 //	expires_in_ms  the same from now on, 30 days at most (default 600000)
 //	idempotent     true if the command may be sent twice where it is not known whether it was sent (default false)
 //	confirm        true if it is meant although the policy asks for confirmation (default false)
+//	only_if        what has to be true of the device's last record when the command is written to the connection, such
+//	               as "speed<5,ignition=off"; docs/named-commands.md (default: nothing)
 //	wait_ms        how long the request waits for the result, 0 to 60000; 0 does not wait
 //	               (default: 5000 more than timeout_ms, 60000 at most)
 //
@@ -98,6 +100,7 @@
 //	id, imei, codec, timeout_ms, expires_at, idempotent   as sent
 //	state                        queued, sent, or a final one: answered, nacked, timed_out, expired, failed, cancelled
 //	payload, encoding            of the command: text, or hex if it is not printable ASCII
+//	only_if                      the condition in full, with the age that the record may have
 //	waits_for                    while it is queued: device, which is not connected, or turn, which is the device's own
 //	not_plain                    why it is not certain what the device takes it for, such as a control character
 //	attempts                     how often it may have been sent

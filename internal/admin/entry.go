@@ -21,6 +21,7 @@ type Entry struct {
 	CreatedAt        Time             `json:"created_at,omitzero"`
 	ExpiresAt        Time             `json:"expires_at,omitzero"`
 	Idempotent       bool             `json:"idempotent"`
+	OnlyIf           string           `json:"only_if,omitempty"`   // the condition under which it is sent
 	WaitsFor         string           `json:"waits_for,omitempty"` // while it is queued: WaitsForDevice or WaitsForTurn
 	NotPlain         string           `json:"not_plain,omitempty"` // see command.NotPlain
 	Attempts         int              `json:"attempts"`
@@ -54,7 +55,7 @@ func entryOf(e *command.Entry) *Entry {
 		ID: e.ID, IMEI: e.IMEI, State: e.State, Codec: int(e.Codec), TimeoutMS: e.Timeout.Milliseconds(),
 		CreatedAt: Time{Time: e.Created}, ExpiresAt: Time{Time: e.Expires}, Idempotent: e.Idempotent, Attempts: e.Attempts,
 		SentAt: Time{Time: e.SentAt}, FinishedAt: Time{Time: e.FinishedAt}, Reason: e.Reason, Instance: e.Instance,
-		WaitsFor: waitsFor(e), NotPlain: command.NotPlain(e.Payload),
+		WaitsFor: waitsFor(e), NotPlain: command.NotPlain(e.Payload), OnlyIf: e.OnlyIf.String(),
 	}
 	j.Payload, j.Encoding = command.EncodePayload(e.Payload)
 	if e.State == command.Answered || len(e.Response) > 0 {

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/teltonika"
 )
 
@@ -34,6 +35,7 @@ type Request struct {
 	ExpiresInMS *int64  `json:"expires_in_ms,omitempty"`
 	Idempotent  bool    `json:"idempotent,omitempty"`
 	Confirm     bool    `json:"confirm,omitempty"`
+	OnlyIf      *string `json:"only_if,omitempty"`
 	WaitMS      *int64  `json:"wait_ms,omitempty"`
 }
 
@@ -61,6 +63,7 @@ func readRequest(body []byte) (r *Request, wrong map[string]string, err error) {
 		{"expires_in_ms", &r.ExpiresInMS, "a whole number"},
 		{"idempotent", &r.Idempotent, "true or false"},
 		{"confirm", &r.Confirm, "true or false"},
+		{"only_if", &r.OnlyIf, "a string"},
 		{"wait_ms", &r.WaitMS, "a whole number"},
 	} {
 		if raw, ok := given[f.name]; ok && json.Unmarshal(raw, f.into) != nil {
@@ -86,6 +89,7 @@ func parseCommand(body []byte, imei string, now time.Time) (c command.Command, w
 		c.ID = *r.ID
 	}
 	c.Payload = r.payload(wrong)
+	c.OnlyIf = r.onlyIf(wrong)
 	c.Timeout = millis(r.TimeoutMS, "timeout_ms", command.MinTimeout, command.MaxTimeout, wrong)
 	c.Expires = r.expires(now, wrong)
 	if r.Codec != nil {
@@ -127,6 +131,18 @@ func (r *Request) payload(wrong map[string]string) []byte {
 		wrong["hex"] = "is empty"
 	}
 	return b
+}
+
+// onlyIf is nil if the request says nothing of it.
+func (r *Request) onlyIf(wrong map[string]string) *condition.Condition {
+	if r.OnlyIf == nil {
+		return nil
+	}
+	c, err := condition.Parse(*r.OnlyIf)
+	if err != nil {
+		wrong["only_if"] = err.Error()
+	}
+	return c
 }
 
 // expires is zero if the request does not say.

@@ -232,7 +232,8 @@ func TestConditionNotMet(t *testing.T) {
 		d.submit(c)
 		start := time.Now()
 		e := d.result("moving")
-		if e.State != command.Failed || e.Reason != "condition not met: speed is 43" || e.Attempts != 0 || !e.SentAt.IsZero() {
+		if e.State != command.Failed || e.Reason != "condition not met: speed is 43" || e.Attempts != 0 ||
+			!e.SentAt.IsZero() {
 			d.Errorf("%+v", e)
 		}
 		if got := <-choosy.asked; got != "speed<5,age<=60s" || len(choosy.asked) != 0 {

@@ -20,8 +20,8 @@ type lastRecord struct {
 	bytes    []byte
 }
 
-// keep takes the newest record of the frame, stored or not: it is the last that is known of the vehicle. A frame without
-// one says nothing of it. The socket is the session's meanwhile, so nobody reads.
+// keep takes the newest record of the frame, stored or not: it is the last that is known of the vehicle. A frame
+// without one says nothing of it. The socket is the session's meanwhile, so nobody reads.
 func (l *lastRecord) keep(w *frameContext) {
 	switch r := w.newest; {
 	case r == nil:

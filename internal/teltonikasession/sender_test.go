@@ -246,7 +246,8 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		}
 		pass(firstACKTimeout)
 		begun := time.Now()
-		if _, err := b.sender().Send(context.Background(), commandFrame(t), nil); err == nil || time.Since(begun) != writeTimeout {
+		_, err := b.sender().Send(context.Background(), commandFrame(t), nil)
+		if err == nil || time.Since(begun) != writeTimeout {
 			t.Errorf("error %v after %v", err, time.Since(begun))
 		}
 		synctest.Wait()

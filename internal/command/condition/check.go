@@ -21,7 +21,13 @@ type Record struct {
 // NotMet is why a condition is not met, with the value that was seen.
 type NotMet struct{ Why string }
 
-func (e *NotMet) Error() string { return "condition not met: " + e.Why }
+func (e *NotMet) Error() string { return notMet + e.Why }
+
+// notMet begins what a [NotMet] says. Programs may go by it.
+const notMet = "condition not met: "
+
+// IsNotMet reports whether a command's reason for having failed is a [NotMet].
+func IsNotMet(reason string) bool { return strings.HasPrefix(reason, notMet) }
 
 // maxSeen is how much of a value is repeated, in bytes: a device may have sent it.
 const maxSeen = 64
@@ -103,7 +109,8 @@ func (t *term) seen(d *document) (value, unknown string) {
 
 // truths are the words for a signal that is true or false.
 var truths = map[string]string{
-	"true": "true", "on": "true", "yes": "true", "1": "true", "false": "false", "off": "false", "no": "false", "0": "false",
+	"true": "true", "on": "true", "yes": "true", "1": "true",
+	"false": "false", "off": "false", "no": "false", "0": "false",
 }
 
 // holds compares what was seen with the value of the term.

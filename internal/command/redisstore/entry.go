@@ -19,8 +19,8 @@ func commandArgs(c *command.Command) []any {
 	}
 }
 
-// ifWord stands between the codec and the condition. They are one field so that a version that knows no conditions finds
-// no codec in it, and does not send what it would send whatever is true of the device.
+// ifWord stands between the codec and the condition. They are one field so that a version that knows no conditions
+// finds no codec in it, and does not send what it would send whatever is true of the device.
 const ifWord = " if "
 
 // codecField is "12", or "12 if " and the condition.

@@ -29,7 +29,8 @@ func parseInbound(m redis.XMessage) inbound {
 	codec, onlyIf := p.codec()
 	c := command.Command{
 		ID: p.text("id"), IMEI: p.text("imei"), Codec: codec, OnlyIf: onlyIf,
-		Payload: p.payload(), Timeout: p.timeout(), Created: entryTime(m.ID), Expires: p.time("expires_at"), Idempotent: p.flag("idempotent"), Confirm: p.flag("confirm"),
+		Payload: p.payload(), Timeout: p.timeout(), Created: entryTime(m.ID), Expires: p.time("expires_at"),
+		Idempotent: p.flag("idempotent"), Confirm: p.flag("confirm"),
 	}
 	if c.ID == "" {
 		c.ID = m.ID
