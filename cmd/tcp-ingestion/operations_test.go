@@ -22,6 +22,17 @@ type exportedMetric struct {
 	labels     []string
 }
 
+// oldName is the help of a metric that is there for those who know it by its old name.
+var oldName = regexp.MustCompile(`^Old name of (\w+)`)
+
+// successor is the name that an old one stands beside, empty if there is none.
+func (m *exportedMetric) successor() string {
+	if found := oldName.FindStringSubmatch(m.help); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
 // exported are the metrics of an answer of /metrics, by name.
 func exported(body string) map[string]*exportedMetric {
 	all := make(map[string]*exportedMetric)
@@ -176,7 +187,9 @@ func TestDocsMetrics(t *testing.T) {
 				labels = "{" + strings.Join(m.labels, ",") + "}"
 			}
 			fmt.Fprintf(&full, "| `%s%s` | %s | %s |\n", name, labels, m.kind, testkit.Markup(page, m.help))
-			fmt.Fprintf(inBrief, "| `%s` | %s |\n", name, testkit.Markup("OPERATIONS.md", testkit.Brief(m.help)))
+			if m.successor() == "" {
+				fmt.Fprintf(inBrief, "| `%s` | %s |\n", name, testkit.Markup("OPERATIONS.md", testkit.Brief(m.help)))
+			}
 		}
 		full.WriteString("\n")
 		inBrief.WriteString("\n")

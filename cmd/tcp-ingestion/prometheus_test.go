@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -186,4 +187,26 @@ func pageQueries(t *testing.T) map[string]string {
 		}
 	}
 	return all
+}
+
+// TestMetricNames: promtool has nothing to say against a name, a unit or a help of what a server and a forward export,
+// but for old names beside which new ones stand.
+func TestMetricNames(t *testing.T) {
+	s, f, _ := everything(t)
+	for _, exporter := range []*server{s, f} {
+		_, body := exporter.get("/metrics")
+		lint := exec.Command("promtool", "check", "metrics")
+		lint.Stdin = strings.NewReader(body)
+		out, err := lint.CombinedOutput()
+		if err != nil && len(out) == 0 {
+			t.Fatalf("these tests run promtool: make tools (%v)", err)
+		}
+		there := exported(body)
+		for line := range strings.Lines(string(out)) {
+			name, _, _ := strings.Cut(line, " ")
+			if m := there[name]; m == nil || there[m.successor()] == nil {
+				t.Errorf("promtool check metrics: %s", line)
+			}
+		}
+	}
 }

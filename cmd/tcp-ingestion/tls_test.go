@@ -164,7 +164,7 @@ func TestTLSBesidePlain(t *testing.T) {
 			t.Errorf("%v records received over %s, want %d", n, transport, want)
 		}
 	}
-	if days := s.metric("teltonika_tls_certificate_expiry_days"); days < 89 || days > 91 {
+	if days := s.metric("teltonika_tls_certificate_expiry_seconds") / 86400; days < 89 || days > 91 {
 		t.Errorf("%v days left", days)
 	}
 	if code := s.stop(syscall.SIGTERM, patience); code != 0 {

@@ -164,7 +164,7 @@ var notEvaluated = []NotEvaluated{
 }
 
 func expiresWithin(days float64) func(*history) bool {
-	return func(h *history) bool { return h.there(certificateDays) && h.sum(certificateDays) < days }
+	return func(h *history) bool { return h.there(certificateLeft) && h.sum(certificateLeft)/86400 < days }
 }
 
 func exhaustedWithin(limit time.Duration) func(*history) bool {

@@ -16,7 +16,7 @@ const (
 	queueDepth      = "teltonika_publish_queue_depth"
 	queueCapacity   = "teltonika_publish_queue_capacity"
 	ackLatency      = "teltonika_ack_latency_seconds"
-	certificateDays = "teltonika_tls_certificate_expiry_days"
+	certificateLeft = "teltonika_tls_certificate_expiry_seconds"
 	engineReady     = "telemetry_engine_ready"
 	engineInfo      = "telemetry_engine_info"
 	streamLength    = "telemetry_stream_length"
@@ -34,7 +34,7 @@ var wanted = func() map[string]bool {
 	all := map[string]bool{}
 	for _, name := range []string{
 		received, published, duplicate, deadLettered, refused, frames, handshakes, closed, udpDropped, proxyRefused,
-		commands, queueDepth, queueCapacity, ackLatency, certificateDays, engineReady, engineInfo, streamLength,
+		commands, queueDepth, queueCapacity, ackLatency, certificateLeft, engineReady, engineInfo, streamLength,
 		consumerLag, unread, oldestUnread, memoryExhausted, deadLetterBytes, buildInfo, startTime,
 		"process_open_fds", "process_max_fds",
 		"teltonika_allow_list_age_seconds", "teltonika_allow_list_refresh_total",

@@ -135,7 +135,9 @@ func (s *Status) readEngine(h *history) {
 	}
 	s.Engine.Records = figure(h, streamLength)
 	s.Engine.DeadLetterBytes = figure(h, deadLetterBytes)
-	s.CertificateDays = figure(h, certificateDays)
+	if left := figure(h, certificateLeft); left != nil {
+		s.CertificateDays = new(*left / 86400)
+	}
 	s.Groups = []Group{}
 	names := slices.Concat(h.values(unread, "group"), h.values(consumerLag, "group"))
 	slices.Sort(names)

@@ -44,7 +44,7 @@ func TestStatus(t *testing.T) {
 		gauge(queueCapacity, nil, 100)
 		gauge(engineInfo, prometheus.Labels{"engine": "sqlite 3", "class": "fsync"}, 1)
 		gauge(consumerLag, prometheus.Labels{"group": "flespi"}, 12)
-		gauge(certificateDays, nil, 30)
+		gauge(certificateLeft, nil, 30*86400)
 		options := nothing(r)
 		options.NotReady = func() []string { return []string{"draining"} }
 		counted := 0

@@ -48,8 +48,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		reloads: to.Counters("teltonika_tls_certificate_reloads_total",
 			"Loads of the TLS files: ok, or failed, which leaves the certificate in use. The first is the start's.", "result"),
 	}
+	to.GaugeFunc("teltonika_tls_certificate_expiry_seconds",
+		"Time until the first certificate of the TLS chain in use expires; negative when it has.",
+		func() float64 { return m.left().Seconds() })
 	to.GaugeFunc("teltonika_tls_certificate_expiry_days",
-		"Days until the first certificate of the TLS chain in use expires; negative when it has.", m.daysLeft)
+		"Old name of teltonika_tls_certificate_expiry_seconds, in days.", func() float64 { return m.left().Hours() / 24 })
 	for _, result := range []string{resultOK, resultResumed} {
 		m.handshakes.WithLabelValues(result)
 	}
@@ -62,9 +65,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) daysLeft() float64 {
-	return time.Until(time.Unix(m.notAfter.Load(), 0)).Hours() / 24
-}
+// left is how long the certificate is valid.
+func (m *Metrics) left() time.Duration { return time.Until(time.Unix(m.notAfter.Load(), 0)) }
 
 func (m *Metrics) succeeded(state tls.ConnectionState, d time.Duration) {
 	result := resultOK

@@ -217,14 +217,14 @@ func TestExpiryIsThatOfTheEarliest(t *testing.T) {
 	middle := root.issue(t, "middle", ecdsaKey(), asCA, validFor(-time.Hour, 10*24*time.Hour))
 	writePair(t, dir, middle.issue(t, "leaf", ecdsaKey()), middle)
 	s := startService(t, dir)
-	if days := s.options.Metrics.daysLeft(); days < 9.9 || days > 10 {
+	if days := s.options.Metrics.left().Hours() / 24; days < 9.9 || days > 10 {
 		t.Errorf("%v days left, want those of the issuer", days)
 	}
 	writePair(t, dir, root.issue(t, "leaf", ecdsaKey(), validFor(-time.Hour, 90*24*time.Hour)))
 	if err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if days := s.options.Metrics.daysLeft(); days < 89.9 || days > 90 ||
+	if days := s.options.Metrics.left().Hours() / 24; days < 89.9 || days > 90 ||
 		!s.current.Load().notAfter.Equal(s.current.Load().leaf.NotAfter) {
 		t.Errorf("%v days left after the reload", days)
 	}
