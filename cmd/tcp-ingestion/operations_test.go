@@ -92,6 +92,8 @@ func everything(t *testing.T) (s, f *server, redis *testkit.Redis) {
 	broken := teltonika.AppendFrame(nil, []byte{byte(teltonika.Codec8), 0, 0})
 	broken[len(broken)-1] ^= 1
 	d.Send(broken)
+	d.SendFrame(teltonika.Codec8E, teltonika.Record{Timestamp: 1560161087000, Priority: 1})
+	d.ExpectACK(1)
 	d.Close()
 
 	d = testkit.Dial(t, s.devices)
