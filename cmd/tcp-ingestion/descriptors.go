@@ -2,9 +2,9 @@ package main
 
 import (
 	"log/slog"
-	"syscall"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/descriptors"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ingest"
 )
 
@@ -22,11 +22,10 @@ const (
 
 // descriptorLimit is how many the process may have.
 func descriptorLimit() int {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 1024
+	if n := descriptors.Limit(); n > 0 {
+		return min(n, manyDescriptors)
 	}
-	return int(min(limit.Cur, manyDescriptors))
+	return 1024
 }
 
 // maxConnections is the setting, or what is left when the reserve is taken from the file descriptors.

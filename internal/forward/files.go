@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/atomicfile"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/filelock"
 )
 
 // The endings of files: of one that is complete, and of one that is written.
@@ -103,11 +103,7 @@ func (s *Files) recover(path string) error {
 
 // claim locks the file. It is not ours if another process has locked it, or has completed or removed it before.
 func claim(f *os.File) (ours bool, err error) {
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return false, nil
-	}
-	if err != nil {
+	if taken, err := filelock.Take(f); !taken {
 		return false, err
 	}
 	return isAt(f, f.Name())

@@ -29,7 +29,7 @@ func Leave() {
 		signal.Stop(c)
 		select {
 		case sig := <-c:
-			_ = syscall.Kill(syscall.Getpid(), sig.(syscall.Signal))
+			raise(sig)
 		default:
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/descriptors"
 )
 
 // machine is what limits a fleet on this machine; 0 is not known.
@@ -22,10 +23,10 @@ const ownDescriptors = 32
 
 // thisMachine is the one that the process runs on.
 func thisMachine() machine {
-	m := machine{nrOpen: numberIn("/proc/sys/fs/nr_open"), somaxconn: numberIn("/proc/sys/net/core/somaxconn")}
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
-		m.descriptors = int(min(limit.Cur, 1<<30))
+	m := machine{
+		descriptors: descriptors.Limit(),
+		nrOpen:      numberIn("/proc/sys/fs/nr_open"),
+		somaxconn:   numberIn("/proc/sys/net/core/somaxconn"),
 	}
 	var first, last int
 	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/filelock"
 )
 
 // ErrInUse is that another process serves from the data directory.
@@ -19,12 +20,12 @@ func Lock(dir string) (lock *os.File, err error) {
 	if lock, err = os.Open(dir); err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
+	taken, err := filelock.Take(lock)
+	if taken {
 		return lock, nil
 	}
 	_ = lock.Close() // it was only read
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	if err == nil {
 		return nil, ErrInUse
 	}
 	return nil, fmt.Errorf("lock %s: %w", dir, err)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // firstInherited is the file descriptor of the first socket that the service manager hands over: sd_listen_fds(3).
@@ -111,11 +110,11 @@ var (
 func takeOver(name string, fd int) (*inherited, error) {
 	file := os.NewFile(uintptr(fd), name)
 	defer file.Close()
-	kind, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_TYPE)
+	datagrams, listens, err := socketKind(fd)
 	if err != nil {
 		return nil, err
 	}
-	if kind == syscall.SOCK_DGRAM {
+	if datagrams {
 		c, err := net.FilePacketConn(file)
 		if err != nil {
 			return nil, err
@@ -126,8 +125,8 @@ func takeOver(name string, fd int) (*inherited, error) {
 		c.Close()
 		return nil, errNotIP
 	}
-	if listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err != nil || listens == 0 {
-		return nil, errors.Join(errConnected, err)
+	if !listens {
+		return nil, errConnected
 	}
 	l, err := net.FileListener(file)
 	if err != nil {
