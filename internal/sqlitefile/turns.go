@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -19,14 +20,24 @@ var ErrNoAnswer = errors.New("no answer from the disk")
 // connection of the same process would have to be closed together with the first whenever the file is replaced.
 type Turns[C any] struct {
 	path string
-	free chan C // holds the connection while nobody works with it
+	free chan C      // holds the connection while nobody works with it
+	work chan func() // for the worker; whoever has the connection finds room
+	once sync.Once   // starts the worker
 }
 
 // NewTurns returns the turns of the connection c to the file.
 func NewTurns[C any](path string, c C) *Turns[C] {
-	t := &Turns[C]{path: path, free: make(chan C, 1)}
+	t := &Turns[C]{path: path, free: make(chan C, 1), work: make(chan func(), 1)}
 	t.free <- c
 	return t
+}
+
+// run is the worker, until Close. It is one goroutine for all work: SQLite needs a deep stack, which a new one would have
+// to grow each time.
+func (t *Turns[C]) run() {
+	for work := range t.work {
+		work()
+	}
 }
 
 // Take waits for the connection. Use or Give gives it back.
@@ -52,11 +63,12 @@ func Use[C, T any](ctx context.Context, t *Turns[C], c C, work func(C) (T, error
 		err   error
 	}
 	done := make(chan outcome, 1)
-	go func() {
+	t.once.Do(func() { go t.run() })
+	t.work <- func() {
 		value, err := work(c)
 		t.Give(c)
 		done <- outcome{value, err}
-	}()
+	}
 	select {
 	case o := <-done:
 		return o.value, o.err
@@ -76,6 +88,7 @@ func Use[C, T any](ctx context.Context, t *Turns[C], c C, work func(C) (T, error
 func (t *Turns[C]) Close(closing func(C) error) error {
 	select {
 	case c := <-t.free:
+		close(t.work)
 		return closing(c)
 	case <-time.After(closeWait):
 		return fmt.Errorf("close %s: a write has not ended within %v", t.path, closeWait)

@@ -64,5 +64,8 @@ func TestWorkHasTheLastWord(t *testing.T) {
 		if value != 7 || err != nil {
 			t.Errorf("%d, %v", value, err)
 		}
+		if err := turns.Close(func(int) error { return nil }); err != nil {
+			t.Error(err)
+		}
 	})
 }
