@@ -46,6 +46,7 @@ tools:
 	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { apt-get update && apt-get install -y --no-install-recommends haproxy && { systemctl disable --now haproxy 2>/dev/null || true; }; } # tests run their own
 	@tool="$(TOOLS)/nats-server-$(lastword $(subst @, ,$(NATS_SERVER)))"; test -x "$$tool" || { \
 		GOBIN="$(TOOLS)" $(GO) install -trimpath $(NATS_SERVER) && mv "$(TOOLS)/nats-server" "$$tool"; }
+	@$(GO) build -C internal/testkit/grafana -trimpath -o "$(TOOLS)/grafana-schema" . # Grafana's types, for the dashboard
 	@command -v java >/dev/null && command -v mvn >/dev/null || { apt-get update && apt-get install -y --no-install-recommends default-jre-headless maven; } # for a Kafka broker
 	@sh internal/testkit/kafka/install.sh
 	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } # for the operator's page
