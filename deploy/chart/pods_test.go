@@ -29,7 +29,8 @@ func TestWorkload(t *testing.T) {
 		if c.Engine == config.EngineEmbedded && (scaled || *w.Replicas != 1) {
 			t.Error("more than one pod on the embedded engine")
 		}
-		if account := w.Template.Spec.ServiceAccountName; account != "default" && !named(r.of("ServiceAccount"), account) {
+		account := w.Template.Spec.ServiceAccountName
+		if account != "default" && !named(r.of("ServiceAccount"), account) {
 			t.Errorf("there is no ServiceAccount %s", account)
 		}
 	})
@@ -44,8 +45,8 @@ func named(objects []*object, name string) bool {
 	return false
 }
 
-// dns are names that Services may have, and that are short enough for a StatefulSet: its pods have a label with its name
-// and 11 more characters.
+// dns are names that Services may have, and that are short enough for a StatefulSet: its pods have a label with its
+// name and 11 more characters.
 var dns = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$`)
 
 // TestSelectors: whoever looks for the pods finds them, and names fit into what Kubernetes makes of them.
@@ -151,7 +152,8 @@ func TestNetworkPolicy(t *testing.T) {
 		return spec[policy](t, r.one(t, "NetworkPolicy"))
 	}
 	p := render("everything.yaml", "networkPolicy.adminFrom=null,networkPolicy.metricsFrom=null")
-	if len(p.Ingress) != 1 || len(p.Ingress[0].From) != 1 || !reflect.DeepEqual(p.PolicyTypes, []string{"Ingress", "Egress"}) {
+	both := []string{"Ingress", "Egress"}
+	if len(p.Ingress) != 1 || len(p.Ingress[0].From) != 1 || !reflect.DeepEqual(p.PolicyTypes, both) {
 		t.Errorf("devices only: %+v", p)
 	}
 	p = render("everything.yaml", "networkPolicy.enabled=true")

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +36,13 @@ func environment(t *testing.T, c container) map[string]string {
 		if _, twice := all[v.Name]; twice {
 			t.Errorf("%s is there twice", v.Name)
 		}
+		secret, inFile := strings.CutSuffix(v.Name, "_FILE")
 		switch from := v.ValueFrom; {
+		case inFile && secrets[secret] != "": // which the program reads at once
+			all[v.Name] = filepath.Join(t.TempDir(), "secret")
+			if err := os.WriteFile(all[v.Name], []byte(secrets[secret]), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		case from == nil:
 			all[v.Name] = v.Value
 		case from.FieldRef != nil:

@@ -28,6 +28,8 @@ func TestRefused(t *testing.T) {
 		{"a misspelt setting", "settings: {LOG_LEVLE: debug}", "LOG_LEVLE"},
 		{"a setting of forward", "settings: {FORWARD_GROUP: x}", "FORWARD_GROUP"},
 		{"twice", "settings: {DEVICE_MODELS: redis}\nfiles: {DEVICE_MODELS: {configMap: a, key: b}}", "set twice"},
+		{"two places for a secret", "secretSettings: {REDIS_URL: {secret: a}}\n" +
+			"files: {REDIS_URL_FILE: {secret: a, key: b}}", "leave one of them out"},
 		{"a file of both", "files: {NATS_CREDS: {secret: a, configMap: b, key: c}}", "oneOf"},
 		{"a file without its key", "files: {NATS_CREDS: {secret: a}}", "key"},
 		{"a key that leads elsewhere", "files: {NATS_CREDS: {secret: a, key: ../b}}", "key"},

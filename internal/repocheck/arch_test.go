@@ -103,6 +103,7 @@ var allowed = map[string][]string{
 
 	// For tests only.
 	"api/apitest":                {"api"},
+	"deploy/chart":               {},
 	"internal/ingest/ingesttest": {},
 	"internal/testkit":           {"internal/engine", "teltonika"},
 	"internal/device": {"internal/backoff", "internal/health", "internal/identifier", "internal/logging",

@@ -67,6 +67,11 @@
 {{- printf "files.DEVICE_ALLOW_LIST has no effect with settings.DEVICE_AUTHORITY_MODE %s; leave one of them out" $mode
   | fail -}}
 {{- end -}}
+{{- range $name, $_ := $v.secretSettings -}}
+{{- if hasKey $v.files (printf "%s_FILE" $name) -}}
+{{- printf "secretSettings.%s and files.%s_FILE are two places for one secret; leave one of them out" $name $name | fail -}}
+{{- end -}}
+{{- end -}}
 {{- $seen := include "tcp-ingestion.ownSettings" . | fromYaml -}}
 {{- $_ := set $seen "INSTANCE_ID" "" -}}
 {{- range $where := list $v.settings $v.secretSettings $v.files -}}
