@@ -4,9 +4,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -37,11 +37,17 @@ func check(path string) error {
 		return err
 	}
 	var d dashboard.Dashboard
-	if err := d.UnmarshalJSONStrict(text); err != nil {
+	if err := faults(d.UnmarshalJSONStrict(text)); err != nil {
 		return err
 	}
-	if err := d.Validate(); err != nil && strings.TrimSpace(err.Error()) != "" { // empty lists of faults are errors there
-		return err
+	return faults(d.Validate())
+}
+
+// faults is nil for a list without any, which both methods may return as an error.
+func faults(err error) error {
+	var list cog.BuildErrors
+	if errors.As(err, &list) && len(list) == 0 {
+		return nil
 	}
-	return nil
+	return err
 }
