@@ -39,7 +39,7 @@ docs: tools ## write the parts of the pages that come from the program anew (che
 .PHONY: tools
 tools:
 	@command -v redis-server >/dev/null || { apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools; }
-	@command -v promtool >/dev/null || { apt-get update && apt-get install -y --no-install-recommends prometheus && { systemctl disable --now prometheus 2>/dev/null || true; }; } # for promtool; its service is not wanted
+	@command -v promtool >/dev/null || { apt-get update && apt-get install -y --no-install-recommends prometheus && { systemctl disable --now prometheus 2>/dev/null || true; }; } # and promtool; its service is not wanted
 	@command -v systemd-analyze >/dev/null || { apt-get update && apt-get install -y --no-install-recommends systemd; }
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends postgresql-common && \
 		sed -ri 's/^#?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && \

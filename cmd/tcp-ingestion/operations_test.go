@@ -240,7 +240,7 @@ func wantMetrics(t *testing.T, there map[string]*exportedMetric) {
 				continue // named above
 			}
 			for _, l := range labelName.FindAllStringSubmatch(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(m[2], ""), -1) {
-				if !slices.Contains(append(exported.labels, "job", "instance", "le"), l[1]) {
+				if !slices.Contains(append(exported.labels, "job", "instance", "namespace", "pod", "le"), l[1]) {
 					t.Errorf("%s: %s has no label %s, only %v", path, m[1], l[1], exported.labels)
 				}
 			}
