@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -58,4 +59,21 @@ func TestWrongFileOfSettings(t *testing.T) {
 	if !strings.HasPrefix(errOut, "{") || !strings.Contains(errOut, "did you mean REDIS_URL?") {
 		t.Error(errOut)
 	}
+}
+
+// TestConfigCommands: the example, all of it in force, is a file that check takes; show says where settings stand.
+func TestConfigCommands(t *testing.T) {
+	code, example, errOut := execute(t, nil, "", "config", "example")
+	if code != 0 || errOut != "" {
+		t.Fatalf("exit code %d: %s", code, errOut)
+	}
+	file := writeFile(t, "settings.yaml", regexp.MustCompile(`(?m)^#([A-Z])`).ReplaceAllString(example, "$1"))
+	wantRun(t, nil, 0, []string{"settings:   valid"}, "check", "--config", file, "--data-dir", t.TempDir())
+	wantRun(t, map[string]string{"CONFIG_FILE": file, "UDP_PORT": "5"}, 0,
+		[]string{"\nUDP_PORT: 5  # environment\n", "\nIDLE_TIMEOUT: 6m  # --idle-timeout\n",
+			"\nMETRICS_PORT: 9090  # " + file + ":"},
+		"config", "show", "--idle-timeout", "6m")
+	wantRun(t, map[string]string{"UDP_PORT": "x"}, 78, []string{"UDP_PORT (environment)"}, "config", "show")
+	wantRun(t, nil, 2, []string{"did you mean example?"}, "config", "exmple")
+	wantRun(t, nil, 2, []string{"unexpected argument"}, "config", "show", "LOG_LEVEL")
 }

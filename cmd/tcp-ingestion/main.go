@@ -52,8 +52,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 
 // categories are under which heading the help has each command.
 var categories = map[string]string{
-	"serve": "The service", "check": "The service", "demo": "The service", "healthcheck": "The service",
-	"version": "The service", "man": "The service",
+	"serve": "The service", "check": "The service", "config": "The service", "demo": "The service",
+	"healthcheck": "The service", "version": "The service", "man": "The service",
 	"devices": "Devices", "why": "Devices", "send": "Devices", "commands": "Devices", "tap": "Devices",
 	"tail": "What is stored", "forward": "What is stored", "deadletters": "What is stored", "redecode": "What is stored",
 	"migrate": "What is stored",
@@ -66,9 +66,10 @@ func rootCommand() *cli.Command {
 		Usage:   "receive Teltonika GPS trackers; an ACK means stored",
 		Version: version(),
 		Commands: []*cli.Command{
-			serveCommand(), checkCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(), tailCommand(),
-			forwardCommand(), deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(), commandsCommand(),
-			devicesCommand(), whyCommand(), tapCommand(), demoCommand(), healthcheckCommand(), versionCommand(), manCommand(),
+			serveCommand(), checkCommand(), configCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(),
+			tailCommand(), forwardCommand(), deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(),
+			commandsCommand(), devicesCommand(), whyCommand(), tapCommand(), demoCommand(), healthcheckCommand(),
+			versionCommand(), manCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {
