@@ -104,7 +104,8 @@ func TestSettingsOfValues(t *testing.T) {
 	}
 }
 
-// TestGracePeriod: Kubernetes waits for longer than a stop takes, whatever its phases.
+// TestGracePeriod: Kubernetes waits for longer than a stop takes, whatever its phases, and lets devices in while the
+// pod still listens.
 func TestGracePeriod(t *testing.T) {
 	for _, set := range []string{
 		"replicas=1", "replicas=2", "autoscaling.enabled=true", "stop.delaySeconds=0", "stop.spreadSeconds=0",
@@ -115,18 +116,23 @@ func TestGracePeriod(t *testing.T) {
 		t.Run(set, func(t *testing.T) {
 			t.Parallel()
 			r := template(t, chartPath, "--values", "testdata/values/redis.yaml", "--set", set)
-			stop := settings(t, r).ShutdownTimeout
-			for _, name := range []string{"DRAIN_DELAY", "CLOSE_SPREAD"} {
-				phase, err := time.ParseDuration(environment(t, r.container(t))[name])
-				if err != nil {
+			stop, delay := settings(t, r).ShutdownTimeout, time.Duration(0)
+			for name, phase := range map[string]*time.Duration{"DRAIN_DELAY": &delay, "CLOSE_SPREAD": new(time.Duration)} {
+				var err error
+				if *phase, err = time.ParseDuration(environment(t, r.container(t))[name]); err != nil {
 					t.Fatal(err)
 				}
-				stop += phase
+				stop += *phase
 			}
 			work, _ := r.workload(t)
 			grace := time.Duration(work.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 			if grace < stop+5*time.Second {
 				t.Errorf("%v of grace, a stop takes %v", grace, stop)
+			}
+			ready := r.container(t).ReadinessProbe
+			fails := time.Duration(ready.PeriodSeconds*ready.FailureThreshold) * time.Second
+			if fails <= min(delay, time.Minute) || fails > time.Minute+10*time.Second {
+				t.Errorf("readiness fails after %v, of a delay of %v", fails, delay)
 			}
 		})
 	}

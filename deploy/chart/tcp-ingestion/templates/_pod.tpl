@@ -80,13 +80,13 @@ spec:
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
-      # A pod that stops is unready at once. The three probes are the time in which kube-proxy still sends it whom a
-      # balancer, which has not noticed yet, sends to its node.
+      # Kubernetes takes a pod that stops out of its Services at once. Until this probe has failed, kube-proxy still
+      # sends it whom a balancer, which has not noticed yet, sends to its node: for DRAIN_DELAY, a minute at most.
       readinessProbe:
         httpGet: {path: /readyz, port: metrics}
         periodSeconds: 5
         timeoutSeconds: 5
-        failureThreshold: 3
+        failureThreshold: {{ div (include "tcp-ingestion.delay" .) 5 | add 1 | min 13 | max 3 }}
       resources:
         {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
