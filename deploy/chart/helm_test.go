@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
@@ -42,10 +43,14 @@ type rendering struct {
 	objects []*object
 }
 
-// template renders a chart as a release called fleet, in the namespace trackers.
+// templateOf are the arguments that render a chart as a release called fleet, in the namespace trackers.
+func templateOf(chart string, arguments ...string) []string {
+	return append([]string{"template", "fleet", chart, "--namespace", "trackers"}, arguments...)
+}
+
 func template(t *testing.T, chart string, arguments ...string) *rendering {
 	t.Helper()
-	out, err := helm(t, append([]string{"template", "fleet", chart, "--namespace", "trackers"}, arguments...)...)
+	out, err := helm(t, templateOf(chart, arguments...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,12 +95,22 @@ func caseFiles(t *testing.T) []string {
 	return files
 }
 
-// eachCase renders the chart with each of them.
+// outputs are Helm's for each of them, once for all tests: functions that return it, by file.
+var outputs sync.Map
+
+// eachCase checks what the chart becomes with each of them.
 func eachCase(t *testing.T, check func(*testing.T, *rendering)) {
 	for _, file := range caseFiles(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			t.Parallel()
-			check(t, template(t, chartPath, "--values", file))
+			output, _ := outputs.LoadOrStore(file, sync.OnceValues(func() (string, error) {
+				return helm(t, templateOf(chartPath, "--values", file)...)
+			}))
+			out, err := output.(func() (string, error))()
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, parse(t, out))
 		})
 	}
 }
@@ -138,14 +153,41 @@ func TestPackage(t *testing.T) {
 	}
 }
 
+// TestNotes: what helm tells who has installed the chart names the objects that are there, and warns.
+func TestNotes(t *testing.T) {
+	notes := func(arguments ...string) string {
+		t.Helper()
+		out, err := helm(t, append([]string{"install", "fleet", chartPath, "--dry-run=client"}, arguments...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, notes, _ := strings.Cut(out, "\nNOTES:\n")
+		return notes
+	}
+	const (
+		warning = "WARNING: without secretSettings.CONTROL_REDIS_URL"
+		exec    = "exec %s/fleet-tcp-ingestion -- /tcp-ingestion check"
+	)
+	if got := notes(); !strings.Contains(got, fmt.Sprintf(exec, "statefulset")) || strings.Contains(got, warning) {
+		t.Error(got)
+	}
+	got := notes("--set", "engine=kafka,settings.KAFKA_BROKERS=kafka:9092,replicas=2")
+	if !strings.Contains(got, fmt.Sprintf(exec, "deployment")) || !strings.Contains(got, warning) {
+		t.Error(got)
+	}
+}
+
+// TestOldKubernetes: a version that lacks what the chart uses is refused.
+func TestOldKubernetes(t *testing.T) {
+	_, err := helm(t, "template", chartPath, "--kube-version", "1.27.0")
+	if err == nil || !strings.Contains(err.Error(), "kubeVersion: >=1.28.0") {
+		t.Error(err)
+	}
+}
+
 // TestAlertRules: the chart's alerts are those of deploy/prometheus, which have tests of their own.
 func TestAlertRules(t *testing.T) {
-	file, err := os.Open("../prometheus/alerts.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(file)
+	text, err := os.ReadFile("../prometheus/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}

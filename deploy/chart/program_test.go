@@ -156,6 +156,9 @@ func TestPorts(t *testing.T) {
 		}
 		got := map[string]string{}
 		for _, p := range r.container(t).Ports {
+			if len(p.Name) > 15 { // as a port's name may be
+				t.Errorf("a port is called %s", p.Name)
+			}
 			got[p.Name] = fmt.Sprintf("%s %d", orTCP(p.Protocol), p.ContainerPort)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
