@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
@@ -44,15 +46,20 @@ func TestQueriesFindSeries(t *testing.T) {
 		t.Errorf("only %d queries found", len(queries))
 	}
 	ruleTests := readAll(t, "../../deploy/prometheus/tests/*.yml")
-	for _, name := range slices.Sorted(maps.Keys(queries)) {
-		expression := queries[name]
-		n, err := p.Query(expression)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if n == 0 && !(slices.Contains(onlyAfterFaults, expression) && hasSeries(ruleTests, expression)) {
-			t.Errorf("%s has no series: %s", name, expression)
-		}
-	}
+	testkit.Succeeds(t, "every query finds series", patience, func() error {
+		var wrong []error
+		maps.DeleteFunc(queries, func(name, query string) bool {
+			n, err := p.Query(query)
+			if err == nil && n == 0 && !(slices.Contains(onlyAfterFaults, query) && hasSeries(ruleTests, query)) {
+				err = fmt.Errorf("no series of %s", query)
+			}
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
+			}
+			return err == nil
+		})
+		return errors.Join(wrong...)
+	})
 }
 
 // readAll is what stands in the files.
@@ -87,7 +94,7 @@ func hasSeries(tests, selector string) bool {
 // scraping is a Prometheus with the delivered configuration, but for the addresses and the time between scrapes.
 func scraping(t *testing.T, s, f *server) *testkit.Prometheus {
 	t.Helper()
-	config := strings.NewReplacer("  # - job_name", "  - job_name", "  #   ", "    ", "15s", "500ms",
+	config := strings.NewReplacer("  # - job_name", "  - job_name", "  #   ", "    ", "15s", "1s",
 		"tcp-ingestion:9090", s.http, "forward:9096", f.http).Replace(read(t, "../../deploy/prometheus/prometheus.yml"))
 	return testkit.StartPrometheus(t, config,
 		map[string]string{"alerts.yml": read(t, "../../deploy/prometheus/alerts.yml")})
