@@ -2,6 +2,7 @@ package chart
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
 // TestRefused: values that are wrong together, or alone, are refused, and the message says what to do.
@@ -55,6 +58,27 @@ func TestRefused(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestEveryEngine: the chart takes the engines that the program has, and is tried with each.
+func TestEveryEngine(t *testing.T) {
+	document, err := readJSON("tcp-ingestion/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enum := document.(map[string]any)["properties"].(map[string]any)["engine"].(map[string]any)["enum"]
+	var engines []string
+	for _, name := range enum.([]any) {
+		engines = append(engines, name.(string))
+		c := settings(t, template(t, chartPath, "--values", fmt.Sprintf("testdata/values/%s.yaml", name)))
+		if c.Engine != name {
+			t.Errorf("%s.yaml is for the engine %s", name, c.Engine)
+		}
+	}
+	slices.Sort(engines)
+	if want := slices.Sorted(slices.Values(config.Engines)); !slices.Equal(engines, want) {
+		t.Errorf("the chart has the engines %v, the program %v", engines, want)
 	}
 }
 
