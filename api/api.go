@@ -1,7 +1,7 @@
 // Package api is what the service shows to other programs, as documents that machines read: the schemas of records,
-// messages and dead letters (JSON Schema 2020-12), where they are in each engine (AsyncAPI 3), and the HTTP API
-// (OpenAPI 3.1). docs/contracts.md says what each is for and what it promises. The documents are written by hand; tests
-// hold what the service really shows to them, by package apitest.
+// messages and dead letters (JSON Schema 2020-12), where they are in each engine (AsyncAPI 3), the HTTP API
+// (OpenAPI 3.1), and what check --json prints. docs/contracts.md says what each is for and what it promises. The
+// documents are written by hand; tests hold what the service really shows to them, by package apitest.
 package api
 
 import "embed"

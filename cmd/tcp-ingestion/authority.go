@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,19 +102,19 @@ func startExitCode(err error) int {
 }
 
 // checkAllowList reads the list once and says how many devices it has.
-func checkAllowList(ctx context.Context, c *config.Config, out io.Writer) error {
+func checkAllowList(ctx context.Context, c *config.Config, r *checkReport) error {
 	list, err := newAllowList(c, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	if list == nil {
-		fmt.Fprintln(out, "devices:    all are known")
+		r.fact("devices", "all are known")
 		return nil
 	}
 	defer list.Source.Close()
 	if err := list.Check(ctx); err != nil {
 		return explainAllowList(err)
 	}
-	fmt.Fprintf(out, "devices:    %d known, %v\n", list.Len(), list.Source)
+	r.fact("devices", fmt.Sprintf("%d known, %v", list.Len(), list.Source))
 	return nil
 }

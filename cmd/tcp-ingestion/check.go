@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -31,39 +29,34 @@ func checkCommand() *cli.Command {
 		Name:  "check",
 		Usage: "validate the settings and say how durable the engine is; check tls looks at a server as a device does",
 		Description: "Exit codes: 0 all right, 78 wrong settings, 1 the engine cannot be used, or not at the\n" +
-			"durability asked for, or commands cannot be kept, or the TLS certificate keeps devices out.",
-		Flags:    settingFlagsWith(besideTheService),
+			"durability asked for, or commands cannot be kept, or the TLS certificate keeps devices out.\n" +
+			"With --json they are in the object, too.",
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object: facts, what is wrong, what to do", Local: true},
+		}, settingFlagsWith(besideTheService)...),
 		Commands: []*cli.Command{checkTLSCommand()},
-		Action:   withoutArguments(check),
+		Action: withoutArguments(func(ctx context.Context, cmd *cli.Command) error {
+			r := newCheckReport(cmd)
+			return r.end(cmd.Root().Writer, check(ctx, cmd, r))
+		}),
 	}
 }
 
-func check(ctx context.Context, cmd *cli.Command) error {
-	values := gatherSettings(cmd, besideTheService)
-	c, err := inForce(values)
+func check(ctx context.Context, cmd *cli.Command, r *checkReport) error {
+	c, err := inForce(r.values)
 	if err != nil {
 		return err
 	}
-	out := cmd.Root().Writer
-	var known bytes.Buffer
-	memoryErr := checkMemory(ctx, c, &known)
+	r.result.Engine = c.Engine
+	memoryErr := checkMemory(ctx, c, r)
 	if err := allInvalid(checkDoors(c), memoryErr); err != nil && startExitCode(err) == exitSettings {
-		return cli.Exit(err.Error(), exitSettings)
+		return cli.Exit(err, exitSettings)
 	}
-	fmt.Fprintln(out, "settings:   valid")
-	for _, warning := range values.Warnings {
-		fmt.Fprintln(out, "warning:   ", warning)
-	}
-	for name, meant := range misspeltSettings(os.Environ()) {
-		fmt.Fprintf(out, "warning:    %s is no setting, did you mean %s?\n", name, meant)
-	}
-	certificateErr := checkCertificate(c, out)
-	if _, err := logLevel(c); err != nil {
-		fmt.Fprintf(out, "warning:    %v; LOG_LEVEL is in force\n", err)
-	}
-	known.WriteTo(out)
+	r.fact("settings", "valid")
+	r.warnOfSettings(c)
+	certificateErr := checkCertificate(c, r)
 	if memoryErr != nil {
-		return cli.Exit(memoryErr.Error(), startExitCode(memoryErr))
+		return cli.Exit(memoryErr, startExitCode(memoryErr))
 	}
 	logger := logging.New(cmd.Root().ErrWriter, c.LogLevel, logsText(cmd, c.LogFormat))
 	tried, removeTried, err := triable(c, sqlite.FileName)
@@ -73,24 +66,37 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	defer removeTried()
 	e, err := newEngine(withoutRetention(tried), logger)
 	if err != nil {
-		return cli.Exit(err.Error(), exitSettings)
+		return cli.Exit(err, exitSettings)
 	}
 	defer e.Close()
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if err := checkAllowList(ctx, c, out); err != nil {
-		return cli.Exit(err.Error(), startExitCode(err))
+	if err := checkAllowList(ctx, c, r); err != nil {
+		return cli.Exit(err, startExitCode(err))
 	}
 	if tried != c && c.Engine == config.EngineEmbedded {
-		fmt.Fprintf(out, "store:      no %s in DATA_DIR %s yet, the service makes it\n", sqlite.FileName, c.DataDir)
+		r.fact("store", fmt.Sprintf("no %s in DATA_DIR %s yet, the service makes it", sqlite.FileName, c.DataDir))
 	}
-	if err := checkEngine(ctx, c, e, out); err != nil {
+	if err := checkEngine(ctx, c, e, r); err != nil {
 		return err
 	}
-	if err := checkCommands(ctx, c, logger, out); err != nil {
+	if err := checkCommands(ctx, c, logger, r); err != nil {
 		return err
 	}
 	return certificateErr
+}
+
+// warnOfSettings tells what is odd about how they are set.
+func (r *checkReport) warnOfSettings(c *config.Config) {
+	for _, warning := range r.values.Warnings {
+		r.warn(warning)
+	}
+	for name, meant := range misspeltSettings(os.Environ()) {
+		r.warn(fmt.Sprintf("%s is no setting, did you mean %s?", name, meant))
+	}
+	if _, err := logLevel(c); err != nil {
+		r.warn(fmt.Sprintf("%v; LOG_LEVEL is in force", err))
+	}
 }
 
 // checkDoors tries the settings that are more than values: what they name has to be there and be sound.
@@ -106,8 +112,8 @@ func checkDoors(c *config.Config) error {
 	return allInvalid(balancersErr, tlsErr, policyErr, hostsErr, checkForward(c))
 }
 
-// checkEngine prints what the engine promises and whether it would store a record now.
-func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.Writer) error {
+// checkEngine tells what the engine promises and whether it would store a record now.
+func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, r *checkReport) error {
 	entry, err := engineOf(c)
 	if err != nil {
 		return err
@@ -117,12 +123,14 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 	if err != nil && !refused {
 		return cli.Exit(fmt.Sprintf("%s: %v", entry.where(c), err), exitFailure)
 	}
-	fmt.Fprintf(out, "engine:     %s\ndurability: %s (%s)\n", d.Engine, d.Class, d.Class.Word())
+	r.result.Durability = d.Class.Word()
+	r.fact("engine", d.Engine)
+	r.fact("durability", fmt.Sprintf("%s (%s)", d.Class, d.Class.Word()))
 	for _, f := range d.Facts {
-		fmt.Fprintf(out, "            %s %s\n", f.Name, cmp.Or(f.Value, "none"))
+		r.below(f.Name, cmp.Or(f.Value, "none"))
 	}
 	for _, w := range d.Warnings {
-		fmt.Fprintln(out, "warning:   ", w)
+		r.warn(w)
 	}
 	if refused {
 		return cli.Exit(fmt.Sprintf("%s: %v", entry.durability(c), err), exitFailure)
@@ -133,13 +141,13 @@ func checkEngine(ctx context.Context, c *config.Config, e engine.Engine, out io.
 	}
 	for _, s := range status.Shards {
 		if s.Err != nil {
-			fmt.Fprintf(out, "warning:    shard %s does not store: %v\n", s.Name, s.Err)
+			r.warn(fmt.Sprintf("shard %s does not store: %v", s.Name, s.Err))
 		}
 	}
-	fmt.Fprintf(out, "records:    %d kept\n", status.Length)
+	r.fact("records", fmt.Sprintf("%d kept", status.Length))
 	for _, name := range slices.Sorted(maps.Keys(status.Groups)) {
 		if n := status.Groups[name].Unread; n >= 0 {
-			fmt.Fprintf(out, "group:      %q has not acknowledged %d of them\n", name, n)
+			r.fact("group", fmt.Sprintf("%q has not acknowledged %d of them", name, n))
 		}
 	}
 	return nil

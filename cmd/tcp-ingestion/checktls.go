@@ -94,26 +94,26 @@ func judge(out io.Writer, r *tlsserver.Report, unreadable int) error {
 	return nil
 }
 
-// checkCertificate prints what the server would show to devices, whatever they trust. The files have been loaded
+// checkCertificate tells what the server would show to devices, whatever they trust. The files have been loaded
 // before.
-func checkCertificate(c *config.Config, out io.Writer) error {
+func checkCertificate(c *config.Config, r *checkReport) error {
 	if !c.TLS() {
 		return nil
 	}
-	r := tlsserver.CheckFiles(c.TLSCertFile, c.TLSKeyFile, c.TLSClientCAFile, tlsserver.CheckOptions{
+	found := tlsserver.CheckFiles(c.TLSCertFile, c.TLSKeyFile, c.TLSClientCAFile, tlsserver.CheckOptions{
 		CAFile: c.TLSCertFile, // so that the chain is not held against authorities that devices may have nothing to do with
 	})
-	label := "tls:"
-	for _, f := range r.Facts {
+	tell := func(name, value string) { r.fact("tls", name+" "+value) }
+	for _, f := range found.Facts {
 		if strings.HasPrefix(f.Name, "certificate ") && f.Name != "certificate file" || f.Name == "names" {
-			fmt.Fprintf(out, "%-11s %s %s\n", label, f.Name, f.Value)
-			label = ""
+			tell(f.Name, f.Value)
+			tell = r.below
 		}
 	}
-	for _, p := range r.Problems {
-		fmt.Fprintf(out, "%-11s %s; %s\n", string(p.Severity)+":", p.What, p.Remedy)
+	for _, p := range found.Problems {
+		r.problem(p.Severity, p.What+"; "+p.Remedy)
 	}
-	if !r.OK() {
+	if !found.OK() {
 		return cli.Exit("TLS_CERT_FILE: devices that look at their server's certificate cannot get in", exitFailure)
 	}
 	return nil

@@ -43,7 +43,7 @@ func TestWrongFileOfSettings(t *testing.T) {
 	file := writeFile(t, "settings.yaml", "LOG_FORMAT: text\nDATA_DIR: "+dir+
 		"/data\nREDIS_ULR: redis://u:hunter2@h\nTLS_PORT: [1]\n")
 	want := "invalid settings:\n" +
-		"  REDIS_ULR (" + file + ":3): is no setting (did you mean REDIS_URL?)\n" +
+		"  REDIS_ULR (" + file + ":3): is no setting (did you mean REDIS_URL?); config example prints them all\n" +
 		"  TLS_PORT (" + file + ":4): is a list; use one value\n" +
 		"  UDP_PORT (environment): \"x\": use a whole number from 0 to 65535, or off\n"
 	for _, verb := range []string{"serve", "check", "healthcheck", "tail"} {

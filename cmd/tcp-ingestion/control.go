@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,12 +103,11 @@ func notKept(err error) error {
 }
 
 // checkCommands says where commands are kept, and finds out whether one would be.
-func checkCommands(ctx context.Context, c *config.Config, logger *slog.Logger, out io.Writer) error {
+func checkCommands(ctx context.Context, c *config.Config, logger *slog.Logger, r *checkReport) error {
 	control := controlOf(c)
-	fmt.Fprintln(out, "commands:  ", control.where)
+	r.fact("commands", control.where)
 	if c.ControlRedisURL == "" && c.Engine != config.EngineEmbedded {
-		fmt.Fprintln(out, "warning:    where several instances run, set CONTROL_REDIS_URL: "+
-			"commands then find a device at any of them")
+		r.warn("where several instances run, set CONTROL_REDIS_URL: commands then find a device at any of them")
 	}
 	return control.prove(ctx, c, logger)
 }

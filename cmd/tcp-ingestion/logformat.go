@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/urfave/cli/v3"
 
@@ -26,11 +25,7 @@ func inLogFormat(cmd *cli.Command, err error) error {
 	if err == nil || err.Error() == "" || logsText(cmd, gatherSettings(cmd, nil).Of("LOG_FORMAT").Value) {
 		return err
 	}
-	code := exitFailure
-	var coded cli.ExitCoder
-	if errors.As(err, &coded) {
-		code = coded.ExitCode()
-	}
+	code := exitCode(err)
 	if code == exitOK {
 		return err
 	}

@@ -40,8 +40,15 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(told, "tcp-ingestion:", text)
 	}
+	return exitCode(err)
+}
+
+// exitCode is the one that the error has the process end with.
+func exitCode(err error) int {
 	var coded cli.ExitCoder
 	switch {
+	case err == nil:
+		return exitOK
 	case !errors.As(err, &coded):
 		return exitFailure
 	case coded.ExitCode() == exitHelp:

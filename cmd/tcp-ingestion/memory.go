@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -197,19 +196,19 @@ func (s *service) askModel(ctx context.Context, imei string) error {
 }
 
 // checkMemory says what DICTIONARY_OVERRIDES and DEVICE_MODELS hold. Its error names each that is wrong.
-func checkMemory(ctx context.Context, c *config.Config, out io.Writer) error {
-	overridesErr := checkOverridesSetting(ctx, c, out)
+func checkMemory(ctx context.Context, c *config.Config, r *checkReport) error {
+	overridesErr := checkOverridesSetting(ctx, c, r)
 	models, from, modelsErr := readModels(ctx, c)
 	if models != nil {
-		fmt.Fprintf(out, "models:     %d entries, %s\n", models.Len(), from)
+		r.fact("models", fmt.Sprintf("%d entries, %s", models.Len(), from))
 		if skipped := models.Skipped(); skipped != "" {
-			fmt.Fprintf(out, "warning:    %s\n", skipped)
+			r.warn(skipped)
 		}
 	}
 	return allInvalid(overridesErr, modelsErr)
 }
 
-func checkOverridesSetting(ctx context.Context, c *config.Config, out io.Writer) error {
+func checkOverridesSetting(ctx context.Context, c *config.Config, r *checkReport) error {
 	if c.DictionaryOverrides == "" {
 		return nil
 	}
@@ -221,7 +220,7 @@ func checkOverridesSetting(ctx context.Context, c *config.Config, out io.Writer)
 	for range d.Overrides() {
 		rows++
 	}
-	fmt.Fprintf(out, "overrides:  %s, dictionary %s\n", plural(rows, "row"), d.Version())
+	r.fact("overrides", fmt.Sprintf("%s, dictionary %s", plural(rows, "row"), d.Version()))
 	return nil
 }
 

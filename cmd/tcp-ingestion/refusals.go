@@ -30,14 +30,10 @@ func withJSON(action cli.ActionFunc) cli.ActionFunc {
 		said := struct {
 			admin.Problem
 			ExitCode int `json:"exit_code"`
-		}{ExitCode: exitFailure}
+		}{ExitCode: exitCode(err)}
 		var p *admin.Problem
 		if errors.As(err, &p) {
 			said.Problem = *p
-		}
-		var coded cli.ExitCoder
-		if errors.As(err, &coded) {
-			said.ExitCode = coded.ExitCode()
 		}
 		said.Text = err.Error()
 		return errors.Join(err, printJSON(cmd.Root().Writer, said))

@@ -66,7 +66,7 @@ func loadSettings(cmd *cli.Command, overrides map[string]string) (*config.Config
 func inForce(values *config.Values) (*config.Config, error) {
 	c, err := values.Load()
 	if err != nil {
-		return nil, cli.Exit(err.Error(), exitSettings)
+		return nil, cli.Exit(err, exitSettings)
 	}
 	return c, nil
 }

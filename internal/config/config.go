@@ -158,20 +158,24 @@ type Problem struct {
 // Error names every wrong setting.
 type Error struct {
 	Problems []Problem
-	From     []string // where each stands, empty if that is nowhere; may be shorter than Problems
+	From     []string // see At; may be shorter than Problems
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("invalid settings:")
 	for i, p := range e.Problems {
-		from := ""
-		if i < len(e.From) {
-			from = where(e.From[i])
-		}
-		fmt.Fprintf(&b, "\n  %s%s: %s", p.Setting, from, p.Text)
+		fmt.Fprintf(&b, "\n  %s%s: %s", p.Setting, where(e.At(i)), p.Text)
 	}
 	return b.String()
+}
+
+// At is where a problem stands, empty if that is nowhere.
+func (e *Error) At(i int) string {
+	if i < len(e.From) {
+		return e.From[i]
+	}
+	return ""
 }
 
 // where is what stands behind a setting's name.

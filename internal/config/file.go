@@ -173,7 +173,7 @@ func (f *File) take(key, value *yaml.Node) {
 	case i < 0 && value.Kind == yaml.MappingNode:
 		f.wrong(shownName(name), key.Line, "has settings below it; write each by its whole name, on a line not indented")
 	case i < 0:
-		f.wrong(shownName(name), key.Line, "is no setting"+didYouMean(name))
+		f.wrong(shownName(name), key.Line, "is no setting"+didYouMean(name)+"; config example prints them all")
 	case twice:
 		f.wrong(name, key.Line, fmt.Sprintf("is set before, in %s; leave one out", f.found[name].From))
 	default:

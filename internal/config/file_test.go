@@ -10,12 +10,13 @@ import (
 
 // TestWrongFiles: each problem is told with its line and what to do, and nothing of a value that may be a secret.
 func TestWrongFiles(t *testing.T) {
+	const all = "; config example prints them all"
 	const mend = "; write one NAME: value a line, with ' before and after a value that has special characters"
 	for text, want := range map[string]string{
 		"TELTONIKA_PORT: x":                   `TELTONIKA_PORT (f:1): "x": use a whole number from 0 to 65535, or off`,
-		"\nREDIS_ULR: x":                      "REDIS_ULR (f:2): is no setting (did you mean REDIS_URL?)",
-		"redis-url: x":                        "redis-url (f:1): is no setting (did you mean REDIS_URL?)",
-		"wholly different name of a thing: 1": `"wholly different name of a thing" (f:1): is no setting`,
+		"\nREDIS_ULR: x":                      "REDIS_ULR (f:2): is no setting (did you mean REDIS_URL?)" + all,
+		"redis-url: x":                        "redis-url (f:1): is no setting (did you mean REDIS_URL?)" + all,
+		"wholly different name of a thing: 1": `"wholly different name of a thing" (f:1): is no setting` + all,
 		"redis:\n  url: x": "redis (f:1): has settings below it; " +
 			"write each by its whole name, on a line not indented",
 		"LOG_LEVEL: info\nLOG_LEVEL: info": "LOG_LEVEL (f:2): is set before, in f:1; leave one out",
