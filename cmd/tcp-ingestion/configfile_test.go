@@ -3,8 +3,13 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v3"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 )
 
 // TestServeWithAFile: the real process takes its settings from a file and a secret from another, a variable wins over
@@ -76,4 +81,49 @@ func TestConfigCommands(t *testing.T) {
 	wantRun(t, map[string]string{"UDP_PORT": "x"}, 78, []string{"UDP_PORT (environment)"}, "config", "show")
 	wantRun(t, nil, 2, []string{"did you mean example?"}, "config", "exmple")
 	wantRun(t, nil, 2, []string{"unexpected argument"}, "config", "show", "LOG_LEVEL")
+}
+
+// TestEveryCommandWithSettingsTakesAFile, and with a secret its file.
+func TestEveryCommandWithSettingsTakesAFile(t *testing.T) {
+	found := 0
+	var look func(c *cli.Command)
+	look = func(c *cli.Command) {
+		names := flagNames(c)
+		for _, s := range config.Settings {
+			isSetting := func(f cli.Flag) bool { return strings.Contains(f.String(), "[$"+s.Name+"]") }
+			if !slices.ContainsFunc(c.VisibleFlags(), isSetting) {
+				continue
+			}
+			found++
+			if !slices.Contains(names, "config") {
+				t.Errorf("%s has --%s and not --config", c.Name, s.Flag())
+			}
+			if file := (&config.Setting{Name: s.File()}).Flag(); s.Secret && !slices.Contains(names, file) {
+				t.Errorf("%s has --%s and not --%s", c.Name, s.Flag(), file)
+			}
+		}
+		for _, sub := range c.Commands {
+			look(sub)
+		}
+	}
+	look(rootCommand())
+	if found < 2*len(config.Settings) {
+		t.Errorf("%d flags of settings found", found)
+	}
+}
+
+// TestDecodeWithAFile: decode needs one setting of the file, whatever the others are.
+func TestDecodeWithAFile(t *testing.T) {
+	overrides := writeFile(t, "overrides", "nonsense\n")
+	file := writeFile(t, "settings.yaml", "DICTIONARY_OVERRIDES: "+overrides+"\nUDP_PORT: x\n")
+	wantHere := func(code int, says, file string) {
+		t.Helper()
+		got, out, errOut := runHere(t, "", "decode", "--config", file, "000f333536333037303432343431303133")
+		if got != code || !strings.Contains(out+errOut, says) {
+			t.Errorf("exit code %d, want %d: %s%s", got, code, out, errOut)
+		}
+	}
+	wantHere(78, "DICTIONARY_OVERRIDES: "+overrides, file)
+	wantHere(78, "CONFIG_FILE (/none): ", "/none")
+	wantHere(0, "356307042441013", writeFile(t, "settings.yaml", "UDP_PORT: x\nADMIN_TOKEN_FILE: /none\n"))
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -41,12 +42,11 @@ func decodeCommand() *cli.Command {
 		ArgsUsage:       "[HEX|FILE...]",
 		Description:     decodeDescription,
 		HideHelpCommand: true, // "h" and "help" are arguments, if bad ones
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "transport", Value: string(explain.Auto),
 				Usage: "how the packets travelled: tcp, udp or auto"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a packet"},
-			overridesFlag(),
-		}, familyFlags("the packets are from devices of")...),
+		}, settingFlags(overridesSetting), familyFlags("the packets are from devices of")),
 		Action: decode,
 	}
 }

@@ -65,22 +65,22 @@ func wrongFlag(cmd *cli.Command, format string, args ...any) error {
 	return cli.Exit(fmt.Sprintf(format, args...)+"; see "+cmd.FullName()+" --help", exitUsage)
 }
 
-// overridesFlag is DICTIONARY_OVERRIDES for a command that has no other settings.
-func overridesFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name: "dictionary-overrides", Usage: "file of own definitions of elements, as the service has it",
-		Sources: cli.EnvVars("DICTIONARY_OVERRIDES"),
-	}
-}
+// overridesSetting is the only one that a command has that needs nothing but the dictionary.
+const overridesSetting = "DICTIONARY_OVERRIDES"
 
-// dictionaryOf is the dictionary with the definitions of overridesFlag.
+// dictionaryOf is the dictionary with the definitions of overridesSetting. It does without the other settings, which
+// may be wrong.
 func dictionaryOf(ctx context.Context, cmd *cli.Command) (*meaning.Dictionary, error) {
-	path := cmd.String("dictionary-overrides")
+	values := gatherSettings(cmd, nil)
+	if err := values.FileError(); err != nil {
+		return nil, cli.Exit(err, exitSettings)
+	}
+	path := values.Of(overridesSetting).Value
 	if path == "" {
 		return meaning.Embedded(), nil
 	}
 	d, err := device.NewOverrides(path).Read(ctx, false)
-	if err = invalidFile("DICTIONARY_OVERRIDES", path, err); err != nil {
+	if err = invalidFile(overridesSetting, path, err); err != nil {
 		return nil, cli.Exit(err.Error(), exitSettings)
 	}
 	return d, nil

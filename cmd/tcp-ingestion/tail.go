@@ -35,8 +35,7 @@ func tailCommand() *cli.Command {
 			&cli.StringFlag{Name: "format", Usage: "records as another platform has them: " + formatNames,
 				Value: format.Names()[0]},
 			&cli.BoolFlag{Name: "names", Usage: "records for people: one line each, with their signals by name and unit"},
-			overridesFlag(),
-		}, selectionFlags(), settingFlagsWith(besideTheService, engineSettings...)),
+		}, selectionFlags(), settingFlagsWith(besideTheService, append([]string{overridesSetting}, engineSettings...)...)),
 		Action: tail,
 	}
 }

@@ -39,6 +39,7 @@ type Values struct {
 
 	found    map[string]Found
 	problems problems
+	ofFile   int  // how many of the problems are the file's own
 	unread   bool // a source says less than is in it
 }
 
@@ -49,6 +50,7 @@ func Gather(file *File, instead map[string]string, sources ...Source) *Values {
 	if file != nil {
 		sources = append(slices.Clone(sources), file.Source)
 		v.problems, v.unread, v.Warnings = file.problems, file.unread, file.warnings
+		v.ofFile = len(file.problems.all)
 	}
 	for i := range Settings {
 		s := &Settings[i]
@@ -125,6 +127,15 @@ func (v *Values) Load() (*Config, error) {
 		return nil, &Error{Problems: wrong.all, From: wrong.from}
 	}
 	return c, nil
+}
+
+// FileError is an *Error that names what is wrong with the file itself, nil if nothing is. For commands that need no
+// more than one setting, which may do without Load.
+func (v *Values) FileError() error {
+	if v.ofFile == 0 {
+		return nil
+	}
+	return &Error{Problems: v.problems.all[:v.ofFile], From: v.problems.from[:v.ofFile]}
 }
 
 // Of is the value of a setting by its name; From is empty if it is the default.
