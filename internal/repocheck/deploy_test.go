@@ -82,7 +82,7 @@ func TestStopTimeouts(t *testing.T) {
 
 // TestSettingsExist: every setting named is one.
 func TestSettingsExist(t *testing.T) {
-	known := make(map[string]bool)
+	known := map[string]bool{config.FileVariable: true}
 	for _, s := range config.Settings {
 		known[s.Name] = true
 	}
