@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/logging"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/regularfile"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/signals"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/systemd"
 )
@@ -38,19 +38,15 @@ func levelInForce(c *config.Config) (slog.Level, error) {
 	}
 }
 
+// maxLevelFileBytes is enough for a word, and whatever people write below it.
+const maxLevelFileBytes = 1 << 20
+
 // logLevel is the level that is asked for: the file's, if LOG_LEVEL_FILE names one, else LOG_LEVEL's.
 func logLevel(c *config.Config) (slog.Level, error) {
 	if c.LogLevelFile == "" {
 		return c.LogLevel, nil
 	}
-	info, err := os.Stat(c.LogLevelFile)
-	if err == nil && !info.Mode().IsRegular() { // a pipe would be waited for
-		err = fmt.Errorf("%s is not a regular file", c.LogLevelFile)
-	}
-	if err != nil {
-		return c.LogLevel, fmt.Errorf("LOG_LEVEL_FILE: %w", err)
-	}
-	b, err := os.ReadFile(c.LogLevelFile)
+	b, err := regularfile.Read(c.LogLevelFile, maxLevelFileBytes)
 	if err != nil {
 		return c.LogLevel, fmt.Errorf("LOG_LEVEL_FILE: %w", err)
 	}

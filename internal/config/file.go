@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/regularfile"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/secret"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/spelling"
 )
 
@@ -21,7 +21,7 @@ const (
 	FileFlag     = "config"
 )
 
-// maxFileBytes is a hundred times what a file with every setting has.
+// maxFileBytes is many times what a file with every setting has.
 const maxFileBytes = 1 << 20
 
 // File is what a file of settings says: a YAML mapping of the names that the settings have in the environment.
@@ -35,7 +35,7 @@ type File struct {
 
 // ReadFile reads the file. What is wrong with it is told by Gather, with what is wrong with everything else.
 func ReadFile(path string) *File {
-	text, info, err := readRegular(path)
+	text, err := regularfile.Read(path, maxFileBytes)
 	if err != nil {
 		f := newFile(path)
 		f.fail(0, err.Error()+"; name a file of settings that this user may read")
@@ -43,36 +43,12 @@ func ReadFile(path string) *File {
 	}
 	f := parseFile(path, text)
 	for _, s := range Settings {
-		if s.Secret && f.found[s.Name].Value != "" && info.Mode()&0o004 != 0 {
+		if s.Secret && f.found[s.Name].Value != "" && secret.ReadableByAll(path) {
 			f.warnings = append(f.warnings, fmt.Sprintf("%s: holds %s, and everybody may read it; chmod o-r", path, s.Name))
 			break
 		}
 	}
 	return f
-}
-
-// readRegular reads a whole file of maxFileBytes at most. A pipe would be waited for.
-func readRegular(path string) ([]byte, fs.FileInfo, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case !info.Mode().IsRegular():
-		return nil, nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case len(text) > maxFileBytes:
-		return nil, nil, fmt.Errorf("%s has more than %d bytes", path, maxFileBytes)
-	}
-	return text, info, nil
 }
 
 func newFile(path string) *File {

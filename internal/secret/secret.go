@@ -4,9 +4,10 @@ package secret
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"strings"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/regularfile"
 )
 
 // Text is a value, or the first line of a file. Neither: there is none. Never log it.
@@ -25,27 +26,13 @@ const maxBytes = 64 << 10
 
 // ReadFile is the first line of a file, without the space around it. It is never empty.
 func ReadFile(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() { // a pipe would be waited for
-		return "", fmt.Errorf("%s is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	content, err := regularfile.Read(path, maxBytes)
 	if err != nil {
 		return "", err
 	}
 	line, _, _ := bytes.Cut(content, []byte("\n"))
 	text := strings.TrimSpace(string(line))
 	switch {
-	case len(content) > maxBytes:
-		return "", fmt.Errorf("%s has more than %d bytes", path, maxBytes)
 	case text == "":
 		return "", fmt.Errorf("%s has nothing in its first line", path)
 	case strings.Contains(text, "\x00"):

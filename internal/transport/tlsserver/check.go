@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/regularfile"
 )
 
 // CheckOptions say what a check compares with.
@@ -81,7 +83,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return x509.SystemCertPool()
 	}
-	data, err := readFile(file)
+	data, err := regularfile.Read(file, maxFileBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -7,9 +7,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
+
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/regularfile"
 )
 
 // maxFileBytes bounds a file of certificates.
@@ -70,35 +70,12 @@ func (f File) of(err error) error {
 
 func (o *Options) read() (f files, err error) {
 	var certErr, keyErr, caErr error
-	f.cert, certErr = readFile(o.CertFile)
-	f.key, keyErr = readFile(o.KeyFile)
+	f.cert, certErr = regularfile.Read(o.CertFile, maxFileBytes)
+	f.key, keyErr = regularfile.Read(o.KeyFile, maxFileBytes)
 	if o.ClientCAFile != "" {
-		f.clientCA, caErr = readFile(o.ClientCAFile)
+		f.clientCA, caErr = regularfile.Read(o.ClientCAFile, maxFileBytes)
 	}
 	return f, errors.Join(FileCertificate.of(certErr), FileKey.of(keyErr), FileClientCA.of(caErr))
-}
-
-func readFile(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() { // a pipe would be waited for
-		return nil, fmt.Errorf("%s: not a regular file", name)
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("%s: more than %d bytes, which no certificates are", name, maxFileBytes)
-	}
-	return data, nil
 }
 
 // parseCertificates returns the certificates of a PEM file, at least one.
