@@ -61,9 +61,32 @@ func TestCheckJSON(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNeverShown: whatever looks at the settings says nothing of a secret, be it right or wrong, in its place
-// or in a file of its own.
-func TestSecretsAreNeverShown(t *testing.T) {
+// TestGoodSecretsAreNeverShown: nothing is said of the secrets in force, while some of what they lead to is not there.
+func TestGoodSecretsAreNeverShown(t *testing.T) {
+	t.Parallel()
+	settings := "DATA_DIR: " + t.TempDir() + "\nKAFKA_SASL_MECHANISM: PLAIN\nKAFKA_SASL_USERNAME: u\n"
+	for name, value := range map[string]string{
+		"REDIS_URL": "redis://u:hunter2@127.0.0.1:1", "CONTROL_REDIS_URL": "redis://u:hunter2@127.0.0.1:1",
+		"NATS_URL": "nats://u:hunter2@127.0.0.1:1", "POSTGRES_URL": "postgres://u:hunter2@127.0.0.1:1/d",
+		"KAFKA_SASL_PASSWORD": "hunter2", "ADMIN_TOKEN": "hunter2hunter2hunter2", "FORWARD_TO": "https://127.0.0.1:1/hunter2",
+		"FORWARD_HTTP_KEY": "hunter2hunter2hunter2", "FORWARD_HTTP_TOKEN": "hunter2", "FORWARD_HTTP_HEADER": "X: hunter2",
+	} {
+		settings += name + "_FILE: " + writeFile(t, "secret", value) + "\n"
+	}
+	file := writeFile(t, "settings.yaml", settings)
+	for args, want := range map[string]int{
+		"config show": 0, "check --engine embedded": 1, "check --json": 1, "check --engine postgres": 1,
+	} {
+		code, out, errOut := runHere(t, "", append(strings.Fields(args), "--config", file)...)
+		if strings.Contains(out+errOut, "hunter2") || code != want {
+			t.Errorf("%s: exit code %d, want %d: %s%s", args, code, want, out, errOut)
+		}
+	}
+}
+
+// TestWrongSecretsAreNeverShown: whatever looks at the settings says nothing of a secret, in its place or in a file of
+// its own.
+func TestWrongSecretsAreNeverShown(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"hunter2hunter2hunter2", "redis://u:hunter2hunter2@127.0.0.1:1", "hunter2\x01"} {
 		var inPlace, inFiles strings.Builder
