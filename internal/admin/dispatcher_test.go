@@ -24,6 +24,8 @@ type tracker struct {
 
 func (*tracker) TakenOver() {}
 
+func (*tracker) Dismiss() bool { return false }
+
 func (l *tracker) Send(_ context.Context, frame []byte, _ *condition.Condition) (time.Time, error) {
 	if l.silent {
 		return time.Now(), nil

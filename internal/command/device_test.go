@@ -195,6 +195,8 @@ func (d *device) disconnect() {
 // TakenOver implements command.Sender: the connection ends.
 func (l *line) TakenOver() { l.disconnect() }
 
+func (l *line) Dismiss() bool { l.disconnect(); return true }
+
 var errHungUp = errors.New("hung up")
 
 // Send implements command.Sender.

@@ -23,6 +23,9 @@ type Sender interface {
 	Send(ctx context.Context, frame []byte, onlyIf *condition.Condition) (time.Time, error)
 	// TakenOver closes the connection, because the device has a newer one at another instance.
 	TakenOver()
+	// Dismiss ends the connection as soon as no frame of the device is in hand. It reports false, and does nothing, if a
+	// command waits to be sent, or the connection has ended. A command that is sent before then keeps the connection.
+	Dismiss() bool
 }
 
 // Models keep what devices say of themselves.
@@ -180,6 +183,17 @@ func (d *Dispatcher) TakenOver(imei string, number uint64) {
 	}
 	d.Logger.Info("device connected elsewhere, connection closed", "imei", imei)
 	c.sender.TakenOver()
+}
+
+// Dismiss has a connection end between two frames, so that its device comes again, maybe to another instance. It
+// reports false, and does nothing, if the connection has ended or a command of the device is in hand.
+func (d *Dispatcher) Dismiss(c Connection) bool {
+	d.mu.Lock()
+	now, ok := d.connected[c.IMEI]
+	q := d.queues[c.IMEI]
+	busy := q != nil && len(q.entries) > 0
+	d.mu.Unlock()
+	return ok && now.number == c.Number && !busy && now.sender.Dismiss()
 }
 
 // sender is the device's connection, or nil.

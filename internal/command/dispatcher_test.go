@@ -120,6 +120,8 @@ func (stuckSender) Send(ctx context.Context, _ []byte, _ *condition.Condition) (
 
 func (stuckSender) TakenOver() {}
 
+func (stuckSender) Dismiss() bool { return false }
+
 func TestSameIDIsExecutedOnce(t *testing.T) {
 	withDispatcher(t, func(d *dispatcher) {
 		dev := d.newDevice(imei)
@@ -356,6 +358,42 @@ func TestPolicyChangesWhileACommandWaits(t *testing.T) {
 		d.SetPolicy(policy)
 		if e := d.result("second"); e.State != command.Failed || len(dev.got["second"]) != 0 {
 			d.Errorf("%s: %q", e.State, e.Reason)
+		}
+	})
+}
+
+// A device whose command is in hand keeps its connection, until the command has its result.
+func TestDismiss(t *testing.T) {
+	withDispatcher(t, func(d *dispatcher) {
+		dev := d.newDevice(imei)
+		dev.plan["asked"] = staysSilent
+		d.submit(newCommand(imei, "asked"))
+		testkit.Eventually(d, "the command is sent", func() bool {
+			e, err := d.Lookup(context.Background(), "asked")
+			return err == nil && e.State == command.Sent
+		})
+		connections := slices.Collect(d.Connections())
+		if len(connections) != 1 {
+			d.Fatalf("connections: %v", connections)
+		}
+		c := connections[0]
+		if d.Dismiss(c) {
+			d.Error("dismissed while its answer is awaited")
+		}
+		d.result("asked")
+		dev.disconnect()
+		dev.connect()
+		if d.Dismiss(c) {
+			d.Error("dismissed by a connection that is no more")
+		}
+		testkit.Eventually(d, "dismissed", func() bool {
+			for c := range d.Connections() {
+				return d.Dismiss(c)
+			}
+			return false
+		})
+		if n := len(slices.Collect(d.Connections())); n != 0 {
+			d.Errorf("%d connections are left", n)
 		}
 	})
 }

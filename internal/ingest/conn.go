@@ -75,6 +75,17 @@ func (c *Conn) Await(d time.Duration) error {
 // Wake ends the read that waits now, from another goroutine. The next Await undoes it.
 func (c *Conn) Wake() { c.SetReadDeadline(deadline.Past) }
 
+// Dismiss ends the connection, from another goroutine. It is called between two messages: none has begun, and none can
+// begin meanwhile. What has arrived of one and is not read yet is not answered.
+func (c *Conn) Dismiss() {
+	reason := ReasonShed
+	if c.server.closed.Load() {
+		reason = ReasonShutdown
+	}
+	c.cutFor.CompareAndSwap(nil, &reason)
+	c.Wake()
+}
+
 // LoginTime is what is left of d for a login, counted from when the connection was accepted. It is less where the
 // connection's address has had many that did not log in.
 func (c *Conn) LoginTime(d time.Duration) time.Duration {

@@ -26,9 +26,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Device connections that ended, by reason: see docs/reference/close-reasons.md.", "reason", "transport"),
 	}
 	// An increase is not seen in a series that begins with it.
-	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShutdown,
-		ReasonLimit, ReasonCrowdedOut, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout, ReasonHandshakeTimeout, ReasonTLS,
-		ReasonProxyHeader, ReasonHealthCheck} {
+	for _, reason := range []CloseReason{ReasonPeerClosed, ReasonIOError, ReasonTakenOver, ReasonRevoked, ReasonShed,
+		ReasonShutdown, ReasonLimit, ReasonCrowdedOut, ReasonRateLimited, ReasonPanic, ReasonIdleTimeout,
+		ReasonHandshakeTimeout, ReasonTLS, ReasonProxyHeader, ReasonHealthCheck} {
 		m.ended.WithLabelValues(string(reason), plain)
 	}
 	return m

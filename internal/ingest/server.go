@@ -11,6 +11,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,6 +55,7 @@ type Server struct {
 	limiter *connLimiter
 	proven  *provenDevices
 	drain
+	closed   atomic.Bool    // to newcomers
 	sessions sync.WaitGroup // connections whose adapter is still at work
 	accepts  sync.WaitGroup
 
@@ -81,7 +83,7 @@ func New(o Options) *Server {
 func (s *Server) Serve(l net.Listener, via Transport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isDraining() {
+	if s.closed.Load() {
 		l.Close()
 		return
 	}

@@ -14,20 +14,28 @@ const (
 	closeInterval = time.Millisecond
 )
 
+// StopListening stops taking connections, and nothing else. Those that are dismissed from now on end for the shutdown.
+func (s *Server) StopListening() {
+	s.mu.Lock()
+	s.closed.Store(true)
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.mu.Unlock()
+	s.accepts.Wait()
+}
+
 // Drain stops taking connections and frames: it closes the listeners, ends what is still being opened, wakes the
 // sessions that wait for their device, and returns when every session has finished the frame that it held, or ctx ends.
 // The sockets stay open.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.begin()
-	for _, l := range s.listeners {
-		l.Close()
-	}
 	for c := range s.conns {
 		c.SetReadDeadline(deadline.Past)
 	}
 	s.mu.Unlock()
-	s.accepts.Wait()
+	s.StopListening()
 	if err := wait(ctx, &s.sessions); err != nil {
 		return fmt.Errorf("sessions still at work: %w", err)
 	}

@@ -77,6 +77,7 @@ var allowed = map[string][]string{
 	"internal/ops":      {"internal/backoff", "internal/engine", "internal/health", "internal/httpserver"},
 	"internal/config":   {"internal/regularfile", "internal/secret", "internal/spelling"},
 	"internal/spelling": {},
+	"internal/shed":     {"internal/backoff", "internal/command"},
 	"internal/mirror": {"internal/backoff", "internal/deadline", "internal/health", "internal/logging",
 		"internal/metric", "teltonika"},
 	"internal/logging":     {"internal/limit", "internal/terminal"},

@@ -16,3 +16,16 @@ type device struct {
 
 // TakenOver implements command.Sender.
 func (d *device) TakenOver() { d.session.conn.TakenOver(d.imei) }
+
+// Dismiss implements command.Sender.
+func (d *device) Dismiss() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended || d.waiting != nil {
+		return false
+	}
+	if d.leaves = true; !d.carries {
+		d.dismiss()
+	}
+	return true
+}

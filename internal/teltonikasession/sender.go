@@ -50,6 +50,8 @@ type sender struct {
 
 	mu      sync.Mutex
 	busy    bool // a frame is in hand: what is to be sent comes after its ACK
+	carries bool // a frame is in hand, also one that nothing answers
+	leaves  bool // the connection ends when no frame is in hand
 	ended   bool
 	acked   bool // the device's first frame is acknowledged
 	broken  bool // a command was not written in time, or in part
@@ -69,26 +71,42 @@ type outgoing struct {
 // begin takes the socket for a frame or a login's answer.
 func (s *sender) begin() {
 	s.mu.Lock()
-	s.busy = true
+	s.busy, s.carries = true, true
 	s.mu.Unlock()
 }
 
-// end gives the socket back and sends the command that has waited. acked says that a frame was acknowledged.
+// end gives the socket back and sends the command that has waited. acked says that a frame was acknowledged. It is the
+// moment at which the connection ends, if it is to.
 func (s *sender) end(acked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.carries = false
+	s.release(acked)
+	if s.leaves {
+		s.dismiss()
+	}
+}
+
+// release gives the socket to commands. The lock is held.
+func (s *sender) release(acked bool) {
 	s.busy, s.acked = false, s.acked || acked
 	if s.waiting != nil && s.maySend() {
 		s.sendWaiting()
 	}
 }
 
+// dismiss ends the connection, and has no command begin on it any more. The lock is held.
+func (s *sender) dismiss() {
+	s.ended = true
+	s.session.conn.Dismiss()
+}
+
 // yield gives the socket back before the frame is done with, because nothing answers it. It reports whether no command
 // waits to be written any more.
 func (s *sender) yield() (written bool) {
-	s.end(false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.release(false)
 	return s.waiting == nil
 }
 
@@ -140,6 +158,7 @@ func (s *sender) enqueue(out *outgoing) error {
 	case s.waiting != nil:
 		return errBusy
 	}
+	s.leaves = false // the answer comes here
 	s.waiting = out
 	if s.maySend() {
 		s.sendWaiting()
