@@ -53,6 +53,8 @@ func check(ctx context.Context, cmd *cli.Command, r *checkReport) error {
 		return cli.Exit(err, exitSettings)
 	}
 	r.fact("settings", "valid")
+	r.fact("stop", fmt.Sprintf("takes %v at most, a service manager has to wait longer "+
+		"(terminationGracePeriodSeconds, --stop-timeout)", c.StopTime()))
 	r.warnOfSettings(c)
 	certificateErr := checkCertificate(c, r)
 	if memoryErr != nil {

@@ -103,7 +103,7 @@ func demo(ctx context.Context, cmd *cli.Command) error {
 		err = errors.Join(err, fmt.Errorf("tail: %w", tailErr))
 	}
 	after, probeErr := s.engine.Probe(context.Background())
-	if err := errors.Join(err, probeErr, s.stop(context.Background())); err != nil {
+	if err := errors.Join(err, probeErr, s.stop()); err != nil {
 		return cli.Exit(err.Error(), exitFailure)
 	}
 	return compare(out, &ledger, after.Length-before.Length)

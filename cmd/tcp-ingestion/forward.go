@@ -136,7 +136,7 @@ func (f *forwarding) run(ctx context.Context) (err error) {
 	}
 	manager := systemd.New(os.Getenv, f.logger)
 	manager.Ready()
-	context.AfterFunc(ctx, manager.Stopping)
+	context.AfterFunc(ctx, func() { manager.Stopping(f.config.DrainTimeout + exitTime) })
 	if err := f.awaitStore(ctx); err != nil {
 		return nil
 	}

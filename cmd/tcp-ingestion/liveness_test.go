@@ -129,7 +129,7 @@ func TestAliveNeedsAnAnswer(t *testing.T) {
 		t.Error("alive without an answer")
 	}
 	s.opsAddress = serving
-	if err := s.stop(limit(patience)); err != nil {
+	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
 	if err := s.alive(limit(patience)); err == nil {

@@ -122,7 +122,7 @@ func (s *service) run(ctx context.Context) error {
 	go s.reloadOnHangup(beside, manager)
 	select {
 	case sig := <-signals.Stop:
-		s.logger.Info("stopping", "signal", sig.String())
+		s.logger.Info("stopping", "signal", sig.String(), "within", s.config.StopTime())
 	case <-ctx.Done():
 		s.logger.Info("stopping", "signal", "none")
 	case err := <-s.opsFailed:
@@ -130,19 +130,20 @@ func (s *service) run(ctx context.Context) error {
 		return cli.Exit("", exitFailure)
 	}
 	end()
-	manager.Stopping()
+	manager.Stopping(s.config.StopTime() + exitTime)
 	return stopInTime(s)
 }
 
-// stopInTime stops the service, or gives up: at the shutdown timeout, and at a second signal.
+// exitTime is what a process needs to say why it ends, and to end.
+const exitTime = 5 * time.Second
+
+// stopInTime stops the service, or gives up: when a stop may take no longer, and at a second signal.
 func stopInTime(s *service) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
-	defer cancel()
 	stopped := make(chan error, 1)
 	begin := time.Now()
-	go func() { stopped <- s.stop(ctx) }()
+	go func() { stopped <- s.stop() }()
 
-	grace := time.NewTimer(s.config.ShutdownTimeout)
+	grace := time.NewTimer(s.config.StopTime())
 	defer grace.Stop()
 	select {
 	case err := <-stopped:
@@ -156,7 +157,7 @@ func stopInTime(s *service) error {
 		s.logger.Error("stopped at once by a second signal", "signal", sig.String(),
 			"connections", s.server.Connections(), "records", s.publisher.Queued())
 	case <-grace.C:
-		s.logger.Error("stop timed out", "after", s.config.ShutdownTimeout,
+		s.logger.Error("stop timed out", "after", s.config.StopTime(),
 			"connections", s.server.Connections(), "records", s.publisher.Queued())
 	}
 	return cli.Exit("", exitFailure)

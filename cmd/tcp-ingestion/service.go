@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/authority"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
@@ -23,6 +24,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/ops"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/shed"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/teltonikasession"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/transport"
@@ -286,9 +288,22 @@ func (s *service) warnings() []string {
 
 // stop ends the service in the reverse order of its making: no new devices, frames at hand finished, records
 // flushed, sockets closed, engine closed, HTTP last. An error says what was left; nothing of that was acknowledged.
-func (s *service) stop(ctx context.Context) error {
+func (s *service) stop() error {
 	s.draining.Store(true)
+	s.letGo()
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	defer cancel()
 	return s.ends.run(ctx)
+}
+
+// letGo has balancers notice that the service is not ready, for DRAIN_DELAY, and devices go one by one, over
+// CLOSE_SPREAD. Whoever is connected is served.
+func (s *service) letGo() {
+	backoff.Pause(context.Background(), s.config.DrainDelay)
+	if s.config.CloseSpread > 0 {
+		s.server.StopListening()
+		shed.All(context.Background(), s.commands.dispatcher, s.config.CloseSpread)
+	}
 }
 
 // endDevices has frames at hand finished and their records flushed, for DRAIN_TIMEOUT_MS, and closes the sockets.

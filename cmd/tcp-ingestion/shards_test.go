@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,9 +41,7 @@ func shardedService(t *testing.T, shards int) (*server, *testkit.Engine) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.stop(ctx); err != nil {
+		if err := s.stop(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -138,8 +138,10 @@ type Config struct {
 	MaxConnections   int // 0 = what the file-descriptor limit allows
 	MaxFrameBytes    int
 
-	DrainTimeout    time.Duration
-	ShutdownTimeout time.Duration
+	DrainDelay      time.Duration // 0 = none
+	CloseSpread     time.Duration // 0 = after the drain
+	DrainTimeout    time.Duration // a part of ShutdownTimeout
+	ShutdownTimeout time.Duration // behind DrainDelay and CloseSpread
 
 	Signals   bool
 	RecordRaw bool
@@ -267,6 +269,9 @@ func (c *Config) contradictions() []Problem {
 	}
 	return problems
 }
+
+// StopTime is the longest that a stop takes.
+func (c *Config) StopTime() time.Duration { return c.DrainDelay + c.CloseSpread + c.ShutdownTimeout }
 
 // RedisCluster reports whether RedisURL is that of a cluster.
 func (c *Config) RedisCluster() bool { return isCluster(c.RedisURL) }

@@ -34,6 +34,9 @@ const maxShards = 64
 // maxByteRate is more than any network brings.
 const maxByteRate = 1_000_000_000
 
+// maxStopPhase is longer than any service manager waits.
+const maxStopPhase = time.Hour
+
 const forever = time.Duration(1<<63 - 1)
 
 // Settings are all settings, in the order in which they are shown.
@@ -289,6 +292,13 @@ var serviceSettings = []Setting{
 		}},
 	{Name: "MAX_FRAME_BYTES", Default: "65536", Help: "largest data field length of a frame",
 		set: func(c *Config, v string) error { return parseInt(&c.MaxFrameBytes, v, 1280, 16<<20) }},
+	{Name: "DRAIN_DELAY", Default: "0s",
+		Help: "how long a stop begins with /readyz saying so and nothing else, for balancers to notice",
+		set:  func(c *Config, v string) error { return parseDuration(&c.DrainDelay, v, 0, maxStopPhase) }},
+	{Name: "CLOSE_SPREAD", Default: "0s",
+		Help: "how long a stop then takes to close the connections, each served until its turn; 0 closes them after the " +
+			"drain, within 2s",
+		set: func(c *Config, v string) error { return parseDuration(&c.CloseSpread, v, 0, maxStopPhase) }},
 	{Name: "DRAIN_TIMEOUT_MS", Default: "10000", Help: "ms for sessions and the publish queue to finish when stopping",
 		set: func(c *Config, v string) error { return parseMillis(&c.DrainTimeout, v) }},
 	{Name: "SHUTDOWN_TIMEOUT_MS", Default: "30000", Help: "ms until a stop that hangs is given up with exit code 1",

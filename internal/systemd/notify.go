@@ -65,10 +65,11 @@ func (n *Notifier) Reloading() {
 	n.send("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonicMicroseconds(), 10))
 }
 
-// Stopping says that the process has begun to stop. Nothing else is sent behind it.
-func (n *Notifier) Stopping() {
+// Stopping says that the process has begun to stop, and may take so long, whatever TimeoutStopSec says. Nothing else is
+// sent behind it.
+func (n *Notifier) Stopping(within time.Duration) {
 	n.stopping.Store(true)
-	n.deliver("STOPPING=1\nSTATUS=stopping")
+	n.deliver("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=" + strconv.FormatInt(within.Microseconds(), 10))
 }
 
 // Status sets the line that `systemctl status` shows.

@@ -76,8 +76,9 @@ func TestMessages(t *testing.T) {
 			n := New(environment("NOTIFY_SOCKET="+socket), slog.New(slog.DiscardHandler))
 			n.Ready()
 			n.Status("ready,\n3 connections")
-			n.Stopping()
-			for _, want := range []string{"READY=1", "STATUS=ready, 3 connections", "STOPPING=1\nSTATUS=stopping"} {
+			n.Stopping(90 * time.Second)
+			for _, want := range []string{"READY=1", "STATUS=ready, 3 connections",
+				"STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=90000000"} {
 				if got := m.next(); got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
@@ -206,7 +207,7 @@ func TestWithoutAManager(t *testing.T) {
 	n := New(environment("WATCHDOG_USEC=1000"), slog.New(slog.NewTextHandler(&log, nil)))
 	n.Ready()
 	n.Reloading()
-	n.Stopping()
+	n.Stopping(time.Second)
 	n.Watch(t.Context(), func(context.Context) error { t.Error("asked for life"); return nil }, nil)
 	if log.Len() > 0 {
 		t.Error(log.String())
