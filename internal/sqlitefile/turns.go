@@ -32,8 +32,8 @@ func NewTurns[C any](path string, c C) *Turns[C] {
 	return t
 }
 
-// run is the worker, until Close. It is one goroutine for all work: SQLite needs a deep stack, which a new one would have
-// to grow each time.
+// run is the worker, until Close. It is one goroutine for all work: SQLite needs a deep stack, which a new one would
+// have to grow each time.
 func (t *Turns[C]) run() {
 	for work := range t.work {
 		work()

@@ -131,7 +131,7 @@ func TestCommandAfterADismissal(t *testing.T) {
 		d.expectAlive()
 		sender := b.sender()
 		b.dismiss(t, true)
-		if _, err := sender.Send(context.Background(), commandFrame(t)); err != errEnded {
+		if _, err := sender.Send(context.Background(), commandFrame(t), nil); err != errEnded {
 			t.Errorf("sent: %v", err)
 		}
 		d.expectClosed("")
