@@ -12,8 +12,9 @@ func withFiles(settings []Setting) (all []Setting) {
 		s.readAgain = i >= 0
 		all = append(all, s)
 		if s.Secret && !s.readAgain {
-			all = append(all, Setting{Name: s.File(), OfSecret: s.Name, Help: "file with " + s.Name + " in its first line",
-				set: func(*Config, string) error { return nil }}) // Values read it
+			all = append(all, Setting{Name: s.File(), SecretFile: true, OfSecret: s.Name,
+				Help: "file with " + s.Name + " in its first line",
+				set:  func(*Config, string) error { return nil }}) // Values read it
 		}
 	}
 	return all

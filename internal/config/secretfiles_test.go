@@ -72,11 +72,12 @@ func TestFilesThatEverybodyMayRead(t *testing.T) {
 	token, password := write(t, "token", 0o644, "0123456789abcdef"), write(t, "password", 0o640, "redis://u:hunter2@h")
 	again := write(t, "again", 0o604, "0123456789abcdef")
 	file := write(t, "settings.yaml", 0o644, "ADMIN_TOKEN_FILE: "+token+"\nREDIS_URL_FILE: "+password+
-		"\nFORWARD_HTTP_TOKEN_FILE: "+again+"\nFORWARD_HTTP_HEADER: 'X: hunter2'\n")
+		"\nFORWARD_HTTP_TOKEN_FILE: "+again+"\nNATS_CREDS: "+token+"\nFORWARD_HTTP_HEADER: 'X: hunter2'\n")
 	v := Gather(ReadFile(file), nil)
 	want := fmt.Sprintf("[%s: holds FORWARD_HTTP_HEADER, and everybody may read it; chmod o-r "+
+		"NATS_CREDS: everybody may read %s; chmod o-r "+
 		"ADMIN_TOKEN_FILE: everybody may read %s; chmod o-r FORWARD_HTTP_TOKEN_FILE: everybody may read %s; chmod o-r]",
-		file, token, again)
+		file, token, token, again)
 	if _, err := v.Load(); err != nil || fmt.Sprint(v.Warnings) != want {
 		t.Errorf("%v\n got %v\nwant %v", err, v.Warnings, want)
 	}

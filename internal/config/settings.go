@@ -16,7 +16,8 @@ type Setting struct {
 	List    bool   // values separated by commas, which may be a list in a file
 	IfEmpty string // what a value means that is set and empty; if this is empty too, it counts as not set
 
-	OfSecret string // the secret that is in the file that this setting names, empty for others
+	SecretFile bool   // the value is the path of a file with a secret in it
+	OfSecret   string // the secret that is in the file that this setting names, empty for others
 
 	readAgain bool // whoever needs the secret reads its file, each time anew
 	set       func(*Config, string) error
@@ -68,8 +69,9 @@ var serviceSettings = []Setting{
 	{Name: "TLS_CERT_FILE",
 		Help: "PEM file with the server's certificate and then its issuers; read again at SIGHUP and when it changes",
 		set:  func(c *Config, v string) error { c.TLSCertFile = v; return nil }},
-	{Name: "TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
-		set: func(c *Config, v string) error { c.TLSKeyFile = v; return nil }},
+	{Name: "TLS_KEY_FILE", SecretFile: true,
+		Help: "PEM file with its key, without passphrase",
+		set:  func(c *Config, v string) error { c.TLSKeyFile = v; return nil }},
 	{Name: "TLS_CLIENT_CA_FILE", Help: "PEM file with the CA that issues the devices' certificates",
 		set: func(c *Config, v string) error { c.TLSClientCAFile = v; return nil }},
 	{Name: "TLS_CLIENT_AUTH", Default: ClientAuthNone,
@@ -131,15 +133,17 @@ var serviceSettings = []Setting{
 	{Name: "NATS_URL", Secret: true, List: true,
 		Help: "servers of ENGINE=jetstream: nats://user:password@host:4222, or tls://, several separated by commas",
 		set:  func(c *Config, v string) error { return parseNATSURL(&c.NATSURL, v) }},
-	{Name: "NATS_CREDS", Help: "file with the user's credentials (JWT and seed) for NATS",
-		set: func(c *Config, v string) error { c.NATSCreds = v; return nil }},
+	{Name: "NATS_CREDS", SecretFile: true,
+		Help: "file with the user's credentials (JWT and seed) for NATS",
+		set:  func(c *Config, v string) error { c.NATSCreds = v; return nil }},
 	{Name: "NATS_TLS_CA_FILE",
 		Help: "PEM file with the CA that issues the NATS servers' certificates (default the system's)",
 		set:  func(c *Config, v string) error { c.NATSCAFile = v; return nil }},
 	{Name: "NATS_TLS_CERT_FILE", Help: "PEM file with a certificate of the client's own for NATS",
 		set: func(c *Config, v string) error { c.NATSCertFile = v; return nil }},
-	{Name: "NATS_TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
-		set: func(c *Config, v string) error { c.NATSKeyFile = v; return nil }},
+	{Name: "NATS_TLS_KEY_FILE", SecretFile: true,
+		Help: "PEM file with its key, without passphrase",
+		set:  func(c *Config, v string) error { c.NATSKeyFile = v; return nil }},
 	{Name: "JETSTREAM_SHARDS", Default: "8",
 		Help: "streams that the devices are spread over, by xxHash64 of the IMEI; written beside the data, " +
 			"another number is refused",
@@ -181,8 +185,9 @@ var serviceSettings = []Setting{
 		set: func(c *Config, v string) error { c.Kafka.TLSCAFile = v; return nil }},
 	{Name: "KAFKA_TLS_CERT_FILE", Help: "PEM file with the certificate that this service shows the brokers",
 		set: func(c *Config, v string) error { c.Kafka.TLSCertFile = v; return nil }},
-	{Name: "KAFKA_TLS_KEY_FILE", Help: "PEM file with its key, without passphrase",
-		set: func(c *Config, v string) error { c.Kafka.TLSKeyFile = v; return nil }},
+	{Name: "KAFKA_TLS_KEY_FILE", SecretFile: true,
+		Help: "PEM file with its key, without passphrase",
+		set:  func(c *Config, v string) error { c.Kafka.TLSKeyFile = v; return nil }},
 	{Name: "KAFKA_SASL_MECHANISM", Help: "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER (default none)",
 		set: func(c *Config, v string) error {
 			c.Kafka.SASLMechanism = v
@@ -192,8 +197,9 @@ var serviceSettings = []Setting{
 		set: func(c *Config, v string) error { c.Kafka.SASLUsername = v; return nil }},
 	{Name: "KAFKA_SASL_PASSWORD", Secret: true, Help: "password for PLAIN and SCRAM",
 		set: func(c *Config, v string) error { c.Kafka.SASLPassword = v; return nil }},
-	{Name: "KAFKA_SASL_TOKEN_FILE", Help: "file with the token for OAUTHBEARER, read again for each connection",
-		set: func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
+	{Name: "KAFKA_SASL_TOKEN_FILE", SecretFile: true,
+		Help: "file with the token for OAUTHBEARER, read again for each connection",
+		set:  func(c *Config, v string) error { c.Kafka.SASLTokenFile = v; return nil }},
 	{Name: "POSTGRES_URL", Secret: true,
 		Help: "database of ENGINE=postgres: postgres://user:password@host:5432/database, several hosts separated by commas",
 		set:  func(c *Config, v string) error { return parsePostgresURL(&c.PostgresURL, v) }},

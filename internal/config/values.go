@@ -76,28 +76,24 @@ func first(s *Setting, sources []Source) Found {
 	return Found{}
 }
 
-// readSecrets has the secrets that are in files of their own.
+// readSecrets has the secrets that are in files of their own, and warns of those that are anybody's.
 func (v *Values) readSecrets() {
 	for i := range Settings {
 		s := &Settings[i]
 		own, file := v.found[s.Name], v.found[s.File()]
 		switch {
+		case s.SecretFile && secret.ReadableByAll(own.Value):
+			v.Warnings = append(v.Warnings, fmt.Sprintf("%s: everybody may read %s; chmod o-r", s.Name, own.Value))
 		case !s.Secret || file.Value == "":
 		case own.Value != "":
 			v.problems.add(s.Name, own.From, fmt.Sprintf("set, and %s too%s; leave one out", s.File(), where(file.From)))
-		default:
+		case !s.readAgain:
 			v.readSecret(s, file)
 		}
 	}
 }
 
 func (v *Values) readSecret(s *Setting, file Found) {
-	if secret.ReadableByAll(file.Value) {
-		v.Warnings = append(v.Warnings, fmt.Sprintf("%s: everybody may read %s; chmod o-r", s.File(), file.Value))
-	}
-	if s.readAgain {
-		return
-	}
 	value, err := secret.ReadFile(file.Value)
 	if err != nil {
 		v.unread = true
