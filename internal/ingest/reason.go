@@ -15,7 +15,7 @@ const (
 	ReasonTakenOver CloseReason = "taken_over"
 	// The device was taken off the allow-list, under STRICT_DEVICE_AUTH. Worry: no, if that was meant.
 	ReasonRevoked CloseReason = "revoked"
-	// The device was asked to move to another instance, by POST /v1/shed or SHED_ABOVE. Worry: no, if that was meant.
+	// The device was asked to come back, while this process goes on. Nothing asks for it yet. Worry: no.
 	ReasonShed CloseReason = "shed"
 	// This process was stopping. Worry: no.
 	ReasonShutdown CloseReason = "shutdown"
