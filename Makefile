@@ -5,6 +5,7 @@ export DEBIAN_FRONTEND = noninteractive
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS   = -s -w -X main.buildVersion=$(VERSION) -X main.buildCommit=$(COMMIT)
+BINARY   ?= bin/tcp-ingestion
 FUZZTIME ?= 30s
 # Programs that tests run and no package manager has, by version; internal/testkit looks for them here.
 TOOLS     = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tcp-ingestion-tools
@@ -15,6 +16,14 @@ ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 NATS_SERVER = github.com/nats-io/nats-server/v2@$(shell sed -nE 's/^const natsVersion = "(.*)"/\1/p' internal/testkit/nats.go)
 HELM        = $(shell sed -nE 's/^const helmVersion = "(.*)"/\1/p' deploy/chart/helm_test.go)
 VALKEY      = $(shell sed -nE 's/^const valkeyVersion = "(.*)"/\1/p' internal/testkit/redis.go)
+NFPM        = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+CYCLONEDX   = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+# A tool's file in TOOLS, by its version.
+tool        = $(notdir $(firstword $(subst @, ,$(1))))-$(lastword $(subst @, ,$(1)))
+# What installs it there.
+install     = test -x "$(TOOLS)/$(call tool,$(1))" || { \
+	GOBIN="$(TOOLS)" $(GO) install -trimpath $(1) && \
+	mv "$(TOOLS)/$(notdir $(firstword $(subst @, ,$(1))))" "$(TOOLS)/$(call tool,$(1))"; }
 COMPOSELINT = github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 
 .PHONY: help
@@ -23,7 +32,7 @@ help: ## print this list
 
 .PHONY: build
 build: ## build bin/tcp-ingestion, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/tcp-ingestion ./cmd/tcp-ingestion
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o '$(BINARY)' ./cmd/tcp-ingestion
 
 .PHONY: demo
 demo: ## run a server and a simulated fleet, and show the records as they are stored
@@ -59,6 +68,10 @@ tools:
 	@sh examples/install.sh
 	@command -v mosquitto_sub >/dev/null && { command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto; } || { apt-get update && apt-get install -y --no-install-recommends mosquitto mosquitto-clients && { systemctl disable --now mosquitto 2>/dev/null || true; }; } # tests run their own
 	@command -v openssl >/dev/null || { apt-get update && apt-get install -y --no-install-recommends openssl; }
+	@command -v rpm >/dev/null || { apt-get update && apt-get install -y --no-install-recommends rpm; } # to look into our own
+	@command -v zip >/dev/null || { apt-get update && apt-get install -y --no-install-recommends zip; }
+	@$(call install,$(NFPM))
+	@sh deploy/packages/root.sh
 
 .PHONY: lint
 lint: ## format, vet, staticcheck, the workflow and the compose file
@@ -113,6 +126,16 @@ fleet: tools ## 100,000 devices on this machine, and 10,000 over TLS: memory, CP
 .PHONY: screenshots
 screenshots: tools ## the pictures of the operator's page in the docs, anew
 	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count 1 -v -run TestOperatorsPage ./cmd/tcp-ingestion
+
+.PHONY: release
+release: ## what VERSION=v1.2.3 is released as, in dist/: archives, packages, SBOM, checksums, signature
+	@$(call install,$(NFPM))
+	@test "$(SBOM)" = no || { $(call install,$(CYCLONEDX)); }
+	@VERSION='$(VERSION)' NFPM='$(call tool,$(NFPM))' CYCLONEDX='$(call tool,$(CYCLONEDX))' deploy/packages/release.sh
+
+.PHONY: release-check
+release-check: tools ## builds a release of every platform twice, compares, and tries its packages in a Debian root
+	RELEASE_CHECK=1 $(GO) test -count 1 -timeout 30m -v ./deploy/packages
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in the dependencies (asks the Go vulnerability database)

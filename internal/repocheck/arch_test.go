@@ -104,6 +104,10 @@ var allowed = map[string][]string{
 	"examples/redis-go":   {},
 	"examples/tcp-server": {"teltonika"},
 
+	// What a release is made of; publish is run by CI.
+	"deploy/packages":         {},
+	"deploy/packages/publish": {},
+
 	// For tests only.
 	"api/apitest":                {"api"},
 	"deploy/chart":               {},
