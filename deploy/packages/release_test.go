@@ -164,7 +164,8 @@ func verify(t *testing.T, dist, key, commands string) {
 
 // lookIntoRPM compares what the package for Red Hat has with the one for Debian.
 func lookIntoRPM(t *testing.T, dist string) {
-	found, _ := filepath.Glob(filepath.Join(dist, "*.rpm"))
+	architecture := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	found, _ := filepath.Glob(filepath.Join(dist, "*."+architecture+".rpm"))
 	if len(found) == 0 {
 		t.Fatal("no package")
 	}
