@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +84,7 @@ type server struct {
 	exited  chan struct{}
 
 	listening chan struct{} // closed when devices can connect
+	raced     atomic.Bool   // the race detector has found something in it
 
 	mu  sync.Mutex
 	log []string
@@ -123,7 +124,9 @@ func launch(t testing.TB, cmd *exec.Cmd) *server {
 	t.Cleanup(func() {
 		s.cmd.Process.Kill()
 		<-s.exited
-		if t.Failed() {
+		if s.raced.Load() { // a server that is killed cannot say so by its exit code
+			t.Errorf("data race in the server:\n%s", s.tail(len(s.log)))
+		} else if t.Failed() {
 			t.Logf("server's log:\n%s", s.tail(60))
 		}
 	})
@@ -147,6 +150,9 @@ func (s *server) follow(stderr io.Reader) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		var line struct{ Msg, For, Address string }
 		json.Unmarshal(lines.Bytes(), &line)
+		if strings.Contains(lines.Text(), "WARNING: DATA RACE") {
+			s.raced.Store(true)
+		}
 		s.mu.Lock()
 		s.log = append(s.log, lines.Text())
 		switch {
@@ -206,51 +212,6 @@ func (s *server) get(path string) (status int, body string) {
 		s.t.Fatal(err)
 	}
 	return response.StatusCode, string(b)
-}
-
-// metric is the sum of a metric's samples, over all of its labels.
-func (s *server) metric(name string) float64 {
-	s.t.Helper()
-	_, body := s.get("/metrics")
-	return s.sum(body, name)
-}
-
-// sum is the metric's sum in what a scrape has found.
-func (s *server) sum(scraped, name string) (sum float64) {
-	s.t.Helper()
-	for line := range strings.Lines(scraped) {
-		rest, found := strings.CutPrefix(line, name)
-		if !found || rest[0] != ' ' && rest[0] != '{' {
-			continue
-		}
-		var value float64
-		if _, err := fmt.Sscan(rest[strings.LastIndexByte(strings.TrimSpace(rest), ' ')+1:], &value); err != nil {
-			s.t.Fatalf("%s: %v", line, err)
-		}
-		sum += value
-	}
-	return sum
-}
-
-// wantBalance fails unless, when all that came is answered, received = published + duplicate + dead-lettered + refused.
-func (s *server) wantBalance() {
-	s.t.Helper()
-	for kind, fates := range map[string][]string{
-		"records":  {"published", "duplicate", "dead_lettered", "refused"},
-		"messages": {"stored", "answers", "dead_lettered", "refused"},
-	} {
-		testkit.Succeeds(s.t, "the books balance", patience, func() error {
-			_, body := s.get("/metrics")
-			received, rest := s.sum(body, "teltonika_"+kind+"_received_total"), 0.0
-			for _, fate := range fates {
-				rest += s.sum(body, "teltonika_"+kind+"_"+fate+"_total")
-			}
-			if received != rest {
-				return fmt.Errorf("%v %s received, %v accounted for", received, kind, rest)
-			}
-			return nil
-		})
-	}
 }
 
 // execute runs a command to its end.
