@@ -168,4 +168,7 @@ func TestNetworkPolicy(t *testing.T) {
 	if p = render("kafka.yaml", "networkPolicy.enabled=true"); p.Egress[1].Ports[0].Port != 9093.0 {
 		t.Errorf("kafka: %+v", p)
 	}
+	if p = render("jetstream.yaml", "networkPolicy.enabled=true"); len(p.Egress[1].Ports) != 3 { // and the control Redis'
+		t.Errorf("jetstream: %+v", p)
+	}
 }
