@@ -32,7 +32,9 @@ type stretch struct {
 }
 
 func newMarker(stream string, writer uint32) marker {
-	return marker{key: markKey(stream), writer: writer, latest: map[string]int{}, left: map[int]bool{}}
+	return marker{
+		key: markKey(stream), writer: writer, latest: map[string]int{}, read: map[string]mark{}, left: map[int]bool{},
+	}
 }
 
 // markKey is the key of the hash of marks, and olderMarkKey of the one before.
@@ -64,7 +66,8 @@ func (m *marker) begin(b *engine.Batch, again bool) {
 // end keeps nothing of the batch.
 func (m *marker) end() {
 	clear(m.latest)
-	m.stretches, m.read = m.stretches[:0], nil
+	clear(m.read)
+	m.stretches = m.stretches[:0]
 }
 
 // claim has the device's mark be written in any case.

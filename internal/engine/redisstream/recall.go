@@ -1,6 +1,7 @@
 package redisstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadline"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/redisdial"
 )
 
 // What a device sends again may have been stored by somebody whose memory nobody has: by a process that was killed, or
@@ -36,14 +39,8 @@ func (l *lane) recall(ctx context.Context, b *engine.Batch, again bool) error {
 		return nil
 	}
 	l.marker.begin(b, again)
-	if err := l.place(ctx); err != nil {
-		return err
-	}
 	devices := l.marker.doubted(b, again)
-	if len(devices) == 0 {
-		return nil
-	}
-	if err := l.readMarks(ctx, devices); err != nil {
+	if err := l.consult(ctx, devices); err != nil || len(devices) == 0 {
 		return err
 	}
 	if err := l.look(ctx, b.Records, b.Results, l.marker.sought(b, again)); err != nil {
@@ -51,24 +48,6 @@ func (l *lane) recall(ctx context.Context, b *engine.Batch, again bool) error {
 	}
 	l.marker.leave(b, again)
 	return nil
-}
-
-// place finds out behind which entry the batch's records come.
-func (l *lane) place(ctx context.Context) error {
-	m := &l.marker
-	m.after, _ = parseStreamID(string(l.records.newest))
-	if time.Since(m.placed) < placeAge {
-		return nil
-	}
-	var newest []redis.XMessage
-	err := await(ctx, func() (err error) {
-		newest, err = l.term.client.XRevRangeN(ctx, l.records.key, "+", "-", 1).Result()
-		return err
-	})
-	if err = l.shard.unreadable(err); err == nil && len(newest) > 0 {
-		m.after, err = parseStreamID(newest[0].ID)
-	}
-	return err
 }
 
 // doubted are the devices whose marks have to be read.
@@ -86,28 +65,114 @@ func (m *marker) doubted(b *engine.Batch, again bool) (devices []string) {
 	return devices
 }
 
-// readMarks reads the marks of the devices. Those that cannot be read are as if there were none.
-func (l *lane) readMarks(ctx context.Context, devices []string) error {
-	pipe := l.term.client.Pipeline()
-	latest := pipe.HMGet(ctx, markKey(l.records.key), devices...)
-	older := pipe.HMGet(ctx, olderMarkKey(l.records.key), devices...)
-	err := await(ctx, func() error { _, err := pipe.Exec(ctx); return err })
-	if err = l.shard.unreadable(err); err != nil {
+// consult finds out behind which entry the batch's records come, and reads the marks of the devices: in one exchange,
+// on the lane's own connection, because each device's first records wait for it.
+func (l *lane) consult(ctx context.Context, devices []string) error {
+	m := &l.marker
+	m.after, _ = parseStreamID(string(l.records.newest))
+	l.out = l.out[:0]
+	place := time.Since(m.placed) >= placeAge
+	if place {
+		l.out = appendCommand(l.out, "XREVRANGE", l.records.key, "+", "-", "COUNT", "1")
+	}
+	keys := [...]string{olderMarkKey(l.records.key), markKey(l.records.key)} // of which the latter counts
+	for _, key := range keys {
+		l.out = appendMarksQuestion(l.out, key, devices)
+	}
+	if len(l.out) == 0 {
+		return nil
+	}
+	return l.exchange(ctx, func() error {
+		var err error
+		if place {
+			err = l.readPlace()
+		}
+		for range keys {
+			if err == nil && len(devices) > 0 {
+				err = l.readMarks(devices)
+			}
+		}
+		return err
+	})
+}
+
+// appendMarksQuestion appends HMGET with the devices as fields, if there are any.
+func appendMarksQuestion(out []byte, key string, devices []string) []byte {
+	if len(devices) == 0 {
+		return out
+	}
+	out = appendLength(out, '*', 2+len(devices))
+	out = appendBulk(appendBulk(out, "HMGET"), key)
+	for _, device := range devices {
+		out = appendBulk(out, device)
+	}
+	return out
+}
+
+// readPlace reads the answer to XREVRANGE: at most one entry, which is an id and fields.
+func (l *lane) readPlace() error {
+	if n, err := l.readable(readReply(l.in)); n == 0 || err != nil {
 		return err
 	}
-	l.marker.read = make(map[string]mark, len(devices))
-	for _, values := range [][]any{older.Val(), latest.Val()} {
-		for i, value := range values {
-			if text, ok := value.(string); ok {
-				m, err := parseMark([]byte(text))
-				if err != nil {
-					continue // of a version to come
-				}
-				l.marker.read[devices[i]] = m
-			}
+	if _, err := readReply(l.in); err != nil {
+		return err
+	}
+	id, err := readReply(l.in)
+	if err != nil {
+		return err
+	}
+	if l.marker.after, err = parseStreamID(string(id.text)); err != nil {
+		return err
+	}
+	return skipReply(l.in)
+}
+
+// readMarks reads the answer to HMGET. Marks that cannot be read are as if there were none.
+func (l *lane) readMarks(devices []string) error {
+	if n, err := l.readable(readReply(l.in)); n == 0 || err != nil {
+		return err
+	}
+	for _, device := range devices {
+		value, err := readValue(l.in)
+		if err != nil {
+			return err
+		}
+		if m, err := parseMark(bytes.Clone(value)); err == nil { // else there is none, or one of a version to come
+			l.marker.read[device] = m
 		}
 	}
 	return nil
+}
+
+// readable returns how many elements an answer has: none where Redis refuses for good to show what a resend would be
+// recognised by.
+func (l *lane) readable(answer reply, err error) (n int64, _ error) {
+	if err != nil {
+		return 0, err
+	}
+	if refused := answer.err(); refused != nil {
+		return 0, firstError(l.term.elsewhere(refusal(answer.text)), l.shard.unreadable(refused))
+	}
+	return answer.n, nil
+}
+
+// exchange sends what is in l.out and has read take the answers. If it fails, the connection is gone.
+func (l *lane) exchange(ctx context.Context, read func() error) error {
+	err := l.conn.SetDeadline(time.Now().Add(redisdial.Timeout))
+	stop := deadline.Until(ctx, l.conn)
+	if err == nil {
+		_, err = l.conn.Write(l.out)
+	}
+	if err == nil {
+		err = read()
+	}
+	if !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		l.fail(err)
+	}
+	return err
 }
 
 // sought are the places to look for those records that are in their devices' marks.

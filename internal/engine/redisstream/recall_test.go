@@ -2,6 +2,8 @@ package redisstream
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -72,6 +74,38 @@ func TestRecallOnlyWhenAsked(t *testing.T) {
 	wantKnown(t, b, enginetest.NewBatch(device, 0, 5), 0)
 	wantKnown(t, off, recalled(0, 5), 0)
 	wantEntries(t, r, 15)
+}
+
+// TestRecallBehindAValueThatIsNoMark has somebody else have written where a mark belongs.
+func TestRecallBehindAValueThatIsNoMark(t *testing.T) {
+	r := testkit.StartRedis(t)
+	for _, value := range []string{"", "\x01", strings.Repeat("x", 2*replyBuffer)} {
+		r.Do("FLUSHALL")
+		r.Do("HSET", markKey(testStream), device, value)
+		a := recalling(t, r, Options{})
+		wantKnown(t, a, recalled(0, 3), 0)
+		wantKnown(t, a, recalled(0, 4), 3)
+		wantEntries(t, r, 4)
+	}
+}
+
+// TestRecallIsInterrupted has the caller's context end while a frozen Redis is asked for the marks. Nothing is written,
+// and so nothing is in doubt.
+func TestRecallIsInterrupted(t *testing.T) {
+	r := testkit.StartRedis(t)
+	a := recalling(t, r, Options{})
+	wantKnown(t, a, recalled(0, 3), 0)
+	r.Freeze()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	b := recalled(3, 3)
+	err := a.Store(ctx, 0, b)
+	if !errors.Is(err, context.DeadlineExceeded) || !engine.IsTransient(err) || engine.IsAmbiguous(err) {
+		t.Errorf("while redis is frozen: %v", err)
+	}
+	r.Thaw()
+	wantKnown(t, a, b, 0)
+	wantEntries(t, r, 6)
 }
 
 // TestRecallOfWhatIsGone writes again what was removed after it had been found: a resend is what repairs a loss.

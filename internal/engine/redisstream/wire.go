@@ -128,6 +128,9 @@ func appendLength(b []byte, kind byte, n int) []byte {
 // is an error, unless it is skipped.
 const replyBuffer = 16 << 10
 
+// maxBulk is the longest text that Redis has.
+const maxBulk = 512 << 20
+
 // reply is one answer, or the start of an array's.
 type reply struct {
 	kind byte   // one of + - : $ *
@@ -191,6 +194,25 @@ func readBulk(r *bufio.Reader, n int64) ([]byte, error) {
 		return nil, err
 	}
 	return b[:n], nil
+}
+
+// readValue reads a bulk string. It is nil if it is null, or longer than any that this version writes.
+func readValue(r *bufio.Reader) ([]byte, error) {
+	line, err := readLine(r)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.ParseInt(string(line[1:]), 10, 64)
+	switch {
+	case err != nil || line[0] != '$' || n > maxBulk:
+		return nil, fmt.Errorf("redis answered %q, which is no text", line)
+	case n < 0:
+		return nil, nil
+	case n > replyBuffer-2:
+		_, err = io.CopyN(io.Discard, r, n+2)
+		return nil, noEOF(err)
+	}
+	return readBulk(r, n)
 }
 
 // skipReply reads over one answer, with all its elements.

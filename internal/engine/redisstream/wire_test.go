@@ -104,6 +104,32 @@ func TestReadReplyBroken(t *testing.T) {
 	}
 }
 
+// TestReadValue has an answer follow each value, which has to be found.
+func TestReadValue(t *testing.T) {
+	for text, want := range map[string]string{
+		"$3\r\na\r\n\r\n": "a\r\n", "$0\r\n\r\n": "", "$-1\r\n": "",
+		"$16382\r\n" + strings.Repeat("x", 16382) + "\r\n": strings.Repeat("x", 16382),
+		"$16383\r\n" + strings.Repeat("x", 16383) + "\r\n": "",
+		"$99999\r\n" + strings.Repeat("x", 99999) + "\r\n": "",
+	} {
+		r := bufio.NewReaderSize(strings.NewReader(text+":7\r\n"), replyBuffer)
+		if got, err := readValue(r); err != nil || string(got) != want {
+			t.Errorf("%.20q: %.20q, %v", text, got, err)
+		}
+		if next, err := readReply(r); err != nil || next.n != 7 {
+			t.Errorf("after %.20q: %+v, %v", text, next, err)
+		}
+	}
+	for _, text := range []string{
+		"", "\n", "+OK\r\n", ":1\r\n", "$x\r\n", "$5\r\nabc", "$99999\r\nabc", "$9223372036854775807\r\n",
+	} {
+		got, err := readValue(bufio.NewReaderSize(strings.NewReader(text), replyBuffer))
+		if err == nil || err == io.EOF {
+			t.Errorf("%.20q is taken for %.20q, %v", text, got, err)
+		}
+	}
+}
+
 func FuzzReadReply(f *testing.F) {
 	f.Add("$5\r\nhello\r\n*2\r\n:1\r\n-ERR\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
