@@ -37,6 +37,8 @@ func commandsCommand() *cli.Command {
 				&cli.BoolFlag{Name: "open", Usage: "only those that are queued or sent"},
 				&cli.IntFlag{Name: "limit", Value: defaultListed, Usage: "so many at the most (0: all)"}),
 			sub("show", "what has become of a command", "ID", showCommand),
+			sub("names", "the commands that have names, for send --NAME", " ", listNames,
+				&cli.StringFlag{Name: "family", Usage: "only those of this family: " + familyNames()}),
 			sub("cancel", "take back a command that is not sent yet", "ID", cancelCommand),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
@@ -57,7 +59,10 @@ type commandsAction func(context.Context, *cli.Command, *admin.Client) error
 // onCommands has an action ask the server.
 func onCommands(action commandsAction) cli.ActionFunc {
 	return func(ctx context.Context, cmd *cli.Command) error {
-		if n, most := cmd.Args().Len(), 1; n > most || n == 0 && cmd.Name != "list" {
+		if cmd.Name == "names" && cmd.Args().Len() > 0 {
+			return usageError(ctx, cmd, errors.New("give no arguments"), true)
+		}
+		if n, most := cmd.Args().Len(), 1; n > most || n == 0 && cmd.Name != "list" && cmd.Name != "names" {
 			return usageError(ctx, cmd, fmt.Errorf("%s: give one %s", plural(n, "argument"), cmd.ArgsUsage), true)
 		}
 		client, err := adminClient(cmd)

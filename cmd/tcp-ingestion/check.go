@@ -107,11 +107,12 @@ func checkDoors(c *config.Config) error {
 	_, balancersErr := newBalancers(c, unused, silent)
 	_, tlsErr := newTLS(c, unused, silent)
 	_, policyErr := commandPolicy(c)
+	_, namesErr := commandNames(c)
 	_, hostsErr := listen.ParseHosts(c.BindAddress)
 	if hostsErr != nil {
 		hostsErr = invalid("BIND_ADDRESS", hostsErr)
 	}
-	return allInvalid(balancersErr, tlsErr, policyErr, hostsErr, checkForward(c))
+	return allInvalid(balancersErr, tlsErr, policyErr, namesErr, hostsErr, checkForward(c))
 }
 
 // checkEngine tells what the engine promises and whether it would store a record now.

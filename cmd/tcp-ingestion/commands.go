@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/named"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
@@ -24,6 +26,7 @@ import (
 type commands struct {
 	dispatcher *command.Dispatcher
 	store      command.Store
+	names      atomic.Pointer[named.Table]
 	admin      *admin.Server // nil if it is off
 	address    net.Addr      // of the API
 	end        context.CancelFunc
@@ -75,6 +78,15 @@ func commandPolicy(c *config.Config) (*command.Policy, error) {
 		return nil, invalid("COMMAND_POLICY", errors.New(fileProblem(err, "a file of rules")))
 	}
 	return policy, nil
+}
+
+// commandNames are the commands that have names.
+func commandNames(c *config.Config) (*named.Table, error) {
+	table, err := named.Load(c.CommandsFile)
+	if err != nil {
+		return nil, invalid("COMMANDS_FILE", errors.New(fileProblem(err, "a file of named commands")))
+	}
+	return table, nil
 }
 
 // start runs the dispatcher, which must be there before the first device.
@@ -131,7 +143,7 @@ func (s *service) startAdmin(ctx context.Context) error {
 	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
 	options := admin.Options{
 		Commands: s.commands.dispatcher, Devices: s.memory.Memory, Strangers: s.strangers, Service: s.forVerdicts,
-		Overview: s.overview, Dictionary: s.memory.Dictionary, Tap: s.tap, Instance: s.config.InstanceID,
+		Overview: s.overview, Dictionary: s.memory.Dictionary, Names: s.commands.names.Load, Tap: s.tap, Instance: s.config.InstanceID,
 		Token: s.config.AdminToken, MaxConnections: httpConnections(s.config, admin.MaxConnections),
 		NotHTTP: s.notHTTP(stranger.DoorAdmin), Logger: s.logger,
 	}
@@ -158,6 +170,17 @@ func (s *service) mayServe(listeners []net.Listener) error {
 				"set it, or use a loopback address", address))
 		}
 	}
+	return nil
+}
+
+// reloadNames reads COMMANDS_FILE again.
+func (s *service) reloadNames() error {
+	names, err := commandNames(s.config)
+	if err != nil {
+		s.logger.Error("named commands not reloaded", "error", err)
+		return err
+	}
+	s.commands.names.Store(names)
 	return nil
 }
 

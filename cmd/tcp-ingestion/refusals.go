@@ -74,6 +74,7 @@ var sendFlags = map[string]string{
 	"imei": "IMEI", "command": "COMMAND", "hex": "COMMAND", "id": "--id", "codec": "--codec",
 	"timeout_ms": "--timeout in ms",
 	"expires_at": "--expires", "expires_in_ms": "--expires in ms", "wait_ms": "--wait in ms", "only_if": "--only-if",
+	"name": "--name", "args": "--arg", "family": "--family",
 }
 
 // sendFailed says why a command was not accepted, and what to do.

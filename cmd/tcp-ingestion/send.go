@@ -18,6 +18,8 @@ is not all text, --json has response_hex, the bytes as they came.
 If the device is not connected, standard error says so at once: the command is kept and sent when the device
 connects, until --expires is over. Ctrl-C takes the command back, and says whether it was sent already. A second
 Ctrl-C ends at once.
+A command that has a name, such as --locate, is the text that the device's family or model knows it by. It is shown
+before it goes, and a dangerous one is confirmed: by typing its name on a terminal, by --yes otherwise.
 The same --id is executed once: with it, what was sent before is asked for again.
 With --json standard output has one object in any case: the command, or what is wrong, with "error" and "exit_code".
 ` + resultCodes
@@ -26,7 +28,7 @@ func sendCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "send",
 		Usage:       "send a command to a device and print its answer",
-		ArgsUsage:   "IMEI 'COMMAND'",
+		ArgsUsage:   "IMEI 'COMMAND' | IMEI --NAME",
 		Description: sendDescription,
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "codec", Value: 12, Usage: "12, or 14: the device confirms that it is the one meant"},
@@ -39,11 +41,12 @@ func sendCommand() *cli.Command {
 			&cli.BoolFlag{Name: "hex", Usage: "COMMAND is bytes in hex"},
 			&cli.StringFlag{Name: "id", Usage: "the command's id (default a random one)"},
 			&cli.BoolFlag{Name: "idempotent", Usage: "it may be sent twice where it is not known whether it was sent"},
-			&cli.BoolFlag{Name: "confirm", Usage: "it is meant, although the policy asks for confirmation"},
+			&cli.BoolFlag{Name: "confirm", Aliases: []string{"yes"},
+				Usage: "it is meant, although the policy asks for confirmation, or the named command is dangerous"},
 			&cli.StringFlag{Name: "only-if", Usage: "what has to be true of the device's last record when the command " +
 				"goes out, such as speed<5,ignition=off; it fails otherwise"},
 			&cli.BoolFlag{Name: "json", Usage: "print all that is known of the command, as a JSON object"},
-		}, settingFlags(adminSettings...)...),
+		}, append(commandNameFlags(), settingFlags(adminSettings...)...)...),
 		Action: withJSON(send),
 	}
 }
@@ -55,7 +58,15 @@ var adminSettings = []string{"ADMIN_ADDRESS", "ADMIN_TOKEN"}
 const sendMargin = 5 * time.Second
 
 func send(ctx context.Context, cmd *cli.Command) error {
-	if n := cmd.Args().Len(); n != 2 {
+	name, err := nameGiven(cmd)
+	if err != nil {
+		return usageError(ctx, cmd, err, true)
+	}
+	switch n := cmd.Args().Len(); {
+	case name != "" && n != 1:
+		return usageError(ctx, cmd, fmt.Errorf("%s: give the IMEI, and --%s in place of a command", plural(n, "argument"),
+			name), true)
+	case name == "" && n != 2:
 		return usageError(ctx, cmd, fmt.Errorf("%s: give the IMEI and the command, which is quoted if it has spaces",
 			plural(n, "argument")), true)
 	}
@@ -67,7 +78,13 @@ func send(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	defer client.Close()
-	job := newSending(cmd, client)
+	text := cmd.Args().Get(1)
+	if name != "" {
+		if text, err = resolveName(ctx, cmd, client, name); err != nil {
+			return err
+		}
+	}
+	job := newSending(cmd, client, text)
 	defer job.end()
 	e, err := job.run(ctx)
 	if err != nil {
@@ -77,7 +94,7 @@ func send(ctx context.Context, cmd *cli.Command) error {
 }
 
 // sendRequest is what the flags ask for, and for how long its result is waited for.
-func sendRequest(cmd *cli.Command) (r *admin.Request, wait time.Duration) {
+func sendRequest(cmd *cli.Command, payload string) (r *admin.Request, wait time.Duration) {
 	wait = cmd.Duration("timeout") + sendMargin
 	if cmd.IsSet("wait") {
 		wait = cmd.Duration("wait")
@@ -90,7 +107,7 @@ func sendRequest(cmd *cli.Command) (r *admin.Request, wait time.Duration) {
 	if onlyIf := cmd.String("only-if"); cmd.IsSet("only-if") {
 		r.OnlyIf = &onlyIf
 	}
-	if payload := cmd.Args().Get(1); cmd.Bool("hex") {
+	if cmd.Bool("hex") {
 		r.Hex = &payload
 	} else {
 		r.Command = &payload

@@ -27,9 +27,9 @@ type sending struct {
 	interrupted bool // a signal has come
 }
 
-func newSending(cmd *cli.Command, client *admin.Client) *sending {
+func newSending(cmd *cli.Command, client *admin.Client, text string) *sending {
 	s := &sending{client: client, told: cmd.Root().ErrWriter, imei: cmd.Args().First(), signals: make(chan os.Signal, 2)}
-	s.request, s.wait = sendRequest(cmd)
+	s.request, s.wait = sendRequest(cmd, text)
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM)
 	return s
 }

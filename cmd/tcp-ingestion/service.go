@@ -96,9 +96,10 @@ func (s *service) build() (err error) {
 	s.balancers, balancersErr = newBalancers(c, registry, logger)
 	s.tls, tlsErr = newTLS(c, registry, logger)
 	policy, policyErr := commandPolicy(c)
+	names, namesErr := commandNames(c)
 	var memoryErr error
 	s.memory, memoryErr = newMemory(c, s.mayAsk(), registry, logger)
-	if err := allInvalid(balancersErr, tlsErr, policyErr, memoryErr); err != nil {
+	if err := allInvalid(balancersErr, tlsErr, policyErr, namesErr, memoryErr); err != nil {
 		return err
 	}
 	s.tap = tap.NewHub(registry)
@@ -128,6 +129,7 @@ func (s *service) build() (err error) {
 	if s.commands, err = newCommands(c, policy, s.memory.Memory, registry, logger); err != nil {
 		return err
 	}
+	s.commands.names.Store(names)
 	s.ends.add(s.endWatching)
 	s.ends.add(s.endCommands)
 	s.mirror = s.newMirror(registry)
@@ -204,6 +206,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	s.startMemory(ctx, watch)
 	s.commands.start()
 	s.onReload("COMMAND_POLICY", s.reloadPolicy)
+	s.onReload("COMMANDS_FILE", s.reloadNames)
 	s.startTLS(watch)
 	if err := s.mirror.Start(); err != nil {
 		return fmt.Errorf("DATA_DIR: %w", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -28,9 +29,15 @@ type running struct {
 // begin starts `tcp-ingestion send` to the server.
 func (s *server) begin(t *testing.T, args ...string) *running {
 	t.Helper()
+	return s.beginWith(t, nil, args...)
+}
+
+// beginWith is begin with a standard input.
+func (s *server) beginWith(t *testing.T, in io.Reader, args ...string) *running {
+	t.Helper()
 	r := &running{Cmd: program(t, map[string]string{"ADMIN_ADDRESS": s.admin}, append([]string{"send"}, args...)...), t: t,
 		exited: make(chan struct{})}
-	r.Stdout, r.Stderr = &r.out, &r.told
+	r.Stdin, r.Stdout, r.Stderr = in, &r.out, &r.told
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -102,6 +102,27 @@ func (c *Client) Submit(ctx context.Context, imei string, r *Request) (e Entry, 
 	return e, err
 }
 
+// Resolve says what the name of a request means for the device. Nothing is sent.
+func (c *Client) Resolve(ctx context.Context, imei string, r Request) (n Named, err error) {
+	r.DryRun = true
+	body, err := json.Marshal(&r)
+	if err != nil {
+		return n, err
+	}
+	err = c.do(ctx, http.MethodPost, commandsPath(imei), body, 0, &n)
+	return n, err
+}
+
+// Names are the commands that have names, those of a family if it is not empty.
+func (c *Client) Names(ctx context.Context, family string) (list NameList, err error) {
+	q := url.Values{}
+	if family != "" {
+		q.Set("family", family)
+	}
+	err = c.do(ctx, http.MethodGet, "/v1/names?"+q.Encode(), nil, 0, &list)
+	return list, err
+}
+
 // Await returns a command when it is final, or as it is after the wait, however long. e is how it is known.
 func (c *Client) Await(ctx context.Context, e Entry, wait time.Duration) (Entry, error) {
 	end := time.Now().Add(wait)

@@ -28,23 +28,30 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, wait, err := parseCommand(body, r.PathValue("imei"), time.Now().UTC().Truncate(time.Millisecond))
+	c, err := s.parse(r.Context(), body, r.PathValue("imei"), time.Now().UTC().Truncate(time.Millisecond))
 	if err != nil {
 		return err
 	}
 	if err := s.knowsFields(c.OnlyIf); err != nil {
 		return err
 	}
-	done, err := s.mayWait(wait)
+	if c.dryRun {
+		writeJSON(w, http.StatusOK, c.named)
+		return nil
+	}
+	if err := needsConfirmation(c.named, &c.Command); err != nil {
+		return err
+	}
+	done, err := s.mayWait(c.wait)
 	if err != nil {
 		return err
 	}
 	defer done()
-	e, err := s.accept(r, c)
+	e, err := s.accept(r, c.Command)
 	if err != nil {
 		return err
 	}
-	e = s.await(r.Context(), e, wait)
+	e = s.await(r.Context(), e, c.wait)
 	if e.State.Final() {
 		writeJSON(w, http.StatusOK, entryOf(&e))
 		return nil

@@ -8,7 +8,11 @@
 // The body is a JSON object, sent as Content-Type application/json, of 64 KiB at most:
 //
 //	command        text for the device, one line of printable ASCII; or
-//	hex            bytes for the device
+//	hex            bytes for the device; or
+//	name           a command that has a name, such as locate: what is sent depends on the device's family or model
+//	args           what the named command needs to be told, an object of strings and numbers
+//	family         the device's family or model, where it is not known
+//	dry_run        true: the answer says what the name means for the device, and nothing is sent (default false)
 //	id             the sender's, 1 to 128 printable ASCII characters without spaces (default: a random one)
 //	codec          12, or 14: the device confirms that it is the one meant (default 12)
 //	timeout_ms     how long the answer is awaited once the command is sent, 100 to 600000 (default 30000)
@@ -38,6 +42,13 @@
 //
 //	$ curl --json '{"command":"getver","id":"info-1"}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
 //	409 {"error":"the id is another command's: …"}
+//
+// A name is what GET /v1/names lists, with ?family= those of a family. One that is dangerous needs confirmation whatever
+// the policy says.
+//
+//	$ curl --json '{"name":"version","family":"fmb","dry_run":true}' \
+//	    http://127.0.0.1:9091/v1/devices/356307042441014/commands
+//	200 {"name":"version","imei":"356307042441014","family":"fmb","command":"getver","does":"…","confirm":false}
 //
 // What the policy asks confirmation for, and what is wrong:
 //

@@ -60,6 +60,7 @@ func schemaOf(name string) string { return "openapi.json#/components/schemas/" +
 func TestTypesAreDocumented(t *testing.T) {
 	for name, of := range map[string]reflect.Type{
 		"CommandRequest": reflect.TypeFor[Request](), "Command": reflect.TypeFor[Entry](),
+		"Named": reflect.TypeFor[Named](), "NameList": reflect.TypeFor[NameList](),
 		"CommandList": reflect.TypeFor[CommandList](), "Problem": reflect.TypeFor[Problem](),
 		"Device": reflect.TypeFor[Device](), "Presence": reflect.TypeFor[device.Presence](),
 		"ProblemList": reflect.TypeFor[ProblemList](), "StrangerList": reflect.TypeFor[StrangerList](),

@@ -9,6 +9,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/api/apitest"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin/page"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/named"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/deadletter"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
@@ -158,7 +159,8 @@ func (s seen) failing(t *testing.T) {
 	body := `{"command":"getver","id":"x"}`
 	each(func(operation, _ string) { s.tried(r, operation, "", map[bool]string{true: body}[operation[0] == 'P']) })
 
-	r = start(t, Options{DeadLetters: lettersBug{}, Records: bug{}, Devices: bug{}, Strangers: bug{}, Overview: bug{}})
+	r = start(t, Options{DeadLetters: lettersBug{}, Records: bug{}, Devices: bug{}, Strangers: bug{}, Overview: bug{},
+		Names: bug{}.Names})
 	r.memory.broken = true
 	each(func(operation, _ string) { s.tried(r, operation, "", map[bool]string{true: body}[operation[0] == 'P']) })
 }
@@ -171,6 +173,7 @@ func (bug) List(context.Context, device.Query) ([]device.Presence, string, error
 	panic("a bug")
 }
 func (bug) Strangers(context.Context) ([]stranger.Stranger, error)           { panic("a bug") }
+func (bug) Names() *named.Table                                              { panic("a bug") }
 func (bug) Status() *overview.Status                                         { panic("a bug") }
 func (bug) LastRecords(context.Context, string, int) ([][]byte, bool, error) { panic("a bug") }
 

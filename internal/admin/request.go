@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,10 @@ type Request struct {
 	ID          *string `json:"id,omitempty"`
 	Command     *string `json:"command,omitempty"`
 	Hex         *string `json:"hex,omitempty"`
+	Name        *string `json:"name,omitempty"`
+	Args        Args    `json:"args,omitempty"`
+	Family      *string `json:"family,omitempty"` // or model
+	DryRun      bool    `json:"dry_run,omitempty"`
 	Codec       *int    `json:"codec,omitempty"`
 	TimeoutMS   *int64  `json:"timeout_ms,omitempty"`
 	ExpiresAt   *string `json:"expires_at,omitempty"`
@@ -57,6 +62,10 @@ func readRequest(body []byte) (r *Request, wrong map[string]string, err error) {
 		{"id", &r.ID, "a string"},
 		{"command", &r.Command, "a string"},
 		{"hex", &r.Hex, "a string"},
+		{"name", &r.Name, "a string"},
+		{"args", &r.Args, "an object of strings and numbers"},
+		{"family", &r.Family, "a string"},
+		{"dry_run", &r.DryRun, "true or false"},
 		{"codec", &r.Codec, "12 or 14"},
 		{"timeout_ms", &r.TimeoutMS, "a whole number"},
 		{"expires_at", &r.ExpiresAt, "a string"},
@@ -77,18 +86,27 @@ func readRequest(body []byte) (r *Request, wrong map[string]string, err error) {
 	return r, wrong, nil
 }
 
-// parseCommand returns the command that a body asks for, and how long its result is waited for. Its error is a
-// Problem that names all that is wrong.
-func parseCommand(body []byte, imei string, now time.Time) (c command.Command, wait time.Duration, err error) {
+// parsed is what a body asks for.
+type parsed struct {
+	command.Command
+	wait   time.Duration // for the result
+	named  *Named        // nil if it has no name
+	dryRun bool
+}
+
+// parse reads a body. Its error is a Problem that names all that is wrong.
+func (s *Server) parse(ctx context.Context, body []byte, imei string, now time.Time) (p parsed, err error) {
 	r, wrong, err := readRequest(body)
 	if err != nil {
-		return c, 0, err
+		return p, err
 	}
-	c = command.Command{ID: NewID(), IMEI: imei, Created: now, Idempotent: r.Idempotent, Confirm: r.Confirm}
+	p.named, p.dryRun = s.resolve(ctx, r, imei, wrong), r.DryRun
+	p.Command = command.Command{ID: NewID(), IMEI: imei, Created: now, Idempotent: r.Idempotent, Confirm: r.Confirm}
+	c := &p.Command
 	if r.ID != nil {
 		c.ID = *r.ID
 	}
-	c.Payload = r.payload(wrong)
+	c.Payload = r.payload(p.named, wrong)
 	c.OnlyIf = r.onlyIf(wrong)
 	c.Timeout = millis(r.TimeoutMS, "timeout_ms", command.MinTimeout, command.MaxTimeout, wrong)
 	c.Expires = r.expires(now, wrong)
@@ -100,20 +118,30 @@ func parseCommand(body []byte, imei string, now time.Time) (c command.Command, w
 	}
 	c.Complete(now)
 	r.addInvalid(wrong, c.Validate())
-	wait = min(c.Timeout+waitBeyond, MaxWait)
+	p.wait = min(c.Timeout+waitBeyond, MaxWait)
 	if r.WaitMS != nil {
-		wait = millis(r.WaitMS, "wait_ms", 0, MaxWait, wrong)
+		p.wait = millis(r.WaitMS, "wait_ms", 0, MaxWait, wrong)
 	}
-	return c, wait, wrongFields(wrong)
+	return p, wrongFields(wrong)
 }
 
-func (r *Request) payload(wrong map[string]string) []byte {
+func (r *Request) payload(n *Named, wrong map[string]string) []byte {
+	given := 0
+	for _, is := range []bool{r.Command != nil, r.Hex != nil, r.Name != nil} {
+		if is {
+			given++
+		}
+	}
 	switch {
-	case wrong["command"] != "" || wrong["hex"] != "":
+	case wrong["command"] != "" || wrong["hex"] != "" || wrong["name"] != "":
 		return nil
-	case (r.Command == nil) == (r.Hex == nil):
-		wrong["command"] = "must be given, or hex, and not both"
+	case given != 1:
+		wrong["command"] = "must be given, or hex or a name, and only one of them"
 		return nil
+	case r.Name != nil && n != nil:
+		return []byte(n.Command)
+	case r.Name != nil:
+		return nil // what is wrong is said
 	case r.Command != nil:
 		b := []byte(*r.Command)
 		if !command.IsLine(b) {
@@ -188,7 +216,7 @@ func (r *Request) addInvalid(wrong map[string]string, err error) {
 		}
 		name := invalid.Field
 		if name == "payload" {
-			if wrong["command"] != "" || wrong["hex"] != "" {
+			if wrong["command"] != "" || wrong["hex"] != "" || r.Name != nil {
 				continue
 			}
 			if name = "command"; r.Hex != nil {

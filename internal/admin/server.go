@@ -12,6 +12,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/admin/page"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/named"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/httpserver"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/limit"
@@ -51,6 +52,7 @@ type Options struct {
 	Records     Records     // nil if the engine cannot
 	DeadLetters DeadLetters // nil if the engine cannot
 	Dictionary  func() *meaning.Dictionary
+	Names       func() *named.Table // of commands; nil: the embedded ones
 	Tap         *tap.Hub
 	Instance    string // INSTANCE_ID
 	Token       string // if it is empty no token is needed: listen on a loopback address only
@@ -123,6 +125,7 @@ func (s *Server) paths() map[string]methods {
 		"/v1/deadletters/{ref}/replay": {http.MethodPost: s.onDeadLetters(s.replayDeadLetter)},
 		"/v1/commands":                 {http.MethodGet: s.listCommands},
 		"/v1/commands/{id}":            {http.MethodGet: s.follow, http.MethodDelete: s.cancel},
+		"/v1/names":                    {http.MethodGet: s.listNames},
 		"/v1/status":                   {http.MethodGet: s.status},
 		"/v1/tap":                      {http.MethodGet: s.tap},
 		openAPIPath:                    {http.MethodGet: showOpenAPI},

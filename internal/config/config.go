@@ -121,6 +121,7 @@ type Config struct {
 	AdminAddress      string // address and port, 0 = any free one; empty = off
 	AdminToken        string // empty = none is asked for; never log it
 	CommandPolicy     string // path of a file; empty = the default policy
+	CommandsFile      string // path of a file of named commands; empty = the embedded ones only
 	CommandQuarantine time.Duration
 
 	DeviceAuthorityMode    string

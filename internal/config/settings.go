@@ -242,6 +242,9 @@ var serviceSettings = []Setting{
 	{Name: "COMMAND_POLICY",
 		Help: "file of rules which commands may be sent, read again at SIGHUP (default: destructive ones need confirmation)",
 		set:  func(c *Config, v string) error { c.CommandPolicy = v; return nil }},
+	{Name: "COMMANDS_FILE",
+		Help: "file of own commands with names, over those that are built in, read again at SIGHUP",
+		set:  func(c *Config, v string) error { c.CommandsFile = v; return nil }},
 	{Name: "COMMAND_QUARANTINE", Default: "60s",
 		Help: "how long after a command's timeout its answer may still come: no other command is sent to the device " +
 			"meanwhile",

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/named"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/config"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
@@ -24,7 +25,7 @@ func code(s string) string {
 var pagesOf = map[string]string{
 	"KAFKA": "docs/engines/kafka.md", "NATS": "docs/engines/jetstream.md", "JETSTREAM": "docs/engines/jetstream.md",
 	"TLS": "docs/tls.md", "MIRROR": "docs/mirror.md", "FORWARD": "docs/forward.md", "POSTGRES": "docs/engines/postgres.md",
-	"DRAIN": "docs/balancers.md",
+	"DRAIN": "docs/balancers.md", "UNLISTED": "docs/sizing.md",
 }
 
 // TestDocsSettings: the pages say of the settings what --help says.
@@ -145,4 +146,18 @@ func TestDocsVerdicts(t *testing.T) {
 			testkit.Markup(page, d.Next))
 	}
 	testkit.Section(t, page, "verdicts", b.String(), *update)
+}
+
+// TestDocsNames: the page has the named commands that are built in.
+func TestDocsNames(t *testing.T) {
+	var table strings.Builder
+	table.WriteString("| name | families | text | | |\n|---|---|---|---|---|\n")
+	for _, r := range named.Embedded().Rows("") {
+		dangerous := ""
+		if r.Dangerous() {
+			dangerous = "dangerous"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | `%s` | %s | %s |\n", r.Name, strings.Join(r.Match, ", "), r.Text(), r.Does, dangerous)
+	}
+	testkit.Section(t, "docs/named-commands.md", "names", table.String(), *update)
 }
