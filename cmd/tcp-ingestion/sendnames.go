@@ -113,7 +113,8 @@ func deviceOf(n *admin.Named) string {
 func confirmName(cmd *cli.Command, name string) error {
 	in := cmd.Root().Reader
 	if f, ok := in.(*os.File); !ok || !isTerminal(f) {
-		return cli.Exit(name+" is dangerous, and there is no terminal to confirm it at: say --yes if it is meant", exitRefused)
+		return cli.Exit(name+" is dangerous, and there is no terminal to confirm it at: say --yes if it is meant",
+			exitRefused)
 	}
 	fmt.Fprintf(cmd.Root().ErrWriter, "tcp-ingestion: type %s to send it: ", name)
 	line, _ := bufio.NewReader(io.LimitReader(in, 128)).ReadString('\n')

@@ -43,8 +43,8 @@
 //	$ curl --json '{"command":"getver","id":"info-1"}' http://127.0.0.1:9091/v1/devices/356307042441013/commands
 //	409 {"error":"the id is another command's: …"}
 //
-// A name is what GET /v1/names lists, with ?family= those of a family. One that is dangerous needs confirmation whatever
-// the policy says.
+// A name is what GET /v1/names lists, with ?family= those of a family. One that is dangerous needs confirmation
+// whatever the policy says.
 //
 //	$ curl --json '{"name":"version","family":"fmb","dry_run":true}' \
 //	    http://127.0.0.1:9091/v1/devices/356307042441014/commands
