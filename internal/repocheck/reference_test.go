@@ -157,7 +157,8 @@ func TestDocsNames(t *testing.T) {
 		if r.Dangerous() {
 			dangerous = "dangerous"
 		}
-		fmt.Fprintf(&table, "| `%s` | %s | `%s` | %s | %s |\n", r.Name, strings.Join(r.Match, ", "), r.Text(), r.Does, dangerous)
+		fmt.Fprintf(&table, "| `%s` | %s | `%s` | %s | %s |\n", r.Name, strings.Join(r.Match, ", "), r.Text(), r.Does,
+			dangerous)
 	}
 	testkit.Section(t, "docs/named-commands.md", "names", table.String(), *update)
 }
