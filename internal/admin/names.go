@@ -159,7 +159,8 @@ func (s *Server) identify(ctx context.Context, n *Named, given *string) (problem
 		model = strings.ToUpper(*given)
 	}
 	if n.Family != "" && n.Family != family.String() || n.Model != "" && model != "" && n.Model != model {
-		return fmt.Sprintf("%.32q is not what this device is known to be: %s", *given, strings.TrimSpace(n.Family+" "+n.Model))
+		return fmt.Sprintf("%.32q is not what this device is known to be: %s", *given,
+			strings.TrimSpace(n.Family+" "+n.Model))
 	}
 	if n.Family = family.String(); model != "" {
 		n.Model = model

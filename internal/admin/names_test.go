@@ -77,8 +77,10 @@ func TestNamedCommandRefused(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	s := start(t, Options{Devices: mixed})
 	for body, want := range map[string]Named{
-		`{"name":"locate","dry_run":true}`:                         {Command: "getgps"},
-		`{"name":"immobilize","dry_run":true}`:                     {Command: "setdigout 1", Confirm: true, Warning: warningVehicle},
+		`{"name":"locate","dry_run":true}`: {Command: "getgps"},
+		`{"name":"immobilize","dry_run":true}`: {
+			Command: "setdigout 1", Confirm: true, Warning: warningVehicle,
+		},
 		`{"name":"immobilize","dry_run":true,"only_if":"speed<5"}`: {Command: "setdigout 1", Confirm: true},
 		`{"name":"restart","dry_run":true}`:                        {Command: "cpureset", Confirm: true},
 	} {
