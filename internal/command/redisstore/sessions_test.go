@@ -293,6 +293,7 @@ func TestOneScriptMovesFewCommands(t *testing.T) {
 		text = a.appendSession(text, session{Connection: c})
 	}
 	for moved, round := 0, 1; moved < devices*each; round++ {
+		a.beat(t) // on a slow machine the first one has run out
 		answer, err := a.eval(t.Context(), scriptSessions, text)
 		if err != nil {
 			t.Fatal(err)
@@ -346,11 +347,17 @@ func alone(t *testing.T, r *testkit.Redis, instance string) *node {
 	t.Helper()
 	n := nodeOf(open(t, r, instance))
 	t.Cleanup(func() { _ = n.Close() })
+	n.beat(t)
+	return n
+}
+
+// beat tells Redis that the node is alive.
+func (n *node) beat(t *testing.T) {
+	t.Helper()
 	h := heartbeat{store: n.Store, receiver: n}
 	if err := h.beat(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	return n
 }
 
 func TestReturnedCommandIsNotBroughtBack(t *testing.T) {
