@@ -26,7 +26,7 @@ func commandNameFlags() []cli.Flag {
 		&cli.StringFlag{Name: "family", Usage: "the device's family or model, where the server does not know it"},
 	}
 	for _, name := range named.Embedded().Names() {
-		flags = append(flags, &cli.BoolFlag{Name: name, Usage: does(name), Category: "COMMANDS THAT HAVE NAMES"})
+		flags = append(flags, &cli.BoolFlag{Name: name, Usage: does(name), Category: "Named commands"})
 	}
 	return flags
 }
