@@ -93,7 +93,7 @@ RACE = -race $(foreach package,sqlite/lib libc memory,-gcflags=modernc.org/$(pac
 
 .PHONY: test
 test: tools ## all tests, with the race detector
-	$(GO) test $(RACE) -vet=off -timeout 25m ./... # lint has vetted
+	$(GO) test $(RACE) -vet=off -timeout 45m ./... # lint has vetted
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
