@@ -143,7 +143,7 @@ func (s *service) startAdmin(ctx context.Context) error {
 	s.pageAddress.Store(listeners[0].Addr().(*net.TCPAddr))
 	options := admin.Options{
 		Commands: s.commands.dispatcher, Devices: s.memory.Memory, Strangers: s.strangers, Service: s.forVerdicts,
-		Overview: s.overview, Dictionary: s.memory.Dictionary, Names: s.commands.names.Load,
+		Overview: s.overview, Shedding: s.shedder, Dictionary: s.memory.Dictionary, Names: s.commands.names.Load,
 		Tap: s.tap, Instance: s.config.InstanceID,
 		Token: s.config.AdminToken, MaxConnections: httpConnections(s.config, admin.MaxConnections),
 		NotHTTP: s.notHTTP(stranger.DoorAdmin), Logger: s.logger,

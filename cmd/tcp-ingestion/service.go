@@ -52,6 +52,7 @@ type service struct {
 	mirror    *mirror.Mirror // nil without one
 	sessions  *teltonikasession.Adapter
 	server    *ingest.Server
+	shedder   *shed.Shedder
 	packets   *ingest.PacketServer // nil without UDP
 	monitor   *ops.Monitor
 	durable   *ops.Durability
@@ -149,6 +150,10 @@ func (s *service) build() (err error) {
 		Metrics: ingest.NewMetrics(prometheus.WrapRegistererWithPrefix("teltonika_", registry)), Logger: logger,
 		TurnedAway: s.turnedAway,
 	})
+	s.shedder = shed.New(shed.Options{
+		Devices: s.commands.dispatcher, Over: c.CloseSpread, Above: c.ShedAbove,
+		Metrics: prometheus.WrapRegistererWithPrefix("teltonika_", registry), Logger: logger,
+	})
 	warnOfDescriptors(c, logger)
 	s.packets = s.newPacketServer(registry)
 	s.ends.add(s.endDevices)
@@ -217,6 +222,7 @@ func (s *service) start(ctx context.Context) (err error) {
 	if err := s.listenForDevices(ctx); err != nil {
 		return err
 	}
+	s.background(func() { s.shedder.Watch(watch) })
 	s.listening.Store(true)
 	return nil
 }
@@ -303,6 +309,7 @@ func (s *service) stop() error {
 // CLOSE_SPREAD. Whoever is connected is served.
 func (s *service) letGo() {
 	backoff.Pause(context.Background(), s.config.DrainDelay)
+	s.shedder.Close()
 	if s.config.CloseSpread > 0 {
 		s.server.StopListening()
 		shed.All(context.Background(), s.commands.dispatcher, s.config.CloseSpread)

@@ -230,6 +230,9 @@ func start(t *testing.T, o Options) *running {
 	if o.Overview == nil {
 		o.Overview = calm{}
 	}
+	if o.Shedding == nil {
+		o.Shedding = &shedding{}
+	}
 	o.Dictionary = meaning.Embedded
 	r.Server = NewServer(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,6 +19,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/verdict"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/shed"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
 )
@@ -67,6 +68,7 @@ func TestTypesAreDocumented(t *testing.T) {
 		"RecordList": reflect.TypeFor[RecordList](), "DeadLetterList": reflect.TypeFor[DeadLetterList](),
 		"DeadLetterListed": reflect.TypeFor[deadletter.Listed](), "DeadLetter": reflect.TypeFor[DeadLetter](),
 		"Replayed": reflect.TypeFor[Replayed](), "Status": reflect.TypeFor[overview.Status](),
+		"Shed":      reflect.TypeFor[shed.Status](),
 		"TapPacket": reflect.TypeFor[TapPacket](), "Verdict": reflect.TypeFor[verdict.Verdict](),
 	} {
 		apitest.Strict().CheckType(t, schemaOf(name), of)

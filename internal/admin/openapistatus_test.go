@@ -15,6 +15,7 @@ import (
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device/stranger"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/overview"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/publish"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/shed"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/tap"
 )
 
@@ -83,6 +84,7 @@ func (s seen) good(t *testing.T) {
 	s.tried(r, "POST "+letterOperation+"/replay", "", "{}")
 	s.tried(r, "GET "+letterOperation, "/v1/deadletters/2", "")
 	s.tried(r, "DELETE "+letterOperation, "/v1/deadletters/2", "")
+	s.tried(r, "POST /v1/shed", "", `{"percent":20}`)
 	s.tried(r, "GET /v1/tap", "?for_ms=1", "")
 	each(func(operation, body string) {
 		if strings.HasPrefix(operation, "GET ") && operation != "GET /v1/tap" {
@@ -120,6 +122,9 @@ func (s seen) wrong(t *testing.T) {
 	s.tried(r, post, "", `{"command":"getinfo","id":"x"}`)
 	s.tried(r, post, "", `{"command":"defaultcfg"}`)
 	s.tried(r, post, "", `{"command":"`+strings.Repeat(" ", maxBody)+`"}`)
+	s.tried(r, "POST /v1/shed", "", `{"percent":20}`)
+	s.tried(r, "POST /v1/shed", "", `{"percent":20}`) // while the other one goes on
+	s.tried(r, "POST /v1/shed", "", `{"x":"`+strings.Repeat(" ", maxBody)+`"}`)
 	r = start(t, Options{})
 	each(func(operation, body string) { // an engine that shows nothing; a tap is not among what it shows
 		if operation != "GET /v1/tap" {
@@ -160,13 +165,19 @@ func (s seen) failing(t *testing.T) {
 	each(func(operation, _ string) { s.tried(r, operation, "", map[bool]string{true: body}[operation[0] == 'P']) })
 
 	r = start(t, Options{DeadLetters: lettersBug{}, Records: bug{}, Devices: bug{}, Strangers: bug{}, Overview: bug{},
-		Names: bug{}.Names})
+		Names: bug{}.Names, Shedding: sheddingBug{}})
+	s.tried(r, "POST /v1/shed", "", `{"percent":1}`)
 	r.memory.broken = true
 	each(func(operation, _ string) { s.tried(r, operation, "", map[bool]string{true: body}[operation[0] == 'P']) })
 }
 
 // bug is what a server rests on that panics.
 type bug struct{}
+
+type sheddingBug struct{}
+
+func (sheddingBug) Begin(shed.Part, shed.Cause, string) (shed.Status, error) { panic("a bug") }
+func (sheddingBug) Status() shed.Status                                      { panic("a bug") }
 
 func (bug) Find(context.Context, string) (device.Presence, bool, error) { panic("a bug") }
 func (bug) List(context.Context, device.Query) ([]device.Presence, string, error) {

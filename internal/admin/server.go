@@ -49,6 +49,7 @@ type Options struct {
 	Strangers   Strangers              // nil: nobody knocks
 	Service     func() verdict.Service // what verdicts rest on; nil: nothing is wrong with it
 	Overview    Overview
+	Shedding    Shedding
 	Records     Records     // nil if the engine cannot
 	DeadLetters DeadLetters // nil if the engine cannot
 	Dictionary  func() *meaning.Dictionary
@@ -126,6 +127,7 @@ func (s *Server) paths() map[string]methods {
 		"/v1/commands":                 {http.MethodGet: s.listCommands},
 		"/v1/commands/{id}":            {http.MethodGet: s.follow, http.MethodDelete: s.cancel},
 		"/v1/names":                    {http.MethodGet: s.listNames},
+		shedPath:                       {http.MethodGet: s.showShed, http.MethodPost: s.beginShed},
 		"/v1/status":                   {http.MethodGet: s.status},
 		"/v1/tap":                      {http.MethodGet: s.tap},
 		openAPIPath:                    {http.MethodGet: showOpenAPI},

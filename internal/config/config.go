@@ -141,6 +141,7 @@ type Config struct {
 
 	DrainDelay      time.Duration // 0 = none
 	CloseSpread     time.Duration // 0 = after the drain
+	ShedAbove       int           // connected devices; 0 = off
 	DrainTimeout    time.Duration // a part of ShutdownTimeout
 	ShutdownTimeout time.Duration // behind DrainDelay and CloseSpread
 

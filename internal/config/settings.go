@@ -308,6 +308,9 @@ var serviceSettings = []Setting{
 		Help: "how long a stop then takes to close the connections, each served until its turn; 0 closes them after the " +
 			"drain, within 2s",
 		set: func(c *Config, v string) error { return parseDuration(&c.CloseSpread, v, 0, maxStopPhase) }},
+	{Name: "SHED_ABOVE", Default: "0",
+		Help: "connected devices above which this instance has some come back elsewhere, slowly; 0 is off",
+		set:  func(c *Config, v string) error { return parseInt(&c.ShedAbove, v, 0, 10_000_000) }},
 	{Name: "DRAIN_TIMEOUT_MS", Default: "10000", Help: "ms for sessions and the publish queue to finish when stopping",
 		set: func(c *Config, v string) error { return parseMillis(&c.DrainTimeout, v) }},
 	{Name: "SHUTDOWN_TIMEOUT_MS", Default: "30000", Help: "ms until a stop that hangs is given up with exit code 1",

@@ -25,7 +25,7 @@ func code(s string) string {
 var pagesOf = map[string]string{
 	"KAFKA": "docs/engines/kafka.md", "NATS": "docs/engines/jetstream.md", "JETSTREAM": "docs/engines/jetstream.md",
 	"TLS": "docs/tls.md", "MIRROR": "docs/mirror.md", "FORWARD": "docs/forward.md", "POSTGRES": "docs/engines/postgres.md",
-	"DRAIN": "docs/balancers.md", "UNLISTED": "docs/sizing.md",
+	"DRAIN": "docs/balancers.md", "UNLISTED": "docs/sizing.md", "REDIS": "docs/redis.md",
 }
 
 // TestDocsSettings: the pages say of the settings what --help says.

@@ -63,6 +63,15 @@ func (f *fleet) Dismiss(c command.Connection) bool {
 	return true
 }
 
+// age has all devices have been connected for long.
+func (f *fleet) age() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.connected {
+		f.connected[i].Since = time.Now().Add(-time.Hour)
+	}
+}
+
 // departed are the IMEIs of the devices that have gone, in their order.
 func (f *fleet) departed() (imeis []string) {
 	f.mu.Lock()

@@ -179,6 +179,8 @@ var table = []row{
 		"Look at its antenna and its place; a device under a roof repeats its last place."},
 
 	// Nothing is wrong.
+	{"shed", Fine, closed("shed"), "It was asked to move to another instance, and has not come back yet.",
+		(*caseOf).seenLine, "Wait: it connects again by itself. See POST /v1/shed and SHED_ABOVE in docs/balancers.md."},
 	{"left", Fine, func(c *caseOf) bool { return !c.p.Connected }, "It has left, less than a day ago. Trackers sleep.",
 		(*caseOf).seenLine, "Wait until it wakes; docs/reference/close-reasons.md says why its last connection ended."},
 	{"waiting", Fine, (*caseOf).nothingSinceLogin, "It has just connected, and has not sent anything yet.", nil,

@@ -168,6 +168,7 @@ var situations = []struct {
 		nil,
 		Service{}, "instance_lost", "a was last heard of"},
 	{"gone", stored(left("idle_timeout", 3*24*time.Hour)), nil, Service{}, "gone", "3 days ago: idle_timeout"},
+	{"shed", stored(left("shed", time.Minute)), nil, Service{}, "shed", "shed"},
 	{"left", stored(left("peer_closed", 3*time.Hour)), nil, Service{}, "left", "3 h ago: peer_closed"},
 	{"elsewhere", stored(func(p *device.Presence) { p.Instance = "b" }), nil, Service{}, "elsewhere", "connected to b"},
 	{"fine", stored(), nil, Service{}, "fine", "371 in all"},
