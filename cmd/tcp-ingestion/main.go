@@ -60,7 +60,7 @@ func exitCode(err error) int {
 // categories are under which heading the help has each command.
 var categories = map[string]string{
 	"serve": "The service", "check": "The service", "config": "The service", "demo": "The service",
-	"healthcheck": "The service", "version": "The service", "man": "The service",
+	"healthcheck": "The service", "shed": "The service", "version": "The service", "man": "The service",
 	"devices": "Devices", "why": "Devices", "send": "Devices", "commands": "Devices", "tap": "Devices",
 	"tail": "What is stored", "forward": "What is stored", "deadletters": "What is stored", "redecode": "What is stored",
 	"migrate": "What is stored",
@@ -76,7 +76,7 @@ func rootCommand() *cli.Command {
 			serveCommand(), checkCommand(), configCommand(), decodeCommand(), dictionaryCommand(), simulateCommand(),
 			tailCommand(), forwardCommand(), deadLettersCommand(), redecodeCommand(), migrateCommand(), sendCommand(),
 			commandsCommand(), devicesCommand(), whyCommand(), tapCommand(), demoCommand(), healthcheckCommand(),
-			versionCommand(), manCommand(),
+			shedCommand(), versionCommand(), manCommand(),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {

@@ -16,6 +16,7 @@ import (
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/device"
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/shed"
 )
 
 // noAnswer is the error of a server that took the request and has not answered in time.
@@ -121,6 +122,22 @@ func (c *Client) Names(ctx context.Context, family string) (list NameList, err e
 	}
 	err = c.do(ctx, http.MethodGet, "/v1/names?"+q.Encode(), nil, 0, &list)
 	return list, err
+}
+
+// Shed has a part of the devices leave, and says what is being done.
+func (c *Client) Shed(ctx context.Context, p ShedPart) (status shed.Status, err error) {
+	body, err := json.Marshal(&p)
+	if err != nil {
+		return status, err
+	}
+	err = c.do(ctx, http.MethodPost, shedPath, body, 0, &status)
+	return status, err
+}
+
+// Shedding says what is being shed, or was last.
+func (c *Client) Shedding(ctx context.Context) (status shed.Status, err error) {
+	err = c.do(ctx, http.MethodGet, shedPath, nil, 0, &status)
+	return status, err
 }
 
 // Await returns a command when it is final, or as it is after the wait, however long. e is how it is known.
