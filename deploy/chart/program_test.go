@@ -67,9 +67,6 @@ func settings(t *testing.T, r *rendering) *config.Config {
 	return c
 }
 
-// beyondSettings are extraEnv in everything.yaml, and what the next version has.
-var beyondSettings = []string{"GOGC", "NODE", "DRAIN_DELAY", "CLOSE_SPREAD"}
-
 // TestSettings: the program takes the pod's environment, knows every name in it, and has no secret in plain.
 func TestSettings(t *testing.T) {
 	known := map[string]config.Setting{}
@@ -80,7 +77,7 @@ func TestSettings(t *testing.T) {
 		settings(t, r)
 		for _, v := range r.container(t).Env {
 			s, ok := known[v.Name]
-			if !ok && !slices.Contains(beyondSettings, v.Name) {
+			if !ok && !slices.Contains([]string{"GOGC", "NODE"}, v.Name) { // extraEnv of everything.yaml
 				t.Errorf("%s is no setting", v.Name)
 			}
 			if s.Secret && (v.ValueFrom == nil || v.ValueFrom.SecretKeyRef == nil) {
@@ -116,23 +113,16 @@ func TestGracePeriod(t *testing.T) {
 		t.Run(set, func(t *testing.T) {
 			t.Parallel()
 			r := template(t, chartPath, "--values", "testdata/values/redis.yaml", "--set", set)
-			stop, delay := settings(t, r).ShutdownTimeout, time.Duration(0)
-			for name, phase := range map[string]*time.Duration{"DRAIN_DELAY": &delay, "CLOSE_SPREAD": new(time.Duration)} {
-				var err error
-				if *phase, err = time.ParseDuration(environment(t, r.container(t))[name]); err != nil {
-					t.Fatal(err)
-				}
-				stop += *phase
-			}
+			c := settings(t, r)
 			work, _ := r.workload(t)
 			grace := time.Duration(work.Template.Spec.TerminationGracePeriodSeconds) * time.Second
-			if grace < stop+5*time.Second {
-				t.Errorf("%v of grace, a stop takes %v", grace, stop)
+			if grace < c.StopTime()+5*time.Second {
+				t.Errorf("%v of grace, a stop takes %v", grace, c.StopTime())
 			}
 			ready := r.container(t).ReadinessProbe
 			fails := time.Duration(ready.PeriodSeconds*ready.FailureThreshold) * time.Second
-			if fails <= min(delay, time.Minute) || fails > time.Minute+10*time.Second {
-				t.Errorf("readiness fails after %v, of a delay of %v", fails, delay)
+			if fails <= min(c.DrainDelay, time.Minute) || fails > time.Minute+10*time.Second {
+				t.Errorf("readiness fails after %v, of a delay of %v", fails, c.DrainDelay)
 			}
 		})
 	}
