@@ -207,7 +207,7 @@ func (s *server) stop() {
 func (r *debianRoot) unit(key string) (values []string) {
 	r.t.Helper()
 	for _, m := range regexp.MustCompile("(?m)^"+key+"=(.+)$").FindAllStringSubmatch(read(r.t, r.at(unitFile)), -1) {
-		values = append(values, m[1])
+		values = append(values, strings.ReplaceAll(m[1], "%H", "machine-1")) // which is how systemd writes its name
 	}
 	if len(values) == 0 {
 		r.t.Fatalf("the unit has no %s", key)
