@@ -28,7 +28,8 @@ func TestEachDeviceOfAFleetIsFound(t *testing.T) {
 		if n := found["noisy"]; n != usualLimits.device.Burst {
 			t.Errorf("one device has %d lines", n)
 		}
-		if delete(found, "noisy"); len(found) != fleet {
+		const neighbours = 5 // that share the noisy one's cell, at the most: one does in each 22nd run
+		if delete(found, "noisy"); len(found) < fleet-neighbours {
 			t.Errorf("%d devices of %d are found", len(found), fleet)
 		}
 		out.Reset()
