@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -53,6 +52,8 @@ func nameGiven(cmd *cli.Command) (name string, err error) {
 		}
 	}
 	switch {
+	case len(given) == 1 && given[0] == "":
+		return "", errors.New("--name is empty")
 	case len(given) > 1:
 		return "", fmt.Errorf("--%s: one command at a time", strings.Join(given, " and --"))
 	case len(given) == 1 && cmd.Bool("hex"):
@@ -104,15 +105,15 @@ func resolveName(ctx context.Context, cmd *cli.Command, client *admin.Client, na
 
 func deviceOf(n *admin.Named) string {
 	if known := strings.TrimSpace(n.Model + " " + n.Family); known != "" {
-		return fmt.Sprintf("%s (%s)", n.IMEI, terminal.Line(known))
+		return fmt.Sprintf("%s (%s)", terminal.Line(n.IMEI), terminal.Line(known))
 	}
-	return n.IMEI
+	return terminal.Line(n.IMEI)
 }
 
 // confirmName asks whoever sits at the terminal to type the command's name. Nobody sits at a pipe.
 func confirmName(cmd *cli.Command, name string) error {
 	in := cmd.Root().Reader
-	if f, ok := in.(*os.File); !ok || !isTerminal(f) {
+	if !terminal.IsTerminal(in) {
 		return cli.Exit(name+" is dangerous, and there is no terminal to confirm it at: say --yes if it is meant",
 			exitRefused)
 	}
@@ -122,12 +123,6 @@ func confirmName(cmd *cli.Command, name string) error {
 		return cli.Exit("not confirmed, nothing is sent", exitRefused)
 	}
 	return cmd.Set("confirm", "true")
-}
-
-// isTerminal takes /dev/null for one, at which nobody types anything.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // listNames shows the table of names.
@@ -148,7 +143,7 @@ func listNames(ctx context.Context, cmd *cli.Command, client *admin.Client) erro
 			}
 			continue
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", n.Name, terminal.Line(strings.Join(n.Match, ",")),
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", terminal.Line(n.Name), terminal.Line(strings.Join(n.Match, ",")),
 			terminal.Line(n.Command), terminal.Line(n.Does))
 	}
 	return out.Flush()

@@ -144,7 +144,11 @@ func (s *Server) resolve(ctx context.Context, r *Request, imei string, wrong map
 func (s *Server) identify(ctx context.Context, n *Named, given *string) (problem string) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if p, known, err := s.Devices.Find(ctx, n.IMEI); known && err == nil {
+	p, known, err := s.Devices.Find(ctx, n.IMEI)
+	if err != nil { // what is known here may be out of date
+		return fmt.Sprintf("cannot be found out now: %v", err)
+	}
+	if known {
 		n.Family, n.Model = p.Family, p.Model
 	}
 	if given == nil {

@@ -70,7 +70,12 @@ func TestNamedCommandRefused(t *testing.T) {
 		t.Errorf("%d commands are accepted", len(s.memory.kept))
 	}
 	away := start(t, Options{Devices: fleet{known: mixed.known, away: errors.New("away")}})
-	away.ask("POST", commandsOf("1"), `{"name":"locate"}`).want(t, 400) // what may be out of date is not known
+	for _, body := range []string{`{"name":"locate"}`, `{"name":"locate","family":"fmb"}`} { // may be out of date
+		p := away.ask("POST", commandsOf("1"), body).want(t, 400)
+		if !strings.Contains(p.Fields["family"], "found out now: away") {
+			t.Errorf("%s: %v", body, p.Fields)
+		}
+	}
 }
 
 // TestDryRun says what would be sent, and what speaks against it, and sends nothing.

@@ -216,11 +216,14 @@ func (r *Request) addInvalid(wrong map[string]string, err error) {
 		}
 		name := invalid.Field
 		if name == "payload" {
-			if wrong["command"] != "" || wrong["hex"] != "" || r.Name != nil {
+			if wrong["command"] != "" || wrong["hex"] != "" || wrong["args"] != "" || wrong["family"] != "" {
 				continue
 			}
-			if name = "command"; r.Hex != nil {
+			switch name = "command"; {
+			case r.Hex != nil:
 				name = "hex"
+			case r.Name != nil:
+				name = "name"
 			}
 		}
 		if wrong[name] == "" {

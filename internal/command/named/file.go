@@ -49,16 +49,21 @@ func Load(path string) (*Table, error) {
 //	siren       fmb            setdigout ?1[ ? {seconds:1-60}]
 //	restart     *              -
 //
-// A row with a model wins over one with a family, that over one with *, and a later one over an earlier one. - as text
-// takes a name away. The error names the line.
+// A row of the file that matches a device wins over those of the table. Among them a row with a model wins over one with
+// a family, that over one with *, and a later one over an earlier one. - as text takes a name away. The error names the
+// line.
 func (t *Table) Override(r io.Reader) (*Table, error) {
 	next := &Table{rows: slices.Clone(t.rows)}
+	layer := 0
+	if n := len(t.rows); n > 0 {
+		layer = t.rows[n-1].layer + 1
+	}
 	lines := bufio.NewScanner(io.LimitReader(r, maxFile+1))
 	lines.Buffer(nil, maxFile)
-	bytes := 0
+	read := 0
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
-		if bytes += len(lines.Bytes()) + 1; bytes > maxFile || len(next.rows) > maxRows {
+		if read += len(lines.Bytes()) + 1; read > maxFile || len(next.rows) > maxRows {
 			return nil, fmt.Errorf("more than %d bytes, or %d rows", maxFile, maxRows)
 		}
 		if line == "" || line[0] == '#' {
@@ -68,12 +73,16 @@ func (t *Table) Override(r io.Reader) (*Table, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
+		row.layer = layer
 		next.rows = append(next.rows, row)
 	}
 	return next, lines.Err()
 }
 
 func parseRow(cells []string) (*Row, error) {
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
 	if len(cells) < 3 {
 		return nil, errors.New("needs a name, families or models, and a text, with two spaces or more between them")
 	}

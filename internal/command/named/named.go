@@ -25,6 +25,7 @@ type Row struct {
 	Does  string   // for people
 	text  template
 	none  bool // those devices have no such command
+	layer int  // 0 = embedded; a row of a file that lies over it has a higher one
 }
 
 // Text is what is sent, with its parameters in braces: "setdigout 1[ {seconds:1-86400}]".
@@ -35,8 +36,10 @@ func (r *Row) Parameters() []Parameter { return r.text.parameters }
 
 // Dangerous reports whether the command needs to be confirmed whatever the policy in use says: the default one asks for
 // it, or it changes a parameter.
-func (r *Row) Dangerous() bool {
-	payload := []byte(r.text.example())
+func (r *Row) Dangerous() bool { return dangerous(r.text.example()) }
+
+func dangerous(text string) bool {
+	payload := []byte(text)
 	return command.DefaultPolicy().Evaluate(payload).Effect != command.Allow ||
 		strings.Contains(strings.ToLower(string(payload)), "setparam")
 }
@@ -47,9 +50,11 @@ var onVehicle = []string{
 }
 
 // OnVehicle reports whether the command switches something of the vehicle, which may be driving.
-func (r *Row) OnVehicle() bool {
+func (r *Row) OnVehicle() bool { return actsOnVehicle(r.text.source) }
+
+func actsOnVehicle(text string) bool {
 	return slices.ContainsFunc(onVehicle, func(name string) bool {
-		return strings.Contains(strings.ToLower(r.text.source), name)
+		return strings.Contains(strings.ToLower(text), name)
 	})
 }
 
@@ -111,11 +116,16 @@ func isModelOf(family string) func(string) bool {
 	}
 }
 
-// find is the narrowest row of the name that matches, the last one of those, or nil.
+// find is the row of the name that matches, or nil: of those that a file has laid over the others the narrowest, and the
+// last one of these.
 func (t *Table) find(name, family, model string) (found *Row) {
 	best := matchNone
 	for _, r := range t.rows {
-		if m := r.matches(family, model); r.Name == name && m != matchNone && m >= best {
+		m := r.matches(family, model)
+		if r.Name != name || m == matchNone {
+			continue
+		}
+		if found == nil || r.layer > found.layer || m >= best {
 			found, best = r, m
 		}
 	}
@@ -135,6 +145,12 @@ type Command struct {
 	*Row
 	Payload string
 }
+
+// Dangerous is [Row.Dangerous] with the arguments that were given.
+func (c *Command) Dangerous() bool { return c.Row.Dangerous() || dangerous(c.Payload) }
+
+// OnVehicle is [Row.OnVehicle] with the arguments that were given.
+func (c *Command) OnVehicle() bool { return c.Row.OnVehicle() || actsOnVehicle(c.Payload) }
 
 // Resolve finds the text for a device of the family and model, of which either may be empty: a name for all devices
 // needs neither. Its error is an [Error].

@@ -117,7 +117,10 @@ func TestOverride(t *testing.T) {
 		"immobilize\tFMC130\tsetdigout 0\tthe relay is open at rest\n" +
 		"resume  FMC130  setdigout 1\n" +
 		"siren  *  setdigout ?1[ ? {seconds:1-60}]\n" +
-		"restart  fmb  -\n"))
+		"restart  fmb  -\n" +
+		"report  *  -\n" +
+		"set  *  setparam {id:1-9}:{value}\n" +
+		"any  * \tdo {what}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +132,7 @@ func TestOverride(t *testing.T) {
 		{"siren", "", "", "setdigout ?1"},
 		{"restart", "fmb", "", `name "restart" has no command for the family fmb: see commands names`},
 		{"restart", "ft", "", "cpureset"},
+		{"report", "fmb", "FMC130", `name "report" has no command for FMC130: see commands names`},
 	} {
 		got, err := own.Resolve(c.name, c.family, c.model, nil)
 		switch {
@@ -138,7 +142,13 @@ func TestOverride(t *testing.T) {
 			t.Errorf("%v is %q", c, got.Payload)
 		}
 	}
-	if n := len(Embedded().Names()); len(own.Names()) != n+1 {
+	for what, want := range map[string]bool{"getver": false, "setparam": true, "setdigout": true} {
+		c, err := own.Resolve("any", "", "", map[string]string{"what": what})
+		if err != nil || c.Dangerous() != want || c.OnVehicle() != (what == "setdigout") {
+			t.Errorf("%s: %+v, %v", what, c, err)
+		}
+	}
+	if n := len(Embedded().Names()); len(own.Names()) != n+3 {
 		t.Errorf("%d names, the embedded table has %d", len(own.Names()), n)
 	}
 	for _, r := range own.Rows("fmb") {
@@ -162,6 +172,10 @@ func TestOverrideErrors(t *testing.T) {
 		"none  fmb  setdigout 1[ 5]":             "one parameter",
 		"both  fmb  setdigout 1[ {a} {b}]":       "one parameter",
 		"twice  fmb  x {a} {a}":                  "two parameters a",
+		"word  fmb  {a} 1":                       "begin with the command's word",
+		"word  fmb  set{a} 1":                    "begin with the command's word",
+		"word  fmb  [{a}]":                       "begin with the command's word",
+		"word  fmb  get[ver {a}]":                "begin with the command's word",
 		"range  fmb  x {a:9-1}":                  "range is empty",
 		"brace  fmb  x {A}":                      "neither {name}",
 		strings.Repeat("x  *  -\n", 1100):        "1000 rows",
@@ -176,6 +190,7 @@ func TestOverrideErrors(t *testing.T) {
 // ASCII characters.
 func FuzzOverride(f *testing.F) {
 	f.Add(embedded, "1")
+	f.Add("a  *  b[ {x}]", "y")
 	f.Add("a  *  setparam {id:1-9}:{value}[ {x}]", "5;cpureset")
 	f.Fuzz(func(t *testing.T, file, value string) {
 		table, err := new(Table).Override(strings.NewReader(file))

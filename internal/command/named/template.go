@@ -45,6 +45,8 @@ var (
 	// parameters or words.
 	word      = regexp.MustCompile(`^[+-]?[A-Za-z0-9._]+$`)
 	printable = regexp.MustCompile(`^[ -~]+$`)
+	// firstWord is what says what the command does: no argument may change it.
+	firstWord = regexp.MustCompile(`^[^ \[\]{}]+( |\[ |$)`)
 )
 
 func parseTemplate(source string) (t template, err error) {
@@ -53,6 +55,9 @@ func parseTemplate(source string) (t template, err error) {
 		return t, fmt.Errorf("has more than %d bytes", maxText)
 	case !printable.MatchString(source) || strings.Contains(source, ";"):
 		return t, errors.New("has to be one command of printable ASCII characters, without a semicolon")
+	}
+	if !firstWord.MatchString(source) {
+		return t, errors.New("has to begin with the command's word, and a space before any parameter")
 	}
 	t.source = source
 	for rest, optional := source, false; rest != ""; optional = !optional {
