@@ -49,9 +49,9 @@ func Load(path string) (*Table, error) {
 //	siren       fmb            setdigout ?1[ ? {seconds:1-60}]
 //	restart     *              -
 //
-// A row of the file that matches a device wins over those of the table. Among them a row with a model wins over one with
-// a family, that over one with *, and a later one over an earlier one. - as text takes a name away. The error names the
-// line.
+// A row of the file that matches a device wins over those of the table. Among them a row with a model wins over one
+// with a family, that over one with *, and a later one over an earlier one. - as text takes a name away. The error names
+// the line.
 func (t *Table) Override(r io.Reader) (*Table, error) {
 	next := &Table{rows: slices.Clone(t.rows)}
 	layer := 0

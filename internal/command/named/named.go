@@ -116,8 +116,8 @@ func isModelOf(family string) func(string) bool {
 	}
 }
 
-// find is the row of the name that matches, or nil: of those that a file has laid over the others the narrowest, and the
-// last one of these.
+// find is the row of the name that matches, or nil: of those that a file has laid over the others the narrowest, and
+// the last one of these.
 func (t *Table) find(name, family, model string) (found *Row) {
 	best := matchNone
 	for _, r := range t.rows {
