@@ -50,8 +50,8 @@ func Load(path string) (*Table, error) {
 //	restart     *              -
 //
 // A row of the file that matches a device wins over those of the table. Among them a row with a model wins over one
-// with a family, that over one with *, and a later one over an earlier one. - as text takes a name away. The error names
-// the line.
+// with a family, that over one with *, and a later one over an earlier one. - as text takes a name away. The error
+// names the line.
 func (t *Table) Override(r io.Reader) (*Table, error) {
 	next := &Table{rows: slices.Clone(t.rows)}
 	layer := 0
