@@ -74,7 +74,7 @@ func TestStopWithFrozenEngine(t *testing.T) {
 	f := startFleet(t, s.devices, 200, func(o *simulate.Options) { o.Drain = time.Second })
 	f.awaitProgress(t, 2000)
 	store.redis.Freeze()
-	if code := s.stop(syscall.SIGTERM, 6*time.Second); code != 1 {
+	if code := s.stop(syscall.SIGTERM, 6*time.Second+patience); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	f.stop()
