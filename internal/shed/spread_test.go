@@ -54,7 +54,8 @@ func (f *fleet) Connections() iter.Seq[command.Connection] {
 func (f *fleet) Dismiss(c command.Connection) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.Index(f.connected, c)
+	// Not by all of c: age changes how long a device has been connected while it is shed.
+	i := slices.IndexFunc(f.connected, func(o command.Connection) bool { return o.Number == c.Number })
 	if i < 0 || f.busy[c.IMEI] {
 		return false
 	}

@@ -42,7 +42,10 @@ func (s *Shedder) Watch(ctx context.Context) {
 			return
 		}
 		asked := s.asked()
-		if asked == 0 || before-s.connected() > asked/2 {
+		if asked == 0 {
+			continue // all had come just now, or have a command in hand: that says nothing
+		}
+		if before-s.connected() > asked/2 {
 			useless.Reset()
 			continue
 		}
