@@ -24,9 +24,9 @@ func TestControlRedisBesideAnotherEngine(t *testing.T) {
 	a, b := start("a"), start("b")
 	d := a.connect(first)
 	p.wantRegistered(first, "a")
-	if alive := p.Do("EXISTS", "instance:heartbeat:a", "instance:heartbeat:b"); alive != int64(2) {
-		t.Errorf("%v instances have a heartbeat, want 2", alive)
-	}
+	testkit.EventuallyIn(t, "both instances have a heartbeat", patience, func() bool {
+		return p.Do("EXISTS", "instance:heartbeat:a", "instance:heartbeat:b") == int64(2)
+	})
 	p.order("commands:outbound:b", "elsewhere", first, "getinfo")
 	d.Answer(d.ExpectCommand("getinfo"), "from a")
 	if r := p.response("elsewhere", command.Answered); r["response"] != "from a" || r["instance"] != "a" {
