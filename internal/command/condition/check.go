@@ -3,6 +3,7 @@ package condition
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,25 +121,38 @@ func (t *term) holds(seen string) bool {
 		truth, is := truths[strings.ToLower(want)]
 		return is && (t.op == "=" && seen == truth || t.op == "!=" && seen != truth)
 	}
-	a, errA := strconv.ParseFloat(seen, 64)
-	b, errB := strconv.ParseFloat(want, 64)
+	a, errA := number(seen)
+	b, errB := number(want)
 	if errA != nil || errB != nil || t.unit != "" && want+t.unit == seen {
 		if slices.Contains(ordered, t.op) {
 			return false
 		}
 		return (seen == want+t.unit) == (t.op == "=")
 	}
+	order := a.Cmp(b)
 	switch t.op {
 	case "<":
-		return a < b
+		return order < 0
 	case "<=":
-		return a <= b
+		return order <= 0
 	case ">":
-		return a > b
+		return order > 0
 	case ">=":
-		return a >= b
+		return order >= 0
 	case "=":
-		return a == b
+		return order == 0
 	}
-	return a != b && !(a != a) // NaN equals nothing, and proves nothing
+	return order != 0
+}
+
+// exact is how many bits a number is compared with: those of the longest code that a record has, of eight bytes.
+const exact = 64
+
+// number reads a number, not one without an end.
+func number(text string) (*big.Float, error) {
+	f, _, err := big.ParseFloat(text, 10, exact, big.ToNearestEven)
+	if err == nil && f.IsInf() {
+		err = strconv.ErrRange
+	}
+	return f, err
 }
