@@ -26,6 +26,9 @@ var (
 	modelish = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_-]{1,31}$`)
 )
 
+// isModel reports whether it is one of a family, so that a row of a mistyped one is not there for nobody.
+func isModel(text string) bool { return modelish.MatchString(text) && meaning.FamilyOfModel(text) != 0 }
+
 // Load lays a file over the embedded table. An empty path is none.
 func Load(path string) (*Table, error) {
 	if path == "" {
@@ -91,7 +94,7 @@ func parseRow(cells []string) (*Row, error) {
 		return nil, fmt.Errorf("%.40q is no name: use up to 32 small letters, digits and dashes", row.Name)
 	}
 	for _, m := range row.Match {
-		if _, err := meaning.ParseFamily(m); err != nil && m != "*" && !modelish.MatchString(m) {
+		if _, err := meaning.ParseFamily(m); err != nil && m != "*" && !isModel(m) {
 			return nil, fmt.Errorf("%.40q is neither a family (fmb, fmx6 …) nor a model (FMC130) nor *", m)
 		}
 	}

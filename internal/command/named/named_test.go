@@ -163,6 +163,7 @@ func TestOverrideErrors(t *testing.T) {
 		"restart fmb cpureset":                   "line 1: needs a name",
 		"\nRestart  fmb  cpureset":               "line 2: \"Restart\" is no name",
 		"restart  vw  cpureset":                  `"vw" is neither a family`,
+		"restart  FNB130  cpureset":              `"FNB130" is neither a family`,
 		"restart  fmb,  cpureset":                `"" is neither a family`,
 		"two  fmb  getver;cpureset":              "without a semicolon",
 		"odd  fmb  get\x01ver":                   "printable",
