@@ -128,10 +128,12 @@ screenshots: tools ## the pictures of the operator's page in the docs, anew
 	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count 1 -v -run TestOperatorsPage ./cmd/tcp-ingestion
 
 .PHONY: release
+# Not in a command, where a tag's name would be the shell's to read.
+release: export VERSION := $(VERSION)
 release: ## what VERSION=v1.2.3 is released as, in dist/: archives, packages, SBOM, checksums, signature
 	@$(call install,$(NFPM))
 	@test "$(SBOM)" = no || { $(call install,$(CYCLONEDX)); }
-	@VERSION='$(VERSION)' NFPM='$(call tool,$(NFPM))' CYCLONEDX='$(call tool,$(CYCLONEDX))' deploy/packages/release.sh
+	@NFPM='$(call tool,$(NFPM))' CYCLONEDX='$(call tool,$(CYCLONEDX))' deploy/packages/release.sh
 
 .PHONY: release-check
 release-check: tools ## builds a release of every platform twice, compares, and tries its packages in a Debian root
