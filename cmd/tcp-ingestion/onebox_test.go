@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/shed"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/simulate"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
@@ -20,7 +21,8 @@ import (
 // TestFleetOnOneBox logs a fleet in from several addresses, has it report, kills all servers, has all devices come back
 // at once, and stops the servers with all devices connected. No device is refused, and nothing acknowledged is lost.
 //
-// `make fleet` has it be large. Then it prints what a connection and a frame cost, which must be within bounds.
+// `make fleet` has it be large. Then it prints what a connection and a frame cost, which must be within bounds, and
+// sheds a fifth of the devices.
 func TestFleetOnOneBox(t *testing.T) {
 	measured := os.Getenv("FLEET_DEVICES") != ""
 	if !measured {
@@ -32,6 +34,7 @@ func TestFleetOnOneBox(t *testing.T) {
 	b.figure("all devices logged in after", "%v", b.awaitAll())
 	if measured {
 		b.measure()
+		b.shed()
 	} else {
 		b.awaitFrames(1)
 	}
@@ -178,6 +181,25 @@ func (b *oneBox) awaitFrames(each int) {
 			return p.frames() >= float64(each*p.devices)
 		})
 	}
+}
+
+// shed has a fifth of the devices leave, between two frames, and come back. They have been there for longer than a
+// minute, which those of a short test have not.
+func (b *oneBox) shed() {
+	begin := time.Now()
+	for _, p := range b.all() {
+		if code, _, errOut := ask(p.server, "shed", "20%"); code != 0 {
+			b.Errorf("%s: exit code %d, %s", p.settings["INSTANCE_ID"], code, errOut)
+		}
+	}
+	for _, p := range b.all() {
+		want := float64((p.devices + 4) / 5)
+		testkit.EventuallyIn(b, "a fifth of the devices has left", patience+shed.Over, func() bool {
+			return p.server.series("teltonika_connections_shed_total", `cause="request"`) == want
+		})
+	}
+	b.awaitAll()
+	b.figure("a fifth of the devices shed and back", "%v", time.Since(begin).Round(10*time.Millisecond))
 }
 
 // stopServers stops all servers at once with their devices connected, within SHUTDOWN_TIMEOUT.
