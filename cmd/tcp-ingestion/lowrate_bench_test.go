@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 // BenchmarkLowRate is what a record costs when there are few: 100 devices send one a second each, and the server
 // sleeps between two of them. It stands beside the full rate, and beside a bare server that does the least that an
 // acknowledged record takes: it reads the frame, stores its bytes in the same place, and answers. One record a frame.
+// With one processor the server's threads do not wake each other.
 //
 //	low-µs/rec, full-µs/rec  CPU of the server for one record, logins included
 //	bare-µs/rec              that of the bare one, at the low rate
@@ -27,13 +29,21 @@ import (
 //	p50-ms, p99-ms           from a frame sent to its ACK received, at the low rate
 //	bare-p50-ms, bare-p99-ms the same of the bare one
 func BenchmarkLowRate(b *testing.B) {
-	b.Run("redis", func(b *testing.B) {
-		r := testkit.StartRedis(b)
-		benchmarkLowRate(b, map[string]string{"REDIS_URL": r.URL(), "REDIS_STREAM_MAXLEN": "200000"}, r.Addr())
-	})
-	b.Run("embedded", func(b *testing.B) {
-		benchmarkLowRate(b, nil, filepath.Join(b.TempDir(), "bare"))
-	})
+	for _, processors := range []string{"all", "one"} {
+		settings := map[string]string{}
+		if processors == "one" {
+			settings["GOMAXPROCS"] = "1"
+		}
+		b.Run("redis/processors="+processors, func(b *testing.B) {
+			r := testkit.StartRedis(b)
+			all := map[string]string{"REDIS_URL": r.URL(), "REDIS_STREAM_MAXLEN": "200000"}
+			maps.Copy(all, settings)
+			benchmarkLowRate(b, all, r.Addr())
+		})
+		b.Run("embedded/processors="+processors, func(b *testing.B) {
+			benchmarkLowRate(b, settings, filepath.Join(b.TempDir(), "bare"))
+		})
+	}
 }
 
 func benchmarkLowRate(b *testing.B, settings map[string]string, bareStore string) {
