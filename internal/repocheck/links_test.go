@@ -12,7 +12,14 @@ import (
 )
 
 // notOurs are directories of what is not of the repository's own.
-var notOurs = []string{".git", "testdata", "bin", "data", "node_modules", "packages"}
+var notOurs = []string{".git", "bin", "data", "dist", "examples/*/node_modules", "examples/*/packages"}
+
+func isOurs(directory string) bool {
+	return filepath.Base(directory) != "testdata" && !slices.ContainsFunc(notOurs, func(pattern string) bool {
+		matches, _ := filepath.Match(pattern, directory)
+		return matches
+	})
+}
 
 // files are the repository's whose names end in one of these, without what is not of the repository's own.
 func files(t *testing.T, endings ...string) (all []string) {
@@ -21,7 +28,7 @@ func files(t *testing.T, endings ...string) (all []string) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && slices.Contains(notOurs, d.Name()) {
+		if d.IsDir() && !isOurs(path) {
 			return filepath.SkipDir
 		}
 		for _, ending := range endings {
