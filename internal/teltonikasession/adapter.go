@@ -158,11 +158,16 @@ type session struct {
 }
 
 // answer writes what the device waits for.
-func (s *session) answer(b []byte) error {
-	if err := s.conn.SetWriteDeadline(time.Now().Add(s.WriteTimeout)); err != nil {
+func (s *session) answer(b []byte) error { return s.write(b, time.Now()) }
+
+// write has the device take b within the time for it, from now. It leaves no deadline behind: each one that passed
+// while the device rests would wake a thread for nothing.
+func (s *session) write(b []byte, now time.Time) error {
+	if err := s.conn.SetWriteDeadline(now.Add(s.WriteTimeout)); err != nil {
 		return err
 	}
 	_, err := s.conn.Write(b)
+	_ = s.conn.SetWriteDeadline(time.Time{}) // the connection may have ended since, but b has gone out
 	return err
 }
 

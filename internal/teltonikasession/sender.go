@@ -200,10 +200,7 @@ func (s *sender) sendWaiting() {
 		out.done <- notMet
 		return
 	}
-	err := s.session.conn.SetWriteDeadline(out.written.Add(s.session.WriteTimeout))
-	if err == nil {
-		_, err = s.session.conn.Write(out.frame)
-	}
+	err := s.session.write(out.frame, out.written)
 	if err != nil {
 		s.broken = true
 		s.session.conn.Close()

@@ -254,3 +254,26 @@ func TestCommandToADeviceThatDoesNotRead(t *testing.T) {
 		s.expectReason(ReasonWriteTimeout)
 	})
 }
+
+// A deadline that passes while the device rests wakes the process for nothing.
+func TestNoWriteLeavesItsDeadline(t *testing.T) {
+	withCommands(t, func(s *service, b *switchboard) {
+		d := s.login()
+		unlimited := func(after string) {
+			t.Helper()
+			pass(writeTimeout)
+			if _, err := b.sender().(*device).session.conn.Write([]byte{0xFE}); err != nil {
+				t.Errorf("a write that nothing limits, after %s: %v", after, err)
+			}
+			d.expect("fe")
+		}
+		unlimited("a login")
+		d.expectAlive()
+		unlimited("a frame")
+		if _, err := b.sender().Send(context.Background(), commandFrame(t), nil); err != nil {
+			t.Fatal(err)
+		}
+		d.expect(hex.EncodeToString(commandFrame(t)))
+		unlimited("a command")
+	})
+}

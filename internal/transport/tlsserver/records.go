@@ -147,7 +147,7 @@ func (r *records) Write(p []byte) (int, error) {
 
 // SetWriteDeadline bounds the goodbye of tls.Conn.Close, which would wait five seconds.
 func (r *records) SetWriteDeadline(t time.Time) error {
-	if latest := time.Now().Add(closeTimeout); r.closing.Load() && t.After(latest) {
+	if latest := time.Now().Add(closeTimeout); r.closing.Load() && (t.IsZero() || t.After(latest)) {
 		t = latest
 	}
 	return r.Conn.SetWriteDeadline(t)
