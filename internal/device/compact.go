@@ -184,6 +184,9 @@ func momentOf(t time.Time) moment {
 	return moment(t.UnixMilli())
 }
 
+// age is how long it is ago. A clock that is set back makes it less.
+func (m moment) age(now time.Time) time.Duration { return now.Sub(m.time().Time) }
+
 func (m moment) time() Time {
 	if m == 0 {
 		return Time{}

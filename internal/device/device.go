@@ -28,17 +28,17 @@ type Device struct {
 	prev *Device // nobody holds it: its neighbours in the order of use
 	next *Device
 
-	mu       sync.Mutex // taken for what is rarely said, never for a record
-	said     meaning.Identity
-	saidHere bool      // to this process, and not saved yet
-	asked    int       // how often the service has asked for the model
-	revision uint64    // another one whenever said or asked has changed
-	loading  bool      // the store is yet to say what it knows
-	waits    bool      // the keeper has yet to ask it
-	loadedAt time.Time // when it was last asked for that; zero if it never was
-	looked   version   // nothing of this version is to be saved
-	kept     uint64    // a hash of what the store has; 0 if it has nothing
-	savedAt  time.Time
+	mu       sync.Mutex        // taken for what is rarely said, never for a record
+	said     *meaning.Identity // nil if it has said nothing
+	saidHere bool              // to this process, and not saved yet
+	loading  bool              // the store is yet to say what it knows
+	waits    bool              // the keeper has yet to ask it
+	asked    int               // how often the service has asked for the model
+	revision uint64            // another one whenever said or asked has changed
+	loadedAt moment            // when it was last asked for that; 0 if it never was
+	looked   version           // nothing of this version is to be saved
+	kept     uint64            // a hash of what the store has; 0 if it has nothing
+	savedAt  moment
 }
 
 // version tells whether there may be anything new to save.
@@ -87,17 +87,25 @@ func (d *Device) identify() {
 
 func (d *Device) identifyLocked() {
 	mapped, _ := meaning.ParseIdentity(d.memory.models.Load().Of(d.imei()))
-	d.meaning.Identify(meaning.Identify(mapped, d.said))
+	d.meaning.Identify(meaning.Identify(mapped, d.saidLocked()))
+}
+
+// saidLocked is what the device has said of itself. It is called with mu held.
+func (d *Device) saidLocked() meaning.Identity {
+	if d.said == nil {
+		return meaning.Identity{}
+	}
+	return *d.said
 }
 
 // say notes what the device has said of itself, and reports whether that is news.
 func (d *Device) say(i meaning.Identity) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.said == i {
+	if d.saidLocked() == i {
 		return false
 	}
-	d.said, d.saidHere = i, true
+	d.said, d.saidHere = &i, true
 	d.revision++
 	d.identifyLocked()
 	return true
@@ -111,10 +119,10 @@ func (d *Device) knowsModel() bool { return d.meaning.Current().Model() != "" }
 func (d *Device) dueForLoad(now time.Time, shared bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.waits || !d.loadedAt.IsZero() && (!shared || now.Sub(d.loadedAt) < loadAgain) {
+	if d.waits || d.loadedAt != 0 && (!shared || d.loadedAt.age(now) < loadAgain) {
 		return false
 	}
-	d.waits, d.loadedAt = true, now
+	d.waits, d.loadedAt = true, momentOf(now)
 	return true
 }
 
@@ -122,7 +130,7 @@ func (d *Device) dueForLoad(now time.Time, shared bool) bool {
 func (d *Device) notLoaded() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.loading, d.waits, d.loadedAt = false, false, time.Time{}
+	d.loading, d.waits, d.loadedAt = false, false, 0
 }
 
 // isLoading reports whether the store is yet to say what it knows.
@@ -146,7 +154,7 @@ func (d *Device) restore(k *Kept) {
 		d.meaning.Restore(e)
 	}
 	if k.Model != "" && !d.saidHere && len(k.Model) <= meaning.MaxModel && len(k.Firmware) <= meaning.MaxModel {
-		d.said = meaning.Identity{Model: k.Model, Firmware: k.Firmware, By: meaning.ByGetver}
+		d.said = &meaning.Identity{Model: k.Model, Firmware: k.Firmware, By: meaning.ByGetver}
 	}
 	d.asked = max(d.asked, k.Asked)
 	d.identifyLocked()
@@ -164,8 +172,8 @@ func (d *Device) news(now time.Time) (k Kept, v version, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v = d.version(now)
-	age := now.Sub(d.savedAt)
-	again := d.kept != 0 && age >= saveAgain && time.Unix(0, d.used.Load()).After(d.savedAt)
+	age := d.savedAt.age(now)
+	again := d.kept != 0 && age >= saveAgain && momentOf(time.Unix(0, d.used.Load())) > d.savedAt
 	counted := v.presence.any != d.looked.presence.any && age >= saveCounts
 	present := v.presence.state != d.looked.presence.state || counted || again
 	learnt := v.meaning != d.looked.meaning || v.device != d.looked.device
@@ -182,7 +190,8 @@ func (d *Device) news(now time.Time) (k Kept, v version, ok bool) {
 
 // keep is what is worth keeping. It is called with mu held.
 func (d *Device) keep(now time.Time) Kept {
-	k := Kept{IMEI: d.key, Model: d.said.Model, Firmware: d.said.Firmware, Asked: d.asked}
+	said := d.saidLocked()
+	k := Kept{IMEI: d.key, Model: said.Model, Firmware: said.Firmware, Asked: d.asked}
 	if evidence, _, _ := d.meaning.State(); len(evidence.Pairs()) > 0 || evidence.NewScale() {
 		k.Evidence, _ = evidence.MarshalBinary()
 	}
@@ -196,7 +205,7 @@ func (d *Device) keep(now time.Time) Kept {
 func (d *Device) saved(k *Kept, v version) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.looked, d.kept, d.savedAt = v, k.hash(), time.Now()
+	d.looked, d.kept, d.savedAt = v, k.hash(), momentOf(time.Now())
 	if v.device == d.revision {
 		d.saidHere = false
 	}

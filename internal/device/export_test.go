@@ -25,7 +25,7 @@ func Forgetful(m *Memory, imei string) {
 	d := m.devices.find(imei)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.loadedAt = d.loadedAt.Add(-time.Hour)
+	d.loadedAt -= moment(time.Hour / time.Millisecond)
 }
 
 // NewSized is New with room for so many devices, and as many that only datagrams claim to be.

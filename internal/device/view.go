@@ -38,7 +38,7 @@ func (t *table) view(key string) (Presence, bool) {
 // view is a copy of what is known, and whether the device is connected here.
 func (d *Device) view(now time.Time) (p Presence, here bool) {
 	d.mu.Lock()
-	firmware := d.said.Firmware
+	firmware := d.saidLocked().Firmware
 	d.mu.Unlock()
 	return d.viewWith(firmware, now)
 }
