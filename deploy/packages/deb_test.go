@@ -82,6 +82,14 @@ func tryDeb(t *testing.T, first, second string, commands []string) {
 // unpack makes the root, with the packages in its first directory.
 func unpack(t *testing.T, first, second string) *debianRoot {
 	t.Helper()
+	r := newRoot(t)
+	write(t, r.at(deb("1.0.0")), read(t, filepath.Join(first, deb("1.0.0"))))
+	write(t, r.at(deb("1.1.0")), read(t, filepath.Join(second, deb("1.1.0"))))
+	return r
+}
+
+func newRoot(t *testing.T) *debianRoot {
+	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +102,6 @@ func unpack(t *testing.T, first, second string) *debianRoot {
 	if out, err := exec.Command("tar", "-C", r.path, "-xf", tar).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s\nthe root is made by `make tools`, and unpacked by root", err, out)
 	}
-	write(t, r.at(deb("1.0.0")), read(t, filepath.Join(first, deb("1.0.0"))))
-	write(t, r.at(deb("1.1.0")), read(t, filepath.Join(second, deb("1.1.0"))))
 	return r
 }
 
@@ -122,6 +128,16 @@ func (r *debianRoot) wantInstalled() {
 		"usr/share/bash-completion/completions/tcp-ingestion", "usr/share/zsh/vendor-completions/_tcp-ingestion",
 		"usr/share/fish/vendor_completions.d/tcp-ingestion.fish", "usr/share/doc/tcp-ingestion/copyright",
 		"usr/lib/systemd/system/tcp-ingestion.socket", "usr/lib/systemd/system/tcp-ingestion-forward.service")
+	r.wantOwners()
+	if out := r.sh("dpkg --audit; dpkg --verify tcp-ingestion"); out != "" {
+		r.t.Errorf("dpkg says %s", out)
+	}
+	r.wantUnit()
+}
+
+// wantOwners fails unless what is secret, or the service's, is nobody else's.
+func (r *debianRoot) wantOwners() {
+	r.t.Helper()
 	for path, want := range map[string]string{
 		"/etc/tcp-ingestion":     "750 root:tcp-ingestion",
 		"/" + settingsFile:       "600 root:root",
@@ -132,10 +148,6 @@ func (r *debianRoot) wantInstalled() {
 			r.t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
-	if out := r.sh("dpkg --audit; dpkg --verify tcp-ingestion"); out != "" {
-		r.t.Errorf("dpkg says %s", out)
-	}
-	r.wantUnit()
 }
 
 // wantUnit compares the unit with deploy/systemd: only the program's place and the first comment differ.
