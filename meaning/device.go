@@ -3,6 +3,7 @@ package meaning
 import (
 	"sync"
 	"sync/atomic"
+	"unique"
 )
 
 // Device keeps what is known of one device, and the reader that follows from it. It is safe for concurrent use: many
@@ -15,14 +16,14 @@ type Device struct {
 
 	mu         sync.Mutex
 	dictionary *Dictionary
-	identity   Identity
+	identity   unique.Handle[Identity] // which many have in common
 	evidence   Evidence
 	revision   uint64
 }
 
 // NewDevice is a device of which nothing is known.
 func NewDevice(d *Dictionary, imei string) *Device {
-	v := &Device{imei: imei, dictionary: d}
+	v := &Device{imei: imei, dictionary: d, identity: unique.Make(Identity{})}
 	v.resolve()
 	return v
 }
@@ -86,8 +87,8 @@ func (v *Device) Restore(kept Evidence) {
 func (v *Device) Identify(i Identity) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.identity != i {
-		v.identity = i
+	if next := unique.Make(i); v.identity != next {
+		v.identity = next
 		v.revision++
 		v.resolve()
 	}
@@ -104,7 +105,9 @@ func (v *Device) Use(d *Dictionary) {
 }
 
 // resolve is called with mu held, but for a new device.
-func (v *Device) resolve() { v.reader.Store(Resolve(v.dictionary, v.imei, v.identity, &v.evidence)) }
+func (v *Device) resolve() {
+	v.reader.Store(Resolve(v.dictionary, v.imei, v.identity.Value(), &v.evidence))
+}
 
 // IMEI is the device's.
 func (v *Device) IMEI() string { return v.imei }
@@ -114,7 +117,7 @@ func (v *Device) IMEI() string { return v.imei }
 func (v *Device) State() (Evidence, Identity, uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.evidence.Clone(), v.identity, v.revision
+	return v.evidence.Clone(), v.identity.Value(), v.revision
 }
 
 // Revision is State's number.

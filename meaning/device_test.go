@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 // learn has a device learn from a record of these pairs if it has to, as whoever reads records does.
@@ -104,5 +105,13 @@ func TestLearningIsCheap(t *testing.T) {
 		out = r.AppendDevice(out)
 	}); n > 0 {
 		t.Errorf("%v allocations: %s", n, out)
+	}
+}
+
+// TestDeviceIsSmall: there is one for each device of a fleet, and what many say of themselves is there once.
+func TestDeviceIsSmall(t *testing.T) {
+	const most = 144 // bytes, a size that Go allocates
+	if size := unsafe.Sizeof(Device{}); size > most {
+		t.Errorf("a device takes %d bytes, %d are meant", size, most)
 	}
 }
