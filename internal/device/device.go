@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/backoff"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/meaning"
@@ -28,16 +29,16 @@ type Device struct {
 	prev *Device // nobody holds it: its neighbours in the order of use
 	next *Device
 
-	mu       sync.Mutex        // taken for what is rarely said, never for a record
-	said     *meaning.Identity // nil if it has said nothing
-	saidHere bool              // to this process, and not saved yet
-	loading  bool              // the store is yet to say what it knows
-	waits    bool              // the keeper has yet to ask it
-	asked    int               // how often the service has asked for the model
-	revision uint64            // another one whenever said or asked has changed
-	loadedAt moment            // when it was last asked for that; 0 if it never was
-	looked   version           // nothing of this version is to be saved
-	kept     uint64            // a hash of what the store has; 0 if it has nothing
+	mu       sync.Mutex                      // taken for what is rarely said, never for a record
+	said     unique.Handle[meaning.Identity] // zero if it has said nothing
+	saidHere bool                            // to this process, and not saved yet
+	loading  bool                            // the store is yet to say what it knows
+	waits    bool                            // the keeper has yet to ask it
+	asked    int                             // how often the service has asked for the model
+	revision uint64                          // another one whenever said or asked has changed
+	loadedAt moment                          // when it was last asked for that; 0 if it never was
+	looked   version                         // nothing of this version is to be saved
+	kept     uint64                          // a hash of what the store has; 0 if it has nothing
 	savedAt  moment
 }
 
@@ -92,10 +93,10 @@ func (d *Device) identifyLocked() {
 
 // saidLocked is what the device has said of itself. It is called with mu held.
 func (d *Device) saidLocked() meaning.Identity {
-	if d.said == nil {
+	if d.said == (unique.Handle[meaning.Identity]{}) {
 		return meaning.Identity{}
 	}
-	return *d.said
+	return d.said.Value()
 }
 
 // say notes what the device has said of itself, and reports whether that is news.
@@ -105,7 +106,7 @@ func (d *Device) say(i meaning.Identity) bool {
 	if d.saidLocked() == i {
 		return false
 	}
-	d.said, d.saidHere = &i, true
+	d.said, d.saidHere = unique.Make(i), true
 	d.revision++
 	d.identifyLocked()
 	return true
@@ -154,7 +155,7 @@ func (d *Device) restore(k *Kept) {
 		d.meaning.Restore(e)
 	}
 	if k.Model != "" && !d.saidHere && len(k.Model) <= meaning.MaxModel && len(k.Firmware) <= meaning.MaxModel {
-		d.said = &meaning.Identity{Model: k.Model, Firmware: k.Firmware, By: meaning.ByGetver}
+		d.said = unique.Make(meaning.Identity{Model: k.Model, Firmware: k.Firmware, By: meaning.ByGetver})
 	}
 	d.asked = max(d.asked, k.Asked)
 	d.identifyLocked()
