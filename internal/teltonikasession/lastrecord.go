@@ -1,6 +1,7 @@
 package teltonikasession
 
 import (
+	"slices"
 	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/command/condition"
@@ -16,8 +17,7 @@ const maxLast = 2 << 10
 // only, so keeping it is a copy of a few hundred bytes into the same place.
 type lastRecord struct {
 	received time.Time // with the monotonic clock; zero if there is none
-	codec    teltonika.Codec
-	bytes    []byte
+	body     []byte    // a data field with nothing but the record
 }
 
 // keep takes the newest record of the frame, stored or not: it is the last that is known of the vehicle. A frame
@@ -28,7 +28,9 @@ func (l *lastRecord) keep(w *frameContext) {
 	case len(r.Raw) > maxLast:
 		*l = lastRecord{}
 	default:
-		l.received, l.codec, l.bytes = w.Received, w.Codec, append(l.bytes[:0], r.Raw...)
+		l.received = w.Received
+		l.body = append(slices.Grow(l.body[:0], len(r.Raw)+3), byte(w.Codec), 1)
+		l.body = append(append(l.body, r.Raw...), 1)
 	}
 }
 
@@ -48,12 +50,11 @@ func (l *lastRecord) as(o record.Origin, now time.Time) condition.Record {
 		return condition.Record{}
 	}
 	var data teltonika.AVLData
-	body := append(append([]byte{byte(l.codec), 1}, l.bytes...), 1)
-	if data.Decode(body) != nil {
+	if data.Decode(l.body) != nil {
 		return condition.Record{}
 	}
 	var e record.Encoder
-	o.Codec, o.Received = l.codec, l.received
+	o.Codec, o.Received = data.Codec, l.received
 	e.Begin(o)
 	_, all, err := e.Append(nil, nil, &data.Records[0])
 	if err != nil {
