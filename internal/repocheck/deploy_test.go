@@ -252,7 +252,8 @@ func TestWorkflowScripts(t *testing.T) {
 func TestUnit(t *testing.T) {
 	for _, want := range []string{
 		"Type=notify", "Restart=always", "RestartPreventExitStatus=78", "WatchdogSec=30", "LimitNOFILE=1048576",
-		"StartLimitIntervalSec=0", "ExecReload=/bin/kill -HUP $MAINPID", "CapabilityBoundingSet=", "NoNewPrivileges=yes",
+		"StartLimitIntervalSec=0", "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'", "CapabilityBoundingSet=",
+		"NoNewPrivileges=yes",
 	} {
 		if !strings.Contains(contents(t, unitPath), "\n"+want+"\n") {
 			t.Errorf("no %s", want)
