@@ -71,12 +71,14 @@ func tryDeb(t *testing.T, first, second string, commands []string) {
 	}
 	server.stop()
 
+	const others = "etc/systemd/system/sockets.target.wants/tcp-ingestion.socket"
+	r.sh("mkdir -p " + filepath.Dir(others) + "; ln -s /usr/lib/systemd/system/tcp-ingestion.socket " + others)
 	steps := strings.Split(strings.TrimSpace(remove), "\n")
 	r.sh(steps[0])
 	r.wantThere(true, settingsFile, dataDir+"/telemetry.db", enabledLink)
 	r.wantThere(false, "usr/bin/tcp-ingestion", unitFile)
 	r.sh(steps[1])
-	r.wantThere(false, settingsFile, settingsFile+".dpkg-dist", dataDir, enabledLink)
+	r.wantThere(false, settingsFile, settingsFile+".dpkg-dist", dataDir, enabledLink, others)
 }
 
 // unpack makes the root, with the packages in its first directory.
