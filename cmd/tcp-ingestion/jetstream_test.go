@@ -209,7 +209,7 @@ func TestKillServerOnJetStream(t *testing.T) {
 func TestShardWithoutLeader(t *testing.T) {
 	t.Parallel()
 	const shards = 3
-	store, n := jetStreamStore(t, shards, shards)
+	store, n := jetStreamStore(t, shards, shards, testkit.SyncAlways) // there is one copy of each shard
 	store.settings["JETSTREAM_DURABILITY"] = "leader"
 	store.settings["PUBLISH_QUEUE_CAPACITY"] = "900"
 	for shard := range shards {
