@@ -236,7 +236,9 @@ func TestShardWithoutLeader(t *testing.T) {
 	f.awaitProgress(t, 1000)
 	f.end(t)
 	s.wantBalance()
-	store.wantAll(t, f.acknowledged(), false)
+	// A server that is killed right after it has stored a batch, in its only copy, does not always say so afterwards: the
+	// batch is then stored again (docs/engines/jetstream.md).
+	store.wantAll(t, f.acknowledged(), true)
 	store.wantOrder(t, f.acknowledged())
 }
 
