@@ -55,8 +55,8 @@ func ToolPath(tb testing.TB, name string) string {
 	return path
 }
 
-// SyncAlways has a server write to its disk what it confirms, for StartNATS. Otherwise one that is killed may lose what it
-// has confirmed last, where there is no other copy.
+// SyncAlways has a server write to its disk what it confirms, for StartNATS. Otherwise one that is killed may lose what
+// it has confirmed last, where there is no other copy.
 const SyncAlways = "sync_interval: always"
 
 // StartNATS starts so many servers and waits until they store. Settings are lines of every server's file. The servers
