@@ -13,7 +13,7 @@ var (
 )
 
 // TestPagesInstall: every helm command on the pages for people renders objects that Kubernetes takes, and settings that
-// the program takes. What --reuse-values stands for are those of an installation on Redis.
+// the program takes. What --reset-then-reuse-values stands for are those of an installation on Redis.
 func TestPagesInstall(t *testing.T) {
 	pages := map[string]int{"../../docs/kubernetes.md": 10, "tcp-ingestion/README.md": 1, "../README.md": 1}
 	for page, want := range pages {
@@ -41,7 +41,7 @@ func TestPagesInstall(t *testing.T) {
 func checkInstall(t *testing.T, arguments []string) {
 	t.Helper()
 	for i, a := range arguments {
-		if a == "--reuse-values" {
+		if a == "--reset-then-reuse-values" {
 			arguments[i] = "--values=testdata/values/redis.yaml"
 		}
 	}
