@@ -128,9 +128,9 @@ func TestAllowListFileIsReloadedAtSIGHUP(t *testing.T) {
 	s := startServer(t, settings)
 	goes := login(t, s, first, teltonika.LoginAccept)
 	login(t, s, second, teltonika.LoginRefuse)
-	if !strings.Contains(s.tail(100), `"first":["line 3"]`) {
-		t.Errorf("the bad line is not logged:\n%s", s.tail(100))
-	}
+	testkit.Eventually(t, "the bad line is logged", func() bool {
+		return strings.Contains(s.tail(100), `"first":["line 3"]`)
+	})
 	if err := os.WriteFile(path+".new", []byte(second+"\r\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

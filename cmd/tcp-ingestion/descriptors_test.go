@@ -94,9 +94,7 @@ func portString(address string) string {
 // What the administrator sets wins, and is remarked on if it leaves nothing for the rest.
 func TestMaxConnectionsThatLeavesTooFewDescriptors(t *testing.T) {
 	s := frontDoor(t, map[string]string{descriptorsVar: "128", "MAX_CONNECTIONS": "120"})
-	if !s.logged("few file descriptors are left beside devices, raise their limit or allow fewer connections") {
-		t.Errorf("not warned:\n%s", s.tail(20))
-	}
+	s.wantLogged("few file descriptors are left beside devices, raise their limit or allow fewer connections")
 	s = frontDoor(t, map[string]string{descriptorsVar: "128", "MAX_CONNECTIONS": ""})
 	if s.logged("few file descriptors are left beside devices, raise their limit or allow fewer connections") ||
 		!strings.Contains(s.tail(20), `"max_connections":88`) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -239,4 +240,21 @@ func (s *server) logged(message string) bool {
 		}
 	}
 	return false
+}
+
+// wantLogged fails if the message is not logged soon. What is logged reaches the test a moment after it has shown
+// elsewhere.
+func (s *server) wantLogged(message string) {
+	s.t.Helper()
+	testkit.Eventually(s.t, "logged: "+message, func() bool { return s.logged(message) })
+}
+
+// wantLines fails if the log does not come to have so many lines with the message, and returns them.
+func (s *server) wantLines(message string, n int) (lines []map[string]any) {
+	s.t.Helper()
+	testkit.Eventually(s.t, fmt.Sprintf("%d lines logged: %s", n, message), func() bool {
+		lines = s.lines(message)
+		return len(lines) == n
+	})
+	return lines
 }

@@ -292,12 +292,10 @@ func TestHeaderFromAStranger(t *testing.T) {
 			return s.series("teltonika_connections_closed_total", `reason="`+reason+`"`) == 1
 		})
 	}
-	if lines := s.lines("login malformed"); len(lines) != 1 ||
-		!strings.HasPrefix(lines[0]["remote"].(string), "127.0.0.1:") {
+	if lines := s.wantLines("login malformed", 1); !strings.HasPrefix(lines[0]["remote"].(string), "127.0.0.1:") {
 		t.Errorf("logged: %v", lines)
 	}
-	if lines := s.lines("tls handshake failed"); len(lines) != 1 ||
-		!strings.Contains(lines[0]["cause"].(string), "PROXY") {
+	if lines := s.wantLines("tls handshake failed", 1); !strings.Contains(lines[0]["cause"].(string), "PROXY") {
 		t.Errorf("logged: %v", lines)
 	}
 	testkit.Dial(t, s.devices).MustLogin("356307042441013")
@@ -332,9 +330,7 @@ func TestBalancerWithoutHeader(t *testing.T) {
 	}
 	slow.ExpectClosed()
 	testkit.Eventually(t, "a header that does not come is counted", func() bool { return refused("timeout") == 1 })
-	if len(s.lines("proxy header refused")) != 4 {
-		t.Errorf("logged: %v", s.loud())
-	}
+	s.wantLines("proxy header refused", 4)
 
 	// With a header it is the client whose logins count: one that has used up its allowance shuts out nobody else.
 	testkit.Eventually(t, "the client is limited", func() bool {

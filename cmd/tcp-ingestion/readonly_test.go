@@ -76,7 +76,5 @@ func TestCommandsThatCannotBeKept(t *testing.T) {
 		status, body := s.get("/readyz")
 		return status == http.StatusOK && !strings.Contains(body, "warnings")
 	})
-	if !s.logged("command database can be used again") {
-		t.Error("the log does not say that commands can be kept again")
-	}
+	s.wantLogged("command database can be used again")
 }

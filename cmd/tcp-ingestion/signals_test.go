@@ -153,9 +153,7 @@ func TestPipeInPlaceOfAFile(t *testing.T) {
 	}
 
 	s = startServer(t, map[string]string{"DATA_DIR": t.TempDir(), "LOG_LEVEL_FILE": level})
-	if !s.logged("log level file not read") {
-		t.Errorf("logged:\n%s", s.tail(10))
-	}
+	s.wantLogged("log level file not read")
 	if code := s.stop(syscall.SIGTERM, stopsSoon); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -254,9 +252,7 @@ func TestStartWithoutALogLevelThatHangs(t *testing.T) {
 	level := writeFile(t, "level", "debug\n")
 	hang(t, level)
 	s := startServer(t, map[string]string{"DATA_DIR": t.TempDir(), "LOG_LEVEL_FILE": level})
-	if !s.logged("log level file not read") {
-		t.Errorf("logged:\n%s", s.tail(10))
-	}
+	s.wantLogged("log level file not read")
 	if code := s.stop(syscall.SIGTERM, stopsSoon); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -111,10 +111,8 @@ func TestTap(t *testing.T) {
 	wantHarmless(t, "tap", all.String()+strangers.String()+answers.String())
 	all.cmd.Process.Signal(os.Interrupt)
 	all.exits(0)
-	if !s.logged("tap opened") {
-		t.Error("the tap is not in the log")
-	}
-	testkit.Eventually(t, "its end is in the log", func() bool { return s.logged("tap closed") })
+	s.wantLogged("tap opened")
+	s.wantLogged("tap closed")
 	s.stop(os.Interrupt, patience)
 	strangers.exits(1)
 	strangers.await("the server is stopping")
