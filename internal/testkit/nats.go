@@ -253,14 +253,20 @@ func (n *NATS) messages(ctx context.Context, stream, subjects string) (all []jet
 	return all, err
 }
 
+// CreateStream makes a stream, as soon as the servers that it needs know of each other.
+func (n *NATS) CreateStream(config jetstream.StreamConfig) {
+	n.tb.Helper()
+	n.try("a stream "+config.Name, func(ctx context.Context) error {
+		_, err := n.JetStream().CreateStream(ctx, config)
+		return err
+	})
+}
+
 // awaitStoring waits until the servers store with as many copies as there are servers.
 func (n *NATS) awaitStoring() {
 	n.tb.Helper()
 	const name = "TESTKIT"
-	n.try("a stream of the test's own", func(ctx context.Context) error {
-		_, err := n.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: name, Replicas: len(n.nodes)})
-		return err
-	})
+	n.CreateStream(jetstream.StreamConfig{Name: name, Replicas: len(n.nodes)})
 	n.try("its deletion", func(ctx context.Context) error {
 		if err := n.JetStream().DeleteStream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err

@@ -13,10 +13,7 @@ import (
 // TestNATSClusterChoosesAnotherLeader is the tests' own tool at work.
 func TestNATSClusterChoosesAnotherLeader(t *testing.T) {
 	n := StartNATS(t, 3)
-	config := jetstream.StreamConfig{Name: "S", Replicas: 3, Subjects: []string{"s"}}
-	if _, err := n.JetStream().CreateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
+	n.CreateStream(jetstream.StreamConfig{Name: "S", Replicas: 3, Subjects: []string{"s"}})
 	first := n.Leader("S")
 	n.Kill(first)
 	n.try("another leader", func(ctx context.Context) error {

@@ -103,9 +103,7 @@ func makeStreams(t *testing.T, n *testkit.NATS, o *Options, change func(*natsjs.
 		if change != nil {
 			change(&config)
 		}
-		if _, err := n.JetStream().CreateStream(context.Background(), config); err != nil {
-			t.Fatal(err)
-		}
+		n.CreateStream(config)
 	}
 }
 
@@ -127,10 +125,7 @@ func TestFewerShards(t *testing.T) {
 	n := testkit.StartNATS(t, 1)
 	o := Options{URL: n.URL(), Shards: 1, Durability: Leader, Logger: slog.New(slog.DiscardHandler)}
 	makeStreams(t, n, &o, nil)
-	more := o.wanted(0, 1)
-	if _, err := n.JetStream().CreateStream(t.Context(), more); err != nil {
-		t.Fatal(err)
-	}
+	n.CreateStream(o.wanted(0, 1))
 	e := open(t, n, 1)
 	defer e.Close()
 	_, err := e.Inspect(t.Context())
