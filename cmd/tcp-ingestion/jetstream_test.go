@@ -205,11 +205,11 @@ func TestKillServerOnJetStream(t *testing.T) {
 }
 
 // TestShardWithoutLeader kills the one server that has a shard. The devices of the others go on, and the process gets
-// new ones; those of the shard are answered when it is back.
+// new ones; those of the shard are answered when it is back, which may be with the beginning of a batch alone.
 func TestShardWithoutLeader(t *testing.T) {
 	t.Parallel()
 	const shards = 3
-	store, n := jetStreamStore(t, shards, shards, testkit.SyncAlways) // there is one copy of each shard
+	store, n := jetStreamStore(t, shards, shards)
 	store.settings["JETSTREAM_DURABILITY"] = "leader"
 	store.settings["PUBLISH_QUEUE_CAPACITY"] = "900"
 	for shard := range shards {
@@ -236,9 +236,7 @@ func TestShardWithoutLeader(t *testing.T) {
 	f.awaitProgress(t, 1000)
 	f.end(t)
 	s.wantBalance()
-	// A server that is killed right after it has stored a batch, in its only copy, does not always say so afterwards: the
-	// batch is then stored again (docs/engines/jetstream.md).
-	store.wantAll(t, f.acknowledged(), true)
+	store.wantAll(t, f.acknowledged(), false)
 	store.wantOrder(t, f.acknowledged())
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,10 +54,6 @@ func ToolPath(tb testing.TB, name string) string {
 	return path
 }
 
-// SyncAlways has a server write to its disk what it confirms, for StartNATS. Otherwise one that is killed may lose what
-// it has confirmed last, where there is no other copy.
-const SyncAlways = "sync_interval: always"
-
 // StartNATS starts so many servers and waits until they store. Settings are lines of every server's file. The servers
 // are killed when the test ends, also if they are frozen, and if the test's process dies.
 func StartNATS(tb testing.TB, nodes int, settings ...string) *NATS {
@@ -98,13 +93,10 @@ func (n *NATS) configure(i, port int, routes, settings []string) *natsNode {
 		n.tb.Fatal(err)
 	}
 	node := &natsNode{port: port, config: filepath.Join(dir, "nats.conf")}
-	block := fmt.Sprintf("store_dir: %q, max_memory_store: 64MB", dir)
-	if i := slices.Index(settings, SyncAlways); i >= 0 {
-		block, settings = block+", "+SyncAlways, slices.Delete(slices.Clone(settings), i, i+1)
-	}
 	lines := []string{
 		fmt.Sprintf("server_name: node%d", i), fmt.Sprintf("server_tags: [node%d]", i),
-		fmt.Sprintf("listen: 127.0.0.1:%d", node.port), "jetstream { " + block + " }",
+		fmt.Sprintf("listen: 127.0.0.1:%d", node.port),
+		fmt.Sprintf("jetstream { store_dir: %q, max_memory_store: 64MB }", dir),
 	}
 	if len(routes) > 1 {
 		lines = append(lines, fmt.Sprintf("cluster { name: test, listen: %q, routes: [%s] }",

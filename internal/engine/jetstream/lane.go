@@ -49,6 +49,7 @@ type lane struct {
 	done      [engine.Kinds]int // how many of its items are settled, from the first one on
 	written   uint64            // parts so far
 	pending   *pendingPart      // whose fate is not known; nil = there is none
+	items     []int             // of the batch, that the latest part writes
 
 	message nats.Msg // of the item at hand; reused, as what follows
 	values  map[string][]string
@@ -194,14 +195,14 @@ func (l *lane) madeAgain(ctx context.Context, p *pendingPart) bool {
 // pendingPart is what one atomic batch has of the items of a kind.
 type pendingPart struct {
 	*position
-	id          string // of the atomic batch
-	batch       uint64 // of which it is a part
-	first, last int    // the items that it writes; last is -1 if it writes none
-	end         int    // behind its items, also those that were refused
-	count       int    // of the items that it writes
-	lastSubject string // of the last item
-	fence       string // the subject that a message on prevents it from being stored
-	fenced      bool
+	id                        string // of the atomic batch
+	batch                     uint64 // of which it is a part
+	first, last               int    // the items that it writes; last is -1 if it writes none
+	end                       int    // behind its items, also those that were refused
+	count                     int    // of the items that it writes
+	firstSubject, lastSubject string // of its first item and its last one
+	fence                     string // the subject that a message on prevents it from being stored
+	fenced                    bool
 }
 
 // cut takes the next part.
@@ -234,31 +235,31 @@ func (l *lane) writePart(
 	l.written++
 	p.id = l.run + "-" + strconv.FormatUint(l.written, 36)
 	p.fence = p.fenceOf(l.run)
-	n := 0
+	l.items = l.items[:0]
 	for i := p.first; i < p.last; i++ {
 		if results[i].Err != nil {
 			continue
 		}
-		n++
-		l.setItem(b, p.kind, i)
-		l.setBatch(p, n)
+		l.setPart(b, p, i)
 		if err := conn.PublishMsg(&l.message); err != nil {
 			return l.e.classify(p.kind, p.shard, err) // without its end it is not stored
 		}
 	}
-	l.setItem(b, p.kind, p.last)
-	l.setBatch(p, p.count)
+	l.setPart(b, p, p.last)
 	l.set(headerCommit, "1")
 	p.lastSubject = l.message.Subject
 	return l.commit(ctx, p)
 }
 
-// setBatch makes the message at hand the n-th one of the part. The first one is for the server to refuse if there is a
-// message on the fence.
-func (l *lane) setBatch(p *pendingPart, n int) {
+// setPart makes an item the part's next message. The first one is for the server to refuse if there is a message on the
+// fence.
+func (l *lane) setPart(b *engine.Batch, p *pendingPart, i int) {
+	l.setItem(b, p.kind, i)
+	l.items = append(l.items, i)
 	l.set(headerBatch, p.id)
-	l.set(headerSequence, sequences[n])
-	if n == 1 {
+	l.set(headerSequence, sequences[len(l.items)])
+	if len(l.items) == 1 {
+		p.firstSubject = l.message.Subject
 		l.set(headerExpect, "0")
 		l.set(headerExpectSubject, p.fence)
 	}
