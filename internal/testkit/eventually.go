@@ -7,7 +7,7 @@ import (
 )
 
 // Timeout is how long a test waits for what must come, on a machine that has much else to do.
-const Timeout = 30 * time.Second
+const Timeout = time.Minute
 
 // Eventually waits until the condition holds, for Timeout.
 func Eventually(tb testing.TB, what string, condition func() bool) {

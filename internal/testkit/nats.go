@@ -21,7 +21,7 @@ import (
 const natsVersion = "v2.15.3"
 
 // natsTimeout is how long servers may take to start, to choose leaders or to answer.
-const natsTimeout = 20 * time.Second
+const natsTimeout = time.Minute
 
 // NATS is one nats-server with JetStream, or a cluster of several, on free loopback ports. Its methods fail the test
 // instead of returning errors.

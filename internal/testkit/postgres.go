@@ -23,7 +23,7 @@ import (
 )
 
 // postgresTimeout is how long a PostgreSQL server may take to start, to answer or to stop.
-const postgresTimeout = 30 * time.Second
+const postgresTimeout = time.Minute
 
 // Postgres is a real PostgreSQL server on a free loopback port, with its files in a directory of its own. Anyone may
 // log in as the superuser postgres without a password. Its methods fail the test instead of returning errors.

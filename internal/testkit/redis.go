@@ -19,7 +19,7 @@ import (
 )
 
 // redisTimeout is how long a redis-server may take to start, to answer or to stop.
-const redisTimeout = 20 * time.Second
+const redisTimeout = time.Minute
 
 // Redis is a real redis-server on a free loopback port, with its files in a directory of its own.
 // Its methods fail the test instead of returning errors.

@@ -17,7 +17,7 @@ import (
 // the test at once, so its methods are for the test's own goroutine.
 type Tracker struct {
 	Conn    net.Conn
-	Timeout time.Duration // for each write, and for each answer that is expected; 10 s unless changed
+	Timeout time.Duration // for each write, and for each answer that is expected; 30 s unless changed
 
 	tb testing.TB
 }
@@ -25,7 +25,7 @@ type Tracker struct {
 // Dial connects a tracker to a TCP address. The connection is closed at the end of the test.
 func Dial(tb testing.TB, addr string) *Tracker {
 	tb.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, Timeout)
 	if err != nil {
 		tb.Fatalf("tracker: %v", err)
 	}
@@ -36,7 +36,7 @@ func Dial(tb testing.TB, addr string) *Tracker {
 // end of the test.
 func NewTracker(tb testing.TB, conn net.Conn) *Tracker {
 	tb.Cleanup(func() { conn.Close() })
-	return &Tracker{Conn: conn, Timeout: 10 * time.Second, tb: tb}
+	return &Tracker{Conn: conn, Timeout: 30 * time.Second, tb: tb}
 }
 
 // Close closes the connection, as a tracker that leaves coverage.
