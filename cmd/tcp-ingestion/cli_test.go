@@ -171,7 +171,7 @@ func TestOperations(t *testing.T) {
 	}
 
 	r.Kill()
-	testkit.EventuallyIn(t, "not ready", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "not ready", readySoon, func() bool {
 		status, body := s.get("/readyz")
 		var answer struct {
 			Ready   bool

@@ -114,9 +114,7 @@ func TestCommandIsAnswered(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", code, out, errOut)
 	}
 	for state, want := range map[command.State]float64{command.Answered: 3, command.Nacked: 1} {
-		if n := s.metric(fmt.Sprintf("teltonika_commands_total{state=%q}", state)); n != want {
-			t.Errorf("%v commands counted as %s, want %v", n, state, want)
-		}
+		s.wantMetric(fmt.Sprintf("teltonika_commands_total{state=%q}", state), want)
 	}
 }
 

@@ -59,7 +59,7 @@ func (x *executions) times(t testing.TB) map[string][]time.Time {
 type orders map[string]time.Time
 
 // underWay is how long a command that was sent in time may take until it is executed, on a busy machine.
-const underWay = time.Second
+const underWay = 3 * time.Second
 
 // fewAnswers is how many commands are answered in time on the busiest machine; most are on an idle one.
 const fewAnswers = 20
@@ -246,9 +246,7 @@ func TestFleetWithCommands(t *testing.T) {
 				t.Errorf("%d commands came while another one was to be answered", fleet.Overlapping)
 			}
 			s.wantBalance()
-			if n := s.metric("teltonika_commands_total"); n != float64(len(given)) {
-				t.Errorf("%v final states counted, want %d", n, len(given))
-			}
+			s.wantMetric("teltonika_commands_total", float64(len(given)))
 		})
 	}
 }

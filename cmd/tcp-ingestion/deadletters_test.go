@@ -325,19 +325,21 @@ func TestDeadLettersReplayedAfterACrash(t *testing.T) {
 func TestDeadLettersOfFullRedis(t *testing.T) {
 	t.Parallel()
 	s := redisStore(t, "--maxmemory-policy", "noeviction")
-	s.settings["PUBLISH_TIMEOUT"] = "300ms"
 	s.bury(t, "malformed", frameOf(t, 0, 3, false))
 	s.redis.Do("CONFIG", "SET", "maxmemory", 1)
+	s.settings["PUBLISH_TIMEOUT"] = "300ms"
 	if text := s.deadLetters(t, 1, "replay", "--all"); !strings.Contains(text, "not stored") {
 		t.Errorf("replay:\n%s", text)
 	}
 	s.redis.Do("CONFIG", "SET", "maxmemory", 0)
+	delete(s.settings, "PUBLISH_TIMEOUT")
 	if n := len(s.listDeadLetters(t)); n != 1 {
 		t.Fatalf("%d dead letters are left", n)
 	}
 	s.deadLetters(t, 0, "replay", "--all")
 	s.wantOnce(t, buriedDevice, 0, 2, "2026-03-01T08:30:00.250Z")
 	s.redis.Kill()
+	s.settings["PUBLISH_TIMEOUT"] = "300ms"
 	s.deadLetters(t, 1, "list")
 	s.deadLetters(t, 1, "replay", "--all")
 }

@@ -75,7 +75,7 @@ func TestDevicesLeaveDescriptorsForHealth(t *testing.T) {
 			defer idle(s.admin, "127.0.0.66", 100)()
 			for range 50 {
 				if code, out, errOut := execute(t, map[string]string{"METRICS_PORT": portString(s.http)}, "",
-					"healthcheck"); code != 0 {
+					"healthcheck", "--timeout", patience.String()); code != 0 {
 					t.Fatalf("healthcheck: exit %d\n%s%s", code, out, errOut)
 				}
 			}

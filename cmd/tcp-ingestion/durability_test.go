@@ -92,7 +92,7 @@ func TestReplicaThatComesLater(t *testing.T) {
 	host, port, _ := strings.Cut(store.redis.Addr(), ":")
 	replica := testkit.StartRedis(t, "--replicaof", host, port)
 	f.awaitProgress(t, 100)
-	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	testkit.EventuallyIn(t, "ready", readySoon, func() bool { return s.readiness().status == 200 })
 	f.end(t)
 	store.wantAll(t, f.acknowledged(), false)
 	testkit.Eventually(t, "all records at the replica", func() bool {
@@ -125,7 +125,7 @@ func TestDurabilityOfLateEngine(t *testing.T) {
 	}
 	store.redis.Do("CONFIG", "SET", "appendfsync", "always")
 	f.awaitProgress(t, 100)
-	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	testkit.EventuallyIn(t, "ready", readySoon, func() bool { return s.readiness().status == 200 })
 	f.end(t)
 	store.wantAll(t, f.acknowledged(), false)
 }
@@ -171,14 +171,14 @@ func TestRedisOutOfMemory(t *testing.T) {
 	if _, body := s.get("/metrics"); !strings.Contains(body, "\ntelemetry_memory_exhausted_in_seconds 0\n") {
 		t.Errorf("it is not said that the memory is full:\n%s", body)
 	}
-	if age := s.metric("telemetry_oldest_unread_seconds"); age <= 0 || age > 120 {
+	if age := s.metric("telemetry_oldest_unread_seconds"); age <= 0 || age > 1000 {
 		t.Errorf("the oldest unread record is %v s old", age)
 	}
 	if now := f.count(); now != acknowledged || int64(acknowledged) > stored {
 		t.Errorf("%d records acknowledged, then %d, of %d stored", acknowledged, now, stored)
 	}
 	store.redis.Do("CONFIG", "SET", "maxmemory", 0)
-	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool { return s.readiness().status == 200 })
+	testkit.EventuallyIn(t, "ready", readySoon, func() bool { return s.readiness().status == 200 })
 	f.awaitProgress(t, 1000)
 	f.end(t)
 	store.wantAll(t, f.acknowledged(), false)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -85,7 +84,7 @@ func TestKafkaFromCheckToDeadLetters(t *testing.T) {
 		return status == http.StatusServiceUnavailable && strings.Contains(body, remedy)
 	})
 	makeTopics(t, k)
-	testkit.EventuallyIn(t, "/readyz once the topics are there", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "/readyz once the topics are there", readySoon, func() bool {
 		status, _ := s.get("/readyz")
 		return status == http.StatusOK
 	})

@@ -56,8 +56,11 @@ func limitDescriptors(n string) {
 	}
 }
 
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+// patience is how long a test waits for what must come, on the busiest machine.
+const patience = time.Minute
+
+// readySoon is twice the time within which /readyz follows what has happened.
+const readySoon = 20 * time.Second
 
 // program is tcp-ingestion as a process of its own, with no settings but those given.
 func program(t testing.TB, settings map[string]string, args ...string) *exec.Cmd {
@@ -247,6 +250,18 @@ func (s *server) logged(message string) bool {
 func (s *server) wantLogged(message string) {
 	s.t.Helper()
 	testkit.Eventually(s.t, "logged: "+message, func() bool { return s.logged(message) })
+}
+
+// wantMetric fails if the metric does not come to be so. Metrics of what has ended follow it a moment later.
+func (s *server) wantMetric(name string, want float64) {
+	s.t.Helper()
+	var is float64
+	testkit.Succeeds(s.t, name, patience, func() error {
+		if is = s.metric(name); is != want {
+			return fmt.Errorf("%v, want %v", is, want)
+		}
+		return nil
+	})
 }
 
 // wantLines fails if the log does not come to have so many lines with the message, and returns them.

@@ -47,6 +47,18 @@ func (s *server) wantModel(imei, model string) {
 	})
 }
 
+// awaitSaved waits until what is known of devices by now is kept. Another device that logs in has something saved in
+// any case.
+func (s *server) awaitSaved() {
+	s.t.Helper()
+	const saves = `teltonika_device_store_calls_total{call="save",result="ok"}`
+	before := s.metric(saves)
+	other := testkit.Dial(s.t, s.devices)
+	other.MustLogin("350000000000777")
+	testkit.Eventually(s.t, "saved", func() bool { return s.metric(saves) > before })
+	other.Close()
+}
+
 func TestSettingFilesOfDevices(t *testing.T) {
 	t.Parallel()
 	overrides := settingFile(t, "*\t9\t2\ttank.level\tnumber\t0\t0.05\t0\t%\n# and\n*\t10\t2\t-\n")
@@ -133,9 +145,7 @@ func TestLearnModel(t *testing.T) {
 			d := s.connect(first)
 			d.Answer(d.ExpectCommand("getver"), answerFMC130)
 			s.wantModel(first, "FMC130")
-			testkit.Eventually(t, "saved", func() bool {
-				return s.metric(`teltonika_device_store_calls_total{call="save",result="ok"}`) > 0
-			})
+			s.awaitSaved()
 			s = s.reborn(settings)
 			d = s.connect(first)
 			s.wantModel(first, "FMC130")
@@ -233,9 +243,7 @@ func TestEvidenceOutlivesTheProcess(t *testing.T) {
 				t.Fatalf("named without evidence: %s", p)
 			}
 			sendElements(d, &at, fmx6Only...)
-			testkit.Eventually(t, "saved", func() bool {
-				return s.metric(`teltonika_device_store_calls_total{call="save",result="ok"}`) > 0
-			})
+			s.awaitSaved()
 			s = s.reborn(st.settings)
 			d = login(t, s, buriedDevice, teltonika.LoginAccept)
 			testkit.Eventually(t, "named again", func() bool {

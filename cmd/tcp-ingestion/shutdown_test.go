@@ -45,9 +45,7 @@ func TestStopWithAThousandConnections(t *testing.T) {
 			idle := idleDevices(t, s.devices, 500)
 			f := startFleet(t, s.devices, 500, func(o *simulate.Options) { o.Drain = time.Second })
 			f.awaitProgress(t, 5000)
-			if n := s.metric("teltonika_connections_active"); n != 1000 {
-				t.Errorf("%v connections", n)
-			}
+			s.wantMetric("teltonika_connections_active", 1000)
 			start := time.Now()
 			if code := s.stop(syscall.SIGTERM, patience); code != 0 {
 				t.Errorf("exit code %d", code)
@@ -131,7 +129,7 @@ func TestEngineDownAtStart(t *testing.T) {
 	}
 	r.Restart()
 	f.awaitProgress(t, 100)
-	testkit.EventuallyIn(t, "ready", 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "ready", readySoon, func() bool {
 		status, _ := s.get("/readyz")
 		return status == 200
 	})

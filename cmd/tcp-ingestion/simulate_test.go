@@ -187,11 +187,11 @@ func TestSimulateExitCodes(t *testing.T) {
 	}{
 		{"all acknowledged", []string{"--address", good.address, "--devices=3", "--records=50"}, 0,
 			[]string{"50 sent, 50 acknowledged"}},
-		{"progress", []string{"--address", good.address, "--duration=1500ms", "--rate=100"}, 0,
-			[]string{"  1s  connected 100  records sent "}},
+		{"progress", []string{"--address", good.address, "--duration=3s", "--rate=100"}, 0,
+			[]string{"s  connected 100  records sent "}},
 		{"wrong ACKs", []string{"--address", bad.address, "--devices=1", "--seed=1", "--duration=1s", "--retry=1m",
 			"--drain=0s"}, 1, []string{"wrong answers 1", "not everything"}},
-		{"nobody there", []string{"--address=127.0.0.1:1", "--duration=50ms"}, 1,
+		{"nobody there", []string{"--address=127.0.0.1:1", "--duration=1s"}, 1,
 			[]string{"nothing was sent", "connection refused"}},
 		{"wrong flag", []string{"--device=1"}, 2, []string{"device", "--help"}},
 		{"wrong values", []string{

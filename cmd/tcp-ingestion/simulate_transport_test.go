@@ -123,7 +123,7 @@ func TestSimulateTLS(t *testing.T) {
 			args := append([]string{"simulate", "--transport=tls", "--devices=3", "--records=50", "--address", c.address},
 				c.args...)
 			if c.code != 0 {
-				args = append(args, "--duration=100ms")
+				args = append(args, "--duration=1s")
 			}
 			code, out, errOut := execute(t, nil, "", args...)
 			if code != c.code || !strings.Contains(out+errOut, c.says) || (code != 0) != strings.Contains(out, "handshakes") {

@@ -64,9 +64,7 @@ func TestSoak(t *testing.T) {
 	steady.end(t)
 	timeless.end(t)
 	testkit.Eventually(t, "all connections are gone", func() bool { return s.metric("teltonika_connections_active") == 0 })
-	if n := s.metric("go_goroutines"); n > goroutines+10 {
-		t.Errorf("%v goroutines after the first round, with its connections, %v at the end", goroutines, n)
-	}
+	s.wantGoroutines(goroutines + 10) // those after the first round had its connections
 	if m := s.liveHeap(); m > memory+32 {
 		t.Errorf("%.1f MiB after the first round, %.1f MiB at the end", memory, m)
 	}
@@ -79,7 +77,7 @@ func TestSoak(t *testing.T) {
 
 func (s *server) awaitReady(t *testing.T, want int) {
 	t.Helper()
-	testkit.EventuallyIn(t, "/readyz "+http.StatusText(want), 10*time.Second, func() bool {
+	testkit.EventuallyIn(t, "/readyz "+http.StatusText(want), readySoon, func() bool {
 		status, _ := s.get("/readyz")
 		return status == want
 	})

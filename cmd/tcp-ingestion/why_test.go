@@ -75,7 +75,7 @@ func startDoors(t *testing.T) *doors {
 			own[more[i]] = more[i+1]
 		}
 		own["INSTANCE_ID"], own["REDIS_URL"], own["CONTROL_REDIS_URL"] = instance, d.records.URL(), d.control.URL()
-		own["PUBLISH_TIMEOUT"], own["PUBLISH_QUEUE_CAPACITY"], own["HANDSHAKE_TIMEOUT"] = "2s", "300", "2s"
+		own["PUBLISH_TIMEOUT"], own["PUBLISH_QUEUE_CAPACITY"], own["HANDSHAKE_TIMEOUT"] = "6s", "300", "2s"
 		return startServer(t, own)
 	}
 	d.a = start("a", "TLS_PORT", "0", "UDP_PORT", "0", "PROXY_PROTOCOL_FROM", theBalancer,
