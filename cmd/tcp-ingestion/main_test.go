@@ -105,8 +105,8 @@ func startServer(t testing.TB, settings map[string]string) *server {
 // launchServer starts a server that may take its time to listen.
 func launchServer(t testing.TB, settings map[string]string) *server {
 	t.Helper()
-	all := map[string]string{"TELTONIKA_PORT": "0", "METRICS_PORT": "0", "ADMIN_ADDRESS": "127.0.0.1:0",
-		"BIND_ADDRESS": "127.0.0.1"}
+	all := map[string]string{"TELTONIKA_PORT": fmt.Sprint(testkit.FreePort(t)), "METRICS_PORT": "0",
+		"ADMIN_ADDRESS": "127.0.0.1:0", "BIND_ADDRESS": "127.0.0.1"}
 	for name, value := range settings {
 		all[name] = value
 	}

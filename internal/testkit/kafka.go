@@ -9,8 +9,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,21 +80,6 @@ func kafkaHome(name string) string {
 		cache = os.TempDir()
 	}
 	return filepath.Join(cache, "tcp-ingestion-tools", "kafka-"+kafkaVersion, name)
-}
-
-// freePort is a port below those that the kernel gives to outgoing connections, of which brokers make many: one of them
-// could take the port of a broker that is down.
-func freePort() (int, error) {
-	const lowest, ports = 20_000, 12_000
-	var err error
-	for range 100 {
-		port := lowest + rand.IntN(ports)
-		var l net.Listener
-		if l, err = net.Listen("tcp", local(port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, err
 }
 
 func (k *Kafka) begin(nodes int, settings []string) error {

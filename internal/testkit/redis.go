@@ -73,26 +73,6 @@ func StartRedisOf(tb testing.TB, program string, args ...string) *Redis {
 	return nil
 }
 
-// FreePort returns a TCP port on the loopback address that nobody listens on at the moment.
-func FreePort(tb testing.TB) int {
-	tb.Helper()
-	return freePorts(tb, 1)[0]
-}
-
-// freePorts are several different ones.
-func freePorts(tb testing.TB, n int) (ports []int) {
-	tb.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatalf("find a free port: %v", err)
-		}
-		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 // Addr is the server's host and port.
 func (r *Redis) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
 
