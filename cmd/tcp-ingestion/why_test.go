@@ -423,27 +423,36 @@ func engineTroubles(d *doors) {
 // allProblems lists those with a problem, the worst first, from any instance.
 func allProblems(d *doors) {
 	for _, s := range []*server{d.a, d.b} {
-		code, out, errOut := ask(s, "why", "--all", "--json")
-		var codes []verdict.Code
-		rank := 0
-		for line := range strings.Lines(out) {
-			var it admin.Diagnosis
-			if err := json.Unmarshal([]byte(line), &it); err != nil {
-				d.Fatalf("%v: %s", err, line)
+		testkit.Eventually(d, "the other instance has heard of all", func() bool {
+			code, out, errOut := ask(s, "why", "--all", "--json")
+			if code != 1 || errOut != "" {
+				d.Errorf("exit code %d: %s", code, errOut)
 			}
-			if codes = append(codes, it.Verdict.Code); it.Verdict.Rank < rank || it.Verdict.Severity != verdict.Problem {
-				d.Errorf("%s behind rank %d", line, rank)
-			}
-			rank = it.Verdict.Rank
-		}
-		if code != 1 || errOut != "" || len(codes) < 20 {
-			d.Errorf("exit code %d, %d problems: %v %s", code, len(codes), codes, errOut)
-		}
+			return d.wantWorstFirst(out) >= 20
+		})
 	}
 	code, out, errOut := execute(d, map[string]string{"ADMIN_ADDRESS": d.a.admin}, "", "why", "--all", "--limit", "3")
 	if code != 1 || strings.Count(out, "\n") != 5 || !strings.Contains(out, "more: --limit 0") || errOut != "" {
 		d.Errorf("exit code %d: %s%s", code, out, errOut)
 	}
+}
+
+// wantWorstFirst counts the problems that are listed.
+func (d *doors) wantWorstFirst(list string) (problems int) {
+	d.Helper()
+	rank := 0
+	for line := range strings.Lines(list) {
+		var it admin.Diagnosis
+		if err := json.Unmarshal([]byte(line), &it); err != nil {
+			d.Fatalf("%v: %s", err, line)
+		}
+		if it.Verdict.Rank < rank || it.Verdict.Severity != verdict.Problem {
+			d.Errorf("%s behind rank %d", line, rank)
+		}
+		rank = it.Verdict.Rank
+		problems++
+	}
+	return problems
 }
 
 // TestWhyUsage: what is wrong with the question has codes of its own.
