@@ -13,8 +13,9 @@ import (
 )
 
 // restAfter tells a device that streams, sending its next frame sooner, from one that is quiet. The session of a quiet
-// device waits on a new goroutine, which takes less memory; for one that streams that would be work for nothing.
-const restAfter = time.Second
+// device waits on a new goroutine, which takes less memory; for one that streams that would be work for nothing. A
+// device that reports every second streams.
+const restAfter = 2 * time.Second
 
 // errRest ends a wait that goes on after ingest.Conn.Renew.
 var errRest = errors.New("the device has stopped streaming")
