@@ -98,21 +98,17 @@ func TestRedisWhileTheSetChanges(t *testing.T) {
 	const size = 20_000
 	addDevices(server, key, 0, size)
 	source := redisList(t, server.URL())
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for i := size; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-				_, _ = server.TryDo("SADD", key, imei(i))
+	const changes = size / 200 // fewer than one in a hundred, however long a reading takes
+	for round := range 5 {
+		changed := make(chan struct{})
+		go func() {
+			defer close(changed)
+			for i := range changes {
+				_, _ = server.TryDo("SADD", key, imei(size+round*changes+i))
 			}
-		}
-	}()
-	defer func() { close(stop); <-stopped }()
-	for range 5 {
+		}()
 		s := mustRead(t, source)
+		<-changed
 		for i := range size {
 			if !s.has(imei(i)) {
 				t.Fatalf("device %d is missing", i)
