@@ -273,6 +273,23 @@ func TestPasswordsStaySecret(t *testing.T) {
 	}
 }
 
+// A value that cannot be used is one problem, and not a setting that is missing besides.
+func TestWrongValueIsOneProblem(t *testing.T) {
+	for name, values := range map[string]map[string]string{
+		"REDIS_URL":         {"REDIS_URL": "redis://h:99999"},
+		"CONTROL_REDIS_URL": {"CONTROL_REDIS_URL": "redis://h:0", "ENGINE": "embedded"},
+		"NATS_URL":          {"NATS_URL": "nats://a:4222,nats://b:65536", "ENGINE": "jetstream"},
+		"KAFKA_BROKERS":     {"KAFKA_BROKERS": "a:0", "ENGINE": "kafka"},
+		"POSTGRES_URL":      {"POSTGRES_URL": "http://h", "ENGINE": "postgres"},
+	} {
+		_, err := Load(from(values))
+		var wrong *Error
+		if !errors.As(err, &wrong) || len(wrong.Problems) != 1 || wrong.Problems[0].Setting != name {
+			t.Errorf("%v: %v, want one problem with %s", values, err, name)
+		}
+	}
+}
+
 // A port that is off needs another way in.
 func TestPlainPortOff(t *testing.T) {
 	load := func(values map[string]string) (*Config, error) {

@@ -213,9 +213,17 @@ func parseRedisURL(dst *string, v string) error {
 		return errors.New("use the scheme redis://, redis+sentinel:// or redis+cluster://, for TLS one with rediss")
 	case u.Hostname() == "":
 		return errors.New("no host; use redis://host:6379")
+	case wrongPort(u):
+		return errors.New("the port is not from 1 to 65535; use redis://host:6379")
 	}
 	*dst = v
 	return nil
+}
+
+// wrongPort reports whether a URL has a port that no server can have.
+func wrongPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() != "" && (err != nil || port == 0)
 }
 
 // isCluster says whether a Redis URL is that of a cluster.
@@ -271,6 +279,8 @@ func parseNATSURL(dst *string, v string) error {
 			return errors.New("use the scheme nats:// or, for TLS, tls:// for every server")
 		case u.Hostname() == "":
 			return errors.New("a server has no host; use nats://host:4222")
+		case wrongPort(u):
+			return errors.New("a server's port is not from 1 to 65535; use nats://host:4222")
 		}
 	}
 	*dst = v

@@ -115,8 +115,11 @@ func (v *Values) Load() (*Config, error) {
 		}
 	}
 	if !v.unread { // what is not set may be in what could not be read
+		each := wrong
 		for _, p := range c.contradictions() {
-			wrong.add(p.Setting, v.found[p.Setting].From, p.Text)
+			if !each.have(p.Setting) { // which has no value, then
+				wrong.add(p.Setting, v.found[p.Setting].From, p.Text)
+			}
 		}
 	}
 	if len(wrong.all) > 0 {
@@ -141,6 +144,11 @@ func (v *Values) Of(name string) Found { return v.found[name] }
 type problems struct {
 	all  []Problem
 	from []string
+}
+
+// have reports whether something is wrong with the setting.
+func (p *problems) have(setting string) bool {
+	return slices.ContainsFunc(p.all, func(one Problem) bool { return one.Setting == setting })
 }
 
 func (p *problems) add(setting, from, text string) {

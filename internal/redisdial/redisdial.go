@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -190,6 +191,9 @@ func hostAddress(host, defaultPort string) (string, error) {
 		return "", errors.New("the redis URL has an empty name among its hosts")
 	}
 	if name, port, err := net.SplitHostPort(host); err == nil && name != "" && port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", errors.New("the redis URL has a port among its hosts that is not from 1 to 65535")
+		}
 		return host, nil
 	}
 	bare := strings.Trim(host, "[]")

@@ -49,7 +49,8 @@ func TestParse(t *testing.T) {
 func TestParseRefusesWithoutQuoting(t *testing.T) {
 	for _, raw := range []string{
 		"http://u:hunter2@h", "redis://u:hunter2%zz@h", "redis://u:hunter2@h/zero", "hunter2",
-		"redis+cluster://u:hunter2@h/1", "redis+cluster://u:hunter2@h,", "redis+cluster://u:hunter2%zz@h",
+		"redis+cluster://u:hunter2@h/1", "redis+cluster://u:hunter2@h,", "redis+cluster://u:hunter2@h:0",
+		"redis+cluster://u:hunter2%zz@h",
 		"redis+sentinel://u:hunter2@a", "redis+sentinel://u:hunter2@/m", "redis+sentinel://u:hunter2@a,/m",
 		"redis+sentinel://u:hunter2@a:b:c/m", "redis+sentinel://u:hunter2%zz@a/m", "redis+sentinel://u:hunter2@a/m/zero",
 		"redis+sentinel://u:hunter2@a/m/0?bad=hunter2",
