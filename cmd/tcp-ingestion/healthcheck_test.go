@@ -59,7 +59,7 @@ func TestHealthcheck(t *testing.T) {
 	}
 
 	// A process that is there and does nothing is not alive.
-	s.cmd.Process.Signal(syscall.SIGSTOP)
+	testkit.Freeze(t, s.cmd.Process.Pid)
 	start := time.Now()
 	code, _, errOut := execute(t, map[string]string{"METRICS_PORT": port}, "", "healthcheck", "--timeout", "200ms")
 	if code != 1 || time.Since(start) > patience/2 {

@@ -129,13 +129,8 @@ func TestInterruptedTwice(t *testing.T) {
 	s := startServer(t, embeddedStore(t).settings)
 	send := s.begin(t, first, "getinfo", "--id", "stuck", "--json")
 	send.wantTold("stuck is queued")
-	pause := func(sig syscall.Signal) {
-		if err := s.cmd.Process.Signal(sig); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pause(syscall.SIGSTOP)
-	defer pause(syscall.SIGCONT)
+	testkit.Freeze(t, s.cmd.Process.Pid)
+	defer s.cmd.Process.Signal(syscall.SIGCONT)
 	send.signal(syscall.SIGINT)
 	send.wantTold("taking command stuck back")
 	send.signal(syscall.SIGINT)

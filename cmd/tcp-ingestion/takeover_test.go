@@ -6,8 +6,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,7 +77,7 @@ func TestTakeOverFromAFrozenInstance(t *testing.T) {
 	two := startTwo(t)
 	older := two.a.connect(first)
 	two.control.wantRegistered(first, "a")
-	two.a.freeze()
+	testkit.Freeze(t, two.a.cmd.Process.Pid)
 	two.control.someTimeLater()
 	newer := two.b.connect(first)
 	two.control.wantRegistered(first, "b")
@@ -163,21 +161,6 @@ func TestResendIsKnownElsewhere(t *testing.T) {
 	}
 }
 
-// freeze stops the process, and waits until none of its threads runs any more: one that does may have read what comes
-// behind the signal.
-func (s *server) freeze() {
-	s.t.Helper()
-	s.cmd.Process.Signal(syscall.SIGSTOP)
-	testkit.Eventually(s.t, "all threads are stopped", func() bool {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
-		return err == nil && !slices.ContainsFunc(threads, func(path string) bool {
-			stat, err := os.ReadFile(path)
-			_, state, _ := strings.Cut(string(stat), ") ")
-			return err == nil && !strings.HasPrefix(state, "T")
-		})
-	})
-}
-
 // TestFrozenInstanceStoresNothingTwice has an instance be frozen with two devices' frames in its sockets, which they
 // send again elsewhere meanwhile, with later ones. For one it is the first frame of its connection, as for a device
 // that has just come. That one comes back afterwards.
@@ -199,7 +182,7 @@ func TestFrozenInstanceStoresNothingTwice(t *testing.T) {
 		older.Send(numberedFrame(t, f, 2))
 		older.ExpectACK(2)
 	}
-	a.freeze()
+	testkit.Freeze(t, a.cmd.Process.Pid)
 	older.Send(numberedFrame(t, known, 2))
 	fresh.Send(numberedFrame(t, 0, 2))
 	const later = 8 // more than a mark has

@@ -256,7 +256,7 @@ func (k *Kafka) end(node int, s syscall.Signal) {
 func (k *Kafka) Start(node int) error { return k.launch(node) }
 
 // Freeze stops a broker's process: its sockets stay open and nothing answers. Thaw lets it go on.
-func (k *Kafka) Freeze(node int) { _ = syscall.Kill(k.nodes[node].run.pid, syscall.SIGSTOP) }
+func (k *Kafka) Freeze(node int) { _ = freeze(k.nodes[node].run.pid) }
 
 // Thaw lets a frozen broker go on.
 func (k *Kafka) Thaw(node int) { _ = syscall.Kill(k.nodes[node].run.pid, syscall.SIGCONT) }

@@ -91,7 +91,7 @@ func (m *Mosquitto) Restart() {
 }
 
 // Freeze stops the broker's process: its sockets stay open and nothing answers.
-func (m *Mosquitto) Freeze() { m.tb.Helper(); m.run.signal(m.tb, syscall.SIGSTOP) }
+func (m *Mosquitto) Freeze() { m.tb.Helper(); Freeze(m.tb, m.run.pid) }
 
 // Thaw lets a frozen broker go on.
 func (m *Mosquitto) Thaw() { m.tb.Helper(); m.run.signal(m.tb, syscall.SIGCONT) }

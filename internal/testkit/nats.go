@@ -176,7 +176,7 @@ func (n *NATS) Restart(i int) {
 }
 
 // Freeze stops a server's process: its sockets stay open and nothing answers.
-func (n *NATS) Freeze(i int) { n.tb.Helper(); n.nodes[i].run.signal(n.tb, syscall.SIGSTOP) }
+func (n *NATS) Freeze(i int) { n.tb.Helper(); Freeze(n.tb, n.nodes[i].run.pid) }
 
 // Thaw lets a frozen server go on.
 func (n *NATS) Thaw(i int) { n.tb.Helper(); n.nodes[i].run.signal(n.tb, syscall.SIGCONT) }

@@ -171,7 +171,7 @@ func (p *Postgres) CPU() (total time.Duration) {
 // Kill ends all of the server's processes at once, as kill -9 or a loss of power does, and waits until they are gone.
 func (p *Postgres) Kill() {
 	p.tb.Helper()
-	p.run.signal(p.tb, syscall.SIGSTOP) // it starts no more
+	Freeze(p.tb, p.run.pid) // it starts no more
 	pids := p.processes()
 	for _, pid := range pids[1:] {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
@@ -203,8 +203,10 @@ func (p *Postgres) Restart(settings ...string) {
 // Freeze stops the server's processes: its sockets stay open and nothing answers.
 func (p *Postgres) Freeze() {
 	p.tb.Helper()
-	p.run.signal(p.tb, syscall.SIGSTOP)
-	p.signalChildren(syscall.SIGSTOP)
+	Freeze(p.tb, p.run.pid)
+	for _, pid := range p.processes()[1:] {
+		_ = freeze(pid) // it may have ended
+	}
 }
 
 // Thaw lets a frozen server go on.

@@ -109,7 +109,7 @@ func (r *Redis) Restart(args ...string) {
 }
 
 // Freeze stops the server's process: its sockets stay open and nothing answers.
-func (r *Redis) Freeze() { r.tb.Helper(); r.run.signal(r.tb, syscall.SIGSTOP) }
+func (r *Redis) Freeze() { r.tb.Helper(); Freeze(r.tb, r.run.pid) }
 
 // Thaw lets a frozen server go on.
 func (r *Redis) Thaw() { r.tb.Helper(); r.run.signal(r.tb, syscall.SIGCONT) }
