@@ -171,7 +171,7 @@ func (r *room) look(ctx context.Context, n int64) error {
 	begin := time.Now()
 	size, err := r.measure(ctx)
 	r.took = time.Since(begin)
-	if err == nil && size+n+part > r.maxBytes {
+	if err == nil && size+n+roomFree*part > r.maxBytes { // others may write a part each
 		size, err = r.remove(ctx, size, max(0, r.maxBytes-n))
 	}
 	if err != nil && !optional(err) {
