@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -20,7 +21,11 @@ type Relay struct {
 
 // NewRelay starts a relay on a free loopback port.
 func NewRelay(server string) (*Relay, error) {
-	r := &Relay{addr: "127.0.0.1:0", server: server, conns: map[net.Conn]bool{}}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{addr: fmt.Sprint("127.0.0.1:", port), server: server, conns: map[net.Conn]bool{}}
 	return r, r.Join()
 }
 
