@@ -14,6 +14,9 @@ import (
 
 func always() bool { return true }
 
+// patient is for an old platform that answers, also where that takes long because the machine is busy.
+func patient(o *Options) { o.AckTimeout, o.patience = 20*time.Second, 20*time.Second }
+
 // TestBothLeft: nobody waits for a device whose connection has ended, and its copy is withdrawn.
 func TestBothLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +47,11 @@ func TestBoth(t *testing.T) {
 			t.Parallel()
 			p := newPlatform(t).come()
 			p.set(c.fail)
-			m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 1500*time.Millisecond })
+			m := mirrorTo(t, p, func(o *Options) {
+				if o.Both, o.AckTimeout = true, 1500*time.Millisecond; c.confirm {
+					patient(o)
+				}
+			})
 			q := m.Hold(imei)
 			defer q.Release()
 			if q.Offer(frameOf(teltonika.Codec12, 0, 1, 9)) != nil {
@@ -64,12 +71,12 @@ func TestBoth(t *testing.T) {
 // old platform is back the next frame is confirmed.
 func TestBothAway(t *testing.T) {
 	p := newPlatform(t)
-	m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 30*time.Millisecond })
+	m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 250*time.Millisecond })
 	q := m.Hold(imei)
 	defer q.Release()
 	stopped := make(chan struct{})
 	close(stopped)
-	for range 30 {
+	for range 10 {
 		if q.Offer(frame(1)).Confirmed(nil, always) || q.Offer(frame(1)).Confirmed(stopped, always) {
 			t.Fatal("confirmed by nobody")
 		}
@@ -105,7 +112,11 @@ func TestBothUnasked(t *testing.T) {
 					p.answer = func(string, int) any { return nil }
 				}
 			})
-			m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 700*time.Millisecond })
+			m := mirrorTo(t, p, func(o *Options) {
+				if o.Both, o.AckTimeout = true, 700*time.Millisecond; c.outcome != outcomeNoAnswer {
+					patient(o)
+				}
+			})
 			q := m.Hold(imei)
 			defer q.Release()
 			if got := q.Offer(frame(1)).Confirmed(nil, always); got != c.confirmed {
@@ -124,7 +135,7 @@ func TestBothAnswersAMessage(t *testing.T) {
 	p.set(func(p *platform) {
 		p.message, p.answer = teltonika.AppendAck(nil, 2), func(string, int) any { return nil }
 	})
-	m := mirrorTo(t, p, func(o *Options) { o.Both, o.AckTimeout = true, 700*time.Millisecond })
+	m := mirrorTo(t, p, func(o *Options) { patient(o); o.Both = true })
 	q := m.Hold(imei)
 	defer q.Release()
 	q.Offer(frameOf(teltonika.Codec12, 0, 1, 9))

@@ -170,7 +170,7 @@ func (p *platform) reply(conn net.Conn, imei string, frame teltonika.Frame) bool
 // has waits until the platform has exactly these frames of the device.
 func (p *platform) has(device string, want []byte) {
 	p.t.Helper()
-	testkit.Succeeds(p.t, "the old platform has all", 20*time.Second, func() (err error) {
+	testkit.Succeeds(p.t, "the old platform has all", testkit.Timeout, func() (err error) {
 		p.set(func(p *platform) {
 			if got := p.got[device]; !slices.Equal(got, want) {
 				err = fmt.Errorf("the old platform has %v of %s, want %v", got, device, want)
@@ -203,7 +203,7 @@ func mirrorTo(t testing.TB, p *platform, change ...func(*Options)) *Mirror {
 
 func end(t testing.TB, m *Mirror) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	if err := m.Close(ctx); err != nil {
 		t.Error(err)

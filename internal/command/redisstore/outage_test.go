@@ -240,7 +240,7 @@ func TestDeregisteringAtAHangingRedis(t *testing.T) {
 	r.Freeze()
 	began := time.Now()
 	a.leave()
-	if took := time.Since(began); took < leaveTimeout || took > 2*time.Second {
+	if took := time.Since(began); took < leaveTimeout || took > 4*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	r.Thaw()
@@ -284,7 +284,7 @@ func TestWarnsOfARedisThatForgets(t *testing.T) {
 func unanswered(t *testing.T, r *testkit.Redis, call func(ctx context.Context) error) {
 	t.Helper()
 	r.Freeze()
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := call(ctx); err == nil {
 		t.Fatal("the call succeeded while nobody answers")

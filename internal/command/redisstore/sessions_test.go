@@ -347,6 +347,7 @@ func alone(t *testing.T, r *testkit.Redis, instance string) *node {
 	t.Helper()
 	n := nodeOf(open(t, r, instance))
 	t.Cleanup(func() { _ = n.Close() })
+	n.opt.Timing.Heartbeat = testkit.Timeout // it beats this once
 	n.beat(t)
 	return n
 }

@@ -264,7 +264,7 @@ func TestLock(t *testing.T) {
 	if _, err := s.Lookup(ctx, "first"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("lookup after its context ended: %v", err)
 	}
-	if took := time.Since(begin); took > 2*time.Second {
+	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("the calls returned after %v", took)
 	}
 	if _, err := other.ExecContext(t.Context(), "ROLLBACK"); err != nil {

@@ -14,9 +14,9 @@ import (
 
 // Waits of the suite. A healthy store answers in milliseconds; the limits are for a busy machine.
 const (
-	storeLimit   = 30 * time.Second // one Store, including an engine's own wait on a broken store
-	recoverLimit = 10 * time.Second // from the cure to the first stored record and a good probe
-	prompt       = 2 * time.Second  // from the end of a context to the return of the call
+	storeLimit   = 30 * time.Second        // one Store, including an engine's own wait on a broken store
+	recoverLimit = time.Minute             // from the cure to the first stored record and a good probe
+	prompt       = 3500 * time.Millisecond // from the end of a context to the return of the call
 )
 
 // open opens an engine that is closed when the case ends.

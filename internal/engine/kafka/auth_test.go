@@ -135,7 +135,7 @@ func missPermissions(t *testing.T, k *testkit.Kafka, encrypted TLS) {
 		wantRefused(t, e, remedy)
 		allow(missing.operation)
 	}
-	testkit.Succeeds(t, "a probe", 10*time.Second, func() error { _, err := e.Probe(t.Context()); return err })
+	testkit.Succeeds(t, "a probe", testkit.Timeout, func() error { _, err := e.Probe(t.Context()); return err })
 	b := enginetest.NewBatch(device, 0, 3)
 	if err := e.Store(t.Context(), e.Lane(device), b); err != nil || b.Results[0].Err != nil {
 		t.Error(err, b.Results)

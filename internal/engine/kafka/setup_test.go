@@ -78,7 +78,7 @@ func TestTopicThatIsMendedNeedsNoRestart(t *testing.T) {
 	defer e.Close()
 	wantRefused(t, e, "there is no topic later")
 	makeTopics(t, broker, topic, 3, 1)
-	testkit.Succeeds(t, "a probe", 10*time.Second, func() error { _, err := e.Probe(t.Context()); return err })
+	testkit.Succeeds(t, "a probe", testkit.Timeout, func() error { _, err := e.Probe(t.Context()); return err })
 	b := enginetest.NewBatch(device, 0, 3)
 	if err := e.Store(t.Context(), e.Lane(device), b); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestTopicIsMissingForAWhile(t *testing.T) {
 		return errors.Is(err, engine.ErrDurability)
 	})
 	makeTopics(t, broker, topic, 3, 1)
-	testkit.Succeeds(t, "a probe", 10*time.Second, func() error { _, err := e.Probe(t.Context()); return err })
+	testkit.Succeeds(t, "a probe", testkit.Timeout, func() error { _, err := e.Probe(t.Context()); return err })
 	if err := e.Store(t.Context(), e.Lane(device), enginetest.NewBatch(device, 3, 3)); err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestConfirmedOnlyWithStandby(t *testing.T) {
 	pair.Primary.Kill()
 	pair.Promote()
 
-	testkit.Succeeds(t, "the reason why nothing is stored", 10*time.Second, func() error {
+	testkit.Succeeds(t, "the reason why nothing is stored", testkit.Timeout, func() error {
 		if _, err := e.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "standby") {
 			return errors.New("the probe does not say that there is no standby")
 		}
@@ -66,10 +66,10 @@ func TestConfirmedOnlyWithStandby(t *testing.T) {
 		t.Fatalf("stored without a standby: %v", err)
 	}
 	pair.Rejoin()
-	testkit.Succeeds(t, "the batch behind the failover", 30*time.Second, func() error {
+	testkit.Succeeds(t, "the batch behind the failover", testkit.Timeout, func() error {
 		return e.Store(t.Context(), 0, enginetest.Sized(b))
 	})
-	testkit.Succeeds(t, "a good probe", 10*time.Second, func() error {
+	testkit.Succeeds(t, "a good probe", testkit.Timeout, func() error {
 		_, err := e.Probe(t.Context())
 		return err
 	})
@@ -98,7 +98,7 @@ func TestStoredWithoutStandby(t *testing.T) {
 		}
 	}
 	pair.Standby.Thaw()
-	testkit.Succeeds(t, "the batch", 30*time.Second, func() error {
+	testkit.Succeeds(t, "the batch", testkit.Timeout, func() error {
 		return e.Store(t.Context(), 0, enginetest.Sized(b))
 	})
 	if got := pair.Primary.SQL("SELECT count(*) FROM records"); got != "11" {

@@ -68,7 +68,7 @@ func openEngine(t testing.TB, url string, lanes int) *Engine {
 func query[T any](t testing.TB, url, text string, row pgx.RowToFunc[T]) []T {
 	t.Helper()
 	var conn *pgx.Conn
-	testkit.Succeeds(t, "a connection of the test's own", 10*time.Second, func() (err error) {
+	testkit.Succeeds(t, "a connection of the test's own", testkit.Timeout, func() (err error) {
 		conn, err = pgx.Connect(t.Context(), url)
 		return err
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine"
 	"git.dev.trmtracking.org/trm/tcp-ingestion/internal/engine/enginetest"
@@ -29,7 +28,7 @@ func TestTurnLostAndHadAgain(t *testing.T) {
 	first, second := members[0], members[1]
 	take := func(c *consumer) {
 		t.Helper()
-		testkit.Succeeds(t, "the records", 10*time.Second, func() error {
+		testkit.Succeeds(t, "the records", testkit.Timeout, func() error {
 			got, err := c.Next(t.Context(), 5, 0)
 			if err == nil && len(got) != 5 {
 				err = fmt.Errorf("%d are given", len(got))

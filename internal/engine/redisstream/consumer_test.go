@@ -175,7 +175,7 @@ func TestLateReadTakesNothing(t *testing.T) {
 	if got, err := c.Next(ctx, 3, 0); len(got) > 0 || err == nil {
 		t.Fatalf("%d records and %v while Redis does not answer", len(got), err)
 	}
-	testkit.Succeeds(t, "the shard is tried again", 5*time.Second, func() error {
+	testkit.Succeeds(t, "the shard is tried again", testkit.Timeout, func() error {
 		got, err := c.Next(t.Context(), 1, 0)
 		if err == nil && (len(got) != 1 || string(got[0]) != string(enginetest.NewRecord(consumedDevice, 3).Payload)) {
 			t.Fatalf("%d records are read, of which the fourth is not the first", len(got))

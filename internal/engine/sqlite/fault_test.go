@@ -116,7 +116,7 @@ func TestLockBeyondContext(t *testing.T) {
 	e.lockWait = time.Hour
 	lock := &writeLock{path: e.path}
 	lock.take(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	err := e.Store(ctx, 0, enginetest.NewBatch(device, 1, 1))
 	wantFailure(t, err, "write lock")
@@ -200,7 +200,7 @@ func TestHangingWrite(t *testing.T) {
 	e := start(t)
 	storeAll(t, e, enginetest.NewBatch(device, 0, 1))
 	answer := make(chan struct{})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err := inTurn(ctx, e, func(*writer) (struct{}, error) { <-answer; return struct{}{}, nil })
 	wantFailure(t, err, "no answer from the disk")

@@ -3,6 +3,7 @@ package mqttsink
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -100,7 +101,10 @@ func (s *scripted) untilGone() { _, _ = io.Copy(io.Discard, s.in) }
 // TestHostileBrokers: each is given up in time, nothing counts as delivered, nothing is put aside, and what is said of
 // it can be shown.
 func TestHostileBrokers(t *testing.T) {
-	const limit = 300 * time.Millisecond
+	// What a broker does by itself comes in time on a busy machine too; what it does not do is waited for briefly.
+	const does, doesNot = 20 * time.Second, 300 * time.Millisecond
+	limits := map[string]time.Duration{"is silent": doesNot, "half an answer": doesNot, "drips": doesNot,
+		"reads not": doesNot, "acknowledges nothing": 10 * doesNot}
 	accepted := func(then func(s *scripted)) func(*scripted) {
 		return func(s *scripted) { s.accept(packets.Properties{}); then(s) }
 	}
@@ -138,7 +142,7 @@ func TestHostileBrokers(t *testing.T) {
 			"nobody has asked"},
 		"greets twice": {accepted(func(s *scripted) { _, _ = s.Write([]byte{0x20, 3, 0, 0, 0}); s.untilGone() }), "twice"},
 		"drips": {accepted(func(s *scripted) {
-			tick := time.NewTicker(limit / 10)
+			tick := time.NewTicker(doesNot / 10)
 			defer tick.Stop()
 			for _, err := s.Write([]byte{0x40, 0xff, 0x10}); err == nil; _, err = s.Write([]byte{0}) {
 				<-tick.C
@@ -149,6 +153,7 @@ func TestHostileBrokers(t *testing.T) {
 		"reads not": {accepted(func(*scripted) { <-t.Context().Done() }), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			limit := cmp.Or(limits[name], does)
 			s, aside := newSink(t, serve(t, c.each), timeout(limit), func(o *Options) { o.Retain = true })
 			batch := records(0, 10)
 			batch[0].Payload = bytes.Repeat([]byte(" "), 8<<20)
